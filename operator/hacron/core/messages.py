@@ -1,0 +1,200 @@
+"""The whole language of the wire: commands, reports and records, and the envelopes they travel in.
+
+Every message may arrive twice, late, and in another order than sent. Unknown fields are ignored, so that two versions of the
+program can run side by side; unknown kinds are set aside by the codec. Bytes are made and read in `broker.codec` alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from hacron.core.model import Cluster, Held, Key, Run, Verdict
+
+VERSION = 1
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=True):
+    pass
+
+
+# --- commands: what users want (relay → executor) ---------------------------------------------------------------------
+
+
+class CronJobDeclared(_Message):
+    """A HACronJob exists in a cluster, as of this generation."""
+
+    key: Key
+    cluster: str
+    uid: str
+    generation: int
+    created_at: datetime
+    spec: msgspec.Raw  # JSON of .spec, as the API server gave it
+    last_schedule_time: datetime | None = None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
+
+
+class CronJobWithdrawn(_Message):
+    """The HACronJob with this uid no longer exists in a cluster."""
+
+    key: Key
+    cluster: str
+    uid: str
+
+
+Command = CronJobDeclared | CronJobWithdrawn
+
+
+# --- reports: what happened (worker → executor) ------------------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class RunStarted(_Message):
+    """The Job of a run exists."""
+
+    key: Key
+    run_id: str
+    cluster: str
+    started: datetime  # the Job's creationTimestamp
+
+
+class RunFinished(_Message):
+    """The Job of a run has ended."""
+
+    key: Key
+    run_id: str
+    cluster: str
+    outcome: Outcome
+    finished: datetime
+    started: datetime | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class RunRefused(_Message):
+    """The run has not started in this cluster, and never will."""
+
+    key: Key
+    run_id: str
+    cluster: str
+    reason: str
+    message: str
+    too_late: bool = False  # only because start_by had passed: the same cluster may take another attempt
+
+
+class RunStopped(_Message):
+    """The Job of a run is gone before it ended."""
+
+    key: Key
+    run_id: str
+    cluster: str
+    reason: str = ""
+
+
+class ClusterSeen(_Message):
+    """A worker lives in this cluster; said every few seconds."""
+
+    cluster: str
+    replica: str
+    api_ok: bool
+    clock: datetime
+    labels: dict[str, str] = {}
+
+
+Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen
+RunReport = RunStarted | RunFinished | RunRefused | RunStopped
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What one AMQP message on `commands` or `reports` holds: many messages of one sender."""
+
+    id: str
+    sent_at: datetime
+    sender: str = msgspec.field(name="from")
+    messages: tuple[msgspec.Raw, ...]  # each decoded alone, so that one unknown kind does not spoil its neighbours
+    v: int = VERSION
+
+
+# --- records: what is decided (executor → ledger → everybody) -----------------------------------------------------------
+
+
+class Checkpoint(_Message):
+    """A new executor begins. Counts if its epoch is greater than that of every checkpoint before it."""
+
+    replica: str
+    cluster: str
+    at: datetime
+    born: datetime  # when the ledger's very first checkpoint was made: ticks before it may have run unrecorded
+
+
+class Proof(_Message):
+    """The executor still reaches the ledger; said every second."""
+
+    replica: str
+    at: datetime
+
+
+class Definition(_Message):
+    """What one home cluster declares of a cronjob."""
+
+    key: Key
+    cluster: str
+    uid: str
+    generation: int
+    created_at: datetime
+    revision: int  # grows with every change of any definition; the greatest of a cronjob wins
+    changed_at: datetime
+    spec: msgspec.Raw
+
+
+class Progress(_Message):
+    """How far a cronjob has come: the last tick decided, the open runs, the latest verdicts."""
+
+    key: Key
+    cronjob_id: str  # given at the first declaration, ends with the last
+    last_tick: datetime  # every tick <= this has been decided
+    open: tuple[Run, ...] = ()
+    recent: tuple[Verdict, ...] = ()  # newest last, bounded
+    fencing: int = 0  # greatest number given to a run
+    last_scheduled: datetime | None = None  # tick of the newest run that started
+    last_successful: datetime | None = None  # when the newest success ended
+    held: Held | None = None
+    withdrawn_at: datetime | None = None  # nobody declares it any more; kept until its Jobs are gone
+
+
+class ClusterState(_Message):
+    """What was last heard of a cluster."""
+
+    cluster: Cluster
+
+
+class Removed(_Message):
+    """A definition is withdrawn by its home cluster; without a cluster: the cronjob is gone altogether."""
+
+    key: Key
+    cluster: str | None = None
+
+
+Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one ledger message holds: records of one executor that count together or not at all."""
+
+    epoch: int
+    sender: str = msgspec.field(name="from")
+    sent_at: datetime
+    records: tuple[Record, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as it stands in the ledger."""
+
+    offset: int  # position in the stream
+    size: int  # bytes
+    batch: Batch | None  # None: bytes that nobody here can read; they never count

@@ -1,0 +1,147 @@
+"""The nouns: what a cronjob, a run, a verdict and a cluster are.
+
+Everything here is a frozen value. Values that travel (inside records) are msgspec structs; instants are timezone-aware UTC.
+How they change is told elsewhere: a run in `runs`, a cronjob's progress in `scheduler`, all of it together in `state`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from hacron.core.cron import Schedule
+
+Key = NewType("Key", str)
+"""A cronjob's "namespace/name": the same in every cluster (namespace sameness)."""
+
+
+def key_of(namespace: str, name: str) -> Key:
+    return Key(f"{namespace}/{name}")
+
+
+def namespace_of(key: Key) -> str:
+    return key.split("/", 1)[0]
+
+
+def name_of(key: Key) -> str:
+    return key.split("/", 1)[1]
+
+
+class InvalidCronJob(ValueError):
+    """The user's fault: becomes a condition on the object, is never retried.
+
+    `field` is the path below `spec`; the text is one sentence for whoever wrote the object.
+    """
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class Guarantee(StrEnum):
+    AT_MOST_ONCE = "AtMostOnce"
+    AT_LEAST_ONCE = "AtLeastOnce"
+
+
+class ConcurrencyPolicy(StrEnum):
+    ALLOW = "Allow"
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+class CronJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What the winning definition of a cronjob says, checked. The template stays in the definition until a Job is made."""
+
+    key: Key
+    schedule: Schedule
+    suspend: bool = False
+    starting_deadline_s: int | None = None
+    policy: ConcurrencyPolicy = ConcurrencyPolicy.ALLOW
+    guarantee: Guarantee = Guarantee.AT_MOST_ONCE
+    clusters: tuple[str, ...] = ()  # in order of preference; empty: the clusters that declare it
+    active_deadline_s: int | None = None  # of the Job: after it, a run that nobody hears of is over
+    successful_limit: int = 3
+    failed_limit: int = 1
+
+
+class RunState(StrEnum):
+    """Where a run is in its life; `runs.TRANSITIONS` has the arrows."""
+
+    PENDING = "Pending"  # decided; its worker has not said that the Job exists
+    RUNNING = "Running"  # the Job exists
+    STOPPING = "Stopping"  # to be deleted, because replaced or withdrawn; may still be running
+    LOST = "Lost"  # its cluster is silent: nobody knows whether it ran
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"  # deleted before it ended
+    REFUSED = "Refused"  # not started, and never will be
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may still be running, or may still start."""
+        return self in (RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One firing of a cronjob: a tick, an attempt, and the one cluster that it was given to."""
+
+    id: str  # "<cronjob's identity>.<tick as unix seconds>.<attempt>": the same in every replica and for ever
+    tick: datetime
+    cluster: str
+    start_by: datetime  # after it no worker may create the Job any more
+    fencing: int  # grows with every run and attempt of the cronjob; handed to the container
+    attempt: int = 1
+    state: RunState = RunState.PENDING
+    job: str = ""  # name of the Kubernetes Job
+    started: datetime | None = None
+    reason: str = ""  # why it is STOPPING or LOST
+    refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
+
+
+class VerdictKind(StrEnum):
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"  # replaced, withdrawn, or its Job was deleted
+    SKIPPED = "Skipped"  # a rule said no: Forbid, suspended, cancelled by an edit
+    MISSED = "Missed"  # found too late, or nobody could start it
+    REFUSED = "Refused"  # no cluster would take it
+    LOST = "Lost"  # its cluster fell silent and the tick was given up
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a tick, and why. Outlives the Job."""
+
+    tick: datetime
+    verdict: VerdictKind
+    reason: str = ""  # CamelCase, for machines
+    message: str = ""  # a sentence, for people
+    cluster: str = ""
+    job: str = ""
+    attempt: int = 1
+    count: int = 1  # how many ticks it speaks of; `tick` is the last of them
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A tick that is due and waits: for an earlier run to end, or for a cluster to come back."""
+
+    tick: datetime
+    reason: str
+    message: str
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was last heard of a cluster."""
+
+    name: str
+    seen_at: datetime  # the executor's clock when it heard of it last
+    api_ok: bool = True  # whether its own worker reaches its API server
+    replica: str = ""  # the worker that spoke
+    labels: dict[str, str] = {}
+
+    def is_silent(self, now: datetime, silent_after_s: float) -> bool:
+        return (now - self.seen_at).total_seconds() > silent_after_s

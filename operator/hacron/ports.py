@@ -1,0 +1,194 @@
+"""What the roles need from outside, as protocols, and the errors these raise.
+
+Implemented by `broker/` and `kube.py` for real, and by `tests/fakes` for tests; both pass the same contract tests. Ports are
+dumb: they carry, they do not decide. All calls are made from the engine's thread, and none of them waits for Kubernetes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from hacron.core.messages import Batch, Command, Entry, Report
+from hacron.core.model import Key
+
+
+class BrokerUnavailable(Exception):
+    """The world's fault: the connection is gone or in doubt. Drop it, wait, and start over; nothing is resumed."""
+
+
+class SteppedDown(Exception):
+    """This replica is no longer the executor. Drop the connection, throw the Scheduler away, compete again."""
+
+
+class Ledger(Protocol):
+    """The replicated, totally ordered log. Opened at the floor; everything from there on is read, in order, once."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that stood in the ledger when it was opened has been given out by `read`."""
+
+    def read(self) -> Sequence[Entry]:
+        """Return what has arrived since the last call, oldest first. Never waits."""
+
+    def append(self, batches: Sequence[Batch], floor: int) -> None:
+        """Append the batches, one message each, and return when all are confirmed.
+
+        `floor` is the offset of the oldest message that still matters. Raises BrokerUnavailable: then nobody knows whether
+        they are in the ledger; reading on tells.
+        """
+
+
+class Token(Protocol):
+    """The one message that makes its holder the executor, or a cluster's worker."""
+
+    def compete(self) -> None:
+        """Wait in line for the token; does nothing when already waiting."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a token is in hand. Surplus tokens are acknowledged here; the newest is kept."""
+
+    def give_back(self) -> None:
+        """Leave the line, then return the token: the next in line has it at once."""
+
+    def put_back(self) -> None:
+        """Publish a token, because nobody seems to hold one. A second token does no harm."""
+
+
+class Inbox(Protocol):
+    """Commands and reports for the executor, which alone opens it."""
+
+    def open(self) -> None:
+        """Begin to receive."""
+
+    def take(self) -> Sequence[Command | Report]:
+        """Return what has arrived since the last call; it comes again to a successor until acknowledged."""
+
+    def acknowledge(self) -> None:
+        """Acknowledge everything that `take` has returned so far."""
+
+
+class Outbox(Protocol):
+    """The way of commands and reports to whoever is executor."""
+
+    def send_commands(self, commands: Sequence[Command]) -> None:
+        """Send, and return when the broker has confirmed. Raises BrokerUnavailable."""
+
+    def send_reports(self, reports: Sequence[Report]) -> None:
+        """Send, and return when the broker has confirmed. Raises BrokerUnavailable."""
+
+
+# --- Kubernetes ---------------------------------------------------------------------------------------------------------
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class CreateJob(_Request):
+    """POST a Job; with dry_run the API server only says whether it would take it."""
+
+    key: Key
+    run_id: str  # of a dry run: the uid and generation of the declaration that it is about
+    namespace: str
+    body: dict[str, Any]
+    dry_run: bool = False
+    not_after: datetime | None = None  # looked at right before sending: later than this, nothing is sent (status 0, reason TooLate)
+
+
+class GetJob(_Request):
+    key: Key
+    run_id: str
+    namespace: str
+    name: str
+
+
+class DeleteJob(_Request):
+    """Delete a Job and its pods; with `uid`, only that very object."""
+
+    key: Key
+    run_id: str
+    namespace: str
+    name: str
+    uid: str | None = None
+    foreground: bool = False  # the Job stays until its pods are gone (Replace waits for that)
+
+
+class PatchStatus(_Request):
+    """Merge-patch the status subresource of a HACronJob."""
+
+    key: Key
+    status: dict[str, Any]
+
+
+class GetCronJob(_Request):
+    key: Key
+
+
+class GetNamespace(_Request):
+    key: Key
+    run_id: str
+    namespace: str
+
+
+class ListInventory(_Request):
+    """List the metadata of all HACronJobs: key → (uid, generation)."""
+
+
+Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetCronJob | GetNamespace | ListInventory
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request."""
+
+    request: Request
+    status: int  # HTTP status; 0 when no answer came (refused, cut, timed out): it may have acted all the same
+    body: dict[str, Any]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
+    sent_at: datetime | None = None
+    reason: str = ""  # for status 0
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def unreachable(self) -> bool:
+        """No answer, or one that says "not now": worth another try, and nobody's fault."""
+        return self.status in (0, 408, 429) or self.status >= 500
+
+
+class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """From the watch on our Jobs: added or changed (body), or gone."""
+
+    body: dict[str, Any]
+    gone: bool = False
+
+
+class JobsListed(msgspec.Struct, frozen=True, kw_only=True):
+    """From the watch on our Jobs: a complete list; what is not in it does not exist."""
+
+    items: tuple[dict[str, Any], ...]
+
+
+class CronJobSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """From Kopf: a HACronJob was listed, added or changed (body), or deleted."""
+
+    body: dict[str, Any]
+    gone: bool = False
+
+
+FromKubernetes = Answer | JobSeen | JobsListed | CronJobSeen
+
+
+class Kubernetes(Protocol):
+    """The API server of this replica's own cluster. Answers come back as values through the engine's queue."""
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take requests to be sent, many at once; Jobs go before status patches. Every one gets exactly one Answer."""
+
+    def watch_jobs(self, on: bool) -> None:
+        """Begin or end to deliver JobsListed and JobSeen for all Jobs with our label."""
