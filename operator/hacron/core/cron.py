@@ -1,0 +1,234 @@
+"""A cron expression and a time zone → ticks: the instants, in UTC, at which a cronjob is due.
+
+The rules are those of Kubernetes. A local time that does not exist is skipped, one that happens twice fires
+twice, however long the shift. Wall-clock time exists in here only, and only within one span of constant UTC
+offset at a time, so that a tick is just wall clock minus offset. croniter answers only which dates match,
+from canonical text; the times of a day are looked up in the value sets. `cronfields.py` reads the text,
+`cronzone.py` the zones.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Protocol
+
+from croniter import CroniterBadDateError, croniter
+
+from hacron.core.cronfields import Every, Fields, InvalidSchedule, read
+from hacron.core.cronzone import DEFAULT_ZONE, FIRST_YEAR, LAST_YEAR, Zone, tzdata_version, zone
+
+__all__ = ["InvalidSchedule", "Schedule", "parse", "tzdata_version"]
+
+_YEARS = 5  # no match within this many calendar years is "never", as in robfig/cron
+_INSTANT = timedelta(microseconds=1)  # the smallest difference between two instants
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+
+
+class _Ticks(Protocol):
+    """What a Schedule asks, once the instants are known to be UTC."""
+
+    def next_after(self, instant: datetime) -> datetime | None: ...
+    def latest(self, after: datetime, until: datetime) -> datetime | None: ...
+    def count(self, after: datetime, until: datetime, at_most: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a cronjob is due; get it from parse(). Equal to all that mean the same in the same zone.
+
+    All instants are aware datetimes in UTC; anything else is our own mistake: ValueError.
+    """
+
+    text: str = field(compare=False)  # as the user wrote it
+    time_zone: str
+    canonical: str  # "never" when no date can match
+    _ticks: _Ticks = field(compare=False, repr=False)
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Give the first tick strictly after an instant; None if there is none within five calendar years.
+
+        With `@every`, that is the interval after the instant, cut to seconds, whatever the instant is.
+        """
+        return self._ticks.next_after(_utc(instant))
+
+    def latest(self, after: datetime, until: datetime) -> datetime | None:
+        """Give the latest tick with after < tick <= until. With `@every`, ticks are counted from `after`."""
+        return self._ticks.latest(_utc(after), _utc(until))
+
+    def count(self, after: datetime, until: datetime, at_most: int = 101) -> int:
+        """Count the ticks with after < tick <= until, but stop at at_most. With `@every`, as in latest()."""
+        return self._ticks.count(_utc(after), _utc(until), at_most)
+
+
+def parse(text: str, time_zone: str | None = None) -> Schedule:
+    """Read a schedule as Kubernetes would; the zone is Etc/UTC unless named.
+
+    Raises InvalidSchedule, and nothing else, whatever the arguments are.
+    """
+    if not isinstance(text, str):
+        raise InvalidSchedule(
+            "schedule", f"must be a text such as '0 2 * * *', not {type(text).__name__[:40]}"
+        )
+    if time_zone is not None and not isinstance(time_zone, str):
+        raise InvalidSchedule(
+            "timeZone", f"must be a name such as Europe/Berlin, not {type(time_zone).__name__[:40]}"
+        )
+    return _parse(text, DEFAULT_ZONE if time_zone is None else time_zone)
+
+
+@lru_cache(maxsize=32768)
+def _parse(text: str, time_zone: str) -> Schedule:
+    times, where = read(text), zone(time_zone)
+    return Schedule(text, time_zone, times.canonical, _ticks(times, where))
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError(f"not an aware datetime in UTC: {instant!r}")
+    return instant.astimezone(UTC)
+
+
+def _ticks(times: Fields | Every, where: Zone) -> _Ticks:
+    if isinstance(times, Every):
+        return _Interval(times.seconds)
+    return _wall_clock(times.minutes, times.hours, times.dates, where)
+
+
+class _Interval:
+    """`@every`: elapsed time, so neither zones nor wall clocks matter."""
+
+    def __init__(self, seconds: int) -> None:
+        self._interval = timedelta(seconds=seconds)
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        return self._nth(instant, 1)
+
+    def latest(self, after: datetime, until: datetime) -> datetime | None:
+        passed = self._passed(after, until)
+        return self._nth(after, passed) if passed else None
+
+    def count(self, after: datetime, until: datetime, at_most: int) -> int:
+        return min(self._passed(after, until), at_most)
+
+    def _passed(self, after: datetime, until: datetime) -> int:
+        return max(0, (until - after.replace(microsecond=0)) // self._interval)
+
+    def _nth(self, after: datetime, n: int) -> datetime | None:
+        try:
+            return after.replace(microsecond=0) + n * self._interval
+        except OverflowError:  # later than year 9999
+            return None
+
+
+class _WallClock:
+    """Five fields in a zone."""
+
+    def __init__(
+        self, minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone
+    ) -> None:
+        self._minutes = minutes
+        self._hours = hours
+        self._dates = dates
+        self._zone = where
+        # (instant, answer) of the last few questions: a thousand cronjobs on one schedule cost one search
+        self._asked: tuple[tuple[datetime, datetime | None], ...] = ()
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        for asked, tick in self._asked:
+            if asked == instant or (tick is not None and asked <= instant < tick):
+                return tick
+        tick = self._search(instant, self._horizon(instant))
+        self._asked = ((instant, tick), *self._asked[:3])
+        return tick
+
+    def latest(self, after: datetime, until: datetime) -> datetime | None:
+        tick = self._search(after, until)
+        if tick is None or self._search(tick, until) is None:
+            return tick
+        while until - tick >= _SECOND:  # ticks are whole seconds; there is none later than until that counts
+            middle = tick + (until - tick) / 2
+            later = self._search(middle, until)
+            if later is None:
+                until = middle
+            else:
+                tick = later
+        return tick
+
+    def count(self, after: datetime, until: datetime, at_most: int) -> int:
+        found = 0
+        tick = self._search(after, until)
+        while tick is not None and found < at_most:
+            found += 1
+            tick = self._search(tick, until)
+        return found
+
+    def _horizon(self, after: datetime) -> datetime:
+        year = max(after.year, FIRST_YEAR)
+        if year >= LAST_YEAR - _YEARS:
+            return datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+        local = after + self._zone.offset(after) if year == after.year else after
+        return datetime(local.year + _YEARS + 1, 1, 1, tzinfo=UTC) - _INSTANT
+
+    def _search(self, after: datetime, until: datetime) -> datetime | None:
+        """Find the first tick with after < tick <= until."""
+        if not (self._minutes and self._hours and self._dates) or until <= after:
+            return None
+        for span in self._zone.spans(after, until):
+            earliest = max(after + _INSTANT, span.begin)
+            latest = min(until, span.end - _INSTANT)
+            shown = self._first_shown(earliest + span.offset, latest + span.offset)
+            if shown is not None:
+                return shown - span.offset
+        return None
+
+    def _first_shown(self, earliest: datetime, latest: datetime) -> datetime | None:
+        """Find the first match with earliest <= match <= latest on a wall clock that nobody moves."""
+        assert self._dates is not None
+        minute = earliest if not (earliest.second or earliest.microsecond) else _next_minute(earliest)
+        day = minute.date()
+        time_of_day = self._time_from(minute.hour, minute.minute)
+        matching = _first_date(self._dates, day if time_of_day else day + _DAY)
+        if matching is None:
+            return None
+        if matching > day or time_of_day is None:
+            time_of_day = time(self._hours[0], self._minutes[0])
+        shown = datetime.combine(matching, time_of_day, tzinfo=UTC)
+        return shown if shown <= latest else None
+
+    def _time_from(self, hour: int, minute: int) -> time | None:
+        """Find the first matching time of day that is not before this one."""
+        at = bisect_left(self._hours, hour)
+        if at < len(self._hours) and self._hours[at] == hour:
+            if minute <= self._minutes[-1]:
+                return time(hour, self._minutes[bisect_left(self._minutes, minute)])
+            at += 1
+        return time(self._hours[at], self._minutes[0]) if at < len(self._hours) else None
+
+
+@lru_cache(maxsize=32768)
+def _wall_clock(
+    minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone
+) -> _WallClock:
+    return _WallClock(minutes, hours, dates, where)  # one per meaning and zone, however it was written
+
+
+def _next_minute(wall: datetime) -> datetime:
+    return wall.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+@lru_cache(maxsize=32768)
+def _first_date(dates: str, day: date) -> date | None:
+    """Find the first date that matches and is not before day; dates is the text that Fields.dates makes."""
+    if dates == "* * *":
+        return day
+    before = datetime.combine(day - _DAY, time())
+    search = croniter(f"0 0 {dates}", before, max_years_between_matches=12)  # 29 February: 8 years over 2100
+    try:
+        found: datetime = search.get_next(datetime)
+    except CroniterBadDateError:
+        return None
+    return found.date()
