@@ -2,8 +2,8 @@
 
 Values come from `HACRON_<NAME>` over a YAML file over the defaults. All problems are told at once, and a name
 that nobody knows is a problem: a misspelt setting would otherwise be a default that nobody wanted. An empty
-variable is as good as none. How a value is read and what it may be stands with its field; what two values must
-be to each other, in `CHECKS`.
+variable is as good as none. How a value is read and what it may be stands with its field; what two values
+must be to each other, in `CHECKS`.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What one replica is told at its start; get it from load(). Every field is the variable HACRON_<ITS NAME>."""
+    """What one replica is told at its start; get it from load(). Each field is a variable HACRON_<NAME>."""
 
     # Where it is
     cluster: str = field(
@@ -567,8 +567,8 @@ CHECKS: Final = (
 def load(environ: Mapping[str, str], file: Path | None = None) -> Settings:
     """Put the settings together from HACRON_* variables, over a YAML file, over the defaults.
 
-    The file is `file`, or else the one that HACRON_CONFIG names; none is fine. Raises InvalidSettings, with all
-    problems at once.
+    The file is `file`, or else the one that HACRON_CONFIG names; none is fine. Raises InvalidSettings,
+    with all problems at once.
     """
     problems: list[str] = []
     path = file or (Path(environ[CONFIG]) if environ.get(CONFIG) else None)
@@ -610,7 +610,7 @@ def _is_service_link(name: str, text: str) -> bool:
     """Whether Kubernetes put the variable there, because a Service hacron or hacron-<something> is near.
 
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-    A Service `hacron-http` even makes a HACRON_HTTP_PORT; its value is a URL, and what the pod sets replaces it.
+    A Service `hacron-http` even makes a HACRON_HTTP_PORT; its value is a URL; what the pod sets replaces it.
     """
     if re.search(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$", name):
         return True

@@ -1,0 +1,136 @@
+"""The command line: run a replica, and look at what it would run with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from hacron import settings
+from hacron.core.cron import tzdata_version
+from hacron.settings import InvalidSettings
+from hacron.telemetry import program_version, setup_logging
+
+OK = 0
+INVALID = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use
+
+DESCRIPTION = """\
+HACronJob runs cron jobs across Kubernetes clusters: one declaration, one run per tick, whichever datacenter is
+still standing. A few replicas run in every cluster; all of them share one RabbitMQ.
+"""
+
+EPILOG = """\
+A replica is told what it needs by variables of the environment, or a YAML file with the same names without
+HACRON_ and in lower case. Two have no default:
+
+  HACRON_CLUSTER     the name of this cluster
+  HACRON_BROKER_URL  where RabbitMQ is, one URL per node
+
+Example:
+
+  export HACRON_CLUSTER=west
+  export HACRON_BROKER_URL=amqps://hacron:secret@rabbitmq-1:5671,amqps://hacron:secret@rabbitmq-2:5671
+  export HACRON_KUBECONFIG=~/.kube/config      # not in a pod
+  hacron settings --check && hacron run
+
+`hacron settings` lists all variables. Exit codes: 0 stopped as asked, 2 something about the call or the settings
+is wrong (one line each on standard error), anything else: start it again.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say and return the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        match args.command:
+            case "run":
+                return _run(args.config)
+            case "settings":
+                return _check(args.config, args.output) if args.check else _list_settings(args.output)
+            case _:
+                return _version()
+    except InvalidSettings as error:
+        for problem in error.problems:
+            print(f"hacron: {problem}", file=sys.stderr)
+        return INVALID
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hacron",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hacron {program_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    config = argparse.ArgumentParser(add_help=False)
+    says = f"YAML file with settings; default: the one that {settings.CONFIG} names, if any"
+    config.add_argument("--config", type=Path, metavar="FILE", help=says)
+
+    commands.add_parser(
+        "run", parents=[config], help="run a replica", description="Run a replica until it is told to stop."
+    )
+    listing = commands.add_parser(
+        "settings",
+        parents=[config],
+        help="list all settings, or check the present ones",
+        description="List all settings: variable, unit, default, and what follows from it.",
+    )
+    listing.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+    listing.add_argument(
+        "--check",
+        action="store_true",
+        help="instead, check the environment and the file, and show what a replica would go by, without passwords",
+    )
+    commands.add_parser("version", help="show the versions of hacron, Python and the time zones")
+    return parser
+
+
+def _run(config: Path | None) -> int:
+    present = settings.load(os.environ, config)
+    setup_logging(present.log_format, present.log_level)
+    from hacron import replica  # not before the settings are right: it brings Kopf, pika and aiohttp along
+
+    return replica.run(present)
+
+
+def _check(config: Path | None, output: str) -> int:
+    values = settings.load(os.environ, config).without_passwords
+    if output == "json":
+        print(json.dumps(values, indent=2))
+    else:
+        for name, value in values.items():
+            print(f"{name}={value}")
+    return OK
+
+
+def _list_settings(output: str) -> int:
+    rows = settings.table()
+    if output == "json":
+        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        return OK
+    for row in rows:
+        default = "required" if row.default is None else f"default: {row.default}"
+        print(f"{row.variable}  ({row.unit}; {default})")
+        print(textwrap.indent(textwrap.fill(row.consequence, width=96, break_long_words=False), "    "))
+    return OK
+
+
+def _version() -> int:
+    print(f"hacron {program_version()}")
+    print(f"Python {platform.python_version()}")
+    print(f"tzdata {tzdata_version()}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
