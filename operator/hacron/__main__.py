@@ -21,8 +21,8 @@ OK = 0
 INVALID = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use
 
 DESCRIPTION = """\
-HACronJob runs cron jobs across Kubernetes clusters: one declaration, one run per tick, whichever datacenter is
-still standing. A few replicas run in every cluster; all of them share one RabbitMQ.
+HACronJob runs cron jobs across Kubernetes clusters: one declaration, one run per tick, whichever
+datacenter is still standing. A few replicas run in every cluster; all of them share one RabbitMQ.
 """
 
 EPILOG = """\
@@ -39,8 +39,8 @@ Example:
   export HACRON_KUBECONFIG=~/.kube/config      # not in a pod
   hacron settings --check && hacron run
 
-`hacron settings` lists all variables. Exit codes: 0 stopped as asked, 2 something about the call or the settings
-is wrong (one line each on standard error), anything else: start it again.
+`hacron settings` lists all variables. Exit codes: 0 stopped as asked, 2 something about the call or the
+settings is wrong (one line each on standard error), anything else: start it again.
 """
 
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument(
         "--check",
         action="store_true",
-        help="instead, check the environment and the file, and show what a replica would go by, without passwords",
+        help="instead, check environment and file, and show what a replica would go by, without passwords",
     )
     commands.add_parser("version", help="show the versions of hacron, Python and the time zones")
     return parser
@@ -108,8 +108,7 @@ def _check(config: Path | None, output: str) -> int:
     if output == "json":
         print(json.dumps(values, indent=2))
     else:
-        for name, value in values.items():
-            print(f"{name}={value}")
+        print("\n".join(f"{name}={value}" for name, value in values.items()))
     return OK
 
 
@@ -117,12 +116,15 @@ def _list_settings(output: str) -> int:
     rows = settings.table()
     if output == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
-        return OK
-    for row in rows:
-        default = "required" if row.default is None else f"default: {row.default}"
-        print(f"{row.variable}  ({row.unit}; {default})")
-        print(textwrap.indent(textwrap.fill(row.consequence, width=96, break_long_words=False), "    "))
+    else:
+        print("\n".join(map(_paragraph, rows)))
     return OK
+
+
+def _paragraph(row: settings.Row) -> str:
+    default = "required" if row.default is None else f"default: {row.default}"
+    says = textwrap.fill(row.consequence, width=100, initial_indent="    ", subsequent_indent="    ")
+    return f"{row.variable}  ({row.unit}; {default})\n{says}"
 
 
 def _version() -> int:

@@ -636,7 +636,7 @@ def _mapping(path: Path, problems: list[str]) -> dict[object, object]:
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
         return {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
         # Not the error's own words: they may quote a password.
         mark = getattr(error, "problem_mark", None)
         problems.append(f"{path} is not YAML" + (f": look at line {mark.line + 1}" if mark else ""))

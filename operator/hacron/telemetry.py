@@ -1,8 +1,8 @@
 """What a replica shows of itself: log lines, metrics, and whether it lives and is ready.
 
 Nothing here decides, and nothing here makes the engine wait: it sets numbers, and puts a `Health` into one
-slot. Who asks is answered by threads of the HTTP server, at most MAX_CONNECTIONS at a time, none for longer than
-PATIENCE_S.
+slot. Who asks is answered by threads of the HTTP server, at most MAX_CONNECTIONS at a time, none for longer
+than PATIENCE_S.
 """
 
 from __future__ import annotations
@@ -390,6 +390,7 @@ class _Server(ThreadingHTTPServer):
         with self._until_lock:
             late = [connection for connection, until in self._until.items() if until < now]
             for connection in late:
+                del self._until[connection]
                 with suppress(OSError):  # the client was faster
                     connection.shutdown(socket.SHUT_RDWR)  # its thread wakes up, finds the end, and tidies up
 
