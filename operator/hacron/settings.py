@@ -300,7 +300,7 @@ class Settings:
             "bytes",
             _bytes(2**20),
             "Disk per broker node for the ledger; the broker drops its oldest segments beyond it. Must stay"
-            " several times what is live, about 10 KB a cronjob.",
+            " several times what is live; hacron_ledger_span_bytes tells.",
         ),
     )
     ledger_segment_bytes: int = field(
