@@ -187,6 +187,10 @@ FromKubernetes = Answer | JobSeen | JobsListed | CronJobSeen
 class Kubernetes(Protocol):
     """The API server of this replica's own cluster. Answers come back as values through the engine's queue."""
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the API server has answered lately."""
+
     def submit(self, requests: Sequence[Request]) -> None:
         """Take requests to be sent, many at once; Jobs go before status patches. Every one gets exactly one Answer."""
 

@@ -20,7 +20,7 @@ FIRST_YEAR, LAST_YEAR = 2, 9980  # room at both ends of datetime for offsets, an
 
 # How far apart to probe for changes of the offset. Two changes that undo each other within one stride would
 # be missed; in tzdata 2026f none are closer than 6.9 days (Gaza, 2040). A test checks each new tzdata.
-STRIDE = timedelta(days=3)
+STRIDE = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""What one decision changes, over a State that it leaves alone.
+
+Steps of a decision read their own earlier steps through the draft; what comes out is at most one record per subject, however
+often it was touched. State itself changes only when the records come back from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from hacron.core.messages import ClusterState, Definition, Progress, Record, Removed
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict
+from hacron.core.state import State, understand
+
+
+class Draft:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._homes: dict[Key, dict[str, Definition]] = {}
+        self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}
+        self._progress: dict[Key, Progress | None] = {}
+        self._clusters: dict[str, Cluster] = {}
+        self.revision = state.revision
+
+    # --- reading ---
+
+    def homes(self, key: Key) -> Mapping[str, Definition]:
+        """Return what each home cluster declares."""
+        return self._homes.get(key, self._state.definitions.get(key, {}))
+
+    def cronjob(self, key: Key) -> CronJob | InvalidCronJob | None:
+        if key not in self._homes:
+            return self._state.cronjob(key)
+        if key not in self._parsed:
+            homes = self._homes[key]
+            winner = max(homes.values(), key=lambda definition: definition.revision) if homes else None
+            self._parsed[key] = understand(winner) if winner else None
+        return self._parsed[key]
+
+    def progress(self, key: Key) -> Progress | None:
+        return self._progress[key] if key in self._progress else self._state.progress.get(key)
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        return {**self._state.clusters, **self._clusters} if self._clusters else self._state.clusters
+
+    def changes(self, key: Key) -> bool:
+        """Whether anything about this cronjob will be written."""
+        return key in self._progress or key in self._homes
+
+    # --- writing ---
+
+    def define(self, definition: Definition) -> None:
+        self._homes[definition.key] = {**self.homes(definition.key), definition.cluster: definition}
+        self._parsed.pop(definition.key, None)
+        self.revision = max(self.revision, definition.revision)
+
+    def undefine(self, key: Key, cluster: str) -> None:
+        self._homes[key] = {home: definition for home, definition in self.homes(key).items() if home != cluster}
+        self._parsed.pop(key, None)
+
+    def put(self, progress: Progress) -> None:
+        if progress != self.progress(progress.key):
+            self._progress[progress.key] = progress
+
+    def forget(self, key: Key) -> None:
+        """Drop the cronjob altogether."""
+        self._progress[key] = None
+
+    def see(self, cluster: Cluster) -> None:
+        self._clusters[cluster.name] = cluster
+
+    # --- what comes out ---
+
+    def groups(self) -> list[tuple[Record, ...]]:
+        """Return the records, grouped by what must count together or not at all."""
+        groups: list[tuple[Record, ...]] = [(ClusterState(cluster=cluster),) for cluster in self._clusters.values()]
+        for key in self._homes.keys() | self._progress.keys():
+            group = self._group(key)
+            if group:
+                groups.append(group)
+        return groups
+
+    def _group(self, key: Key) -> tuple[Record, ...]:
+        if key in self._progress and self._progress[key] is None:
+            return (Removed(key=key),)
+        before = self._state.definitions.get(key, {})
+        after = self.homes(key)
+        records: list[Record] = [Removed(key=key, cluster=home) for home in before if home not in after]
+        records += [definition for home, definition in after.items() if definition != before.get(home)]
+        progress = self._progress.get(key)
+        if progress is not None:
+            records.append(progress)
+        return tuple(records)
+
+
+def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
+    """Add a verdict; a later word on the same attempt of the same tick replaces the earlier one."""
+    others = [v for v in progress.recent if (v.tick, v.attempt) != (verdict.tick, verdict.attempt)]
+    return replace(progress, recent=tuple([*others, verdict][-limit:]))

@@ -1,0 +1,166 @@
+"""From ticks to runs: which tick is due, may it start, where.
+
+At most one run comes out of the ticks that have passed: the latest. Older ones get a verdict. A tick is decided a little before
+it comes if nothing can change the answer any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from hacron.core import placement
+from hacron.core.admission import Hold, Skip, Start, admit, blocking_runs
+from hacron.core.draft import with_verdict
+from hacron.core.manifests import job_name
+from hacron.core.messages import Progress
+from hacron.core.model import Cluster, ConcurrencyPolicy, CronJob, Held, Run, RunState, Verdict, VerdictKind, name_of
+from hacron.core.rules import Rules
+from hacron.core.runs import run_id
+
+MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a decision about one cronjob looks at."""
+
+    cronjob: CronJob
+    homes: Collection[str]
+    clusters: Mapping[str, Cluster]
+    rules: Rules
+    now: datetime
+
+    def choose(self, without: Collection[str] = ()) -> str | None:
+        return placement.choose(self._candidates, self.clusters, self.now, self.rules.silent_after, without)
+
+    def why_none(self) -> str:
+        return placement.why_none(self._candidates, self.clusters, self.now, self.rules.silent_after)
+
+    @property
+    def _candidates(self) -> tuple[str, ...]:
+        return tuple(placement.candidates(self.cronjob.clusters, self.homes))
+
+
+def fire(progress: Progress, scene: Scene) -> Progress:
+    """Decide every tick that is due by now, then those that come within `decide_ahead`."""
+    latest = scene.cronjob.schedule.latest(progress.last_tick, scene.now) if progress.last_tick < scene.now else None
+    if latest is None:
+        return _fire_ahead(progress, scene)
+    progress = _pass_over_older(progress, latest, scene)
+    match admit(scene.cronjob, latest, _blocking(progress, scene), scene.now):
+        case Skip(reason, message):
+            return _decided(progress, latest, scene, _missed(latest, reason, message))
+        case Hold(reason, message, stop):
+            return _hold(_stop(progress, stop), Held(latest, reason, message))
+        case Start():
+            cluster = scene.choose()
+            if cluster is None:
+                return _hold(progress, Held(latest, "NoCluster", scene.why_none()))
+            return _fire_ahead(start(progress, latest, cluster, scene), scene)
+
+
+def start(
+    progress: Progress, tick: datetime, cluster: str, scene: Scene, attempt: int = 1, refused_by: tuple[str, ...] = ()
+) -> Progress:
+    """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job."""
+    # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
+    fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
+    start_by = max(tick, scene.now) + scene.rules.start_window
+    if scene.cronjob.starting_deadline_s is not None:
+        start_by = min(start_by, max(tick + timedelta(seconds=scene.cronjob.starting_deadline_s), scene.now))
+    run = Run(
+        id=run_id(progress.cronjob_id, tick, attempt),
+        tick=tick,
+        cluster=cluster,
+        start_by=start_by,
+        fencing=fencing,
+        attempt=attempt,
+        job=job_name(name_of(progress.key), tick, attempt),
+        refused_by=refused_by,
+    )
+    last_tick = max(progress.last_tick, tick)
+    return replace(progress, open=(*progress.open, run), fencing=fencing, last_tick=last_tick, held=None)
+
+
+def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
+    """Undo what was decided ahead: runs whose tick is still to come are no more, and their ticks are undecided again.
+
+    Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
+    """
+    ahead = [run for run in progress.open if run.state is RunState.PENDING and run.tick > now + rules.skew_margin]
+    if not ahead:
+        return progress
+    before_them = min(run.tick for run in ahead) - timedelta(seconds=1)
+    kept = tuple(run for run in progress.open if run not in ahead)
+    return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them))
+
+
+def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
+    """Decide ticks before they come, where only the user could still change the answer."""
+    for _ in range(MANY_AHEAD):
+        if scene.cronjob.policy is not ConcurrencyPolicy.ALLOW and progress.open:
+            return progress  # whether the run will have ended by then is known only then
+        tick = scene.cronjob.schedule.next_after(progress.last_tick)
+        if tick is None or tick > scene.now + scene.rules.decide_ahead:
+            return progress
+        decision = admit(scene.cronjob, tick, (), tick)
+        if isinstance(decision, Skip):
+            progress = _decided(progress, tick, scene, _missed(tick, decision.reason, decision.message))
+            continue
+        cluster = scene.choose()
+        if cluster is None:
+            return progress  # one may come back until the tick
+        progress = start(progress, tick, cluster, scene)
+    return progress
+
+
+def _pass_over_older(progress: Progress, latest: datetime, scene: Scene) -> Progress:
+    """Give the ticks before the latest due one their verdict: they will not run any more."""
+    schedule = scene.cronjob.schedule
+    older = schedule.latest(progress.last_tick, latest - timedelta(microseconds=1))
+    if older is None:
+        return progress
+    count = schedule.count(progress.last_tick, older)
+    held = progress.held
+    if count == 1 and held is not None and held.tick == older:
+        kind = VerdictKind.MISSED if held.reason == "NoCluster" else VerdictKind.SKIPPED
+        verdict = Verdict(tick=older, verdict=kind, reason=held.reason, message=held.message)
+    else:
+        many = f"{count} ticks" if count <= 100 else "more than 100 ticks"
+        sentence = f"{many} passed while nothing could be started; only the latest is made up for"
+        verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
+    return _decided(progress, older, scene, verdict)
+
+
+def _blocking(progress: Progress, scene: Scene) -> tuple[Run, ...]:
+    return blocking_runs(scene.cronjob, progress.open, scene.clusters, scene.now, scene.rules)
+
+
+def _missed(tick: datetime, reason: str, message: str) -> Verdict:
+    return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=message)
+
+
+def _decided(progress: Progress, tick: datetime, scene: Scene, verdict: Verdict) -> Progress:
+    progress = with_verdict(progress, verdict, scene.rules.recent_limit)
+    return replace(progress, last_tick=max(progress.last_tick, tick), held=None)
+
+
+def _hold(progress: Progress, held: Held) -> Progress:
+    """Note why a due tick waits; written once per tick and reason, however often it is looked at."""
+    before = progress.held
+    if before is not None and (before.tick, before.reason) == (held.tick, held.reason):
+        return progress
+    return replace(progress, held=held)
+
+
+def _stop(progress: Progress, runs: Collection[Run]) -> Progress:
+    def stopped(run: Run) -> Run:
+        if run not in runs or run.state not in (RunState.PENDING, RunState.RUNNING):
+            return run  # a LOST run cannot be told to stop
+        return replace(run, state=RunState.STOPPING, reason="Replaced")
+
+    return replace(progress, open=tuple(stopped(run) for run in progress.open))

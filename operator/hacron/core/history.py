@@ -1,0 +1,40 @@
+"""Which finished Jobs are to go: the history limits count over all clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from hacron.core.manifests import JobView
+from hacron.core.messages import Outcome, Progress
+from hacron.core.model import CronJob, Verdict, VerdictKind
+
+TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
+
+
+def surplus(jobs: Collection[JobView], progress: Progress, cronjob: CronJob, cluster: str) -> list[JobView]:
+    """Return the finished Jobs of this cluster that exceed the limits, given what ran in the others.
+
+    A Job counts as finished here only when its run is closed in the ledger: its verdict must not be lost with it.
+    """
+    open_ids = {run.id for run in progress.open}
+    done = [job for job in jobs if job.terminal is not None and not job.tombstone and job.run_id not in open_ids]
+    elsewhere = [verdict for verdict in progress.recent if verdict.job and verdict.cluster != cluster]
+    return [
+        *_beyond(cronjob.successful_limit, Outcome.SUCCEEDED, VerdictKind.SUCCEEDED, done, elsewhere),
+        *_beyond(cronjob.failed_limit, Outcome.FAILED, VerdictKind.FAILED, done, elsewhere),
+    ]
+
+
+def _beyond(
+    limit: int, outcome: Outcome, kind: VerdictKind, jobs: Sequence[JobView], elsewhere: Sequence[Verdict]
+) -> list[JobView]:
+    ours: list[tuple[datetime, JobView | None]] = [(job.tick, job) for job in jobs if job.terminal is outcome]
+    theirs: list[tuple[datetime, JobView | None]] = [(v.tick, None) for v in elsewhere if v.verdict is kind]
+    newest_first = sorted(ours + theirs, key=lambda pair: pair[0], reverse=True)
+    return [job for _, job in newest_first[limit:] if job is not None and not job.deleting]
+
+
+def outlived(jobs: Collection[JobView], now: datetime) -> list[JobView]:
+    """Return the tombstones that nobody can run into any more."""
+    return [job for job in jobs if job.tombstone and not job.deleting and now - job.created > TOMBSTONE_LIFE]

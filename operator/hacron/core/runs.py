@@ -1,0 +1,105 @@
+"""The life of a run: every arrow is in TRANSITIONS, and `advance` is the only way along one.
+
+```
+             RunStarted              RunFinished
+  PENDING ───────────────▶ RUNNING ───────────────▶ SUCCEEDED | FAILED
+     │ RunRefused             │ replaced, withdrawn
+     ├──────────▶ REFUSED     └──────────▶ STOPPING ── RunStopped ──▶ STOPPED
+     │ start_by long past and its cluster silent
+     └──────────▶ LOST ── any report tells the truth ──▶ RUNNING | SUCCEEDED | FAILED | STOPPED | REFUSED
+```
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from hacron.core.messages import Outcome, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
+from hacron.core.model import Run, RunState, Verdict, VerdictKind
+
+P, R, S, L = RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST
+
+TRANSITIONS: dict[tuple[RunState, str], RunState] = {
+    (P, "started"): R,
+    (P, "succeeded"): RunState.SUCCEEDED,
+    (P, "failed"): RunState.FAILED,
+    (P, "refused"): RunState.REFUSED,
+    (P, "stopped"): RunState.STOPPED,
+    (R, "succeeded"): RunState.SUCCEEDED,
+    (R, "failed"): RunState.FAILED,
+    (R, "stopped"): RunState.STOPPED,
+    (S, "started"): S,  # it has yet to be deleted
+    (S, "succeeded"): RunState.SUCCEEDED,  # it ended before the deletion reached it
+    (S, "failed"): RunState.FAILED,
+    (S, "refused"): RunState.STOPPED,
+    (S, "stopped"): RunState.STOPPED,
+    (L, "started"): R,
+    (L, "succeeded"): RunState.SUCCEEDED,
+    (L, "failed"): RunState.FAILED,
+    (L, "refused"): RunState.REFUSED,
+    (L, "stopped"): RunState.STOPPED,
+}
+"""(state, what is reported) → state. A pair that is not here changes nothing: late duplicates are normal."""
+
+
+def run_id(cronjob_id: str, tick: datetime, attempt: int) -> str:
+    """Name a run the same way in every replica and for ever."""
+    return f"{cronjob_id}.{int(tick.timestamp())}.{attempt}"
+
+
+def advance(run: Run, report: RunReport) -> Run | None:
+    """Return the run as the report makes it; None when the report changes nothing.
+
+    A report counts only from the cluster that the run was given to.
+    """
+    if report.run_id != run.id or report.cluster != run.cluster:
+        return None
+    state = TRANSITIONS.get((run.state, _arrow(report)))
+    if state is None:
+        return None
+    started = report.started if isinstance(report, RunStarted | RunFinished) else None
+    after = replace(run, state=state, started=run.started or started)
+    return None if after == run else after
+
+
+def _arrow(report: RunReport) -> str:
+    match report:
+        case RunStarted():
+            return "started"
+        case RunFinished(outcome=Outcome.SUCCEEDED):
+            return "succeeded"
+        case RunFinished():
+            return "failed"
+        case RunRefused():
+            return "refused"
+        case RunStopped():
+            return "stopped"
+        case _:
+            assert_never(report)
+
+
+_VERDICTS = {
+    RunState.SUCCEEDED: VerdictKind.SUCCEEDED,
+    RunState.FAILED: VerdictKind.FAILED,
+    RunState.STOPPED: VerdictKind.STOPPED,
+    RunState.REFUSED: VerdictKind.REFUSED,
+    RunState.LOST: VerdictKind.LOST,
+}
+
+
+def verdict_of(run: Run, *, reason: str = "", message: str = "", finished: datetime | None = None) -> Verdict:
+    """Say what became of the tick of a run that is closed, or given up as LOST."""
+    return Verdict(
+        tick=run.tick,
+        verdict=_VERDICTS[run.state],
+        reason=reason or run.reason,
+        message=message,
+        cluster=run.cluster,
+        job=run.job,
+        attempt=run.attempt,
+        started=run.started,
+        finished=finished,
+    )

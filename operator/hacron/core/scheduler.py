@@ -1,0 +1,173 @@
+"""Decide: commands, reports and the clock in, records out.
+
+The Scheduler holds nothing that a successor would need; it remembers only whom to look at next, which follows from State. So a
+standby keeps one too, in step with the ledger, and can decide the moment it becomes executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from hacron.core.agenda import Agenda
+from hacron.core.declaring import declare, withdraw
+from hacron.core.draft import Draft
+from hacron.core.firing import Scene, fire
+from hacron.core.messages import (
+    ClusterSeen,
+    Command,
+    CronJobDeclared,
+    CronJobWithdrawn,
+    Progress,
+    Record,
+    Report,
+    RunFinished,
+    RunRefused,
+    RunStarted,
+    RunStopped,
+)
+from hacron.core.model import Cluster, CronJob, Key
+from hacron.core.rules import Rules
+from hacron.core.state import State
+from hacron.core.tending import deadlines, expire, hear
+
+MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
+
+
+class Scheduler:
+    def __init__(self, state: State, rules: Rules) -> None:
+        self._state = state
+        self._rules = rules
+        self._agenda: Agenda[Key] = Agenda()
+        self._touched: set[Key] = set()
+        self._waiting: set[Key] = set()  # due, and no cluster would take it
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """Note that State has changed for these cronjobs."""
+        self._touched.update(keys)
+
+    def prepare(self) -> None:
+        """Bring the agenda in step with State; what a standby does while it waits."""
+        for key in self._touched:
+            self._agenda.put(key, min(self._instants(key, None), default=None))
+            self._waiting.discard(key)
+        self._touched.clear()
+
+    def next_look(self) -> datetime | None:
+        """Return when `decide` has something to do without any message."""
+        self.prepare()
+        return self._agenda.next()
+
+    def decide(self, messages: Sequence[Command | Report], now: datetime) -> list[tuple[Record, ...]]:
+        """Return the records that follow, grouped by what must count together or not at all.
+
+        They are to be appended to the ledger in this order. Nothing is decided until they have been read back: the same
+        question asked again before would be answered again.
+        """
+        self.prepare()
+        draft = Draft(self._state)
+        keys: dict[Key, None] = {}  # in order, each once
+        for message in messages:
+            keys.update(dict.fromkeys(self._take(message, draft, now)))
+        keys.update(dict.fromkeys(self._agenda.due(now, MOST_LOOKS)))
+        for key in keys:
+            self._look(key, draft, now)
+        for key in keys:
+            if not draft.changes(key):  # a changed one comes back through touch
+                self._agenda.put(key, min(self._instants(key, now), default=None))
+        return draft.groups()
+
+    def _take(self, message: Command | Report, draft: Draft, now: datetime) -> list[Key]:
+        """Take in one message; return whom to look at because of it."""
+        match message:
+            case CronJobDeclared():
+                declare(draft, message, now, self._rules, recovering=self._is_settling(now))
+                return [message.key]
+            case CronJobWithdrawn():
+                withdraw(draft, message, now, self._rules)
+                return [message.key]
+            case ClusterSeen():
+                return self._see(message, draft, now)
+            case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+                progress = draft.progress(message.key)
+                if progress is None:
+                    return []
+                draft.put(hear(progress, message, self._scene(progress, draft, now), self._rules))
+                return [message.key]
+            case _:
+                assert_never(message)
+
+    def _see(self, seen: ClusterSeen, draft: Draft, now: datetime) -> list[Key]:
+        """Note a sign of life. One that lay in the queue while there was no executor says nothing about now."""
+        if now - seen.clock > self._rules.silent_after:
+            return []
+        before = draft.clusters.get(seen.cluster)
+        after = Cluster(name=seen.cluster, seen_at=now, api_ok=seen.api_ok, replica=seen.replica, labels=seen.labels)
+        draft.see(after)
+        was_usable = before is not None and before.api_ok and not before.is_silent(now, self._rules.silent_after.total_seconds())
+        if was_usable or not after.api_ok:
+            return []
+        waiting, self._waiting = list(self._waiting), set()
+        return waiting
+
+    def _look(self, key: Key, draft: Draft, now: datetime) -> None:
+        """Decide all that can be decided about one cronjob now."""
+        progress = draft.progress(key)
+        if progress is None:
+            return
+        if progress.withdrawn_at is not None:
+            if now - progress.withdrawn_at > self._rules.forget_after:
+                draft.forget(key)
+            return
+        scene = self._scene(progress, draft, now)
+        if scene is None:
+            return
+        progress = expire(progress, scene)
+        if not scene.cronjob.suspend and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
+            progress = fire(progress, scene)
+        draft.put(progress)
+        if progress.held is not None and progress.held.reason == "NoCluster":
+            self._waiting.add(key)
+
+    def _scene(self, progress: Progress, draft: Draft, now: datetime) -> Scene | None:
+        cronjob = draft.cronjob(progress.key)
+        if not isinstance(cronjob, CronJob) or progress.withdrawn_at is not None:
+            return None
+        homes = tuple(draft.homes(progress.key))
+        return Scene(cronjob=cronjob, homes=homes, clusters=draft.clusters, rules=self._rules, now=now)
+
+    def _is_settling(self, now: datetime) -> bool:
+        """Whether the ledger began so recently that clusters may not have told yet what has run."""
+        return self._state.born is not None and now - self._state.born < self._rules.settle
+
+    def _passed_before_birth(self, progress: Progress, scene: Scene) -> bool:
+        assert self._state.born is not None
+        born = self._state.born
+        return progress.last_tick < born and scene.cronjob.schedule.latest(progress.last_tick, born) is not None
+
+    def _instants(self, key: Key, after: datetime | None) -> Iterator[datetime]:
+        """Yield when to look at a cronjob; with `after`, having looked at that instant and found nothing to write."""
+        progress = self._state.progress.get(key)
+        if progress is None:
+            return
+        rules = self._rules
+        if progress.withdrawn_at is not None:
+            yield progress.withdrawn_at + rules.forget_after
+            return
+        cronjob = self._state.cronjob(key)
+        if not isinstance(cronjob, CronJob):
+            return
+        for instant in deadlines(progress, cronjob, self._state.clusters, rules):
+            yield instant if after is None or instant > after else after + rules.look_again
+        if cronjob.suspend:
+            return
+        looked = progress.last_tick if after is None else max(progress.last_tick, after)
+        tick = cronjob.schedule.next_after(looked)
+        if tick is not None:
+            ahead = tick - rules.decide_ahead
+            yield tick if after is not None and ahead <= after else ahead
+        if after is not None and self._is_settling(after):
+            yield after + rules.settle
+        if after is not None and progress.held is not None and progress.held.reason == "NoCluster":
+            yield after + rules.look_again

@@ -1,0 +1,223 @@
+"""The fold: which records count, and what they add up to.
+
+Every replica reads the same log in the same order and comes to the same State. Nothing else changes it: not the executor that
+wrote a record, not a clock. Records of an executor that has been superseded are read and skipped, by everybody alike.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from hacron.core import manifests
+from hacron.core.messages import (
+    Batch,
+    Checkpoint,
+    ClusterState,
+    Definition,
+    Entry,
+    Progress,
+    Proof,
+    Record,
+    Removed,
+)
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key
+
+Subject = tuple[str, str, str]
+"""What a record is about: a newer record of the same subject replaces the older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the newest record of a subject stands."""
+
+    offset: int
+    bytes_before: int  # of the ledger as read, before that message
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one entry changed."""
+
+    counts: bool
+    keys: frozenset[Key] = frozenset()
+    clusters: frozenset[str] = frozenset()
+    proof: bool = False
+    checkpoint: Checkpoint | None = None
+
+
+SKIPPED = Applied(counts=False)
+
+
+class State:
+    """What the ledger says, as far as it has been read.
+
+    Begins empty at the floor. The message found there is one that counted, so its epoch is taken as it stands; after that the
+    counting rule alone decides.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0  # of the newest checkpoint that counts; 0: none was read
+        self.position = -1  # offset of the last entry read
+        self.counted_position = -1  # offset of the last entry that counted
+        self.bytes_read = 0
+        self.born: datetime | None = None  # when the ledger began; None: the checkpoint that says so lies before the floor
+        self.executor: Checkpoint | None = None
+        self.revision = 0  # greatest of any definition
+        self.definitions: dict[Key, dict[str, Definition]] = {}  # by home cluster
+        self.progress: dict[Key, Progress] = {}
+        self.clusters: dict[str, Cluster] = {}
+        self.open_runs: dict[str, dict[str, Key]] = {}  # cluster → run id → key
+        # Stalest first: every write moves its subject to the end. A plain dict would grow slow at its front.
+        self._live: OrderedDict[Subject, Mark] = OrderedDict()
+        self._parsed: dict[Key, CronJob | InvalidCronJob] = {}
+
+    # --- reading ---
+
+    def apply(self, entry: Entry) -> Applied:
+        """Take in one entry of the ledger, in the ledger's order."""
+        bytes_before = self.bytes_read
+        first = self.position < 0
+        self.position = entry.offset
+        self.bytes_read += entry.size
+        if entry.batch is None or not self._counts(entry.batch, first):
+            return SKIPPED
+        self.counted_position = entry.offset
+        mark = Mark(entry.offset, bytes_before)
+        keys: set[Key] = set()
+        clusters: set[str] = set()
+        proof, checkpoint = False, None
+        for record in entry.batch.records:
+            match record:
+                case Checkpoint():
+                    checkpoint = self.executor = record
+                    self.born = record.born
+                case Proof():
+                    proof = True
+                case Definition():
+                    self._define(record)
+                    self._touch(("definition", record.key, record.cluster), mark)
+                    keys.add(record.key)
+                case Progress():
+                    self._progress(record)
+                    self._touch(("progress", record.key, ""), mark)
+                    keys.add(record.key)
+                case ClusterState():
+                    self.clusters[record.cluster.name] = record.cluster
+                    self._touch(("cluster", record.cluster.name, ""), mark)
+                    clusters.add(record.cluster.name)
+                case Removed():
+                    self._remove(record)
+                    keys.add(record.key)
+                case _:
+                    assert_never(record)
+        return Applied(True, frozenset(keys), frozenset(clusters), proof, checkpoint)
+
+    def _counts(self, batch: Batch, first: bool) -> bool:
+        """Apply the counting rule: the epoch of the newest counting checkpoint, or a checkpoint with a greater one."""
+        begins = bool(batch.records) and isinstance(batch.records[0], Checkpoint)
+        if (begins and batch.epoch > self.epoch) or (first and batch.epoch > 0):
+            self.epoch = batch.epoch
+            return True
+        return batch.epoch == self.epoch and not begins and self.epoch > 0
+
+    # --- asking ---
+
+    def winner(self, key: Key) -> Definition | None:
+        """Return the definition that counts among what the home clusters declare: the newest change."""
+        homes = self.definitions.get(key)
+        return max(homes.values(), key=lambda definition: definition.revision) if homes else None
+
+    def cronjob(self, key: Key) -> CronJob | InvalidCronJob | None:
+        """Return what the winning definition says, or why it cannot be understood; None when nobody declares it."""
+        found = self._parsed.get(key)
+        if found is None:
+            definition = self.winner(key)
+            if definition is None:
+                return None
+            found = understand(definition)
+            self._parsed[key] = found
+        return found
+
+    def keys(self) -> Iterable[Key]:
+        return self.progress.keys() | self.definitions.keys()
+
+    @property
+    def floor(self) -> int:
+        """Offset of the oldest message that still matters, always that of one that counted."""
+        for mark in self._live.values():
+            return mark.offset
+        return max(self.counted_position, 0)
+
+    @property
+    def span_bytes(self) -> int:
+        """How much of the ledger a replica that starts now has to read."""
+        for mark in self._live.values():
+            return self.bytes_read - mark.bytes_before
+        return 0
+
+    @property
+    def span_messages(self) -> int:
+        return self.position - self.floor
+
+    @property
+    def live(self) -> int:
+        """How many records matter."""
+        return len(self._live)
+
+    def stalest(self) -> Iterator[Record]:
+        """Yield the live records, the one that holds back the floor first."""
+        for kind, name, cluster in self._live:
+            match kind:
+                case "definition":
+                    yield self.definitions[Key(name)][cluster]
+                case "progress":
+                    yield self.progress[Key(name)]
+                case _:
+                    yield ClusterState(cluster=self.clusters[name])
+
+    # --- folding ---
+
+    def _define(self, record: Definition) -> None:
+        self.definitions.setdefault(record.key, {})[record.cluster] = record
+        self.revision = max(self.revision, record.revision)
+        self._parsed.pop(record.key, None)
+
+    def _progress(self, record: Progress) -> None:
+        self._forget_open_runs(record.key)
+        self.progress[record.key] = record
+        for run in record.open:
+            self.open_runs.setdefault(run.cluster, {})[run.id] = record.key
+
+    def _remove(self, record: Removed) -> None:
+        self._parsed.pop(record.key, None)
+        homes = self.definitions.get(record.key, {})
+        for cluster in [record.cluster] if record.cluster is not None else list(homes):
+            homes.pop(cluster, None)
+            self._live.pop(("definition", record.key, cluster), None)
+        if not homes:
+            self.definitions.pop(record.key, None)
+        if record.cluster is None:
+            self._forget_open_runs(record.key)
+            self.progress.pop(record.key, None)
+            self._live.pop(("progress", record.key, ""), None)
+
+    def _forget_open_runs(self, key: Key) -> None:
+        before = self.progress.get(key)
+        for run in before.open if before else ():
+            self.open_runs.get(run.cluster, {}).pop(run.id, None)
+
+    def _touch(self, subject: Subject, mark: Mark) -> None:
+        self._live[subject] = mark
+        self._live.move_to_end(subject)
+
+
+def understand(definition: Definition) -> CronJob | InvalidCronJob:
+    """Parse what a home cluster declares; what is wrong with it is a value, not an exception."""
+    try:
+        return manifests.parse(definition.key, definition.spec)
+    except InvalidCronJob as invalid:
+        return invalid

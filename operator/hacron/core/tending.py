@@ -1,0 +1,159 @@
+"""What happens to runs that are open: reports come in, or do not come in.
+
+A refused attempt goes to the next cluster. Silence is where the guarantees differ: AtMostOnce gives the run up as LOST and starts
+nothing elsewhere; AtLeastOnce starts another attempt in another cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from hacron.core.admission import Skip, admit, blocking_runs
+from hacron.core.draft import with_verdict
+from hacron.core.firing import Scene, start
+from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
+from hacron.core.model import Cluster, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind
+from hacron.core.rules import Rules
+from hacron.core.runs import advance, verdict_of
+
+PLACED_ELSEWHERE = "PlacedElsewhere"
+MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
+
+
+def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rules) -> Progress:
+    """Take in a report about a run. Without a scene (withdrawn, not understood) nothing new is started."""
+    run = next((run for run in progress.open if run.id == report.run_id), None)
+    after = advance(run, report) if run else None
+    if run is None or after is None:
+        return progress
+    if after.started is not None and run.started is None:
+        progress = replace(progress, last_scheduled=max(progress.last_scheduled or run.tick, run.tick))
+    if after.state.is_open:
+        return _with(progress, run, after)
+    progress = _without(progress, run)
+    if isinstance(report, RunRefused) and after.state is RunState.REFUSED:
+        return _refused(progress, run, report, scene, rules)
+    if isinstance(report, RunFinished):
+        if after.state is RunState.SUCCEEDED:
+            progress = replace(progress, last_successful=max(progress.last_successful or report.finished, report.finished))
+        verdict = verdict_of(after, reason=report.reason, message=report.message, finished=report.finished)
+    else:
+        verdict = verdict_of(after, reason=run.reason or getattr(report, "reason", ""))
+    return with_verdict(progress, verdict, rules.recent_limit)
+
+
+def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None, rules: Rules) -> Progress:
+    """Offer the tick to the next cluster, or say that nobody took it."""
+    late = Verdict(
+        tick=run.tick,
+        verdict=VerdictKind.MISSED if report.too_late else VerdictKind.REFUSED,
+        reason=report.reason,
+        message=report.message,
+        cluster=run.cluster,
+        attempt=run.attempt,
+    )
+    if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
+        return with_verdict(progress, late, rules.recent_limit)  # the truth about a tick that was given up
+    if scene is None or scene.cronjob.suspend or run.attempt >= MOST_ATTEMPTS:
+        return with_verdict(progress, late, rules.recent_limit)
+    overtaken = report.too_late and progress.last_tick > run.tick
+    if overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now), Skip):
+        return with_verdict(progress, late, rules.recent_limit)
+    refused_by = run.refused_by if report.too_late else (*run.refused_by, run.cluster)
+    cluster = scene.choose(without=refused_by)
+    if cluster is None:
+        return with_verdict(progress, late, rules.recent_limit)
+    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by)
+
+
+def expire(progress: Progress, scene: Scene) -> Progress:
+    """Draw the consequence where a word from a cluster is overdue."""
+    for run in progress.open:
+        if run.state is RunState.LOST:
+            progress = _tend_lost(progress, run, scene)
+        elif _overdue(run, scene):
+            progress = _silence(progress, run, scene)
+    return progress
+
+
+def deadlines(progress: Progress, cronjob: CronJob, clusters: dict[str, Cluster], rules: Rules) -> Iterator[datetime]:
+    """Yield the instants at which `expire` may have something to do."""
+    for run in progress.open:
+        seen = clusters.get(run.cluster)
+        seen_at = seen.seen_at if seen else run.tick
+        if run.state is RunState.PENDING:
+            yield run.start_by + rules.skew_margin
+            yield max(run.start_by + rules.skew_margin, seen_at + rules.silent_after)
+        elif run.state is RunState.RUNNING:
+            yield seen_at + rules.lost_after
+        elif run.state is RunState.LOST and cronjob.active_deadline_s is not None:
+            yield run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
+        elif run.state is RunState.LOST and cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
+            yield seen_at + rules.lost_after
+
+
+def _overdue(run: Run, scene: Scene) -> bool:
+    cluster = scene.clusters.get(run.cluster)
+    rules = scene.rules
+    silent_for = scene.now - cluster.seen_at if cluster else rules.lost_after + timedelta(seconds=1)
+    if run.state is RunState.PENDING:
+        if scene.now <= run.start_by + rules.skew_margin:
+            return False
+        # AtMostOnce: a cluster that speaks will yet tell whether the Job exists.
+        return silent_for > rules.silent_after or not _at_most_once(scene)
+    return run.state is RunState.RUNNING and silent_for > rules.lost_after
+
+
+def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
+    """Give the run up, and under AtLeastOnce place another attempt."""
+    if _at_most_once(scene):
+        return _lost(progress, run, scene, "ClusterSilent")
+    elsewhere = _elsewhere(progress, run, scene)
+    if elsewhere is not None:
+        return start(_lost(progress, run, scene, PLACED_ELSEWHERE), run.tick, elsewhere, scene, run.attempt + 1, run.refused_by)
+    cluster = scene.clusters.get(run.cluster)
+    if cluster is None or cluster.is_silent(scene.now, scene.rules.silent_after.total_seconds()):
+        return _lost(progress, run, scene, "ClusterSilent")
+    return progress  # late, but its worker lives and there is no other
+
+
+def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
+    """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
+    if not _at_most_once(scene) and run.reason != PLACED_ELSEWHERE:
+        elsewhere = _elsewhere(progress, run, scene)
+        if elsewhere is None:
+            return progress
+        placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
+        return start(placed, run.tick, elsewhere, scene, run.attempt + 1, run.refused_by)
+    blocks = blocking_runs(scene.cronjob, (run,), scene.clusters, scene.now, scene.rules)
+    return progress if blocks else _without(progress, run)
+
+
+def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
+    if run.attempt >= MOST_ATTEMPTS or scene.cronjob.suspend:
+        return None
+    taken = {other.cluster for other in progress.open if other.tick == run.tick}
+    return scene.choose(without=taken | set(run.refused_by))
+
+
+def _lost(progress: Progress, run: Run, scene: Scene, reason: str) -> Progress:
+    lost = replace(run, state=RunState.LOST, reason=reason)
+    cluster = scene.clusters.get(run.cluster)
+    since = f"since {cluster.seen_at:%H:%M:%S} UTC" if cluster else "from the start"
+    verdict = verdict_of(lost, message=f"cluster {run.cluster} is silent {since}; whether it ran is not known")
+    return with_verdict(_with(progress, run, lost), verdict, scene.rules.recent_limit)
+
+
+def _at_most_once(scene: Scene) -> bool:
+    return scene.cronjob.guarantee is Guarantee.AT_MOST_ONCE
+
+
+def _with(progress: Progress, run: Run, after: Run) -> Progress:
+    return replace(progress, open=tuple(after if one.id == run.id else one for one in progress.open))
+
+
+def _without(progress: Progress, run: Run) -> Progress:
+    return replace(progress, open=tuple(one for one in progress.open if one.id != run.id))

@@ -1,0 +1,301 @@
+"""The executor: holds the token, and alone decides what fires.
+
+Order of effects, and it is a contract: append to the ledger → read it back → acknowledge what caused it. State changes only by
+what is read back, so a decision that was lost with its writer never happened, for anybody; and one that was written is found by
+the successor. In doubt it steps down: whatever it still had to say is said by somebody else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from hacron.core.messages import (
+    Batch,
+    Checkpoint,
+    Command,
+    Definition,
+    Entry,
+    Progress,
+    Proof,
+    Record,
+    Report,
+)
+from hacron.core.scheduler import Scheduler
+from hacron.core.state import Applied, State
+from hacron.ports import Inbox, Ledger, SteppedDown, Token
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 100_000  # of one ledger message, roughly; one cronjob's records are never split
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Moment(NamedTuple):
+    """One look at the clocks."""
+
+    wall: datetime  # UTC; what ticks are compared with
+    mono: float  # seconds; what leases are measured with
+
+
+class Folded(NamedTuple):
+    """An entry of the ledger and what it changed in State."""
+
+    entry: Entry
+    applied: Applied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """How long the executor may believe in itself, and how long others wait before they doubt it."""
+
+    proof_interval_s: float = 1.0
+    proof_lease_s: float = 3.0
+    token_missing_after_s: float = 12.0
+    rewrite_after_messages: int = 10_000  # how far the floor may lag before stale records are written again
+    rewrite_after_bytes: int = 32 * 1024 * 1024
+    rewrite_at_least: int = 20  # records a second, when it lags
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the executor has done; telemetry reads it."""
+
+    takeovers: int = 0
+    proofs: int = 0
+    tokens_put_back: int = 0
+    records: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, int] = field(default_factory=dict)
+
+
+class Executor:
+    """A replica's bid for the token, and its work while it holds it. Lives as long as one broker connection."""
+
+    def __init__(
+        self,
+        *,
+        replica: str,
+        cluster: str,
+        state: State,
+        scheduler: Scheduler,
+        token: Token,
+        ledger: Ledger,
+        inbox: Inbox,
+        lease: Lease,
+        may_execute: bool = True,
+        tally: Tally | None = None,
+    ) -> None:
+        self._replica = replica
+        self._cluster = cluster
+        self._state = state
+        self._scheduler = scheduler
+        self._token = token
+        self._ledger = ledger
+        self._inbox = inbox
+        self._lease = lease
+        self._may_execute = may_execute
+        self.tally = tally or Tally()
+        self.epoch: int | None = None  # of our checkpoint; None: standby
+        self.decides = False  # our checkpoint has been read back and counts
+        self.proven_at = 0.0  # monotonic; when something of ours was last read back
+        self._proved_at = 0.0  # monotonic; when we last wrote a proof
+        self._outstanding = 0  # batches appended and not read back
+        self._life_at: float | None = None  # monotonic; last sign of any executor
+        self._token_put_back_at: float | None = None
+
+    def turn(self, moment: Moment, folded: Sequence[Folded]) -> None:
+        """Do all that can be done now; never waits for more than the broker's confirms. Raises SteppedDown, BrokerUnavailable."""
+        for entry, applied in folded:
+            self._read_back(entry, applied, moment)
+        if not self._ledger.caught_up:
+            return
+        if self.epoch is None:
+            self._stand_by(moment)
+            return
+        self._check(moment)
+        if self._outstanding or not self.decides:
+            return  # one decision at a time: the next one needs to see what became of this one
+        self._inbox.acknowledge()
+        self._decide(moment)
+
+    def stop(self) -> None:
+        """Give the token back; the next replica in line has it at once."""
+        if self.epoch is not None:
+            log.info("gives the token back", extra={"epoch": self.epoch})
+        self.decides = False
+        self._token.give_back()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way; if not, the next turn should come soon."""
+        return self._outstanding == 0
+
+    def next_turn(self, moment: Moment) -> float:
+        """Return in how many seconds a turn is due without any message arriving."""
+        if self.epoch is None or not self.decides or self._outstanding:
+            return 0.5
+        wait = self._proved_at + self._lease.proof_interval_s - moment.mono
+        look = self._scheduler.next_look()
+        if look is not None:
+            wait = min(wait, (look - moment.wall).total_seconds())
+        return max(0.0, wait)
+
+    # --- becoming executor ---
+
+    def _stand_by(self, moment: Moment) -> None:
+        self._scheduler.prepare()
+        if self._may_execute:
+            self._token.compete()
+        if self._token.held:
+            self._claim(moment)
+        else:
+            self._put_back_if_missing(moment)
+
+    def _claim(self, moment: Moment) -> None:
+        """Append the checkpoint. Deciding begins when it has been read back and counts."""
+        now = moment.wall
+        self.epoch = max(self._state.epoch + 1, int(now.timestamp() * 1000))  # grows even when the broker was wiped
+        born = self._state.born or (now if self._state.epoch == 0 else LONG_AGO)
+        log.info("has the token", extra={"epoch": self.epoch})
+        self.proven_at = moment.mono
+        checkpoint = Checkpoint(replica=self._replica, cluster=self._cluster, at=now, born=born)
+        self._append([(checkpoint,)], now)
+
+    def _put_back_if_missing(self, moment: Moment) -> None:
+        """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm."""
+        if self._life_at is None:
+            self._life_at = moment.mono
+        waited_s = moment.mono - max(self._life_at, self._token_put_back_at or 0.0)
+        never_begun = self._state.epoch == 0 and self._token_put_back_at is None
+        if never_begun or waited_s > self._lease.token_missing_after_s:
+            log.info("puts a token back: no sign of an executor", extra={"waited_s": round(waited_s, 1)})
+            self._token_put_back_at = moment.mono
+            self.tally.tokens_put_back += 1
+            self._token.put_back()
+
+    # --- being executor ---
+
+    def _read_back(self, entry: Entry, applied: Applied, moment: Moment) -> None:
+        if applied.proof or applied.checkpoint:
+            self._life_at = moment.mono
+        batch = entry.batch
+        if batch is None or self.epoch is None or batch.sender != self._replica or batch.epoch != self.epoch:
+            return
+        if not applied.counts:
+            raise SteppedDown(f"what was written in epoch {self.epoch} does not count: epoch {self._state.epoch} is newer")
+        self._outstanding -= 1
+        self.proven_at = moment.mono
+        if applied.checkpoint is not None:
+            self.decides = True
+            self.tally.takeovers += 1
+            self._inbox.open()
+            log.info("is the executor", extra={"epoch": self.epoch, "cronjobs": len(self._state.progress)})
+
+    def _check(self, moment: Moment) -> None:
+        if self._state.epoch > (self.epoch or 0):
+            raise SteppedDown(f"epoch {self._state.epoch} is newer than {self.epoch}")
+        if not self._token.held:
+            raise SteppedDown("the broker has taken the token away")
+        silent_s = moment.mono - self.proven_at
+        if silent_s > self._lease.proof_lease_s:
+            raise SteppedDown(f"no proof read back for {silent_s:.1f} s")
+
+    def _decide(self, moment: Moment) -> None:
+        messages = self._inbox.take()
+        groups = self._scheduler.decide(messages, moment.wall)
+        if moment.mono - self._proved_at >= self._lease.proof_interval_s:
+            self._proved_at = moment.mono
+            self.tally.proofs += 1
+            groups.append((Proof(replica=self._replica, at=moment.wall),))
+            groups.extend((record,) for record in self._stale())
+        _tell(groups, self._state)
+        _count(messages, self.tally.messages)
+        if groups:
+            self._append(groups, moment.wall)
+
+    def _stale(self) -> Iterable[Record]:
+        """Return the records to be written again, so that the floor can rise and old segments can go."""
+        state, lease = self._state, self._lease
+        allowed = lease.rewrite_after_messages
+        if state.span_messages < allowed and state.span_bytes < lease.rewrite_after_bytes:
+            return []
+        many = max(lease.rewrite_at_least, state.live // 300)
+        return [record for record, _ in zip(state.stalest(), range(many), strict=False)]
+
+    def _append(self, groups: Sequence[tuple[Record, ...]], now: datetime) -> None:
+        assert self.epoch is not None
+        batches = [
+            Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in pack(groups)
+        ]
+        self._outstanding += len(batches)
+        for batch in batches:
+            _count(batch.records, self.tally.records)
+        self._ledger.append(batches, self._state.floor)
+
+
+def pack(groups: Iterable[tuple[Record, ...]]) -> list[list[Record]]:
+    """Put groups together into batches of about BATCH_BYTES. A group stays whole: it counts together or not at all."""
+    batches: list[list[Record]] = []
+    room = 0
+    for group in groups:
+        size = sum(map(_size, group))
+        if size > room:
+            batches.append([])
+            room = BATCH_BYTES
+        batches[-1].extend(group)
+        room -= size
+    return batches
+
+
+def _size(record: Record) -> int:
+    match record:
+        case Definition():
+            return 300 + len(bytes(record.spec))
+        case Progress():
+            return 300 + 350 * len(record.open) + 250 * len(record.recent)
+        case _:
+            return 200
+
+
+def _count(things: Iterable[Record | Command | Report], counts: dict[str, int]) -> None:
+    for thing in things:
+        kind = type(thing).__name__
+        counts[kind] = counts.get(kind, 0) + 1
+
+
+def _tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
+    """Log each decision that a person would ask about."""
+    for group in groups:
+        for record in group:
+            if isinstance(record, Definition):
+                known = state.definitions.get(record.key, {}).get(record.cluster)
+                if known is None or known.revision != record.revision:
+                    said = {"cronjob": record.key, "cluster": record.cluster, "generation": record.generation}
+                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said)
+            elif isinstance(record, Progress):
+                _tell_progress(record, state.progress.get(record.key))
+
+
+def _tell_progress(after: Progress, before: Progress | None) -> None:
+    if before is after:
+        return  # only written again
+    known = {run.id: run.state for run in before.open} if before else {}
+    for run in after.open:
+        if run.id not in known:
+            log.info(
+                "run decided",
+                extra={"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt},
+            )
+        elif known[run.id] != run.state and run.reason:
+            said = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
+            log.info(f"run is {run.state.lower()}", extra=said)
+    told = set(before.recent) if before else set()
+    for verdict in after.recent:
+        if verdict not in told:
+            said = {"cronjob": after.key, "tick": verdict.tick, "verdict": verdict.verdict, "reason": verdict.reason}
+            log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
+    if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
+        log.info("cronjob withdrawn", extra={"cronjob": after.key})
