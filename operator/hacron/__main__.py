@@ -76,9 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     says = f"YAML file with settings; default: the one that {settings.CONFIG} names, if any"
     config.add_argument("--config", type=Path, metavar="FILE", help=says)
 
-    commands.add_parser(
-        "run", parents=[config], help="run a replica", description="Run a replica until it is told to stop."
-    )
+    commands.add_parser("run", parents=[config], help="run a replica", description="Run a replica until it is told to stop.")
     listing = commands.add_parser(
         "settings",
         parents=[config],

@@ -227,9 +227,7 @@ class Executor:
 
     def _append(self, groups: Sequence[tuple[Record, ...]], now: datetime) -> None:
         assert self.epoch is not None
-        batches = [
-            Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in pack(groups)
-        ]
+        batches = [Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in pack(groups)]
         self._outstanding += len(batches)
         for batch in batches:
             _count(batch.records, self.tally.records)
@@ -287,7 +285,13 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
         if run.id not in known:
             log.info(
                 "run decided",
-                extra={"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt},
+                extra={
+                    "cronjob": after.key,
+                    "tick": run.tick,
+                    "cluster": run.cluster,
+                    "job": run.job,
+                    "attempt": run.attempt,
+                },
             )
         elif known[run.id] != run.state and run.reason:
             said = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
@@ -295,7 +299,12 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
     told = set(before.recent) if before else set()
     for verdict in after.recent:
         if verdict not in told:
-            said = {"cronjob": after.key, "tick": verdict.tick, "verdict": verdict.verdict, "reason": verdict.reason}
+            said = {
+                "cronjob": after.key,
+                "tick": verdict.tick,
+                "verdict": verdict.verdict,
+                "reason": verdict.reason,
+            }
             log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})

@@ -97,7 +97,9 @@ class CreateJob(_Request):
     namespace: str
     body: dict[str, Any]
     dry_run: bool = False
-    not_after: datetime | None = None  # looked at right before sending: later than this, nothing is sent (status 0, reason TooLate)
+    not_after: datetime | None = (
+        None  # looked at right before sending: later than this, nothing is sent (status 0, reason TooLate)
+    )
 
 
 class GetJob(_Request):
@@ -147,7 +149,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     request: Request
     status: int  # HTTP status; 0 when no answer came (refused, cut, timed out): it may have acted all the same
-    body: dict[str, Any]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
+    body: dict[
+        str, Any
+    ]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
     sent_at: datetime | None = None
     reason: str = ""  # for status 0
 

@@ -144,9 +144,7 @@ def _labels(value: object) -> dict[str, str]:
     return labels
 
 
-_LABEL_KEY = re.compile(
-    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII
-)
+_LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 
 
@@ -246,8 +244,7 @@ class Settings:
         metadata=_about(
             "name",
             _matching(r"[A-Za-z0-9]([-\w.]{0,251}[A-Za-z0-9])?", "a name of letters, digits and - . _"),
-            "The name of this replica in records, logs and metrics. Two replicas of one name cannot be told"
-            " apart.",
+            "The name of this replica in records, logs and metrics. Two replicas of one name cannot be told apart.",
             default="<host name>-<process id>",
         ),
     )
@@ -278,9 +275,7 @@ class Settings:
         default="hacron",
         metadata=_about(
             "name",
-            _matching(
-                r"(?!amq\.)[A-Za-z0-9]([-\w.]{0,62}[A-Za-z0-9])?", "a name of letters, digits and - . _"
-            ),
+            _matching(r"(?!amq\.)[A-Za-z0-9]([-\w.]{0,62}[A-Za-z0-9])?", "a name of letters, digits and - . _"),
             "What the names of all queues begin with. Replicas share cronjobs if they share this, the"
             " broker and the virtual host; another prefix is another world.",
         ),
@@ -323,9 +318,7 @@ class Settings:
     )
     proof_interval_s: float = field(
         default=1.0,
-        metadata=_about(
-            "seconds", _seconds(0.1, 60), "How often the executor proves that it reaches the ledger."
-        ),
+        metadata=_about("seconds", _seconds(0.1, 60), "How often the executor proves that it reaches the ledger."),
     )
     proof_lease_s: float = field(
         default=3.0,
@@ -414,8 +407,7 @@ class Settings:
         metadata=_about(
             "seconds",
             _seconds(1, _DAY_S),
-            "How often a relay lists the HACronJobs of its cluster, to find deletions that it was not told"
-            " of.",
+            "How often a relay lists the HACronJobs of its cluster, to find deletions that it was not told of.",
         ),
     )
     forget_after_s: float = field(
@@ -423,8 +415,7 @@ class Settings:
         metadata=_about(
             "seconds",
             _seconds(1, 7 * _DAY_S),
-            "A withdrawn cronjob is remembered so long, to delete its Jobs. A cluster that is away for"
-            " longer keeps them.",
+            "A withdrawn cronjob is remembered so long, to delete its Jobs. A cluster that is away for longer keeps them.",
         ),
     )
     recent_limit: int = field(
@@ -465,9 +456,7 @@ class Settings:
     )
     http_port: int = field(
         default=8080,
-        metadata=_about(
-            "port", _whole(0, 65535), "The same, its port. 0: any that is free; the log says which."
-        ),
+        metadata=_about("port", _whole(0, 65535), "The same, its port. 0: any that is free; the log says which."),
     )
     log_format: str = field(
         default="auto",
@@ -523,8 +512,7 @@ CHECKS: Final = (
     Check(
         ("token_missing_after_s", "proof_lease_s"),
         lambda missing, lease: missing > lease,
-        "the first must be more than the lease, or the token is put back while its holder still believes in"
-        " itself",
+        "the first must be more than the lease, or the token is put back while its holder still believes in itself",
     ),
     Check(
         ("silent_after_s", "seen_interval_s"),
@@ -549,8 +537,7 @@ CHECKS: Final = (
     Check(
         ("forget_after_s", "start_window_s"),
         lambda forget, window: forget > window,
-        "the first must be more than the window, or a cronjob is forgotten while one of its runs may still"
-        " start",
+        "the first must be more than the window, or a cronjob is forgotten while one of its runs may still start",
     ),
     Check(
         ("ledger_max_bytes", "ledger_segment_bytes"),
@@ -672,9 +659,7 @@ def _disagreements(values: Mapping[str, Any], bad: set[str]) -> Iterator[str]:
     by_name = {f.name: f for f in fields(Settings)}
     for check in CHECKS:
         if not bad.intersection(check.names) and not check.holds(*(values[name] for name in check.names)):
-            what = " and ".join(
-                f"{variable(name)} ({_shown(by_name[name], values[name])})" for name in check.names
-            )
+            what = " and ".join(f"{variable(name)} ({_shown(by_name[name], values[name])})" for name in check.names)
             yield f"{what}: {check.sentence}"
 
 

@@ -150,9 +150,7 @@ class Age:
 class Metrics:
     """All numbers of one replica, in a registry of their own. Times are seconds, sizes bytes."""
 
-    def __init__(
-        self, *, replica: str, cluster: str, tzdata: str, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, replica: str, cluster: str, tzdata: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         about = {"version": program_version(), "replica": replica, "cluster": cluster, "tzdata": tzdata}
@@ -162,30 +160,20 @@ class Metrics:
         self.executor = self._gauge("executor", "1 while this replica is the executor, the one that decides.")
         self.epoch = self._gauge("epoch", "Epoch of the newest checkpoint that counts; the same everywhere.")
         self.proof_age = Age(
-            self._gauge(
-                "proof_age_seconds", "Since an executor's proof, anybody's, was last read from the ledger."
-            ),
+            self._gauge("proof_age_seconds", "Since an executor's proof, anybody's, was last read from the ledger."),
             monotonic,
         )
         self.proof_age.set(0.0)  # never yet: since the start, so that an alert on the age sees that too
         self.proofs = self._counter("proofs", "Proofs written by this replica.")
         self.takeovers = self._counter("takeovers", "How often this replica became executor.")
-        self.step_downs = self._counter(
-            "step_downs", "How often this replica ceased to be executor.", "reason"
-        )
-        self.tokens_put_back = self._counter(
-            "tokens_put_back", "Tokens published because none seemed to be left."
-        )
+        self.step_downs = self._counter("step_downs", "How often this replica ceased to be executor.", "reason")
+        self.tokens_put_back = self._counter("tokens_put_back", "Tokens published because none seemed to be left.")
 
         # cronjobs and runs
-        self.cronjobs = self._gauge(
-            "cronjobs", "Cronjobs by condition: valid, invalid, suspended.", "condition"
-        )
+        self.cronjobs = self._gauge("cronjobs", "Cronjobs by condition: valid, invalid, suspended.", "condition")
         self.ticks_due = self._gauge("ticks_due", "Ticks that are due and not yet decided.")
         self.ticks_held = self._gauge("ticks_held", "Ticks that are due and wait for a run or a cluster.")
-        self.runs_open = self._gauge(
-            "runs_open", "Runs that may still start or be running, by state.", "state"
-        )
+        self.runs_open = self._gauge("runs_open", "Runs that may still start or be running, by state.", "state")
         self.runs = self._counter("runs", "Ticks that this executor wrote a verdict for.", "verdict")
         self.tick_lag = self._histogram(
             "tick_lag_seconds", "From a tick to the POST of its Job by this replica.", TICK_LAG_BUCKETS_S
@@ -198,9 +186,7 @@ class Metrics:
         # the ledger and the queues
         self.ledger_position = self._gauge("ledger_position", "Offset of the last ledger message read.")
         self.ledger_floor = self._gauge("ledger_floor", "Offset of the oldest ledger message that matters.")
-        self.ledger_span = self._gauge(
-            "ledger_span_bytes", "Ledger from floor to position; must stay well below its retention."
-        )
+        self.ledger_span = self._gauge("ledger_span_bytes", "Ledger from floor to position; must stay well below its retention.")
         self.ledger_live = self._gauge("ledger_live_records", "Records that no newer record replaces.")
         self.ledger_read = self._counter("ledger_messages_read", "Ledger messages read by this replica.")
         self.records_written = self._counter("records_written", "Records written by this replica.", "kind")
@@ -214,9 +200,7 @@ class Metrics:
 
         # the cluster
         self.worker = self._gauge("worker", "1 while this replica is its cluster's worker.")
-        self.kube_requests = self._counter(
-            "kube_requests", "Requests to the API server; code 0: no answer came.", "verb", "code"
-        )
+        self.kube_requests = self._counter("kube_requests", "Requests to the API server; code 0: no answer came.", "verb", "code")
         self.kube_reachable = self._gauge("kube_reachable", "1 while the API server answers.")
         self.cluster_seen_age = Age(
             self._gauge("cluster_seen_age_seconds", "Since a cluster was last heard of.", "cluster"),

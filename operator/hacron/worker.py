@@ -204,10 +204,19 @@ class Worker:
         if not due and not self._hastens and api_ok == self._api_ok:
             return
         if api_ok != self._api_ok:
-            log.log(logging.INFO if api_ok else logging.WARNING, "API server answers again" if api_ok else "API server does not answer")
+            log.log(
+                logging.INFO if api_ok else logging.WARNING,
+                "API server answers again" if api_ok else "API server does not answer",
+            )
         self._seen_at, self._api_ok, self._hastens = moment.mono, api_ok, False
         self._reports.append(
-            ClusterSeen(cluster=self._cluster, replica=self._replica, api_ok=api_ok, clock=moment.wall, labels=self._labels)
+            ClusterSeen(
+                cluster=self._cluster,
+                replica=self._replica,
+                api_ok=api_ok,
+                clock=moment.wall,
+                labels=self._labels,
+            )
         )
 
     def _look(self, key: Key, now: datetime, mono: float) -> None:
@@ -328,9 +337,7 @@ class Worker:
         return False
 
     def _refuse(self, key: Key, run: Run, errand: Errand, reason: str, sentence: str) -> None:
-        errand.conclusion = RunRefused(
-            key=key, run_id=run.id, cluster=self._cluster, reason=reason, message=sentence[:500]
-        )
+        errand.conclusion = RunRefused(key=key, run_id=run.id, cluster=self._cluster, reason=reason, message=sentence[:500])
 
     def _say(self, errand: Errand, report: RunReport, now: datetime) -> datetime:
         """Tell the executor, once in a while, until the ledger shows it."""
@@ -375,7 +382,13 @@ class Worker:
             self._retry_later(request.key, run, errand, answer, moment)
         else:
             reason = str(answer.body.get("reason") or f"Status{answer.status}")
-            self._refuse(request.key, run, errand, reason, str(answer.body.get("message") or "the API server refused the Job"))
+            self._refuse(
+                request.key,
+                run,
+                errand,
+                reason,
+                str(answer.body.get("message") or "the API server refused the Job"),
+            )
             log.warning("Job refused", extra={"cronjob": request.key, "job": run.job, "reason": reason})
             if errand.unsure:  # an earlier try may have made it
                 self._send(errand, _get_request(request.key, run))

@@ -157,9 +157,7 @@ def test_a_call_that_is_wrong_has_exit_code_2(wrong: list[str], capsys: Output) 
 
 
 def test_the_module_runs_as_a_program() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "hacron", "run"], capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = subprocess.run([sys.executable, "-m", "hacron", "run"], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     assert ended.stderr.startswith("hacron: HACRON_CLUSTER is missing.")

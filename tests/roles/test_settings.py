@@ -69,9 +69,7 @@ def test_an_empty_file_is_fine(tmp_path: Path) -> None:
 
 
 def test_a_file_may_hold_lists_and_mappings(tmp_path: Path) -> None:
-    file = written(
-        tmp_path, "cluster: west\nbroker_url: [amqp://a, amqps://b]\ncluster_labels: {tier: prod, zone: a}\n"
-    )
+    file = written(tmp_path, "cluster: west\nbroker_url: [amqp://a, amqps://b]\ncluster_labels: {tier: prod, zone: a}\n")
     settings = load({}, file)
     assert settings.broker_urls == ("amqp://a", "amqps://b")
     assert settings.cluster_labels == {"tier": "prod", "zone": "a"}
@@ -131,9 +129,7 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
         ("HACRON_KUBECONFIG", "/nowhere/at/all", "the path of a file that exists"),
     ],
 )
-def test_a_value_that_is_wrong_is_told_with_its_name_and_what_would_be_right(
-    variable: str, text: str, right: str
-) -> None:
+def test_a_value_that_is_wrong_is_told_with_its_name_and_what_would_be_right(variable: str, text: str, right: str) -> None:
     problem = the_problem(ENOUGH | {variable: text})
     assert problem.startswith(f"{variable} is {text!r}, but must be ")
     assert right in problem

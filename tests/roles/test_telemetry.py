@@ -102,20 +102,14 @@ class TestLogs:
         assert str(line["trace"]).endswith("OSError: no route")
 
     def test_a_text_line_has_columns_and_then_key_and_value(self) -> None:
-        line = self.text_line(
-            "run decided", extra={"cronjob": "shop/report", "tick": datetime(2026, 3, 1, tzinfo=UTC)}
-        )
-        assert re.fullmatch(
-            r"\S+Z INFO    executor +run decided +cronjob=shop/report tick=2026-03-01T00:00:00\.000Z\n", line
-        )
+        line = self.text_line("run decided", extra={"cronjob": "shop/report", "tick": datetime(2026, 3, 1, tzinfo=UTC)})
+        assert re.fullmatch(r"\S+Z INFO    executor +run decided +cronjob=shop/report tick=2026-03-01T00:00:00\.000Z\n", line)
 
     def test_a_value_with_spaces_or_line_breaks_is_quoted(self) -> None:
         line = self.text_line("verdict", extra={"why": 'not "now"\nline 2', "reason": ""})
         assert line.endswith('why="not \\"now\\"\\nline 2" reason=""\n')
 
-    @pytest.mark.parametrize(
-        ("stream", "starts"), [(Terminal(), "2"), (io.StringIO(), "{")], ids=["terminal", "elsewhere"]
-    )
+    @pytest.mark.parametrize(("stream", "starts"), [(Terminal(), "2"), (io.StringIO(), "{")], ids=["terminal", "elsewhere"])
     def test_auto_is_text_on_a_terminal_and_json_elsewhere(self, stream: io.StringIO, starts: str) -> None:
         setup_logging("auto", "INFO", stream)
         logging.getLogger("hacron").info("x")
@@ -199,10 +193,7 @@ def test_labels_are_the_documented_ones() -> None:
     metrics.reports_taken.labels(kind="RunStarted").inc()
     metrics.messages_unreadable.labels(queue="commands").inc()
     metrics.kube_requests.labels(verb="create", code="201").inc()
-    assert (
-        metrics.registry.get_sample_value("hacron_kube_requests_total", {"verb": "create", "code": "201"})
-        == 1
-    )
+    assert metrics.registry.get_sample_value("hacron_kube_requests_total", {"verb": "create", "code": "201"}) == 1
 
 
 def test_tick_lag_is_told_apart_from_a_millisecond_to_a_minute() -> None:

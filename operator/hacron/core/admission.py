@@ -40,7 +40,10 @@ def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: dateti
     """
     if cronjob.starting_deadline_s is not None and tick <= now - timedelta(seconds=cronjob.starting_deadline_s):
         late = (now - tick).total_seconds()
-        return Skip("DeadlineExceeded", f"found {late:.0f} s late; startingDeadlineSeconds is {cronjob.starting_deadline_s}")
+        return Skip(
+            "DeadlineExceeded",
+            f"found {late:.0f} s late; startingDeadlineSeconds is {cronjob.starting_deadline_s}",
+        )
     if not blocking or cronjob.policy is ConcurrencyPolicy.ALLOW:
         return Start()
     names = ", ".join(f"{run.job} in {run.cluster}" for run in blocking[:3])

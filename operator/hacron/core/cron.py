@@ -68,13 +68,9 @@ def parse(text: str, time_zone: str | None = None) -> Schedule:
     Raises InvalidSchedule, and nothing else, whatever the arguments are.
     """
     if not isinstance(text, str):
-        raise InvalidSchedule(
-            "schedule", f"must be a text such as '0 2 * * *', not {type(text).__name__[:40]}"
-        )
+        raise InvalidSchedule("schedule", f"must be a text such as '0 2 * * *', not {type(text).__name__[:40]}")
     if time_zone is not None and not isinstance(time_zone, str):
-        raise InvalidSchedule(
-            "timeZone", f"must be a name such as Europe/Berlin, not {type(time_zone).__name__[:40]}"
-        )
+        raise InvalidSchedule("timeZone", f"must be a name such as Europe/Berlin, not {type(time_zone).__name__[:40]}")
     return _parse(text, DEFAULT_ZONE if time_zone is None else time_zone)
 
 
@@ -127,9 +123,7 @@ class _Interval:
 class _WallClock:
     """Five fields in a zone."""
 
-    def __init__(
-        self, minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone
-    ) -> None:
+    def __init__(self, minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone) -> None:
         self._minutes = minutes
         self._hours = hours
         self._dates = dates
@@ -210,9 +204,7 @@ class _WallClock:
 
 
 @lru_cache(maxsize=32768)
-def _wall_clock(
-    minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone
-) -> _WallClock:
+def _wall_clock(minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone) -> _WallClock:
     return _WallClock(minutes, hours, dates, where)  # one per meaning and zone, however it was written
 
 

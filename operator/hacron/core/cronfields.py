@@ -12,9 +12,7 @@ from typing import Literal
 MAX_LENGTH = 1000  # Kubernetes has no limit of its own; a list of all 60 minutes is 169 characters long
 EXAMPLE = "'0 2 * * *' (minute hour day month weekday)"
 
-_BLANKS = re.compile(
-    r"[ \t\n\v\f\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
-)  # Go's unicode.IsSpace
+_BLANKS = re.compile(r"[ \t\n\v\f\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # Go's unicode.IsSpace
 _NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
 _DURATION = re.compile(r"[+-]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _DURATION_PART = re.compile(r"([0-9]*)\.?([0-9]*)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
@@ -41,7 +39,7 @@ _DESCRIPTORS = {
 }
 
 
-class InvalidSchedule(ValueError):  # noqa: N818  # named by what is wrong, like all errors here
+class InvalidSchedule(ValueError):  # named by what is wrong, like all errors here
     """Tell the user what is wrong with a schedule or its time zone, and what would be right."""
 
     field: Literal["schedule", "timeZone"]
@@ -130,9 +128,7 @@ def _every(text: str) -> Every:
     duration = text.removeprefix("@every ")
     nanoseconds = _nanoseconds(duration)
     if nanoseconds is None:
-        raise _invalid(
-            f"{quoted(text)} has no valid duration; write '@every 90s', '@every 30m' or '@every 1h30m'"
-        )
+        raise _invalid(f"{quoted(text)} has no valid duration; write '@every 90s', '@every 30m' or '@every 1h30m'")
     return Every(max(1, nanoseconds // 10**9))
 
 
@@ -231,9 +227,7 @@ def _item(item: str, kind: _Kind) -> tuple[range, bool]:
     if low < kind.lowest or max(low, high) > kind.highest:
         raise _wrong(item, kind, f"is out of range; use {kind.hint}")
     if low > high:
-        raise _wrong(
-            item, kind, "is empty or runs backwards; split it in two, such as 22-23,0-3 for hours 22-3"
-        )
+        raise _wrong(item, kind, "is empty or runs backwards; split it in two, such as 22-23,0-3 for hours 22-3")
     return range(low, high + 1, step), False
 
 

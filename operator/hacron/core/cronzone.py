@@ -70,9 +70,7 @@ def zone(name: str) -> Zone:
     # Membership is stricter than what Kubernetes asks of the form of a name, and keeps "America" (a folder),
     # "../x" and other spellings of upper and lower case away from the file system.
     if name not in _names():
-        raise _invalid(
-            f"{quoted(name)} is not in the time zone database; use a name such as Europe/Berlin or Etc/UTC"
-        )
+        raise _invalid(f"{quoted(name)} is not in the time zone database; use a name such as Europe/Berlin or Etc/UTC")
     return _load(name)
 
 

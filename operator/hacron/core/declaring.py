@@ -94,9 +94,7 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: date
         return
     progress = take_back(progress, now, rules)
     stopping = tuple(
-        replace(run, state=RunState.STOPPING, reason="Withdrawn")
-        if run.state in (RunState.PENDING, RunState.RUNNING)
-        else run
+        replace(run, state=RunState.STOPPING, reason="Withdrawn") if run.state in (RunState.PENDING, RunState.RUNNING) else run
         for run in progress.open
     )
     draft.put(replace(progress, open=stopping, held=None, withdrawn_at=now))
@@ -134,5 +132,11 @@ def _pass_over_paused(progress: Progress, paused: CronJob, now: datetime, rules:
     if last is None:
         return progress
     many = f"{count} ticks" if count <= 100 else "more than 100 ticks"
-    verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason="Suspended", message=f"{many} while suspended", count=count)
+    verdict = Verdict(
+        tick=last,
+        verdict=VerdictKind.SKIPPED,
+        reason="Suspended",
+        message=f"{many} while suspended",
+        count=count,
+    )
     return with_verdict(progress, verdict, rules.recent_limit)

@@ -17,7 +17,17 @@ from hacron.core.admission import Hold, Skip, Start, admit, blocking_runs
 from hacron.core.draft import with_verdict
 from hacron.core.manifests import job_name
 from hacron.core.messages import Progress
-from hacron.core.model import Cluster, ConcurrencyPolicy, CronJob, Held, Run, RunState, Verdict, VerdictKind, name_of
+from hacron.core.model import (
+    Cluster,
+    ConcurrencyPolicy,
+    CronJob,
+    Held,
+    Run,
+    RunState,
+    Verdict,
+    VerdictKind,
+    name_of,
+)
 from hacron.core.rules import Rules
 from hacron.core.runs import run_id
 
@@ -64,7 +74,12 @@ def fire(progress: Progress, scene: Scene) -> Progress:
 
 
 def start(
-    progress: Progress, tick: datetime, cluster: str, scene: Scene, attempt: int = 1, refused_by: tuple[str, ...] = ()
+    progress: Progress,
+    tick: datetime,
+    cluster: str,
+    scene: Scene,
+    attempt: int = 1,
+    refused_by: tuple[str, ...] = (),
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job."""
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.

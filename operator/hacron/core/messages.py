@@ -32,7 +32,9 @@ class CronJobDeclared(_Message):
     generation: int
     created_at: datetime
     spec: msgspec.Raw  # JSON of .spec, as the API server gave it
-    last_schedule_time: datetime | None = None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
+    last_schedule_time: datetime | None = (
+        None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
+    )
 
 
 class CronJobWithdrawn(_Message):

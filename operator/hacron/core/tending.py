@@ -113,7 +113,14 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
         return _lost(progress, run, scene, "ClusterSilent")
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
-        return start(_lost(progress, run, scene, PLACED_ELSEWHERE), run.tick, elsewhere, scene, run.attempt + 1, run.refused_by)
+        return start(
+            _lost(progress, run, scene, PLACED_ELSEWHERE),
+            run.tick,
+            elsewhere,
+            scene,
+            run.attempt + 1,
+            run.refused_by,
+        )
     cluster = scene.clusters.get(run.cluster)
     if cluster is None or cluster.is_silent(scene.now, scene.rules.silent_after.total_seconds()):
         return _lost(progress, run, scene, "ClusterSilent")
