@@ -89,7 +89,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class CreateJob(_Request):
+class CreateJob(_Request, frozen=True):
     """POST a Job; with dry_run the API server only says whether it would take it."""
 
     key: Key
@@ -102,14 +102,14 @@ class CreateJob(_Request):
     )
 
 
-class GetJob(_Request):
+class GetJob(_Request, frozen=True):
     key: Key
     run_id: str
     namespace: str
     name: str
 
 
-class DeleteJob(_Request):
+class DeleteJob(_Request, frozen=True):
     """Delete a Job and its pods; with `uid`, only that very object."""
 
     key: Key
@@ -120,24 +120,24 @@ class DeleteJob(_Request):
     foreground: bool = False  # the Job stays until its pods are gone (Replace waits for that)
 
 
-class PatchStatus(_Request):
+class PatchStatus(_Request, frozen=True):
     """Merge-patch the status subresource of a HACronJob."""
 
     key: Key
     status: dict[str, Any]
 
 
-class GetCronJob(_Request):
+class GetCronJob(_Request, frozen=True):
     key: Key
 
 
-class GetNamespace(_Request):
+class GetNamespace(_Request, frozen=True):
     key: Key
     run_id: str
     namespace: str
 
 
-class ListInventory(_Request):
+class ListInventory(_Request, frozen=True):
     """List the metadata of all HACronJobs: key → (uid, generation)."""
 
 

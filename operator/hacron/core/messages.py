@@ -23,7 +23,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 # --- commands: what users want (relay → executor) ---------------------------------------------------------------------
 
 
-class CronJobDeclared(_Message):
+class CronJobDeclared(_Message, frozen=True):
     """A HACronJob exists in a cluster, as of this generation."""
 
     key: Key
@@ -37,7 +37,7 @@ class CronJobDeclared(_Message):
     )
 
 
-class CronJobWithdrawn(_Message):
+class CronJobWithdrawn(_Message, frozen=True):
     """The HACronJob with this uid no longer exists in a cluster."""
 
     key: Key
@@ -56,7 +56,7 @@ class Outcome(StrEnum):
     FAILED = "Failed"
 
 
-class RunStarted(_Message):
+class RunStarted(_Message, frozen=True):
     """The Job of a run exists."""
 
     key: Key
@@ -65,7 +65,7 @@ class RunStarted(_Message):
     started: datetime  # the Job's creationTimestamp
 
 
-class RunFinished(_Message):
+class RunFinished(_Message, frozen=True):
     """The Job of a run has ended."""
 
     key: Key
@@ -78,7 +78,7 @@ class RunFinished(_Message):
     message: str = ""
 
 
-class RunRefused(_Message):
+class RunRefused(_Message, frozen=True):
     """The run has not started in this cluster, and never will."""
 
     key: Key
@@ -89,7 +89,7 @@ class RunRefused(_Message):
     too_late: bool = False  # only because start_by had passed: the same cluster may take another attempt
 
 
-class RunStopped(_Message):
+class RunStopped(_Message, frozen=True):
     """The Job of a run is gone before it ended."""
 
     key: Key
@@ -98,7 +98,7 @@ class RunStopped(_Message):
     reason: str = ""
 
 
-class ClusterSeen(_Message):
+class ClusterSeen(_Message, frozen=True):
     """A worker lives in this cluster; said every few seconds."""
 
     cluster: str
@@ -125,7 +125,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 # --- records: what is decided (executor → ledger → everybody) -----------------------------------------------------------
 
 
-class Checkpoint(_Message):
+class Checkpoint(_Message, frozen=True):
     """A new executor begins. Counts if its epoch is greater than that of every checkpoint before it."""
 
     replica: str
@@ -134,14 +134,14 @@ class Checkpoint(_Message):
     born: datetime  # when the ledger's very first checkpoint was made: ticks before it may have run unrecorded
 
 
-class Proof(_Message):
+class Proof(_Message, frozen=True):
     """The executor still reaches the ledger; said every second."""
 
     replica: str
     at: datetime
 
 
-class Definition(_Message):
+class Definition(_Message, frozen=True):
     """What one home cluster declares of a cronjob."""
 
     key: Key
@@ -154,7 +154,7 @@ class Definition(_Message):
     spec: msgspec.Raw
 
 
-class Progress(_Message):
+class Progress(_Message, frozen=True):
     """How far a cronjob has come: the last tick decided, the open runs, the latest verdicts."""
 
     key: Key
@@ -169,13 +169,13 @@ class Progress(_Message):
     withdrawn_at: datetime | None = None  # nobody declares it any more; kept until its Jobs are gone
 
 
-class ClusterState(_Message):
+class ClusterState(_Message, frozen=True):
     """What was last heard of a cluster."""
 
     cluster: Cluster
 
 
-class Removed(_Message):
+class Removed(_Message, frozen=True):
     """A definition is withdrawn by its home cluster; without a cluster: the cronjob is gone altogether."""
 
     key: Key

@@ -61,7 +61,8 @@ def advance(run: Run, report: RunReport) -> Run | None:
     if state is None:
         return None
     started = report.started if isinstance(report, RunStarted | RunFinished) else None
-    after = replace(run, state=state, started=run.started or started)
+    reason = "" if run.state is L else run.reason  # why it was given up is no longer true
+    after = replace(run, state=state, started=run.started or started, reason=reason)
     return None if after == run else after
 
 

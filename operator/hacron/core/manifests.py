@@ -1,0 +1,312 @@
+"""Between Kubernetes objects and our values: HACronJob → CronJob, Run → Job, Job → what a worker needs to know of it.
+
+Templates travel as plain dicts, so that fields which this program has never heard of arrive at the API server as the user wrote
+them. Nothing here changes its input.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from hacron.core import cron
+from hacron.core.messages import CronJobDeclared, Outcome
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key, Run, key_of, name_of, namespace_of
+
+GROUP = "hacron.io"
+API_VERSION = f"{GROUP}/v1"
+KIND = "HACronJob"
+LABEL = f"{GROUP}/managed"  # on every Job of ours: what the worker's watch selects
+CRONJOB_LABEL = f"{GROUP}/cronjob"
+TOMBSTONE_LABEL = f"{GROUP}/tombstone"
+RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
+EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
+SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
+
+NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
+STEM_LENGTH = 52
+
+E = TypeVar("E", Guarantee, ConcurrencyPolicy)
+
+
+# --- HACronJob ------------------------------------------------------------------------------------------------------------------
+
+
+def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
+    """Return what the spec (JSON) says, with CronJob's defaults. Raises InvalidCronJob, whatever the input."""
+    try:
+        fields = msgspec.json.decode(bytes(spec))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidCronJob("", "spec is not readable JSON") from error
+    if not isinstance(fields, dict):
+        raise InvalidCronJob("", "spec must be an object")
+    template = _object(fields, "jobTemplate", "jobTemplate")
+    job_spec = _object(template, "spec", "jobTemplate.spec")
+    _object(job_spec, "template", "jobTemplate.spec.template")
+    if fields.get("schedule") is None:
+        raise InvalidCronJob("schedule", 'schedule is missing: write five fields such as "0 2 * * *"')
+    try:
+        schedule = cron.parse(fields["schedule"], fields.get("timeZone"))
+    except cron.InvalidSchedule as invalid:
+        raise InvalidCronJob(invalid.field, str(invalid)) from invalid
+    return CronJob(
+        key=key,
+        schedule=schedule,
+        suspend=_flag(fields, "suspend"),
+        starting_deadline_s=_count(fields, "startingDeadlineSeconds", "startingDeadlineSeconds", None),
+        policy=_choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW),
+        guarantee=_choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
+        clusters=_clusters(fields),
+        active_deadline_s=_count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
+        successful_limit=_count(fields, "successfulJobsHistoryLimit", "successfulJobsHistoryLimit", 3) or 0,
+        failed_limit=_count(fields, "failedJobsHistoryLimit", "failedJobsHistoryLimit", 1) or 0,
+    )
+
+
+def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
+    """Say in a command what a HACronJob object, as the API server gives it, declares."""
+    metadata = body["metadata"]
+    ran = (body.get("status") or {}).get("lastScheduleTime")
+    return CronJobDeclared(
+        key=key_of(metadata["namespace"], metadata["name"]),
+        cluster=cluster,
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation") or 1),
+        created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
+        spec=msgspec.Raw(msgspec.json.encode(body.get("spec") or {})),
+        last_schedule_time=instant(ran),
+    )
+
+
+def instant(text: object) -> datetime | None:
+    """Read an RFC 3339 time; None when it is none."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+
+
+def rfc3339(when: datetime) -> str:
+    """Write an instant as Kubernetes does: UTC, whole seconds."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _object(parent: dict[str, Any], name: str, field: str) -> dict[str, Any]:
+    value = parent.get(name)
+    if not isinstance(value, dict):
+        raise InvalidCronJob(field, f"{field} is missing or is not an object")
+    return value
+
+
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidCronJob(name, f"{name} must be true or false")
+    return bool(value)
+
+
+def _count(fields: dict[str, Any], name: str, field: str, default: int | None) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 2**31 - 1:
+        raise InvalidCronJob(field, f"{field} must be a whole number from 0 to 2147483647")
+    return value
+
+
+def _choice(fields: dict[str, Any], name: str, default: E) -> E:
+    value = fields.get(name)
+    if value is None:
+        return default
+    try:
+        return type(default)(value)
+    except (ValueError, TypeError) as error:
+        raise InvalidCronJob(name, f"{name} must be one of {', '.join(type(default))}") from error
+
+
+def _clusters(fields: dict[str, Any]) -> tuple[str, ...]:
+    place = fields.get("placement")
+    if place is None:
+        return ()
+    names = place.get("clusters") if isinstance(place, dict) else place
+    if names is None:
+        return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names) or len(names) > 32:
+        raise InvalidCronJob("placement.clusters", "placement.clusters must be a list of at most 32 names of clusters")
+    return tuple(dict.fromkeys(names))
+
+
+# --- Run → Job ------------------------------------------------------------------------------------------------------------------
+
+
+def job_name(name: str, tick: datetime, attempt: int) -> str:
+    """Return the Job's name, which is the lock against making it twice: the cronjob's name and the tick in unix minutes.
+
+    A tick that is not on a whole minute gets unix seconds: ten digits, never the same name. Attempts after the first have names,
+    and so locks, of their own. A stem that must be cut ends in a hash of the whole, so that it stays its own.
+    """
+    seconds = int(tick.timestamp())
+    suffix = f"-{seconds // 60}" if seconds % 60 == 0 else f"-{seconds}"
+    if attempt > 1:
+        suffix += f"-{attempt}"
+    room = min(STEM_LENGTH, NAME_LENGTH - len(suffix))
+    if len(name) > room:
+        name = f"{name[: room - 7]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return name + suffix
+
+
+def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, epoch: int) -> dict[str, Any]:
+    """Return the Job of a run.
+
+    `owner_uid` is that of the HACronJob in the very cluster where the Job is made: a uid that is not known there gets the Job
+    garbage-collected.
+    """
+    fields = msgspec.json.decode(bytes(spec))
+    template = copy.deepcopy(fields.get("jobTemplate") or {})
+    metadata = template.get("metadata") or {}
+    zone = fields.get("timeZone")
+    annotations = {
+        **(metadata.get("annotations") or {}),
+        **_marks(run),
+        EPOCH: str(epoch),
+        FENCING: str(run.fencing),
+        SCHEDULED: _local(run.tick, zone),
+    }
+    body: dict[str, Any] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.job,
+            "namespace": namespace_of(key),
+            "labels": {**(metadata.get("labels") or {}), **_labels(key)},
+            "annotations": annotations,
+        },
+        "spec": template.get("spec") or {},
+    }
+    if owner_uid is not None:
+        owner = {"apiVersion": API_VERSION, "kind": KIND, "name": name_of(key), "uid": owner_uid}
+        body["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": True}]
+    _hand_over(body["spec"], run)
+    return body
+
+
+def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
+    """Return a Job that never runs and only takes the run's name."""
+    container = {"name": "tombstone", "image": "tombstone"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.job,
+            "namespace": namespace_of(key),
+            "labels": {**_labels(key), TOMBSTONE_LABEL: "true"},
+            "annotations": _marks(run),
+        },
+        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
+
+
+def _labels(key: Key) -> dict[str, str]:
+    return {LABEL: "true", CRONJOB_LABEL: name_of(key)[:63]}
+
+
+def _marks(run: Run) -> dict[str, str]:
+    return {RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
+
+
+def _local(tick: datetime, zone: object) -> str:
+    """The tick in the job's own zone, as CronJob annotates it."""
+    if not isinstance(zone, str) or not zone:
+        return rfc3339(tick)
+    return tick.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _hand_over(spec: dict[str, Any], run: Run) -> None:
+    """Give every container the tick, the run's id and the fencing number, unless the user has set that name."""
+    given = {
+        "HACRON_SCHEDULED_TIME": rfc3339(run.tick),
+        "HACRON_RUN_ID": run.id,
+        "HACRON_FENCING_TOKEN": str(run.fencing),
+    }
+    pod = (spec.get("template") or {}).get("spec") or {}
+    for container in [*(pod.get("containers") or []), *(pod.get("initContainers") or [])]:
+        if not isinstance(container, dict):
+            continue
+        env = container.get("env") or []
+        taken = {entry.get("name") for entry in env if isinstance(entry, dict)}
+        container["env"] = [*env, *({"name": name, "value": value} for name, value in given.items() if name not in taken)]
+
+
+# --- Job → what a worker needs to know ------------------------------------------------------------------------------------------
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A Job of ours, as last seen."""
+
+    key: Key
+    run_id: str
+    uid: str
+    namespace: str
+    name: str
+    created: datetime
+    tick: datetime
+    attempt: int
+    terminal: Outcome | None  # None: not ended; only the conditions Complete and Failed are final
+    finished: datetime | None
+    reason: str
+    message: str
+    tombstone: bool
+    deleting: bool
+    fencing: int
+
+
+def job_view(body: dict[str, Any]) -> JobView | None:
+    """Return what matters of a Job; None when it is not ours or cannot be read."""
+    try:
+        return _job_view(body)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _job_view(body: dict[str, Any]) -> JobView | None:
+    metadata = body["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    tick, created = instant(annotations.get(TICK)), instant(metadata.get("creationTimestamp"))
+    if labels.get(LABEL) != "true" or RUN_ID not in annotations or tick is None or created is None:
+        return None
+    ended = _ended(body.get("status") or {})
+    return JobView(
+        key=key_of(metadata["namespace"], labels[CRONJOB_LABEL]),
+        run_id=annotations[RUN_ID],
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        created=created,
+        tick=tick,
+        attempt=int(annotations.get(ATTEMPT, "1")),
+        terminal=ended[0] if ended else None,
+        finished=ended[1] if ended else None,
+        reason=ended[2] if ended else "",
+        message=ended[3] if ended else "",
+        tombstone=labels.get(TOMBSTONE_LABEL) == "true",
+        deleting=metadata.get("deletionTimestamp") is not None,
+        fencing=int(annotations.get(FENCING, "0")),
+    )
+
+
+def _ended(status: dict[str, Any]) -> tuple[Outcome, datetime | None, str, str] | None:
+    """SuccessCriteriaMet and FailureTarget only announce the end: pods may still be running."""
+    for condition in status.get("conditions") or []:
+        if condition.get("status") != "True" or condition.get("type") not in ("Complete", "Failed"):
+            continue
+        at = instant(condition.get("lastTransitionTime"))
+        if condition["type"] == "Complete":
+            return Outcome.SUCCEEDED, instant(status.get("completionTime")) or at, "", ""
+        return Outcome.FAILED, at, str(condition.get("reason") or ""), str(condition.get("message") or "")[:500]
+    return None

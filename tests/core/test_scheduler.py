@@ -1,0 +1,278 @@
+"""What the Scheduler decides, told in seconds after noon."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hacron.core.messages import Definition, Outcome
+from tests.core.ledger_story import HELLO, NOON, Story, spec
+
+ALO = {"guarantee": "AtLeastOnce"}
+
+
+def test_a_tick_is_decided_ahead_and_runs_once() -> None:
+    story = Story()
+    story.at(30)
+    story.declare(spec())
+    story.at(54)
+    assert story.runs == []
+    story.at(56)
+    assert story.runs == ["60 Pending west #1"]
+    story.at(61)
+    story.started(story.run)
+    story.finished(story.run)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_a_declaration_that_comes_twice_changes_nothing() -> None:
+    story = Story()
+    story.declare(spec(), created_at=NOON)
+    story.declare(spec("0 0 * * *"), created_at=NOON)
+    assert [record.generation for record in story.written if isinstance(record, Definition)] == [1]
+
+
+def test_forbid_holds_the_tick_and_starts_it_when_the_run_has_ended() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    story.at(60)
+    story.started(story.run)
+    story.at(130)
+    assert story.runs == ["60 Running west #1"]
+    story.finished(story.run)
+    assert story.runs == ["120 Pending west #1"]
+
+
+def test_forbid_gives_a_superseded_tick_its_verdict() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    story.at(60)
+    story.started(story.run)
+    story.at(190)
+    assert story.verdicts == ["120 Skipped JobAlreadyActive"]
+
+
+def test_replace_stops_the_old_run_and_waits_until_it_is_gone() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Replace"))
+    story.at(60)
+    story.started(story.run)
+    story.at(121)
+    assert story.runs == ["60 Stopping west #1"]
+    story.stopped(story.run)
+    assert (story.runs, story.verdicts) == (["120 Pending west #1"], ["60 Stopped Replaced"])
+
+
+def test_of_many_missed_ticks_only_the_latest_is_made_up_for() -> None:
+    story = Story()
+    story.declare(spec(), created_at=NOON - timedelta(minutes=10, seconds=30))
+    assert story.runs == ["0 Pending west #1"]
+    assert story.verdicts == ["-60 Missed Superseded x10"]
+
+
+def test_a_tick_past_its_deadline_is_missed() -> None:
+    story = Story(clusters=())
+    story.declare(spec(startingDeadlineSeconds=20))
+    story.at(85)
+    story.alive = {"west"}
+    story.at(90)
+    assert (story.runs, story.verdicts) == ([], ["60 Missed DeadlineExceeded"])
+
+
+def test_without_a_living_cluster_the_tick_waits_for_one() -> None:
+    story = Story(clusters=())
+    story.declare(spec())
+    story.at(70)
+    assert story.progress.held is not None
+    assert story.progress.held.reason == "NoCluster"
+    story.alive = {"west"}
+    story.at(75)
+    assert story.runs == ["60 Pending west #1"]
+
+
+def test_suspending_takes_back_what_was_decided_ahead_and_resuming_does_not_start_the_past() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(56)
+    story.declare(spec(suspend=True), generation=2)
+    assert story.runs == []
+    story.at(200)
+    story.declare(spec(), generation=3)
+    assert (story.runs, story.verdicts) == ([], ["180 Skipped Suspended x3"])
+    story.at(236)
+    assert story.runs == ["240 Pending west #1"]
+
+
+def test_an_edit_counts_from_the_moment_of_the_edit() -> None:
+    story = Story()
+    story.declare(spec("0 0 * * *"), created_at=NOON - timedelta(hours=1))
+    story.at(30)
+    story.declare(spec("*/2 * * * *"), generation=2)
+    assert story.runs == []
+    story.at(116)
+    assert story.runs == ["120 Pending west #1"]
+
+
+def test_a_new_template_does_not_take_back_a_run() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(56)
+    story.declare(spec(jobSpec={"backoffLimit": 2}), generation=2)
+    assert story.runs == ["60 Pending west #1"]
+
+
+def test_a_nonsense_schedule_never_fires_and_harms_nobody() -> None:
+    story = Story()
+    story.declare(spec("every now and then"))
+    story.at(120)
+    assert story.runs == []
+    story.declare(spec(), generation=2)
+    story.at(176)
+    assert story.runs == ["180 Pending west #1"]
+
+
+def test_withdrawing_stops_what_runs_and_is_forgotten_later() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(61)
+    story.started(story.run)
+    story.withdraw()
+    assert story.runs == ["60 Stopping west #1"]
+    story.stopped(story.run)
+    story.at(61 + 700)
+    assert HELLO not in story.state.progress
+
+
+def test_the_newest_change_wins_and_the_next_newest_takes_its_place() -> None:
+    story = Story()
+    story.declare(spec("0 1 * * *"), cluster="west")
+    story.at(10)
+    story.declare(spec("0 2 * * *"), cluster="east")
+    assert story.state.cronjob(HELLO).schedule.text == "0 2 * * *"
+    story.withdraw(cluster="east")
+    assert story.state.cronjob(HELLO).schedule.text == "0 1 * * *"
+
+
+def test_a_refused_run_goes_to_the_next_cluster_and_fails_when_none_is_left() -> None:
+    story = Story()
+    story.declare(spec(placement={"clusters": ["west", "east"]}))
+    story.at(60)
+    story.refused(story.run)
+    assert story.runs == ["60 Pending east #2"]
+    story.refused(story.run)
+    assert (story.runs, story.verdicts) == ([], ["60 Refused Invalid"])
+
+
+def test_a_run_that_was_too_late_may_go_to_the_same_cluster_again() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("0 * * * *"), created_at=NOON - timedelta(minutes=1))
+    story.at(40)
+    story.refused(story.run, too_late=True)
+    assert story.runs == ["0 Pending west #2"]
+
+
+def test_at_most_once_gives_a_silent_clusters_run_up_and_starts_nothing_elsewhere() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    assert (story.runs, story.verdicts) == (["60 Lost west #1"], ["60 Lost ClusterSilent"])
+
+
+def test_the_truth_about_a_lost_run_is_told_when_its_cluster_is_back() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    story.finished(story.run)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_a_lost_run_blocks_forbid_under_at_most_once() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid", placement={"clusters": ["west", "east"]}))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(600)
+    assert story.runs == ["60 Lost west #1"]
+
+
+def test_a_lost_run_blocks_only_until_its_active_deadline_is_over() -> None:
+    story = Story()
+    body = spec("1 * * * *", placement={"clusters": ["west"]}, jobSpec={"activeDeadlineSeconds": 60})
+    story.declare(body)
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    assert story.runs == ["60 Lost west #1"]
+    story.at(60 + 20 + 60 + 10)
+    assert (story.runs, story.verdicts) == ([], ["60 Lost ClusterSilent"])
+
+
+def test_at_least_once_places_a_silent_clusters_run_elsewhere() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}, **ALO))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    assert story.runs == ["60 Lost west #1", "60 Pending east #2"]
+    first, second = story.progress.open
+    assert second.fencing > first.fencing
+    story.started(second)
+    story.finished(second)
+    assert story.verdicts == ["60 Lost PlacedElsewhere", "60 Succeeded"]
+
+
+def test_at_least_once_gives_up_a_running_job_whose_cluster_is_silent_for_long() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}, **ALO))
+    story.at(60)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.at(300)
+    assert story.runs == ["60 Running west #1"]
+    story.at(400)
+    assert story.runs[-1] == "60 Pending east #2"
+
+
+def test_a_failed_run_is_told_as_failed_and_not_repeated() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *"))
+    story.at(60)
+    story.finished(story.run, Outcome.FAILED)
+    assert (story.runs, story.verdicts) == ([], ["60 Failed"])
+
+
+def test_a_report_from_another_cluster_about_a_run_changes_nothing() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(60)
+    forged = story.run.__class__(**{f: getattr(story.run, f) for f in story.run.__struct_fields__} | {"cluster": "east"})
+    story.finished(forged)
+    assert story.runs == ["60 Pending west #1"]
+
+
+def test_a_ledger_that_has_just_begun_waits_before_it_makes_up_for_the_past() -> None:
+    story = Story()
+    story.state.born = NOON
+    story.declare(spec(), created_at=NOON - timedelta(hours=1))
+    assert story.runs == []
+    ran = NOON
+    story.declare(spec(), cluster="east", created_at=NOON - timedelta(hours=1), last_schedule_time=ran)
+    story.at(20)
+    assert (story.runs, story.verdicts) == ([], [])
+    story.at(56)
+    assert story.runs[-1].startswith("60 Pending")
+
+
+def test_every_tick_of_an_hour_gets_exactly_one_run() -> None:
+    story = Story()
+    story.declare(spec())
+    ticks = []
+    for minute in range(1, 61):
+        story.at(60 * minute)
+        ticks += [run.tick for run in story.progress.open]
+        story.started(story.run)
+        story.finished(story.run)
+    assert ticks == [NOON + timedelta(minutes=minute) for minute in range(1, 61)]
