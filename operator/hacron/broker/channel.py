@@ -1,0 +1,218 @@
+"""One channel: declare, publish, consume, with an end to every wait.
+
+A channel that the broker closes, and a consumer that it cancels, put the whole connection in doubt; pika itself would go on as if
+nothing had happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pika  # type: ignore[import-untyped]
+from pika import spec
+from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
+from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from hacron.broker.connection import Connection
+
+IN_FLIGHT: Final = 64
+"""So many messages may wait for their confirms: enough to fill the way, few enough to hold in memory."""
+
+PERSISTENT: Final = 2
+
+
+class Delivery(NamedTuple):
+    """A message as it came."""
+
+    tag: int  # what it is acknowledged by
+    body: bytes
+    headers: Mapping[str, object]
+
+
+class Outgoing(NamedTuple):
+    """A message to be published."""
+
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, int] | None = None
+
+
+class Channel:
+    """A channel of a Connection; made by `Connection.channel`."""
+
+    def __init__(self, connection: Connection, channel: PikaChannel, prefetch: int) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._expected = ""  # what to say if the broker closes the channel over what we are doing
+        channel.add_on_close_callback(self._on_closed)
+        channel.add_on_cancel_callback(self._on_cancelled)
+        connection.wait(lambda: channel.is_open, "opening a channel")
+        if prefetch:
+            self._ask("qos", lambda reply: channel.basic_qos(prefetch_count=prefetch, callback=reply))
+
+    @property
+    def pika(self) -> PikaChannel:
+        """The channel itself, for the publisher."""
+        return self._channel
+
+    # --- topology ---
+
+    def declare_exchange(self, name: str) -> None:
+        self._ask(
+            f"declaring exchange {name}",
+            lambda reply: self._channel.exchange_declare(name, "direct", durable=True, callback=reply),
+        )
+
+    def declare_queue(self, name: str, arguments: Mapping[str, str | int | bool]) -> None:
+        """Make sure that the queue exists, with these arguments."""
+        self._expected = (
+            f"queue {name} exists with other arguments than this replica is set up with: give all replicas the same"
+            " settings as the one that made it, or delete it (see Upgrading for what that means)"
+        )
+        self._ask(
+            f"declaring queue {name}",
+            lambda reply: self._channel.queue_declare(name, durable=True, arguments=dict(arguments), callback=reply),
+        )
+        self._expected = ""
+
+    def bind(self, queue: str, exchange: str) -> None:
+        self._ask(
+            f"binding queue {queue}",
+            lambda reply: self._channel.queue_bind(queue, exchange, routing_key=queue, callback=reply),
+        )
+
+    # --- consuming ---
+
+    def consume(
+        self,
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        arguments: Mapping[str, str | int] | None = None,
+    ) -> str:
+        """Begin to receive; return the consumer's tag. `on_delivery` only puts it somewhere: it runs inside pika."""
+
+        def deliver(_: PikaChannel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes) -> None:
+            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}))
+            self._connection.notice()
+
+        tags: list[str] = []
+        self._ask(
+            f"consuming from {queue}",
+            lambda reply: tags.append(
+                self._channel.basic_consume(queue, deliver, arguments=dict(arguments or {}), callback=reply)
+            ),
+        )
+        return tags[0]
+
+    def cancel(self, consumer_tag: str) -> None:
+        self._ask("cancelling a consumer", lambda reply: self._channel.basic_cancel(consumer_tag, reply))
+
+    def acknowledge(self, tag: int, *, all_before: bool = False) -> None:
+        """Acknowledge; it is sent in the next turn."""
+        self._connection.check()
+        with self._connection.translated():
+            self._channel.basic_ack(tag, multiple=all_before)
+
+    def put_back(self, tag: int) -> None:
+        """Return a message to its queue, and wait until the broker has done it."""
+        self._connection.check()
+        with self._connection.translated():
+            self._channel.basic_nack(tag, requeue=True)
+        self.barrier()
+
+    def barrier(self) -> None:
+        """Return when the broker has done all that was asked for before, and we have all that it sent before it answered.
+
+        Both directions of a channel are in order; any question does, and this one changes nothing.
+        """
+        self._ask("a sign of life", lambda reply: self._channel.flow(True, reply))
+
+    def close(self) -> None:
+        """Close only this channel; its consumers end with it."""
+        self._connection.check()
+        with self._connection.translated():
+            self._channel.close()
+        self._connection.wait(lambda: self._channel.is_closed, "closing a channel")
+
+    # --- inside ---
+
+    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object]) -> None:
+        replies: list[object] = []
+        self._connection.check()
+        with self._connection.translated():
+            ask(replies.append)
+        self._connection.wait(lambda: replies, what)
+
+    def _on_closed(self, _: PikaChannel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByClient):
+            return
+        said = str(reason)
+        if isinstance(reason, ChannelClosedByBroker):
+            said = f"{reason.reply_code} {reason.reply_text}"
+            if reason.reply_code == spec.PRECONDITION_FAILED and self._expected:
+                said = f"{self._expected}: {said}"
+        self._connection.doubt(said)
+
+    def _on_cancelled(self, _: object) -> None:
+        self._connection.doubt("the broker has cancelled a consumer: its queue is gone, or its time is over")
+
+
+class Publisher:
+    """A channel to publish on: confirmed, persistent, never silently dropped."""
+
+    def __init__(self, connection: Connection, exchange: str) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self._published = 0  # the broker counts messages from 1 and confirms by number
+        self._unconfirmed: set[int] = set()
+        replies: list[object] = []
+        self._channel = connection.channel().pika
+        self._channel.add_on_return_callback(self._on_returned)
+        with connection.translated():
+            self._channel.confirm_delivery(self._on_confirm, replies.append)
+        connection.wait(lambda: replies, "switching confirms on")
+
+    def publish(self, messages: Iterable[Outgoing]) -> None:
+        """Publish all of them, in order, and return when the broker has confirmed each.
+
+        Raises BrokerUnavailable: then nobody knows which of them have arrived.
+        """
+        for message in messages:
+            self._send(message)
+            self._wait_for(IN_FLIGHT)
+        self._wait_for(0)
+
+    def _send(self, message: Outgoing) -> None:
+        self._connection.check()
+        properties = pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=PERSISTENT,
+            headers=dict(message.headers) if message.headers else None,
+            user_id=self._connection.user,  # the broker refuses a false one, so that readers may trust it
+        )
+        with self._connection.translated():
+            # Mandatory: what no queue is bound for would otherwise be confirmed, and gone.
+            self._channel.basic_publish(self._exchange, message.routing_key, message.body, properties, mandatory=True)
+        self._published += 1
+        self._unconfirmed.add(self._published)
+
+    def _wait_for(self, most: int) -> None:
+        """Wait until no more than so many are unconfirmed; each single confirm may take as long as a reply."""
+        while (count := len(self._unconfirmed)) > most:
+            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm")
+
+    def _fewer_than(self, count: int) -> bool:
+        return len(self._unconfirmed) < count
+
+    def _on_confirm(self, frame: pika.frame.Method[spec.Basic.Ack | spec.Basic.Nack]) -> None:
+        method = frame.method
+        done = {tag for tag in self._unconfirmed if tag <= method.delivery_tag} if method.multiple else {method.delivery_tag}
+        self._unconfirmed -= done
+        if isinstance(method, spec.Basic.Nack):
+            self._connection.doubt("the broker has refused a message")
+
+    def _on_returned(self, _: PikaChannel, method: spec.Basic.Return, *__: object) -> None:
+        self._connection.doubt(f"no queue takes messages for {method.routing_key}: it has been deleted")

@@ -1,0 +1,145 @@
+"""Messages to bytes and back: JSON, versioned.
+
+What comes from the wire was written by somebody else, perhaps by a newer version of this program: bytes that cannot be read are
+a value or one error here, never a crash further in. Unknown fields are ignored. Every message and every record is decoded alone,
+so that an unknown kind does not spoil its neighbours. Whether a record counts is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from hacron.core.messages import VERSION, Batch, Command, Definition, Envelope, Record, Report
+from hacron.core.messages import CronJobDeclared as Declared
+
+BODY_BYTES: Final = 8 * 2**20
+"""A longer body is not even parsed. Written are about 100 KB, or one message."""
+
+MESSAGE_BYTES: Final = 2 * 2**20
+"""Of one message or record. The API server takes no object over 1.5 MiB, so none of ours is longer."""
+
+T = TypeVar("T")
+Wire = TypeVar("Wire", "_WireBatch", Envelope)
+
+
+class Unreadable(Exception):
+    """These bytes are no message that this version knows. The text says why, in a few words, without the bytes."""
+
+
+class _WireBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A Batch as it travels: with a version, its records not decoded yet."""
+
+    v: int = VERSION
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # unix milliseconds; one beyond all reason could never be outbid
+    sender: str = msgspec.field(name="from")
+    sent_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    records: tuple[msgspec.Raw, ...]
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    v: int = VERSION
+
+
+_encoder = msgspec.json.Encoder()
+_versioned = msgspec.json.Decoder(_Versioned)
+_batch = msgspec.json.Decoder(_WireBatch)
+_envelope = msgspec.json.Decoder(Envelope)
+_record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_batch(batch: Batch) -> bytes:
+    records = tuple(msgspec.Raw(_encoder.encode(record)) for record in batch.records)
+    return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=records))
+
+
+def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
+    """Return the batch with the records that are known, and what is wrong with the others.
+
+    Raises Unreadable when the whole is no batch. A newer version may write kinds that are unknown here; what this version
+    knows must count all the same, or two versions would disagree about everything else in that message.
+    """
+    wire = _decode(_batch, body)
+    records, unreadable = _each(wire.records, decode_record)
+    batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records))
+    return batch, unreadable
+
+
+def encode_message(message: Command | Report) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(message))
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    return _encoder.encode(envelope)
+
+
+def decode_commands(body: bytes) -> tuple[list[Command], list[Unreadable]]:
+    """Return the commands of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
+    return _each(_decode(_envelope, body).messages, decode_command)
+
+
+def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
+    """Return the reports of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
+    return _each(_decode(_envelope, body).messages, decode_report)
+
+
+def decode_record(raw: msgspec.Raw) -> Record:
+    record = _parse(_record, raw, MESSAGE_BYTES)
+    if isinstance(record, Definition):
+        _parse(_object, record.spec, MESSAGE_BYTES)
+    return record
+
+
+def decode_command(raw: msgspec.Raw) -> Command:
+    command = _parse(_command, raw, MESSAGE_BYTES)
+    if isinstance(command, Declared):
+        # A raw part is only skimmed, so `"\ud800"` or 1e999 would still be in it, to raise wherever it is read first.
+        _parse(_object, command.spec, MESSAGE_BYTES)
+    return command
+
+
+def decode_report(raw: msgspec.Raw) -> Report:
+    return _parse(_report, raw, MESSAGE_BYTES)
+
+
+def _each(raws: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> tuple[list[T], list[Unreadable]]:
+    read: list[T] = []
+    unreadable: list[Unreadable] = []
+    for raw in raws:
+        try:
+            read.append(decode(raw))
+        except Unreadable as reason:
+            unreadable.append(reason)
+    return read, unreadable
+
+
+def _decode(decoder: msgspec.json.Decoder[Wire], body: bytes) -> Wire:
+    """Decode a whole body. When that fails and it has another version, that is the reason."""
+    try:
+        wire = _parse(decoder, body, BODY_BYTES)
+    except Unreadable:
+        _check_version(_parse(_versioned, body, BODY_BYTES).v)
+        raise
+    _check_version(wire.v)
+    return wire
+
+
+def _check_version(version: int) -> None:
+    if version != VERSION:
+        raise Unreadable(f"version {version}; this program knows {VERSION}")
+
+
+def _parse(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, most: int) -> T:
+    size = memoryview(data).nbytes
+    if size > most:
+        raise Unreadable(f"{size} bytes, more than {most}")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)[:200]) from None  # the decoder's words name types and places, not contents

@@ -1,0 +1,123 @@
+"""Commands and reports: the way to the executor, and the executor's end of it.
+
+Many messages travel in one envelope, and each is read alone. What cannot be read is logged, counted, and acknowledged with its
+neighbours: nobody could do better with it later, and it must not stand in the way of what comes behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+
+from hacron.broker import codec
+from hacron.broker.channel import Channel, Delivery, Outgoing, Publisher
+from hacron.broker.connection import Connection
+from hacron.broker.topology import Names
+from hacron.core.messages import Command, Envelope, Report
+
+log = logging.getLogger(__name__)
+
+PREFETCH: Final = 200
+"""Envelopes in hand, of each queue: about 20 MB at most, and the most that one turn takes."""
+
+ENVELOPE_BYTES: Final = 100_000
+"""An envelope is closed when it is about so long; a message that is longer has one of its own."""
+
+Decode = Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]
+
+
+class QueueInbox:
+    """The executor's end of both queues. Implements `ports.Inbox`."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self._connection = connection
+        self._names = names
+        self._channel: Channel | None = None
+        self._arrived: deque[tuple[Delivery, Decode]] = deque()
+        self._taken = 0  # delivery tag of the last envelope that was taken; both queues share a channel, and so a count
+        self._acknowledged = 0
+        self.unreadable = 0  # messages, or whole envelopes, that were set aside
+
+    def open(self) -> None:
+        if self._channel is not None:
+            return
+        self._channel = self._connection.channel(PREFETCH)
+        ways: list[tuple[str, Decode]] = [
+            (self._names.commands, codec.decode_commands),
+            (self._names.reports, codec.decode_reports),
+        ]
+        for queue, decode in ways:
+            self._channel.consume(queue, partial(self._on_envelope, decode))
+
+    def take(self) -> Sequence[Command | Report]:
+        messages: list[Command | Report] = []
+        while self._arrived:
+            delivery, decode = self._arrived.popleft()
+            self._taken = delivery.tag
+            messages.extend(self._read(delivery.body, decode))
+        return messages
+
+    def acknowledge(self) -> None:
+        if self._channel is None or self._taken == self._acknowledged:
+            return
+        self._channel.acknowledge(self._taken, all_before=True)
+        self._acknowledged = self._taken
+
+    def _on_envelope(self, decode: Decode, delivery: Delivery) -> None:
+        self._arrived.append((delivery, decode))
+
+    def _read(self, body: bytes, decode: Decode) -> Sequence[Command | Report]:
+        try:
+            messages, unreadable = decode(body)
+        except codec.Unreadable as whole:
+            messages, unreadable = [], [whole]
+        for reason in unreadable:
+            self.unreadable += 1
+            log.warning("message set aside: it cannot be read", extra={"why": str(reason), "bytes": len(body)})
+        return messages
+
+
+class QueueOutbox:
+    """The way of commands and reports. Implements `ports.Outbox`."""
+
+    def __init__(self, publisher: Publisher, names: Names, sender: str, clock: Callable[[], datetime]) -> None:
+        self._publisher = publisher
+        self._names = names
+        self._sender = sender
+        self._clock = clock
+
+    def send_commands(self, commands: Sequence[Command]) -> None:
+        self._send(self._names.commands, commands)
+
+    def send_reports(self, reports: Sequence[Report]) -> None:
+        self._send(self._names.reports, reports)
+
+    def _send(self, queue: str, messages: Iterable[Command | Report]) -> None:
+        self._publisher.publish(Outgoing(queue, body) for body in envelopes(messages, self._sender, self._clock()))
+
+
+def envelopes(messages: Iterable[Command | Report], sender: str, now: datetime) -> Iterator[bytes]:
+    """Put messages into as few envelopes as hold them, in order."""
+    packed: list[msgspec.Raw] = []
+    size = 0
+    for message in messages:
+        raw = codec.encode_message(message)
+        length = memoryview(raw).nbytes
+        if packed and size + length > ENVELOPE_BYTES:
+            yield _envelope(packed, sender, now)
+            packed, size = [], 0
+        packed.append(raw)
+        size += length
+    if packed:
+        yield _envelope(packed, sender, now)
+
+
+def _envelope(messages: Sequence[msgspec.Raw], sender: str, now: datetime) -> bytes:
+    return codec.encode_envelope(Envelope(id=uuid4().hex, sent_at=now, sender=sender, messages=tuple(messages)))

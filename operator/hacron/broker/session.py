@@ -1,0 +1,67 @@
+"""One session at the broker: a connection and everything on it, opened together and thrown away together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hacron.broker import topology
+from hacron.broker.channel import Publisher
+from hacron.broker.connection import Connection, connect
+from hacron.broker.inbox import QueueInbox, QueueOutbox
+from hacron.broker.ledger import StreamLedger
+from hacron.broker.token import QueueToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where the broker is, and who we are there."""
+
+    urls: Sequence[str]
+    prefix: str
+    cluster: str
+    replica: str
+    heartbeat_s: int = 5
+    ledger_max_bytes: int = 2**30
+    ledger_segment_bytes: int = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """The ports of one replica, all on one connection. After BrokerUnavailable: `connection.drop()`, and open a new one."""
+
+    connection: Connection
+    ledger: StreamLedger
+    token: QueueToken
+    worker_token: QueueToken
+    inbox: QueueInbox
+    outbox: QueueOutbox
+
+
+def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
+    """Connect, make sure that every queue exists, and open the ledger at its floor. Raises BrokerUnavailable."""
+    names = topology.Names(access.prefix, access.cluster)
+    connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}")
+    try:
+        channel = connection.channel()
+        topology.declare(
+            channel,
+            names,
+            ledger_max_bytes=access.ledger_max_bytes,
+            ledger_segment_bytes=access.ledger_segment_bytes,
+        )
+        channel.close()
+        # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
+        publisher = Publisher(connection, names.exchange)
+        return Broker(
+            connection=connection,
+            ledger=StreamLedger(connection, publisher, names.ledger),
+            token=QueueToken(connection, publisher, names.token),
+            worker_token=QueueToken(connection, publisher, names.worker),
+            inbox=QueueInbox(connection, names),
+            outbox=QueueOutbox(publisher, names, access.replica, clock),
+        )
+    except BaseException:
+        connection.drop()
+        raise
