@@ -294,12 +294,12 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
                 },
             )
         elif known[run.id] != run.state and run.reason:
-            said = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
-            log.info(f"run is {run.state.lower()}", extra=said)
+            fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
+            log.info(f"run is {run.state.lower()}", extra=fields)
     told = set(before.recent) if before else set()
     for verdict in after.recent:
         if verdict not in told:
-            said = {
+            said: dict[str, object] = {
                 "cronjob": after.key,
                 "tick": verdict.tick,
                 "verdict": verdict.verdict,

@@ -23,6 +23,12 @@ IN_FLIGHT: Final = 64
 
 PERSISTENT: Final = 2
 
+CONFIRM_TIMEOUT_S: Final = 2.0
+"""An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
+
+DECLARE_TIMEOUT_S: Final = 10.0
+"""A new stream or quorum queue elects its leader first, on all nodes of the cluster."""
+
 
 class Delivery(NamedTuple):
     """A message as it came."""
@@ -75,6 +81,7 @@ class Channel:
         self._ask(
             f"declaring queue {name}",
             lambda reply: self._channel.queue_declare(name, durable=True, arguments=dict(arguments), callback=reply),
+            DECLARE_TIMEOUT_S,
         )
         self._expected = ""
 
@@ -116,7 +123,7 @@ class Channel:
         with self._connection.translated():
             self._channel.basic_ack(tag, multiple=all_before)
 
-    def put_back(self, tag: int) -> None:
+    def give_back(self, tag: int) -> None:
         """Return a message to its queue, and wait until the broker has done it."""
         self._connection.check()
         with self._connection.translated():
@@ -139,12 +146,12 @@ class Channel:
 
     # --- inside ---
 
-    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object]) -> None:
+    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float | None = None) -> None:
         replies: list[object] = []
         self._connection.check()
         with self._connection.translated():
             ask(replies.append)
-        self._connection.wait(lambda: replies, what)
+        self._connection.wait(lambda: replies, what, timeout_s or REPLY_TIMEOUT_S)
 
     def _on_closed(self, _: PikaChannel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByClient):
@@ -202,7 +209,7 @@ class Publisher:
     def _wait_for(self, most: int) -> None:
         """Wait until no more than so many are unconfirmed; each single confirm may take as long as a reply."""
         while (count := len(self._unconfirmed)) > most:
-            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm")
+            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm", CONFIRM_TIMEOUT_S)
 
     def _fewer_than(self, count: int) -> bool:
         return len(self._unconfirmed) < count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hacron.broker import topology
@@ -18,7 +18,7 @@ from hacron.broker.token import QueueToken
 class Access:
     """Where the broker is, and who we are there."""
 
-    urls: Sequence[str]
+    urls: Sequence[str] = field(repr=False)  # with passwords
     prefix: str
     cluster: str
     replica: str

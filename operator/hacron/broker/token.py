@@ -40,7 +40,7 @@ class QueueToken:
             self._channel.cancel(consumer)
         if self._tag is not None:
             tag, self._tag = self._tag, None
-            self._channel.put_back(tag)
+            self._channel.give_back(tag)
 
     def put_back(self) -> None:
         self._publisher.publish([Outgoing(self._queue, b"{}")])

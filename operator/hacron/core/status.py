@@ -1,0 +1,141 @@
+"""The `.status` that people see: a mirror of the ledger, rendered from State alone.
+
+The same in every cluster that declares the cronjob, but for what concerns that cluster's own object: its generation, and whether
+its API server accepts the template.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from hacron.core.manifests import rfc3339
+from hacron.core.messages import Definition, Progress
+from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict
+from hacron.core.state import State
+
+
+def render(state: State, key: Key, cluster: str, template_refusal: str | None = None) -> dict[str, Any] | None:
+    """Return the whole status of the object in `cluster`; None when that cluster does not declare it.
+
+    Fields that have no value are None, which a merge patch takes as "remove". `template_refusal` is what this
+    cluster's API server said against the template.
+    """
+    definition = state.definitions.get(key, {}).get(cluster)
+    progress = state.progress.get(key)
+    if definition is None or progress is None:
+        return None
+    cronjob = state.cronjob(key)
+    upcoming = _next_tick(progress, cronjob)
+    active = [run for run in progress.open if not _is_ahead(run, upcoming)]
+    last = progress.recent[-1] if progress.recent else None
+    return {
+        "observedGeneration": definition.generation,
+        "conditions": _conditions(state, definition, progress, cronjob, template_refusal),
+        "lastScheduleTime": _time(progress.last_scheduled),
+        "lastSuccessfulTime": _time(progress.last_successful),
+        "nextScheduleTime": _time(upcoming),
+        "active": [_active(run) for run in active],
+        "activeCount": len(active),
+        "recent": [_recent(verdict) for verdict in reversed(progress.recent)],
+        "lastResult": last.verdict.value if last else None,
+        "lastCluster": (last.cluster or None) if last else None,
+    }
+
+
+def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None) -> datetime | None:
+    """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided."""
+    if not isinstance(cronjob, CronJob) or cronjob.suspend:
+        return None
+    newest = max((run.tick for run in progress.open if run.state is RunState.PENDING), default=None)
+    if newest is not None and newest == progress.last_tick:
+        return newest
+    return cronjob.schedule.next_after(progress.last_tick)
+
+
+def _is_ahead(run: Run, upcoming: datetime | None) -> bool:
+    return run.state is RunState.PENDING and run.tick == upcoming
+
+
+def _conditions(
+    state: State,
+    definition: Definition,
+    progress: Progress,
+    cronjob: CronJob | InvalidCronJob | None,
+    template_refusal: str | None,
+) -> list[dict[str, Any]]:
+    def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "status": "True" if status else "False",
+            "reason": reason,
+            "message": message[:1000],
+            "observedGeneration": definition.generation,
+            "lastTransitionTime": rfc3339(since),
+        }
+
+    changed = definition.changed_at
+    conditions = []
+    if isinstance(cronjob, InvalidCronJob):
+        conditions.append(condition("Accepted", False, "Invalid", str(cronjob), changed))
+    elif template_refusal is not None:
+        conditions.append(condition("Accepted", False, "TemplateRefused", template_refusal, changed))
+    else:
+        conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
+    conditions.append(_scheduled(condition, progress, cronjob, changed))
+    homes = state.definitions.get(definition.key, {})
+    differing = sorted(home for home, other in homes.items() if bytes(other.spec) != bytes(definition.spec))
+    if differing:
+        winner = state.winner(definition.key)
+        sentence = (
+            f"declared differently in {', '.join(differing)}; the newest change, in {winner.cluster if winner else '?'}, counts"
+        )
+        conditions.append(condition("Drifted", True, "ClustersDiffer", sentence, changed))
+    else:
+        conditions.append(condition("Drifted", False, "ClustersAgree", "every cluster that declares it says the same", changed))
+    return conditions
+
+
+def _scheduled(condition: Any, progress: Progress, cronjob: CronJob | InvalidCronJob | None, since: datetime) -> dict[str, Any]:
+    if not isinstance(cronjob, CronJob):
+        found: dict[str, Any] = condition("Scheduled", False, "Invalid", "nothing fires until the spec is corrected", since)
+    elif cronjob.suspend:
+        found = condition("Scheduled", False, "Suspended", "spec.suspend is true", since)
+    elif progress.held is not None:
+        found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
+    elif cronjob.schedule.next_after(progress.last_tick) is None:
+        found = condition("Scheduled", False, "NeverFires", "the schedule has no tick within five years", since)
+    else:
+        found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)
+    return found
+
+
+def _active(run: Run) -> dict[str, Any]:
+    return {
+        "cluster": run.cluster,
+        "job": run.job,
+        "tick": rfc3339(run.tick),
+        "attempt": run.attempt,
+        "state": run.state.value,
+        "runId": run.id,
+    }
+
+
+def _recent(verdict: Verdict) -> dict[str, Any]:
+    fields = {
+        "tick": rfc3339(verdict.tick),
+        "verdict": verdict.verdict.value,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "cluster": verdict.cluster,
+        "job": verdict.job,
+        "attempt": verdict.attempt,
+        "count": verdict.count,
+        "started": _time(verdict.started),
+        "finished": _time(verdict.finished),
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def _time(when: datetime | None) -> str | None:
+    return rfc3339(when) if when is not None else None

@@ -1,0 +1,177 @@
+"""The mirror: shows the ledger in the `.status` of this cluster's HACronJobs.
+
+Only the cluster's worker writes, coalesced and newest only. What is shown is never read back as a decision; what stands in the
+objects is looked at only so as not to write it again. It also has each new template tried by the API server, as a dry run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from hacron.core import manifests
+from hacron.core.agenda import Agenda
+from hacron.core.model import CronJob, Key, Run, namespace_of
+from hacron.core.state import State
+from hacron.core.status import render
+from hacron.executor import Moment
+from hacron.ports import Answer, CreateJob, CronJobSeen, Kubernetes, PatchStatus, Request
+
+log = logging.getLogger(__name__)
+
+SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
+RETRY = timedelta(seconds=3)
+PATCHES_UNDER_WAY = 40
+LOOKS_PER_TURN = 100
+
+
+class Mirror:
+    """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one."""
+
+    def __init__(self, *, cluster: str, kube: Kubernetes) -> None:
+        self._cluster = cluster
+        self._kube = kube
+        self._state = State()
+        self._shown: dict[Key, int] = {}  # hash of what stands in the object, as far as known
+        self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
+        self._trying: dict[Key, str] = {}
+        self._under_way: dict[Key, int] = {}
+        self._agenda: Agenda[Key] = Agenda()
+        self._dirty: dict[Key, None] = {}
+        self._was_active = False
+        self.patches = 0
+
+    def attach(self, state: State) -> None:
+        """Begin with a State that is folded afresh."""
+        self._state = state
+        self._was_active = False
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """Note that State has changed for these cronjobs."""
+        self._dirty.update(dict.fromkeys(keys))
+
+    def take(self, arrival: CronJobSeen | Answer, moment: Moment) -> None:
+        """Take in what Kubernetes says."""
+        match arrival:
+            case CronJobSeen(body=body, gone=gone):
+                self._observe(body, gone)
+            case Answer(request=PatchStatus(key=key)):
+                self._patched(key, arrival, moment)
+            case Answer(request=CreateJob(dry_run=True, key=key, run_id=version)):
+                self._tried(key, version, arrival, moment)
+            case _:
+                pass
+
+    def turn(self, active: bool, moment: Moment) -> None:
+        """Patch what differs, if this replica is its cluster's worker."""
+        if not active:
+            self._was_active = False
+            self._dirty.clear()
+            return
+        if not self._was_active:
+            self._was_active = True
+            self.touch(key for key, homes in self._state.definitions.items() if self._cluster in homes)
+        requests: list[Request] = []
+        for key in [*self._agenda.due(moment.wall, LOOKS_PER_TURN), *list(self._dirty)[:LOOKS_PER_TURN]]:
+            self._dirty.pop(key, None)
+            requests += self._show(key, moment.wall)
+        if requests:
+            self._kube.submit(requests)
+
+    def next_turn(self, moment: Moment) -> float:
+        """Return in how many seconds a turn is due without anything arriving."""
+        look = self._agenda.next()
+        if self._dirty and self._was_active:
+            return 0.05
+        return max(0.0, (look - moment.wall).total_seconds()) if look is not None and self._was_active else 5.0
+
+    # --- one object ---
+
+    def _show(self, key: Key, now: datetime) -> list[Request]:
+        definition = self._state.definitions.get(key, {}).get(self._cluster)
+        if definition is None or key in self._under_way:
+            return []
+        if len(self._under_way) >= PATCHES_UNDER_WAY:
+            self._agenda.put(key, now + SHOW_AGAIN)
+            return []
+        requests = self._try_template(key, f"{definition.uid}/{definition.generation}")
+        version, refusal = self._refusals.get(key, ("", None))
+        status = render(self._state, key, self._cluster, refusal if version else None)
+        if status is None or _digest(status) == self._shown.get(key):
+            return requests
+        self._under_way[key] = _digest(status)
+        self.patches += 1
+        return [*requests, PatchStatus(key=key, status=status)]
+
+    def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
+        digest = self._under_way.pop(key, None)
+        if answer.ok and digest is not None:
+            self._shown[key] = digest
+            self._agenda.put(key, moment.wall + SHOW_AGAIN)  # for what has changed meanwhile
+        elif answer.status != 404:
+            log.info("status not written", extra={"cronjob": key, "status": answer.status, "why": answer.reason})
+            self._agenda.put(key, moment.wall + RETRY)
+
+    def _observe(self, body: dict[str, Any], gone: bool) -> None:
+        """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
+        try:
+            declared = manifests.declared(self._cluster, body)
+        except (KeyError, TypeError, ValueError):
+            return  # the relay tells
+        key = declared.key
+        if gone:
+            for known in (self._shown, self._refusals, self._trying):
+                known.pop(key, None)
+            return
+        status = body.get("status") or {}
+        self._shown[key] = _digest(status)
+        version = f"{declared.uid}/{declared.generation}"
+        for condition in status.get("conditions") or []:
+            said = (condition.get("type"), condition.get("observedGeneration"))
+            if said == ("Accepted", declared.generation) and condition.get("reason") in ("Accepted", "TemplateRefused"):
+                refused = condition["reason"] == "TemplateRefused"
+                self._refusals.setdefault(key, (version, condition.get("message") if refused else None))
+        self._dirty[key] = None
+
+    # --- templates ---
+
+    def _try_template(self, key: Key, version: str) -> list[Request]:
+        """Ask the API server what it thinks of a template that is new here."""
+        known, _ = self._refusals.get(key, ("", None))
+        cronjob, definition = self._state.cronjob(key), self._state.definitions[key][self._cluster]
+        if known == version or self._trying.get(key) == version or not isinstance(cronjob, CronJob):
+            return []
+        self._trying[key] = version
+        tick = definition.changed_at.replace(second=0, microsecond=0)
+        name = manifests.job_name(key.split("/", 1)[1], tick, 9)
+        run = Run(id="dry-run", tick=tick, cluster=self._cluster, start_by=tick, fencing=0, job=name)
+        try:
+            body = manifests.job_body(run, key, definition.spec, owner_uid=None, epoch=0)
+        except (TypeError, ValueError, AttributeError) as error:  # this home's own spec may be worse than the winner's
+            self._refusals[key] = (version, f"the template cannot be read: {type(error).__name__}")
+            return []
+        return [CreateJob(key=key, run_id=version, namespace=namespace_of(key), body=body, dry_run=True)]
+
+    def _tried(self, key: Key, version: str, answer: Answer, moment: Moment) -> None:
+        if self._trying.get(key) != version:
+            return
+        del self._trying[key]
+        if answer.unreachable:
+            self._agenda.put(key, moment.wall + RETRY)
+            return
+        refused = not answer.ok and answer.status != 409
+        words = str(answer.body.get("message") or f"the API server answered {answer.status}") if refused else None
+        self._refusals[key] = (version, words)
+        self._dirty[key] = None
+        if words is not None:
+            log.warning("template refused", extra={"cronjob": key, "why": words[:300]})
+
+
+def _digest(status: dict[str, Any]) -> int:
+    """Hash what a status says; a field that is absent, null or empty says the same."""
+    said = {name: value for name, value in status.items() if value not in (None, [], "")}
+    return hash(msgspec.json.encode(said, order="deterministic"))

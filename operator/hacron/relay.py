@@ -1,0 +1,222 @@
+"""The relay: tells the executor what this cluster declares, wherever the ledger says otherwise.
+
+Level-triggered: what was last seen of each HACronJob here is compared with this cluster's own entry in the ledger, and a command
+is sent for each difference until the ledger shows it. A wiped broker, a lost message and a deletion that nobody saw heal by
+themselves. Clusters that declare different things never fight: each compares only with its own entry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from hacron.core import manifests
+from hacron.core.agenda import Agenda
+from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition
+from hacron.core.model import Key, key_of
+from hacron.core.state import State
+from hacron.executor import Moment
+from hacron.ports import Answer, CronJobSeen, GetCronJob, Kubernetes, ListInventory, Outbox, Request
+from hacron.worker import TELL_AGAIN, Worker
+
+log = logging.getLogger(__name__)
+
+COMPARED_PER_TURN = 300
+LIST_AGAIN_S = 5.0  # after an inventory that failed
+LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
+
+
+@dataclass(slots=True)
+class Seen:
+    """A HACronJob of this cluster, as last seen."""
+
+    declared: CronJobDeclared
+    at: float  # monotonic
+
+
+class Relay:
+    """A replica's part in relaying. What was seen outlives a broker connection; `attach` begins a new one."""
+
+    def __init__(self, *, cluster: str, kube: Kubernetes, inventory_interval_s: float = 300.0) -> None:
+        self._cluster = cluster
+        self._kube = kube
+        self._inventory_interval_s = inventory_interval_s
+        self._state = State()
+        self._seen: dict[Key, Seen] = {}
+        self._gone: dict[Key, str] = {}  # uid of an object that certainly no longer exists
+        self._told: dict[Key, tuple[str, int, datetime]] = {}  # uid, generation (0: withdrawn), when
+        self._agenda: Agenda[Key] = Agenda()
+        self._dirty: dict[Key, None] = {}  # in order, each once
+        self._asked: set[Key] = set()  # GetCronJob under way
+        self._requests: list[Request] = []
+        self._listing_since: float | None = None  # monotonic; an inventory is under way
+        self._list_at = 0.0  # monotonic; when the next inventory is due
+        self.complete = False  # an inventory has been taken: what was not seen may not exist
+
+    # --- what comes in ---
+
+    def attach(self, state: State) -> None:
+        """Begin with a State that is folded afresh, perhaps from nothing: everything is compared again."""
+        self._state = state
+        self._told.clear()
+        self.touch(self._seen)
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """Note that State has changed for these cronjobs."""
+        self._dirty.update(dict.fromkeys(keys))
+
+    def list_soon(self) -> None:
+        """The watch has started again, and may have missed deletions."""
+        self._list_at = 0.0
+
+    def take(self, arrival: CronJobSeen | Answer, moment: Moment) -> None:
+        """Take in what Kubernetes says."""
+        match arrival:
+            case CronJobSeen(body=body, gone=gone):
+                self._observe(body, gone, moment)
+            case Answer(request=GetCronJob(key=key)):
+                self._asked.discard(key)
+                if arrival.ok:
+                    self._observe(arrival.body, False, moment)
+                elif arrival.status == 404:
+                    entry = self._entry(key)
+                    self._forget(key, entry.uid if entry else None)
+            case Answer(request=ListInventory()):
+                self._compare_inventory(arrival, moment)
+            case _:
+                pass
+
+    # --- the turn ---
+
+    def turn(self, outbox: Outbox, worker: Worker, moment: Moment) -> None:
+        """Compare what has changed, and send what differs. Raises BrokerUnavailable."""
+        self._list_when_due(moment)
+        commands: list[Command] = []
+        for key in [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]:
+            self._dirty.pop(key, None)
+            command = self._compare(key, worker, moment.wall)
+            if command is not None:
+                commands.append(command)
+        requests, self._requests = self._requests, []
+        if requests:
+            self._kube.submit(requests)
+        if commands:
+            outbox.send_commands(commands)
+
+    def next_turn(self, moment: Moment) -> float:
+        """Return in how many seconds a turn is due without anything arriving."""
+        if self._dirty:
+            return 0.0
+        wait = 5.0 if self._listing_since is not None else self._list_at - moment.mono
+        look = self._agenda.next()
+        if look is not None:
+            wait = min(wait, (look - moment.wall).total_seconds())
+        return max(0.0, wait)
+
+    # --- one cronjob ---
+
+    def _compare(self, key: Key, worker: Worker, now: datetime) -> Command | None:
+        """Return the command that closes the difference, unless there is none or it is on its way."""
+        seen, entry = self._seen.get(key), self._entry(key)
+        if seen is None:
+            return self._withdraw(key, entry, worker, now)
+        declared = seen.declared
+        if entry is not None and entry.uid == declared.uid and entry.generation >= declared.generation:
+            self._told.pop(key, None)
+            return None
+        if not self._is_time(key, declared.uid, declared.generation, worker, now):
+            return None
+        ran = [tick for tick in (declared.last_schedule_time, worker.newest_tick(key)) if tick is not None]
+        return replace(declared, last_schedule_time=max(ran, default=None))
+
+    def _withdraw(self, key: Key, entry: Definition | None, worker: Worker, now: datetime) -> Command | None:
+        if entry is None:
+            self._told.pop(key, None)
+            self._gone.pop(key, None)
+            return None
+        if self._gone.get(key) != entry.uid:
+            if self.complete:
+                self._ask(key)  # absence from what was seen proves nothing: it may be newer than that
+            return None
+        if not self._is_time(key, entry.uid, 0, worker, now):
+            return None
+        return CronJobWithdrawn(key=key, cluster=self._cluster, uid=entry.uid)
+
+    def _is_time(self, key: Key, uid: str, generation: int, worker: Worker, now: datetime) -> bool:
+        """Whether to send now: a replica that is not the worker gives the worker a moment; nobody repeats himself at once."""
+        told = self._told.get(key)
+        if told is None or told[:2] != (uid, generation):
+            first_at = now if worker.active else now + LET_THE_WORKER_SPEAK
+            self._told[key] = (uid, generation, first_at)
+            if first_at > now:
+                self._agenda.put(key, first_at)
+                return False
+        elif now < told[2]:
+            self._agenda.put(key, told[2])
+            return False
+        self._told[key] = (uid, generation, now + TELL_AGAIN)
+        self._agenda.put(key, now + TELL_AGAIN)
+        return True
+
+    def _observe(self, body: dict[str, Any], gone: bool, moment: Moment) -> None:
+        try:
+            declared = manifests.declared(self._cluster, body)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("a HACronJob cannot be read", extra={"why": str(error)[:200]})
+            return
+        known = self._seen.get(declared.key)
+        if gone:
+            if known is None or known.declared.uid == declared.uid:
+                self._forget(declared.key, declared.uid)
+            return
+        if known is not None and known.declared.uid == declared.uid and known.declared.generation > declared.generation:
+            return
+        self._seen[declared.key] = Seen(declared, moment.mono)
+        self._gone.pop(declared.key, None)
+        self._dirty[declared.key] = None
+
+    def _forget(self, key: Key, uid: str | None) -> None:
+        self._seen.pop(key, None)
+        self._dirty[key] = None
+        if uid is not None:
+            self._gone[key] = uid
+
+    def _entry(self, key: Key) -> Definition | None:
+        return self._state.definitions.get(key, {}).get(self._cluster)
+
+    def _ask(self, key: Key) -> None:
+        if key not in self._asked:
+            self._asked.add(key)
+            self._requests.append(GetCronJob(key=key))
+
+    # --- the inventory ---
+
+    def _list_when_due(self, moment: Moment) -> None:
+        if self._listing_since is None and moment.mono >= self._list_at:
+            self._listing_since = moment.mono
+            self._requests.append(ListInventory())
+
+    def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
+        """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
+        since, self._listing_since = self._listing_since, None
+        if not answer.ok or since is None:
+            self._list_at = moment.mono + LIST_AGAIN_S
+            return
+        self._list_at = moment.mono + self._inventory_interval_s
+        self.complete = True
+        listed = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
+        for key, (uid, generation) in listed.items():
+            seen = self._seen.get(key)
+            if seen is None or (seen.declared.uid != uid or seen.declared.generation < generation):
+                self._ask(key)
+        for key, seen in self._seen.items():
+            if key not in listed and seen.at < since:
+                self._ask(key)
+        for key, homes in self._state.definitions.items():
+            if self._cluster in homes and key not in listed:
+                self._ask(key)
