@@ -23,6 +23,9 @@ IN_FLIGHT: Final = 64
 
 PERSISTENT: Final = 2
 
+REPLY_TIMEOUT_S: Final = 3.0
+"""A broker that answers nothing for so long is as good as gone."""
+
 CONFIRM_TIMEOUT_S: Final = 2.0
 """An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
 
@@ -146,12 +149,12 @@ class Channel:
 
     # --- inside ---
 
-    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float | None = None) -> None:
+    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float = REPLY_TIMEOUT_S) -> None:
         replies: list[object] = []
         self._connection.check()
         with self._connection.translated():
             ask(replies.append)
-        self._connection.wait(lambda: replies, what, timeout_s or REPLY_TIMEOUT_S)
+        self._connection.wait(lambda: replies, what, timeout_s)
 
     def _on_closed(self, _: PikaChannel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByClient):

@@ -19,11 +19,10 @@ import pika  # type: ignore[import-untyped]
 from pika.adapters.select_connection import IOLoop, SelectConnection  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
-from hacron.broker.channel import Channel
+from hacron.broker.channel import REPLY_TIMEOUT_S, Channel
 from hacron.ports import BrokerUnavailable
 
 OPEN_TIMEOUT_S: Final = 3.0  # of one node; the next one is tried after it
-REPLY_TIMEOUT_S: Final = 3.0  # a broker that answers nothing for so long is as good as gone
 CLOSE_TIMEOUT_S: Final = 1.0
 
 # It logs every refused connection several times with a traceback. What matters of it is raised here, in one line.

@@ -1,0 +1,305 @@
+"""One replica: wires the rooms together, and turns the engine.
+
+The engine is one thread and a loop of small turns; it owns the broker connection, State and the roles. Kopf and the requests to
+Kubernetes live in threads of their own and are reached through queues alone. A connection in doubt is dropped and everything that
+was built on it is thrown away: nothing is ever resumed, State is folded afresh from the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hacron.broker.session import Access, Broker, open_broker
+from hacron.core.cron import tzdata_version
+from hacron.core.rules import Rules
+from hacron.core.scheduler import Scheduler
+from hacron.core.state import State
+from hacron.executor import Executor, Folded, Lease, Moment, Tally
+from hacron.mirror import Mirror
+from hacron.ports import Answer, BrokerUnavailable, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, SteppedDown
+from hacron.relay import Relay
+from hacron.settings import Settings
+from hacron.telemetry import Health, HttpServer, Metrics
+from hacron.worker import Worker, WorkerTally
+
+log = logging.getLogger(__name__)
+
+LONGEST_TURN_S = 1.0  # the engine looks around at least so often
+ARRIVALS_PER_TURN = 2000
+FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
+
+
+def moment() -> Moment:
+    """Look at the clocks: the only place that does."""
+    return Moment(datetime.now(UTC), time.monotonic())
+
+
+@dataclass(slots=True)
+class Session:
+    """Everything that lives as long as one broker connection."""
+
+    broker: Broker
+    state: State
+    scheduler: Scheduler
+    executor: Executor
+    worker: Worker
+
+
+class Replica:
+    """The engine of one replica. `run` returns after `stop`."""
+
+    def __init__(
+        self, settings: Settings, kube: Kubernetes, arrivals: queue.SimpleQueue[FromKubernetes], metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._arrivals = arrivals
+        self._metrics = metrics
+        self._relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
+        self._mirror = Mirror(cluster=settings.cluster, kube=kube)
+        self._tally = Tally()
+        self._worker_tally = WorkerTally()
+        self._stopping = threading.Event()
+        self._broker: Broker | None = None
+        self.health: Callable[[Health], None] = lambda _: None
+
+    def stop(self) -> None:
+        """End after the present turn. From any thread, and from a signal handler."""
+        self._stopping.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has arrived for the engine. From any thread."""
+        broker = self._broker
+        if broker is not None:
+            broker.connection.wake()
+
+    def run(self) -> None:
+        """Turn until stopped. The broker going away is waited out, with growing pauses."""
+        backoff_s = FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._live()
+            except SteppedDown as reason:
+                log.warning("steps down", extra={"why": str(reason)})
+                self._metrics.step_downs.labels("superseded").inc()
+                backoff_s = FIRST_BACKOFF_S
+            except BrokerUnavailable as reason:
+                if time.monotonic() - began > LAST_BACKOFF_S:
+                    backoff_s = FIRST_BACKOFF_S
+                pause_s = backoff_s * random.uniform(0.5, 1.0)
+                log.warning("broker unavailable", extra={"why": str(reason), "again_in_s": round(pause_s, 1)})
+                self._say(None, f"broker: {reason}, trying again in {pause_s:.1f} s")
+                self._stopping.wait(pause_s)
+                backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
+            finally:
+                self._drop()
+
+    # --- one connection ---
+
+    def _live(self) -> None:
+        session = self._open()
+        while not self._stopping.is_set():
+            now = moment()
+            self._turn(session, now)
+            session.broker.connection.turn(self._wait(session, moment()))
+        self._give_back(session)
+
+    def _open(self) -> Session:
+        settings = self._settings
+        access = Access(
+            urls=settings.broker_urls,
+            prefix=settings.broker_prefix,
+            cluster=settings.cluster,
+            replica=settings.replica,
+            heartbeat_s=int(settings.heartbeat_s),
+            ledger_max_bytes=settings.ledger_max_bytes,
+            ledger_segment_bytes=settings.ledger_segment_bytes,
+        )
+        self._say(None, "broker: connecting")
+        broker = self._broker = open_broker(access, lambda: datetime.now(UTC))
+        log.info("connected to the broker")
+        state = State()
+        scheduler = Scheduler(state, rules_of(settings))
+        executor = Executor(
+            replica=settings.replica,
+            cluster=settings.cluster,
+            state=state,
+            scheduler=scheduler,
+            token=broker.token,
+            ledger=broker.ledger,
+            inbox=broker.inbox,
+            lease=Lease(
+                proof_interval_s=settings.proof_interval_s,
+                proof_lease_s=settings.proof_lease_s,
+                token_missing_after_s=settings.token_missing_after_s,
+            ),
+            may_execute=settings.may_execute,
+            tally=self._tally,
+        )
+        worker = Worker(
+            replica=settings.replica,
+            cluster=settings.cluster,
+            labels=dict(settings.cluster_labels),
+            state=state,
+            token=broker.worker_token,
+            outbox=broker.outbox,
+            kube=self._kube,
+            seen_interval_s=settings.seen_interval_s,
+            backup_after=timedelta(seconds=settings.backup_after_s),
+            tally=self._worker_tally,
+        )
+        self._relay.attach(state)
+        self._mirror.attach(state)
+        return Session(broker, state, scheduler, executor, worker)
+
+    def _turn(self, session: Session, now: Moment) -> None:
+        began = time.perf_counter()
+        folded = self._fold(session)
+        self._take_arrivals(session, now)
+        session.executor.turn(now, folded)
+        if session.broker.ledger.caught_up:  # before that State is of the past, and nothing follows from it
+            session.worker.turn(now)
+            self._relay.turn(session.broker.outbox, session.worker, now)
+            self._mirror.turn(session.worker.active, now)
+        self._metrics.turn.observe(time.perf_counter() - began)
+        self._measure(session)
+        self._say(session, *([] if session.broker.ledger.caught_up else ["ledger: still being read"]))
+
+    def _fold(self, session: Session) -> list[Folded]:
+        """Take in what the ledger has brought, and tell the roles which cronjobs it was about."""
+        folded = [Folded(entry, session.state.apply(entry)) for entry in session.broker.ledger.read()]
+        for _, applied in folded:
+            if applied.keys:
+                session.scheduler.touch(applied.keys)
+                session.worker.touch(applied.keys)
+                self._relay.touch(applied.keys)
+                self._mirror.touch(applied.keys)
+            if applied.checkpoint is not None:
+                session.worker.greet()
+        return folded
+
+    def _take_arrivals(self, session: Session, now: Moment) -> None:
+        for _ in range(ARRIVALS_PER_TURN):
+            try:
+                arrival = self._arrivals.get_nowait()
+            except queue.Empty:
+                return
+            match arrival:
+                case CronJobSeen():
+                    self._relay.take(arrival, now)
+                    self._mirror.take(arrival, now)
+                case JobSeen() | JobsListed():
+                    session.worker.take(arrival, now)
+                case Answer():
+                    session.worker.take(arrival, now)
+                    self._relay.take(arrival, now)
+                    self._mirror.take(arrival, now)
+
+    def _wait(self, session: Session, now: Moment) -> float:
+        if not self._arrivals.empty():
+            return 0.0
+        if not session.broker.ledger.caught_up:
+            return 0.05
+        roles = (session.executor, session.worker, self._relay, self._mirror)
+        return min(LONGEST_TURN_S, *(role.next_turn(now) for role in roles))
+
+    def _give_back(self, session: Session) -> None:
+        """On stop: no more decisions, then the tokens, then goodbye."""
+        log.info("stops")
+        session.executor.stop()
+        session.worker.stop()
+        session.broker.connection.close()
+
+    def _drop(self) -> None:
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.connection.drop()
+        self._kube.watch_jobs(False)
+
+    # --- what others see ---
+
+    def _say(self, session: Session | None, *reasons: str) -> None:
+        self._metrics.broker_connected.set(1 if session else 0)
+        self.health(
+            Health(
+                ready=session is not None and not reasons,
+                reasons=tuple(reasons),
+                executor=session is not None and session.executor.decides,
+                worker=session is not None and session.worker.active,
+                epoch=session.state.epoch if session else 0,
+                position=session.state.position if session else -1,
+                turned_at=time.monotonic(),
+            )
+        )
+
+    def _measure(self, session: Session) -> None:
+        metrics, state = self._metrics, session.state
+        metrics.executor.set(1 if session.executor.decides else 0)
+        metrics.worker.set(1 if session.worker.active else 0)
+        metrics.epoch.set(state.epoch)
+        metrics.ledger_position.set(state.position)
+        metrics.ledger_floor.set(state.floor)
+        metrics.ledger_span.set(state.span_bytes)
+        metrics.ledger_live.set(state.live)
+        metrics.queue_length.set(self._arrivals.qsize())
+        lags, self._worker_tally.lag_s = self._worker_tally.lag_s, []
+        for lag_s in lags:
+            metrics.tick_lag.observe(max(0.0, lag_s))
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the durations that decisions depend on."""
+    return Rules(
+        decide_ahead=timedelta(seconds=settings.decide_ahead_s),
+        start_window=timedelta(seconds=settings.start_window_s),
+        skew_margin=timedelta(seconds=settings.skew_margin_s),
+        silent_after=timedelta(seconds=settings.silent_after_s),
+        lost_after=timedelta(seconds=settings.lost_after_s),
+        forget_after=timedelta(seconds=settings.forget_after_s),
+        recent_limit=settings.recent_limit,
+    )
+
+
+def run(settings: Settings) -> int:
+    """Run one replica until SIGTERM or SIGINT; return the exit code."""
+    from hacron.kopf_watch import CronJobWatch
+    from hacron.kube import KubeClient
+
+    metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
+    http = HttpServer(metrics, settings.http_host, settings.http_port)
+    arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
+    replica: list[Replica] = []
+
+    def on_arrival() -> None:
+        for one in replica:
+            one.wake()
+
+    kubeconfig = Path(settings.kubeconfig) if settings.kubeconfig else None
+    kube = KubeClient(kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s)
+    watch = CronJobWatch(kubeconfig, arrivals, on_arrival)
+    engine = Replica(settings, kube, arrivals, metrics)
+    engine.health = lambda health: setattr(http, "health", health)
+    replica.append(engine)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop())
+    http.start()
+    kube.start()
+    watch.start()
+    try:
+        engine.run()
+    finally:
+        watch.stop()
+        kube.stop()
+        http.stop()
+    return 0

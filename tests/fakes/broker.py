@@ -1,0 +1,399 @@
+"""A broker in memory, for scenarios and simulations: one log, two queues, tokens. No threads, no clock, no chance.
+
+A session has what a real one has (`hacron.broker.session.Broker`), passes the same contract tests, and sends real bytes. What
+happens at the broker happens at once; a session sees it in its next `connection.turn`. To go wrong, a test may stop or wipe the
+broker, delete a queue, cut a session off, or raise from the hooks `before` and `after` that surround every effect.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from hacron.broker import codec
+from hacron.broker.inbox import envelopes
+from hacron.core.messages import Batch, Command, Entry, Report
+from hacron.ports import BrokerUnavailable
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+TOKEN, COMMANDS, REPORTS = "token", "commands", "reports"
+
+
+def worker_queue(cluster: str) -> str:
+    return f"worker.{cluster}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message in the ledger."""
+
+    offset: int
+    body: bytes
+    floor: int
+
+
+@dataclass(eq=False, slots=True)
+class Consumer:
+    """A session that receives from a queue. `sent` is on its way, `arrived` has been seen; neither is acknowledged."""
+
+    session: FakeSession
+    sent: deque[bytes] = field(default_factory=deque)
+    arrived: deque[bytes] = field(default_factory=deque)
+
+    def unacknowledged(self) -> list[bytes]:
+        return [*self.arrived, *self.sent]
+
+
+@dataclass(slots=True)
+class Queue:
+    """Messages and who gets them: with `single` all go to the first in line, otherwise in turn."""
+
+    single: bool
+    ready: deque[bytes] = field(default_factory=deque)
+    line: list[Consumer] = field(default_factory=list)
+
+    def put(self, body: bytes) -> None:
+        self.ready.append(body)
+        self.deliver()
+
+    def deliver(self) -> None:
+        while self.ready and self.line:
+            self.line[0].sent.append(self.ready.popleft())
+            if not self.single:
+                self.line.append(self.line.pop(0))
+
+    def leave(self, consumer: Consumer) -> None:
+        if consumer in self.line:
+            self.line.remove(consumer)
+
+    def take_back(self, consumer: Consumer) -> None:
+        """Requeue what the consumer has not acknowledged, in its old place."""
+        self.ready.extendleft(reversed(consumer.unacknowledged()))
+        consumer.arrived.clear()
+        consumer.sent.clear()
+        self.deliver()
+
+
+class FakeBroker:
+    """The broker. `ledger_bytes` bounds the ledger; its oldest messages are dropped beyond it."""
+
+    def __init__(self, ledger_bytes: int | None = None) -> None:
+        self.down = False
+        self.ledger: list[Stored] = []
+        self.sessions: list[FakeSession] = []
+        self._ledger_bytes = ledger_bytes
+        self._queues: dict[str, Queue] = {}
+        self._next_offset = 0
+
+    def connect(
+        self, replica: str = "replica", cluster: str = "west", clock: Callable[[], datetime] = lambda: LONG_AGO
+    ) -> FakeSession:
+        """Open a session, its ledger at the floor. Raises BrokerUnavailable when the broker is down."""
+        if self.down:
+            raise BrokerUnavailable("the broker is down")
+        session = FakeSession(self, replica, cluster, clock)
+        self.sessions.append(session)
+        return session
+
+    def stop(self) -> None:
+        """Break every session; what is stored stays."""
+        self.down = True
+        for session in list(self.sessions):
+            self._disconnect(session, "the broker is gone")
+
+    def start(self) -> None:
+        self.down = False
+
+    def wipe(self) -> None:
+        """Lose everything: the ledger, the queues, the tokens. Sessions break."""
+        for session in list(self.sessions):
+            self._disconnect(session, "its queue is gone")
+        self._queues.clear()
+        self.ledger.clear()
+        self._next_offset = 0
+
+    def cut(self, session: FakeSession) -> None:
+        """Break one session, as a reset of its connection does."""
+        self._disconnect(session, "the connection is gone")
+
+    def expel(self, session: FakeSession) -> None:
+        """Take back what a session holds and give it to others, without the session being told.
+
+        What a node does that is cut off from the others: its holder goes on believing, and what it writes may still arrive.
+        """
+        for consumer, queue in session.consumers:
+            queue.leave(consumer)
+            self._requeue_copies(consumer, queue)
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue with what is in it; its consumers are cancelled."""
+        queue = self._queues.pop(name, None)
+        for consumer in queue.line if queue else ():
+            consumer.session.doubt = "the broker has cancelled a consumer"
+
+    def queue(self, name: str) -> Queue:
+        return self._queues.setdefault(name, Queue(single=name not in (COMMANDS, REPORTS)))
+
+    def put(self, name: str, body: bytes) -> None:
+        """Put bytes into a queue, whatever they are."""
+        self.queue(name).put(body)
+
+    def append(self, body: bytes, floor: int) -> None:
+        """Append bytes to the ledger, whatever they are."""
+        self.ledger.append(Stored(self._next_offset, body, floor))
+        self._next_offset += 1
+        if self._ledger_bytes is not None:
+            size = sum(len(stored.body) for stored in self.ledger)
+            while size > self._ledger_bytes and len(self.ledger) > 1:
+                size -= len(self.ledger.pop(0).body)
+
+    def forget(self, session: FakeSession) -> None:
+        """End a session; what it had not acknowledged goes to others."""
+        if session in self.sessions:
+            self.sessions.remove(session)
+        for consumer, queue in session.consumers:
+            queue.leave(consumer)
+        for consumer, queue in session.consumers:
+            queue.take_back(consumer)
+
+    def _disconnect(self, session: FakeSession, reason: str) -> None:
+        session.doubt = session.doubt or reason
+        self.forget(session)
+
+    @staticmethod
+    def _requeue_copies(consumer: Consumer, queue: Queue) -> None:
+        queue.ready.extendleft(reversed(consumer.unacknowledged()))
+        consumer.sent.clear()  # was not seen yet; what was, the session goes on holding
+        queue.deliver()
+
+
+class FakeSession:
+    """One replica's connection and its ports."""
+
+    def __init__(self, broker: FakeBroker, replica: str, cluster: str, clock: Callable[[], datetime]) -> None:
+        self.broker = broker
+        self.replica = replica
+        self.cluster = cluster
+        self.doubt: str | None = None
+        self.consumers: list[tuple[Consumer, Queue]] = []
+        self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
+        self.after: Callable[[str], None] = lambda _: None
+        self.connection = FakeConnection(self)
+        self.ledger = FakeLedger(self)
+        self.token = FakeToken(self, TOKEN)
+        self.worker_token = FakeToken(self, worker_queue(cluster))
+        self.inbox = FakeInbox(self)
+        self.outbox = FakeOutbox(self, clock)
+
+    def check(self) -> None:
+        if self.doubt is not None:
+            raise BrokerUnavailable(self.doubt)
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        """Surround what changes the broker. A BrokerUnavailable from a hook breaks the session, as a real one would."""
+        self.check()
+        try:
+            self.before(name)
+            self.check()
+            yield
+            self.after(name)
+        except BrokerUnavailable as error:
+            self.doubt = self.doubt or str(error)
+            raise
+        self.check()
+
+    def consume(self, queue: Queue) -> Consumer:
+        consumer = Consumer(self)
+        queue.line.append(consumer)
+        self.consumers.append((consumer, queue))
+        queue.deliver()
+        return consumer
+
+
+class FakeConnection:
+    """The connection of a session."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+
+    @property
+    def usable(self) -> bool:
+        return self._session.doubt is None
+
+    def turn(self, timeout_s: float) -> None:  # noqa: ARG002 - there is nothing to wait for
+        session = self._session
+        session.check()
+        for consumer, _ in session.consumers:
+            consumer.arrived.extend(consumer.sent)
+            consumer.sent.clear()
+        session.ledger.receive()
+        session.token.receive()
+        session.worker_token.receive()
+
+    def wake(self) -> None:
+        pass
+
+    def drop(self) -> None:
+        self._session.doubt = self._session.doubt or "the connection was dropped"
+        self._session.broker.forget(self._session)
+
+    def close(self) -> None:
+        self.drop()
+
+
+class FakeLedger:
+    """Implements `ports.Ledger`."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+        self._arrived: deque[Stored] = deque()
+        self.unreadable = 0
+        ledger = session.broker.ledger
+        last = ledger[-1] if ledger else None
+        floor = last.floor if last and 0 <= last.floor <= last.offset else 0
+        self.truncated = bool(ledger) and ledger[0].offset > floor
+        self._end = last.offset if last else -1
+        self._next = floor
+        self._read_up_to = -1
+
+    @property
+    def caught_up(self) -> bool:
+        return self._read_up_to >= self._end
+
+    def receive(self) -> None:
+        """Take in what has been appended since the last time."""
+        ledger = self._session.broker.ledger
+        if ledger and ledger[-1].offset >= self._next:
+            self._arrived.extend(ledger[max(0, self._next - ledger[0].offset) :])
+            self._next = ledger[-1].offset + 1
+
+    def read(self) -> Sequence[Entry]:
+        entries = []
+        while self._arrived:
+            stored = self._arrived.popleft()
+            self._read_up_to = stored.offset
+            entries.append(Entry(offset=stored.offset, size=len(stored.body), batch=self._decode(stored.body)))
+        return entries
+
+    def append(self, batches: Sequence[Batch], floor: int) -> None:
+        with self._session.effect("append"):
+            for batch in batches:
+                self._session.broker.append(codec.encode_batch(batch), floor)
+
+    def _decode(self, body: bytes) -> Batch | None:
+        try:
+            batch, unreadable = codec.decode_batch(body)
+        except codec.Unreadable:
+            self.unreadable += 1
+            return None
+        self.unreadable += len(unreadable)
+        return batch
+
+
+class FakeToken:
+    """Implements `ports.Token`."""
+
+    def __init__(self, session: FakeSession, queue: str) -> None:
+        self._session = session
+        self._name = queue
+        self._consumer: Consumer | None = None
+
+    def compete(self) -> None:
+        if self._consumer is None:
+            with self._session.effect("compete"):
+                self._consumer = self._session.consume(self._queue)
+
+    @property
+    def held(self) -> bool:
+        return bool(self._consumer and self._consumer.arrived) and self._session.doubt is None
+
+    def give_back(self) -> None:
+        self._session.check()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with self._session.effect("give_back"):
+                self._queue.leave(consumer)
+                self._queue.deliver()
+                self._queue.take_back(consumer)
+
+    def put_back(self) -> None:
+        with self._session.effect("put_back"):
+            self._queue.put(b"{}")
+
+    def receive(self) -> None:
+        """Acknowledge all tokens but the newest."""
+        while self._consumer and len(self._consumer.arrived) > 1:
+            self._consumer.arrived.popleft()
+
+    @property
+    def _queue(self) -> Queue:
+        return self._session.broker.queue(self._name)
+
+
+class FakeInbox:
+    """Implements `ports.Inbox`."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+        self._ways: list[tuple[Consumer, Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]]] = []
+        self._taken: list[int] = []  # of each way: how many of those that have arrived
+        self.unreadable = 0
+
+    def open(self) -> None:
+        if self._ways:
+            return
+        with self._session.effect("open"):
+            for name, decode in ((COMMANDS, codec.decode_commands), (REPORTS, codec.decode_reports)):
+                self._ways.append((self._session.consume(self._session.broker.queue(name)), decode))
+            self._taken = [0] * len(self._ways)
+
+    def take(self) -> Sequence[Command | Report]:
+        messages: list[Command | Report] = []
+        for number, (consumer, decode) in enumerate(self._ways):
+            for body in list(consumer.arrived)[self._taken[number] :]:
+                messages.extend(self._read(body, decode))
+            self._taken[number] = len(consumer.arrived)
+        return messages
+
+    def acknowledge(self) -> None:
+        if not any(self._taken):
+            return
+        with self._session.effect("acknowledge"):
+            for number, (consumer, _) in enumerate(self._ways):
+                for _ in range(min(self._taken[number], len(consumer.arrived))):
+                    consumer.arrived.popleft()
+                self._taken[number] = 0
+
+    def _read(
+        self, body: bytes, decode: Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]
+    ) -> Sequence[Command | Report]:
+        try:
+            messages, unreadable = decode(body)
+        except codec.Unreadable:
+            self.unreadable += 1
+            return []
+        self.unreadable += len(unreadable)
+        return messages
+
+
+class FakeOutbox:
+    """Implements `ports.Outbox`."""
+
+    def __init__(self, session: FakeSession, clock: Callable[[], datetime]) -> None:
+        self._session = session
+        self._clock = clock
+
+    def send_commands(self, commands: Sequence[Command]) -> None:
+        self._send("send_commands", COMMANDS, commands)
+
+    def send_reports(self, reports: Sequence[Report]) -> None:
+        self._send("send_reports", REPORTS, reports)
+
+    def _send(self, effect: str, queue: str, messages: Iterable[Command | Report]) -> None:
+        with self._session.effect(effect):
+            for body in envelopes(messages, self._session.replica, self._clock()):
+                self._session.broker.put(queue, body)
