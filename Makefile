@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint unit test lock clean
+.PHONY: help venv lint types unit test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ lint: venv ## ruff
 unit: venv ## the tests that need no server, in under a minute
 	$(BIN)/pytest -m "not broker and not cluster and not e2e"
 
-test: lint ## lint and every test
+types: venv ## mypy, strict
+	$(BIN)/mypy
+
+test: lint types ## lint, types and every test
 	$(BIN)/pytest
 
 lock: ## renew the lock files from pyproject.toml

@@ -287,7 +287,7 @@ def run(settings: Settings) -> int:
 
     kubeconfig = Path(settings.kubeconfig) if settings.kubeconfig else None
     kube = KubeClient(kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s)
-    watch = CronJobWatch(kubeconfig, arrivals, on_arrival)
+    watch = CronJobWatch(kube.connection, arrivals, on_arrival)
     engine = Replica(settings, kube, arrivals, metrics)
     engine.health = lambda health: setattr(http, "health", health)
     replica.append(engine)

@@ -1,0 +1,100 @@
+"""Kopf, in a thread and a loop of its own: every event on a HACronJob becomes a value in the engine's queue.
+
+Only `on.event` handlers: they write nothing to the objects, so every replica may run them. Kopf may fail and be started again
+without the engine noticing; deletions that it misses meanwhile are found by the relay's inventory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from hacron.core.manifests import GROUP
+from hacron.ports import CronJobSeen, FromKubernetes
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Kopf computes what it would remember of each object even when no handler needs it: a quarter of its CPU."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Write nothing to the object."""
+
+
+class CronJobWatch:
+    """Supervises Kopf. `on_arrival` is called after each value that was put into the queue, from Kopf's thread."""
+
+    def __init__(
+        self,
+        connection: Callable[[], dict[str, Any]],
+        arrivals: queue.SimpleQueue[FromKubernetes],
+        on_arrival: Callable[[], None],
+    ) -> None:
+        """`connection` gives the fields of kopf.ConnectionInfo, asked again when credentials have expired."""
+        self._connection = connection
+        self._arrivals = arrivals
+        self._on_arrival = on_arrival
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stop.is_set():
+            try:
+                asyncio.run(self._operator())
+            except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
+                log.warning("the watch ended", extra={"why": f"{type(error).__name__}: {error}"[:200], "again_in_s": pause_s})
+            self._stop.wait(pause_s)
+            pause_s = min(LAST_PAUSE_S, pause_s * 2)
+
+    async def _operator(self) -> None:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        def login(**_: Any) -> kopf.ConnectionInfo:
+            return kopf.ConnectionInfo(**self._connection())
+
+        @kopf.on.event(GROUP, "v1", "hacronjobs", registry=registry)
+        async def seen(event: Any, **_: Any) -> None:
+            body = dict(event["object"])
+            self._arrivals.put(CronJobSeen(body=body, gone=event["type"] == "DELETED"))
+            self._on_arrival()
+
+        await kopf.operator(registry=registry, settings=_settings(), standalone=True, clusterwide=True, stop_flag=self._stop)
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # no rights on CRDs and namespaces are needed
+    settings.process.ultimate_exiting_timeout = None  # else Kopf kills the process ten minutes after it has failed
+    settings.queueing.idle_timeout = 1.0
+    settings.watching.chunk_size = 250
+    settings.networking.connect_timeout = 5.0
+    settings.networking.request_timeout = 30.0
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    return settings
