@@ -83,7 +83,7 @@ class KubeClient:
     def connection(self) -> dict[str, Any]:
         """Return where the API server is and who we are there, as the fields of a kopf.ConnectionInfo."""
         configuration = self._configuration
-        token = configuration.get_api_key_with_prefix("authorization") or ""
+        token = configuration.get_api_key_with_prefix("BearerToken") or ""
         return {
             "server": configuration.host,
             "ca_path": configuration.ssl_ca_cert,
@@ -216,7 +216,7 @@ class KubeClient:
         return self._session
 
     def _credentials(self) -> dict[str, str]:
-        token = self._configuration.get_api_key_with_prefix("authorization")  # also renews a token that was rotated
+        token = self._configuration.get_api_key_with_prefix("BearerToken")  # also renews a token that was rotated
         return {"Authorization": token} if token else {}
 
     async def _probe(self) -> None:
