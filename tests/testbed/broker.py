@@ -1,0 +1,172 @@
+"""A RabbitMQ node of the testbed's own: its ports, folders, cookie and port mapper are nobody else's.
+
+It runs as whoever runs the tests, on 127.0.0.1, and never touches a RabbitMQ that the machine may run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.testbed import tools
+from tests.testbed.process import Process, free_port, remove_at_exit
+from tests.testbed.wait import until
+
+_USER, _VHOST = "hacron", "hacron"
+
+# A machine that runs tests may have little disk left; the default raises an alarm that blocks every publisher.
+_SETTINGS = """
+listeners.tcp.1 = 127.0.0.1:{port}
+default_user = {user}
+default_pass = {password}
+default_vhost = {vhost}
+default_user_tags.administrator = true
+disk_free_limit.absolute = 50MB
+vm_memory_high_watermark.absolute = 1GB
+raft.wal_max_size_bytes = 67108864
+log.console = true
+log.console.level = info
+log.file = false
+"""
+
+
+class Broker:
+    """One RabbitMQ node whose data and log are in `directory`.
+
+    The port stays the same for the life of the object, through every restart.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.password = secrets.token_hex(8)
+        self.log = directory / "rabbitmq.log"
+        self._data = directory / "data"
+        self._environment = self._make_environment()
+        programs = tools.rabbitmq()
+        self._rabbitmqctl = programs / "rabbitmqctl"
+        self._server = Process("rabbitmq", [programs / "rabbitmq-server"], log=self.log, env=self._environment)
+        # The port mapper (epmd) would otherwise be started by the node as a daemon, for the whole machine.
+        mapper = ["epmd", "-port", self._environment["ERL_EPMD_PORT"], "-address", "127.0.0.1"]
+        self._port_mapper = Process("epmd", mapper, log=directory / "epmd.log")
+
+    @property
+    def url(self) -> str:
+        """The AMQP address, with user, password and virtual host."""
+        return f"amqp://{_USER}:{self.password}@127.0.0.1:{self.port}/{_VHOST}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the Erlang VM."""
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the node and wait until it takes connections; what it stored before is there again."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._write_settings()
+        self._port_mapper.start()
+        self._server.start()
+        until(self._accepts, 60, f"RabbitMQ at port {self.port}")
+
+    def stop(self) -> None:
+        """Stop the node in an orderly way (SIGTERM); its data stays."""
+        self._server.terminate(timeout=30)
+        self._port_mapper.kill()
+
+    def kill(self) -> None:
+        """Kill the node as a power failure would (SIGKILL); its data stays."""
+        self._server.kill()
+        self._port_mapper.kill()
+
+    def restart(self) -> None:
+        """Stop and start the node."""
+        self.stop()
+        self.start()
+
+    def wipe(self) -> None:
+        """Stop the node, delete all that it stored and start it on the same port, empty."""
+        self.kill()  # nothing of what an orderly stop would write down is kept
+        shutil.rmtree(self._data)
+        self.start()
+
+    def close(self) -> None:
+        """Stop the node for good and delete its data; the log stays."""
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Stop the node in its tracks (SIGSTOP): connections stay open, nothing answers."""
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen node go on (SIGCONT)."""
+        self._server.thaw()
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
+        command = [self._rabbitmqctl, "--quiet", *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **self._environment}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def list_queues(self, *columns: str) -> list[dict[str, Any]]:
+        """Return the queues with the named columns of `rabbitmqctl list_queues`."""
+        columns = columns or ("name", "type", "messages")
+        queues: list[dict[str, Any]] = json.loads(self.ctl("list_queues", "-p", _VHOST, "--formatter=json", *columns))
+        return queues
+
+    def _make_environment(self) -> dict[str, str]:
+        name = f"hacron-{secrets.token_hex(4)}@localhost"
+        own = {
+            "NODENAME": name,
+            "NODE_PORT": str(self.port),
+            "DIST_PORT": str(free_port()),
+            "MNESIA_BASE": str(self._data),
+            "LOG_BASE": str(self.directory),
+            "LOGS": "-",
+            "PID_FILE": str(self._data / "pid"),
+            "CONF_ENV_FILE": str(self.directory / "none.conf"),  # not the machine's
+            "CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
+            "ADVANCED_CONFIG_FILE": str(self.directory / "advanced.config"),
+            "GENERATED_CONFIG_DIR": str(self._data / "config"),
+            "ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
+            # Two schedulers that do not spin: the tests share a small machine with what they test.
+            "SERVER_ADDITIONAL_ERL_ARGS": (
+                "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+        }
+        return {
+            **{f"RABBITMQ_{key}": value for key, value in own.items()},
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "HOME": str(self._data),  # Erlang keeps its cookie there
+            "RUNNING_UNDER_SYSTEMD": "1",  # lets the script become the Erlang VM instead of staying its parent
+            "NOTIFY_SOCKET": "",
+        }
+
+    def _write_settings(self) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        remove_at_exit(self._data)
+        settings = _SETTINGS.format(port=self.port, user=_USER, password=self.password, vhost=_VHOST)
+        (self.directory / "rabbitmq.conf").write_text(settings)
+        (self.directory / "advanced.config").write_text("[].\n")
+        (self.directory / "enabled_plugins").write_text("[].\n")
+        (self.directory / "none.conf").touch()
+
+    def _accepts(self) -> bool:
+        self._server.check()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                return bool(connection.recv(1))  # the first octet of Connection.Start
+        except OSError:
+            return False

@@ -1,0 +1,60 @@
+"""The watchdog of a testbed: outlives the process that started it just long enough to clean up behind it.
+
+Its standard input is a pipe whose other end only that process holds, so the end of the file means that the
+process is gone, however it went (also by SIGKILL). Then every process that carries the testbed's mark in its
+environment is killed, and every folder that was named on a line of the pipe is removed.
+
+The mark is inherited by whatever those processes start, in whichever process group or session (a daemon too),
+and cannot be mistaken for somebody else's, as a remembered process id can. Run as a file, it needs nothing
+but the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def marked(mark: str) -> list[int]:
+    """Return the ids of all live processes with `mark` (NAME=value) in their environment."""
+    wanted = mark.encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            environment = Path("/proc", entry, "environ").read_bytes()
+        except OSError:  # gone meanwhile, or another user's
+            continue
+        if wanted in environment.split(b"\0"):  # a zombie's environment is empty
+            found.append(int(entry))
+    return found
+
+
+def kill_marked(mark: str, timeout: float = 10) -> None:
+    """Kill every process with `mark`, again and again until none is left: they may be forking meanwhile."""
+    deadline = time.monotonic() + timeout
+    while (pids := marked(mark)) and time.monotonic() < deadline:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.01)
+
+
+def main() -> None:
+    """Wait for the end of the standard input, then clean up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the tests
+    folders = [line.rstrip("\n") for line in sys.stdin]
+    kill_marked(sys.argv[1])
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

