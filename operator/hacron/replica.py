@@ -156,6 +156,7 @@ class Replica:
             outbox=broker.outbox,
             kube=self._kube,
             seen_interval_s=settings.seen_interval_s,
+            token_missing_after_s=settings.token_missing_after_s,
             backup_after=timedelta(seconds=settings.backup_after_s),
             tally=self._worker_tally,
         )

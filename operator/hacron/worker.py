@@ -82,6 +82,7 @@ class Worker:
         outbox: Outbox,
         kube: Kubernetes,
         seen_interval_s: float = 5.0,
+        token_missing_after_s: float = 12.0,
         backup_after: timedelta = timedelta(seconds=1),
         tally: WorkerTally | None = None,
     ) -> None:
@@ -93,6 +94,9 @@ class Worker:
         self._outbox = outbox
         self._kube = kube
         self._seen_interval_s = seen_interval_s
+        self._token_missing_after_s = token_missing_after_s
+        self._life: datetime | None = None  # when the executor last heard of this cluster
+        self._life_at: float | None = None  # monotonic; when we read that
         self._backup_after = backup_after
         self.tally = tally or WorkerTally()
         self.active = False  # holds the cluster's worker token
@@ -146,7 +150,7 @@ class Worker:
 
     def turn(self, moment: Moment) -> None:
         """Do all that is owed now. Raises BrokerUnavailable."""
-        self._hold_the_token()
+        self._hold_the_token(moment)
         if self.active:
             self._speak_up(moment)
         for key in [*self._dirty, *self._agenda.due(moment.wall, LOOKS_PER_TURN)]:
@@ -186,8 +190,9 @@ class Worker:
         """Whether all Jobs of this cluster are in view."""
         return self._listed
 
-    def _hold_the_token(self) -> None:
+    def _hold_the_token(self, moment: Moment) -> None:
         self._token.compete()
+        self._put_back_if_missing(moment)
         if self._token.held == self.active:
             return
         self.active = self._token.held
@@ -196,6 +201,20 @@ class Worker:
         self._kube.watch_jobs(self.active)
         log.info("is the worker of its cluster" if self.active else "is no longer the worker of its cluster")
         self.touch(self._state.open_runs.get(self._cluster, {}).values())
+
+    def _put_back_if_missing(self, moment: Moment) -> None:
+        """No worker of this cluster has spoken for longer than a takeover takes: its token is gone. A second one does no harm."""
+        heard = self._state.clusters.get(self._cluster)
+        first_look = self._life_at is None
+        if first_look or self._token.held or (heard is not None and heard.seen_at != self._life):
+            self._life, self._life_at = heard.seen_at if heard else None, moment.mono
+        never_heard = first_look and heard is None
+        assert self._life_at is not None
+        if self._token.held or not (never_heard or moment.mono - self._life_at > self._token_missing_after_s):
+            return
+        log.info("puts the worker token back: no sign of a worker in this cluster")
+        self._life_at = moment.mono
+        self._token.put_back()
 
     def _speak_up(self, moment: Moment) -> None:
         """Say that this cluster lives: every few seconds, and at once when something about it has changed."""

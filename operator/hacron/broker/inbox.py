@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
-from uuid import uuid4
 
 import msgspec
 
@@ -105,19 +104,21 @@ class QueueOutbox:
 
 def envelopes(messages: Iterable[Command | Report], sender: str, now: datetime) -> Iterator[bytes]:
     """Put messages into as few envelopes as hold them, in order."""
+    for number, raws in enumerate(_packed(messages)):
+        name = f"{sender}/{now.isoformat()}/{number}"  # for whoever reads the queue; nothing here depends on it
+        yield codec.encode_envelope(Envelope(id=name, sent_at=now, sender=sender, messages=raws))
+
+
+def _packed(messages: Iterable[Command | Report]) -> Iterator[tuple[msgspec.Raw, ...]]:
     packed: list[msgspec.Raw] = []
     size = 0
     for message in messages:
         raw = codec.encode_message(message)
         length = memoryview(raw).nbytes
         if packed and size + length > ENVELOPE_BYTES:
-            yield _envelope(packed, sender, now)
+            yield tuple(packed)
             packed, size = [], 0
         packed.append(raw)
         size += length
     if packed:
-        yield _envelope(packed, sender, now)
-
-
-def _envelope(messages: Sequence[msgspec.Raw], sender: str, now: datetime) -> bytes:
-    return codec.encode_envelope(Envelope(id=uuid4().hex, sent_at=now, sender=sender, messages=tuple(messages)))
+        yield tuple(packed)
