@@ -1,0 +1,72 @@
+"""What the tests want of a Kubernetes cluster, whatever it is made of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from tests.testbed import tools
+
+
+class KubectlFailed(RuntimeError):
+    """kubectl ended with an error; the message is its own."""
+
+
+class Cluster(Protocol):
+    """A Kubernetes cluster that can be started and stopped, and whose API server can be made to fail.
+
+    `start_apiserver` brings it back at the same address and with all its data.
+    """
+
+    name: str
+    admin_kubeconfig: Path  # may do everything
+    operator_kubeconfig: Path  # is the operator's ServiceAccount: may do what the ClusterRole grants it
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def stop_apiserver(self) -> None: ...
+    def start_apiserver(self) -> None: ...
+    def freeze_apiserver(self) -> None: ...
+    def thaw_apiserver(self) -> None: ...
+
+    def kubectl(self, *arguments: str, input: str | None = None, kubeconfig: Path | None = None) -> str:
+        """Run kubectl, as admin unless another kubeconfig is given, and return what it prints.
+
+        Raises KubectlFailed with kubectl's own words.
+        """
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig or self.admin_kubeconfig)}
+        cache = self.admin_kubeconfig.parent / "kubectl-cache"  # by host and port, which change hands between clusters
+        done = subprocess.run(
+            [tools.control_plane()["kubectl"], f"--cache-dir={cache}", *arguments],
+            input=input,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise KubectlFailed(f"kubectl {' '.join(arguments)} in {self.name}: {done.stderr.strip()}")
+        return done.stdout
+
+    def apply(self, manifests: str | Path) -> str:
+        """Apply manifests as admin: a file or folder of them, or their YAML or JSON text."""
+        if isinstance(manifests, Path):
+            return self.kubectl("apply", "-f", str(manifests))
+        return self.kubectl("apply", "-f", "-", input=manifests)
+
+
+class Startable(Protocol):
+    """Whatever takes some seconds to start."""
+
+    def start(self) -> None: ...
+
+
+def start_together(parts: Iterable[Startable]) -> None:
+    """Start all at the same time and return when all have started. Raises what the first of them raises."""
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(part.start) for part in parts]:
+            started.result()
