@@ -42,6 +42,7 @@ class Consumer:
     session: FakeSession
     sent: deque[bytes] = field(default_factory=deque)
     arrived: deque[bytes] = field(default_factory=deque)
+    revoked: bool = False  # what it holds has been given to others, and it does not know
 
     def unacknowledged(self) -> list[bytes]:
         return [*self.arrived, *self.sent]
@@ -71,6 +72,8 @@ class Queue:
 
     def take_back(self, consumer: Consumer) -> None:
         """Requeue what the consumer has not acknowledged, in its old place."""
+        if consumer.revoked:
+            return
         self.ready.extendleft(reversed(consumer.unacknowledged()))
         consumer.arrived.clear()
         consumer.sent.clear()
@@ -126,7 +129,9 @@ class FakeBroker:
         """
         for consumer, queue in session.consumers:
             queue.leave(consumer)
-            self._requeue_copies(consumer, queue)
+            queue.ready.extendleft(reversed(consumer.unacknowledged()))
+            consumer.revoked = True
+            queue.deliver()
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; its consumers are cancelled."""
@@ -162,12 +167,6 @@ class FakeBroker:
     def _disconnect(self, session: FakeSession, reason: str) -> None:
         session.doubt = session.doubt or reason
         self.forget(session)
-
-    @staticmethod
-    def _requeue_copies(consumer: Consumer, queue: Queue) -> None:
-        queue.ready.extendleft(reversed(consumer.unacknowledged()))
-        consumer.sent.clear()  # was not seen yet; what was, the session goes on holding
-        queue.deliver()
 
 
 class FakeSession:
@@ -228,6 +227,8 @@ class FakeConnection:
         session = self._session
         session.check()
         for consumer, _ in session.consumers:
+            if consumer.revoked:
+                continue
             consumer.arrived.extend(consumer.sent)
             consumer.sent.clear()
         session.ledger.receive()
