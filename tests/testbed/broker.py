@@ -110,7 +110,7 @@ class Broker:
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
-        command = [self._rabbitmqctl, "--quiet", *arguments]
+        command: list[str | Path] = [self._rabbitmqctl, "--quiet", *arguments]
         done = subprocess.run(command, env={**os.environ, **self._environment}, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")

