@@ -1,0 +1,64 @@
+"""Fixtures for tests that need real servers; the servers start when the first test asks for one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.testbed.broker import Broker
+from tests.testbed.cluster import start_together
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.install import install
+
+Servers = dict[str, Broker | ControlPlane]
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Start, at the same time, those of the servers below that any test of this session asks for."""
+    asked = {fixture for item in request.session.items for fixture in getattr(item, "fixturenames", ())}
+    folder = tmp_path_factory.mktemp("servers")
+    broker = {"broker": Broker(folder / "broker")} if "broker" in asked else {}
+    clusters = {name: ControlPlane(name, folder / name) for name in ("west", "east") if name in asked}
+    try:
+        start_together([*broker.values(), *clusters.values()])
+        for cluster in clusters.values():
+            install(cluster)
+        yield {**broker, **clusters}
+    finally:
+        for each in broker.values():
+            each.close()
+        for cluster in clusters.values():
+            cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(servers: Servers) -> Broker:
+    """A running RabbitMQ, shared by the session: name your queues with `prefix`, leave it running."""
+    found = servers["broker"]
+    assert isinstance(found, Broker)
+    return found
+
+
+@pytest.fixture(scope="session")
+def west(servers: Servers) -> ControlPlane:
+    """A running cluster, shared by the session, with the CRD and the operator's rights."""
+    found = servers["west"]
+    assert isinstance(found, ControlPlane)
+    return found
+
+
+@pytest.fixture(scope="session")
+def east(servers: Servers) -> ControlPlane:
+    """Another such cluster."""
+    found = servers["east"]
+    assert isinstance(found, ControlPlane)
+    return found
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A beginning of queue names that no other test has, so that tests share a broker but no queues."""
+    return f"test-{secrets.token_hex(4)}"
