@@ -24,6 +24,8 @@ from tests.testbed.wait import until
 
 _TESTBED_MARK = f"TESTBED={secrets.token_hex(8)}"
 
+_NOT_INHERITED = ("HACRON_", "RABBITMQ_", "ERL_", "ETCD_", "KUBECONFIG", "NOTIFY_SOCKET")
+
 
 class ProcessFailed(RuntimeError):
     """A process ended when it should not have; the message holds the end of its log."""
@@ -66,7 +68,7 @@ class Process:
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self.command,
-                env={**os.environ, **self.env, **marks},
+                env={**inherited_environment(), **self.env, **marks},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -142,6 +144,11 @@ def _dismiss(started: subprocess.Popen[bytes]) -> None:
     assert started.stdin is not None
     started.stdin.close()
     started.wait()
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return our environment without what would set up our programs behind our back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
 
 
 _ports_given: set[int] = set()  # never given twice by one process, also while nothing listens yet

@@ -1,0 +1,26 @@
+"""Put into a cluster what the operator needs there: the custom resource, its namespace and its rights.
+
+It is what this repository ships and no more, so that tests run with the rights that people get.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from tests.testbed.cluster import Cluster
+
+_REPOSITORY = Path(__file__).parents[2]
+_KINDS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+
+
+def install(cluster: Cluster) -> None:
+    """Apply the CRD and all of deploy/base but what runs the operator as pods; wait until the CRD is served."""
+    rendered = cluster.kubectl("kustomize", str(_REPOSITORY / "deploy" / "base"))
+    wanted = [manifest for manifest in yaml.safe_load_all(rendered) if manifest and manifest["kind"] in _KINDS]
+    wanted.sort(key=lambda manifest: str(manifest["kind"]) != "Namespace")
+    cluster.apply(yaml.safe_dump_all(wanted))
+    crd = _REPOSITORY / "crds" / "hacronjob.yaml"
+    cluster.apply(crd)
+    cluster.kubectl("wait", "--for=condition=Established", "-f", str(crd), "--timeout=30s")

@@ -1,0 +1,110 @@
+"""One replica of the program as a process of its own, as it runs in a pod."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.testbed.process import Process, free_port
+from tests.testbed.wait import until
+
+
+class Replica:
+    """A `hacron run` that writes its log to `log` and answers HTTP at `url`.
+
+    `env` is added to its environment and wins. It can be started again after it has ended: same name, same port,
+    and the log goes on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster: str,
+        kubeconfig: Path,
+        broker_url: str,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "hacron", "run"),
+    ) -> None:
+        self.name = name
+        self.cluster = cluster
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.log_file = log
+        settings = {
+            "HACRON_REPLICA": name,
+            "HACRON_CLUSTER": cluster,
+            "HACRON_KUBECONFIG": str(kubeconfig),
+            "HACRON_BROKER_URL": broker_url,
+            "HACRON_HTTP_HOST": "127.0.0.1",
+            "HACRON_HTTP_PORT": str(port),
+            "HACRON_LOG_FORMAT": "json",
+            "PYTHONUNBUFFERED": "1",
+            **(env or {}),
+        }
+        self._process = Process(f"replica {name}", command, log=log, env=settings)
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there, frozen or not."""
+        return self._process.alive
+
+    def start(self) -> None:
+        """Start the process and return at once; see wait_ready."""
+        self._process.start()
+
+    def wait_ready(self, timeout: float = 30) -> None:
+        """Wait until /readyz says yes. Raises TimeoutError, or ProcessFailed if the replica has ended."""
+        try:
+            until(self.is_ready, timeout, f"replica {self.name} ready")
+        except TimeoutError as error:
+            error.add_note(f"{self.log_file} ends with:\n{self._process.tail()}")
+            raise
+
+    def is_ready(self) -> bool:
+        """Return what /readyz says; raise ProcessFailed if the replica has ended."""
+        self._process.check()
+        try:
+            self._get("/readyz")
+        except OSError:
+            return False
+        return True
+
+    def terminate(self, timeout: float = 30) -> int | None:
+        """Ask the replica to stop, as Kubernetes does, and return its exit code; -9 if it took too long."""
+        return self._process.terminate(timeout)
+
+    def kill(self) -> None:
+        """Kill the replica (SIGKILL)."""
+        self._process.kill()
+
+    def freeze(self) -> None:
+        """Stop the replica in its tracks (SIGSTOP)."""
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen replica go on (SIGCONT)."""
+        self._process.thaw()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what /metrics says now, by name and labels as they stand there: `name{label="value"}`."""
+        lines = self._get("/metrics").splitlines()
+        samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def log(self) -> str:
+        """Return all that the replica has written since its first start."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
