@@ -20,7 +20,8 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Start, at the same time, those of the servers below that any test of this session asks for."""
     asked = {fixture for item in request.session.items for fixture in getattr(item, "fixturenames", ())}
     folder = tmp_path_factory.mktemp("servers")
-    broker = {"broker": Broker(folder / "broker")} if "broker" in asked else {}
+    wanted = "broker" in asked or any(item.get_closest_marker("broker") for item in request.session.items)
+    broker = {"broker": Broker(folder / "broker")} if wanted else {}
     clusters = {name: ControlPlane(name, folder / name) for name in ("west", "east") if name in asked}
     try:
         start_together([*broker.values(), *clusters.values()])
