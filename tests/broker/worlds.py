@@ -66,17 +66,27 @@ class RealWorld:
         self._names = Names(prefix, "west")
         self._small = small_ledger
         parameters = pika.URLParameters(url)
+        self.user: str = parameters.credentials.username
         self.proxy = Proxy(parameters.host, parameters.port)
         self.proxied_url = url.replace(f":{parameters.port}", f":{self.proxy.port}").replace("localhost", "127.0.0.1")
         self._sessions: list[Any] = []
         self.open().connection.close()  # declares everything
 
     def open(self, replica: str = "r1", cluster: str = "west") -> Any:
-        sizes = {"ledger_max_bytes": SMALL_LEDGER, "ledger_segment_bytes": SMALL_SEGMENT} if self._small else {}
-        access = Access(urls=[self.proxied_url], prefix=self._names.prefix, cluster=cluster, replica=replica, **sizes)
-        session = open_broker(access, lambda: NOW)
+        session = open_broker(self.access(replica, cluster), lambda: NOW)
         self._sessions.append(session)
         return session
+
+    def access(self, replica: str = "r1", cluster: str = "west", direct: bool = False) -> Access:
+        sizes = {"ledger_max_bytes": SMALL_LEDGER, "ledger_segment_bytes": SMALL_SEGMENT} if self._small else {}
+        url = self._url if direct else self.proxied_url
+        return Access(urls=[url], prefix=self._names.prefix, cluster=cluster, replica=replica, **sizes)
+
+    def get(self, queue: str) -> pika.BasicProperties:
+        """Take a message out of a queue; return its properties."""
+        got: list[Any] = []
+        self._as_admin(lambda channel: got.extend(channel.basic_get(f"{self._names.prefix}.{queue}", auto_ack=True)))
+        return got[1]
 
     def put(self, queue: str, body: bytes, properties: pika.BasicProperties | None = None) -> None:
         self._as_admin(
@@ -120,7 +130,7 @@ def until(session: Any, condition: Callable[[], object], timeout_s: float = 10) 
         session.connection.turn(0.05)
 
 
-def settle(session: Any, turns: int = 6) -> None:
+def settle(session: Any, turns: int = 4) -> None:
     """Take so many turns that what was on its way has come, for tests of what must not come."""
     for _ in range(turns):
         session.connection.turn(0.05)

@@ -6,7 +6,6 @@ It runs as whoever runs the tests, on 127.0.0.1, and never touches a RabbitMQ th
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed import tools
-from tests.testbed.process import Process, free_port, remove_at_exit
+from tests.testbed.process import Process, free_port, inherited_environment, remove_at_exit
 from tests.testbed.wait import until
 
 _USER, _VHOST = "hacron", "hacron"
@@ -111,7 +110,9 @@ class Broker:
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
         command: list[str | Path] = [self._rabbitmqctl, "--quiet", *arguments]
-        done = subprocess.run(command, env={**os.environ, **self._environment}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env={**inherited_environment(), **self._environment}, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -148,7 +149,6 @@ class Broker:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "HOME": str(self._data),  # Erlang keeps its cookie there
             "RUNNING_UNDER_SYSTEMD": "1",  # lets the script become the Erlang VM instead of staying its parent
-            "NOTIFY_SOCKET": "",
         }
 
     def _write_settings(self) -> None:

@@ -104,8 +104,7 @@ class ControlPlane(Cluster):
 
     def _process(self, part: str, *flags: str) -> Process:
         log = self.directory / "logs" / f"{part}.log"
-        # etcd takes settings from the environment as well; KUBECONFIG would be the user's own.
-        return Process(f"{part} of {self.name}", [self._parts[part], *flags], log=log, env={"KUBECONFIG": ""})
+        return Process(f"{part} of {self.name}", [self._parts[part], *flags], log=log)
 
     def _etcd_flags(self, clients: str, peers: str) -> list[str]:
         return [

@@ -17,10 +17,12 @@ _KINDS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "R
 
 def install(cluster: Cluster) -> None:
     """Apply the CRD and all of deploy/base but what runs the operator as pods; wait until the CRD is served."""
-    rendered = cluster.kubectl("kustomize", str(_REPOSITORY / "deploy" / "base"))
+    base, crd = _REPOSITORY / "deploy" / "base", _REPOSITORY / "crds" / "hacronjob.yaml"
+    if not (base / "kustomization.yaml").exists() or not crd.exists():
+        return
+    rendered = cluster.kubectl("kustomize", str(base))
     wanted = [manifest for manifest in yaml.safe_load_all(rendered) if manifest and manifest["kind"] in _KINDS]
     wanted.sort(key=lambda manifest: str(manifest["kind"]) != "Namespace")
     cluster.apply(yaml.safe_dump_all(wanted))
-    crd = _REPOSITORY / "crds" / "hacronjob.yaml"
     cluster.apply(crd)
     cluster.kubectl("wait", "--for=condition=Established", "-f", str(crd), "--timeout=30s")

@@ -220,7 +220,13 @@ def _sever(connection: SelectConnection) -> None:
         sock.close()
 
 
-def short(error: object) -> str:
-    """Say what an error of pika's means, in one line."""
-    text = str(error) or repr(error)
-    return " ".join(text.split())[:300]
+def short(error: BaseException) -> str:
+    """Say in one line what an error of pika's comes down to: it wraps them up to three times."""
+    while (cause := _wrapped(error)) is not None:
+        error = cause
+    return " ".join((str(error) or repr(error)).split())[:300]
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    candidates = [*getattr(error, "exceptions", ())[-1:], getattr(error, "exception", None), *error.args[:1]]
+    return next((cause for cause in candidates if isinstance(cause, BaseException)), None)

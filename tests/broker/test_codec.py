@@ -1,0 +1,315 @@
+"""Messages to bytes and back, and bytes that are no messages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hacron.broker import codec
+from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
+from hacron.core import messages as wire
+from hacron.core.model import Cluster, Held, Key, Run, RunState, Verdict, VerdictKind
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+# The same examples in every run: a failure here must not depend on luck.
+examples = settings(derandomize=True, max_examples=150, deadline=None)
+
+texts = st.text(max_size=30)
+keys = st.builds(lambda name: Key(f"team/{name}"), st.text(max_size=20))
+instants = st.datetimes(
+    min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - made aware by the next argument
+    max_value=datetime(9999, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+specs = st.dictionaries(texts, plain, max_size=4).map(lambda spec: msgspec.Raw(msgspec.json.encode(spec)))
+counts = st.integers(0, 2**53)
+maybe = st.none() | instants
+
+clusters = st.builds(
+    Cluster, name=texts, seen_at=instants, api_ok=st.booleans(), replica=texts, labels=st.dictionaries(texts, texts, max_size=3)
+)
+runs = st.builds(
+    Run,
+    id=texts,
+    tick=instants,
+    cluster=texts,
+    start_by=instants,
+    fencing=counts,
+    attempt=counts,
+    state=st.sampled_from(RunState),
+    job=texts,
+    started=maybe,
+    reason=texts,
+    refused_by=st.lists(texts, max_size=2).map(tuple),
+)
+verdicts = st.builds(
+    Verdict,
+    tick=instants,
+    verdict=st.sampled_from(VerdictKind),
+    reason=texts,
+    message=texts,
+    cluster=texts,
+    job=texts,
+    attempt=counts,
+    count=counts,
+    started=maybe,
+    finished=maybe,
+)
+
+commands = st.one_of(
+    st.builds(
+        wire.CronJobDeclared,
+        key=keys,
+        cluster=texts,
+        uid=texts,
+        generation=counts,
+        created_at=instants,
+        spec=specs,
+        last_schedule_time=maybe,
+    ),
+    st.builds(wire.CronJobWithdrawn, key=keys, cluster=texts, uid=texts),
+)
+reports = st.one_of(
+    st.builds(wire.RunStarted, key=keys, run_id=texts, cluster=texts, started=instants),
+    st.builds(
+        wire.RunFinished,
+        key=keys,
+        run_id=texts,
+        cluster=texts,
+        outcome=st.sampled_from(wire.Outcome),
+        finished=instants,
+        started=maybe,
+        reason=texts,
+        message=texts,
+    ),
+    st.builds(wire.RunRefused, key=keys, run_id=texts, cluster=texts, reason=texts, message=texts, too_late=st.booleans()),
+    st.builds(wire.RunStopped, key=keys, run_id=texts, cluster=texts, reason=texts),
+    st.builds(
+        wire.ClusterSeen,
+        cluster=texts,
+        replica=texts,
+        api_ok=st.booleans(),
+        clock=instants,
+        labels=st.dictionaries(texts, texts, max_size=3),
+    ),
+)
+records = st.one_of(
+    st.builds(wire.Checkpoint, replica=texts, cluster=texts, at=instants, born=instants),
+    st.builds(wire.Proof, replica=texts, at=instants),
+    st.builds(
+        wire.Definition,
+        key=keys,
+        cluster=texts,
+        uid=texts,
+        generation=counts,
+        created_at=instants,
+        revision=counts,
+        changed_at=instants,
+        spec=specs,
+    ),
+    st.builds(
+        wire.Progress,
+        key=keys,
+        cronjob_id=texts,
+        last_tick=instants,
+        open=st.lists(runs, max_size=3).map(tuple),
+        recent=st.lists(verdicts, max_size=3).map(tuple),
+        fencing=counts,
+        last_scheduled=maybe,
+        last_successful=maybe,
+        held=st.none() | st.builds(Held, tick=instants, reason=texts, message=texts),
+        withdrawn_at=maybe,
+    ),
+    st.builds(wire.ClusterState, cluster=clusters),
+    st.builds(wire.Removed, key=keys, cluster=st.none() | texts),
+)
+batches = st.builds(
+    wire.Batch, epoch=st.integers(0, 2**53 - 1), sender=texts, sent_at=instants, records=st.lists(records, max_size=4).map(tuple)
+)
+
+
+def batch_json(**changes: Any) -> bytes:
+    proof = {"kind": "Proof", "replica": "r1", "at": "2030-01-01T00:00:00Z"}
+    whole = {"v": 1, "epoch": 1, "from": "r1", "sent_at": "2030-01-01T00:00:00Z", "records": [proof]}
+    return json.dumps(whole | changes).encode()
+
+
+def envelope_json(*messages: Any, **changes: Any) -> bytes:
+    whole = {"v": 1, "id": "1", "from": "r1", "sent_at": "2030-01-01T00:00:00Z", "messages": list(messages)}
+    return json.dumps(whole | changes).encode()
+
+
+WITHDRAWN = {"kind": "CronJobWithdrawn", "key": "team/report", "cluster": "west", "uid": "u"}
+
+
+# --- there and back -----------------------------------------------------------------------------------------------------
+
+
+@examples
+@given(batches)
+def test_every_batch_comes_back_as_it_was(batch: wire.Batch) -> None:
+    assert codec.decode_batch(codec.encode_batch(batch)) == (batch, [])
+
+
+@examples
+@given(st.lists(commands, max_size=4))
+def test_every_command_comes_back_as_it_was(sent: list[wire.Command]) -> None:
+    assert [message for body in envelopes(sent, "r1", NOW) for message in codec.decode_commands(body)[0]] == sent
+
+
+@examples
+@given(st.lists(reports, max_size=4))
+def test_every_report_comes_back_as_it_was(sent: list[wire.Report]) -> None:
+    assert [message for body in envelopes(sent, "r1", NOW) for message in codec.decode_reports(body)[0]] == sent
+
+
+def test_the_strategies_above_know_every_kind() -> None:
+    """A new kind of message needs its round trip here."""
+    known = {
+        *("CronJobDeclared", "CronJobWithdrawn"),
+        *("RunStarted", "RunFinished", "RunRefused", "RunStopped", "ClusterSeen"),
+        *("Checkpoint", "Proof", "Definition", "Progress", "ClusterState", "Removed"),
+    }
+    unions = (wire.Command, wire.Report, wire.Record)
+    assert {kind.__name__ for union in unions for kind in union.__args__} == known
+
+
+def test_many_messages_share_envelopes_and_a_long_one_has_its_own() -> None:
+    small = wire.RunStopped(key=Key("team/report"), run_id="1", cluster="west")
+    long = wire.RunStopped(key=Key("team/report"), run_id="1", cluster="west", reason="x" * 300_000)
+    bodies = list(envelopes([small] * 5000 + [long] + [small], "r1", NOW))
+    assert [len(codec.decode_reports(body)[0]) for body in bodies[-2:]] == [1, 1]
+    assert all(len(body) < 1.2 * ENVELOPE_BYTES for body in bodies if len(body) < 300_000)
+    assert len(bodies) < 10
+
+
+# --- from others --------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_fields_are_ignored_everywhere() -> None:
+    body = batch_json(news=1, records=[{"kind": "Proof", "replica": "r1", "at": "2030-01-01T00:00:00Z", "news": {"a": [1]}}])
+    batch, unreadable = codec.decode_batch(body)
+    assert (batch.records, unreadable) == ((wire.Proof(replica="r1", at=NOW),), [])
+    read, unreadable = codec.decode_commands(envelope_json(WITHDRAWN | {"news": None}, news=1))
+    assert (len(read), unreadable) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        {"kind": "Prophecy", "at": 1},
+        {"kind": "Proof"},
+        {"kind": 5},
+        {},
+        None,
+        7,
+        [],
+        "text",
+        {"kind": "Proof", "replica": 1, "at": "x"},
+    ],
+    ids=str,
+)
+def test_an_unknown_record_is_left_out_and_its_neighbours_count(stranger: Any) -> None:
+    proof = {"kind": "Proof", "replica": "r1", "at": "2030-01-01T00:00:00Z"}
+    batch, unreadable = codec.decode_batch(batch_json(records=[proof, stranger, proof]))
+    assert len(batch.records) == 2
+    assert len(unreadable) == 1
+    assert str(unreadable[0])
+
+
+@pytest.mark.parametrize("stranger", [{"kind": "CronJobBlessed"}, {"kind": "RunStarted"}, None, "text", 7], ids=str)
+def test_an_unknown_message_is_left_out_and_its_neighbours_are_read(stranger: Any) -> None:
+    read, unreadable = codec.decode_commands(envelope_json(WITHDRAWN, stranger, WITHDRAWN))
+    assert (len(read), len(unreadable)) == (2, 1)
+
+
+def test_a_report_is_no_command() -> None:
+    report = wire.RunStopped(key=Key("team/report"), run_id="1", cluster="west")
+    read, unreadable = codec.decode_commands(next(envelopes([report], "r1", NOW)))
+    assert (read, len(unreadable)) == ([], 1)
+
+
+@pytest.mark.parametrize("decode", [codec.decode_batch, codec.decode_commands, codec.decode_reports])
+@pytest.mark.parametrize("version", [0, 2, 10**9])
+def test_another_version_is_unreadable_as_a_whole_and_says_so_whatever_else_it_holds(decode: Any, version: int) -> None:
+    for body in (batch_json(v=version), envelope_json(v=version), b'{"v":%d,"shape":"unheard of"}' % version):
+        with pytest.raises(codec.Unreadable, match=f"version {version}"):
+            decode(body)
+
+
+@pytest.mark.parametrize("epoch", [-1, 2**53, 10**30, 1.5, "1", None])
+def test_an_epoch_beyond_all_reason_is_unreadable(epoch: Any) -> None:
+    with pytest.raises(codec.Unreadable):
+        codec.decode_batch(batch_json(epoch=epoch))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', b'{"a":' * 5000 + b"1" + b"}" * 5000],
+    ids=lambda spec: repr(spec[:20]),
+)
+def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> None:
+    command = (
+        b'{"kind":"CronJobDeclared","key":"a/b","cluster":"w","uid":"u","generation":1,"created_at":"2030-01-01T00:00:00Z","spec":'
+        + spec
+        + b"}"
+    )
+    record = command.replace(b"CronJobDeclared", b"Definition")[:-1] + b',"revision":1,"changed_at":"2030-01-01T00:00:00Z"}'
+    for decode, raw in ((codec.decode_command, command), (codec.decode_record, record)):
+        with pytest.raises(codec.Unreadable):
+            decode(msgspec.Raw(raw))
+
+
+@pytest.mark.parametrize("decode", [codec.decode_batch, codec.decode_commands, codec.decode_reports])
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00", b"{", b"null", b"[]", b"{}", b"[" * 200_000, b'{"a":' * 200_000, b"\xff\xfe{}", b"NaN"]
+)
+def test_bytes_that_are_no_message_are_unreadable(decode: Any, body: bytes) -> None:
+    with pytest.raises(codec.Unreadable):
+        decode(body)
+
+
+@pytest.mark.parametrize("decode", [codec.decode_batch, codec.decode_commands, codec.decode_reports])
+@examples
+@given(st.binary(max_size=200) | plain.map(lambda value: json.dumps(value).encode()))
+def test_no_bytes_raise_anything_else(decode: Any, body: bytes) -> None:
+    with contextlib.suppress(codec.Unreadable):
+        decode(body)
+
+
+@examples
+@given(batches, st.data())
+def test_a_batch_with_damaged_bytes_is_read_or_unreadable_but_no_crash(batch: wire.Batch, data: st.DataObject) -> None:
+    body = bytearray(codec.encode_batch(batch))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(codec.Unreadable):
+        codec.decode_batch(bytes(body))
+
+
+def test_what_is_too_long_is_not_parsed() -> None:
+    with pytest.raises(codec.Unreadable, match="bytes, more than"):
+        codec.decode_batch(b" " * codec.BODY_BYTES + batch_json())
+    long = WITHDRAWN | {"uid": "x" * codec.MESSAGE_BYTES}
+    read, unreadable = codec.decode_commands(envelope_json(WITHDRAWN, long))
+    assert len(read) == 1
+    assert "bytes, more than" in str(unreadable[0])
+
+
+def test_the_reason_does_not_show_what_was_in_the_message() -> None:
+    with pytest.raises(codec.Unreadable) as caught:
+        codec.decode_batch(batch_json(sent_at="s3cret"))
+    assert "s3cret" not in str(caught.value)
