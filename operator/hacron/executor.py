@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from hacron.core.messages import (
     Batch,
@@ -27,25 +26,12 @@ from hacron.core.messages import (
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
 from hacron.ports import Inbox, Ledger, SteppedDown, Token
+from hacron.turn import Folded, Moment
 
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 100_000  # of one ledger message, roughly; one cronjob's records are never split
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class Moment(NamedTuple):
-    """One look at the clocks."""
-
-    wall: datetime  # UTC; what ticks are compared with
-    mono: float  # seconds; what leases are measured with
-
-
-class Folded(NamedTuple):
-    """An entry of the ledger and what it changed in State."""
-
-    entry: Entry
-    applied: Applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

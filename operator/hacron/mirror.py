@@ -18,8 +18,8 @@ from hacron.core.agenda import Agenda
 from hacron.core.model import CronJob, Key, Run, namespace_of
 from hacron.core.state import State
 from hacron.core.status import render
-from hacron.executor import Moment
 from hacron.ports import Answer, CreateJob, CronJobSeen, Kubernetes, PatchStatus, Request
+from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -20,15 +20,23 @@ from hacron.core.agenda import Agenda
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition
 from hacron.core.model import Key, key_of
 from hacron.core.state import State
-from hacron.executor import Moment
 from hacron.ports import Answer, CronJobSeen, GetCronJob, Kubernetes, ListInventory, Outbox, Request
-from hacron.worker import TELL_AGAIN, Worker
+from hacron.turn import TELL_AGAIN, Moment
 
 log = logging.getLogger(__name__)
 
 COMPARED_PER_TURN = 300
 LIST_AGAIN_S = 5.0  # after an inventory that failed
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
+
+
+class LocalWorker(Protocol):
+    """What the relay asks of the worker beside it in the same replica."""
+
+    active: bool  # it is its cluster's worker
+
+    def newest_tick(self, key: Key) -> datetime | None:
+        """Return the newest tick whose Job is known to exist here."""
 
 
 @dataclass(slots=True)
@@ -93,7 +101,7 @@ class Relay:
 
     # --- the turn ---
 
-    def turn(self, outbox: Outbox, worker: Worker, moment: Moment) -> None:
+    def turn(self, outbox: Outbox, worker: LocalWorker, moment: Moment) -> None:
         """Compare what has changed, and send what differs. Raises BrokerUnavailable."""
         self._list_when_due(moment)
         commands: list[Command] = []
@@ -120,7 +128,7 @@ class Relay:
 
     # --- one cronjob ---
 
-    def _compare(self, key: Key, worker: Worker, now: datetime) -> Command | None:
+    def _compare(self, key: Key, worker: LocalWorker, now: datetime) -> Command | None:
         """Return the command that closes the difference, unless there is none or it is on its way."""
         seen, entry = self._seen.get(key), self._entry(key)
         if seen is None:
@@ -134,7 +142,7 @@ class Relay:
         ran = [tick for tick in (declared.last_schedule_time, worker.newest_tick(key)) if tick is not None]
         return replace(declared, last_schedule_time=max(ran, default=None))
 
-    def _withdraw(self, key: Key, entry: Definition | None, worker: Worker, now: datetime) -> Command | None:
+    def _withdraw(self, key: Key, entry: Definition | None, worker: LocalWorker, now: datetime) -> Command | None:
         if entry is None:
             self._told.pop(key, None)
             self._gone.pop(key, None)
@@ -147,7 +155,7 @@ class Relay:
             return None
         return CronJobWithdrawn(key=key, cluster=self._cluster, uid=entry.uid)
 
-    def _is_time(self, key: Key, uid: str, generation: int, worker: Worker, now: datetime) -> bool:
+    def _is_time(self, key: Key, uid: str, generation: int, worker: LocalWorker, now: datetime) -> bool:
         """Whether to send now: a replica that is not the worker gives the worker a moment; nobody repeats himself at once."""
         told = self._told.get(key)
         if told is None or told[:2] != (uid, generation):

@@ -23,12 +23,13 @@ from hacron.core.cron import tzdata_version
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
-from hacron.executor import Executor, Folded, Lease, Moment, Tally
+from hacron.executor import Executor, Lease, Tally
 from hacron.mirror import Mirror
 from hacron.ports import Answer, BrokerUnavailable, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, SteppedDown
 from hacron.relay import Relay
 from hacron.settings import Settings
 from hacron.telemetry import Health, HttpServer, Metrics
+from hacron.turn import Folded, Moment
 from hacron.worker import Worker, WorkerTally
 
 log = logging.getLogger(__name__)

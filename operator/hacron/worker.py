@@ -21,7 +21,6 @@ from hacron.core.manifests import JobView
 from hacron.core.messages import ClusterSeen, Report, RunRefused, RunReport, RunStopped
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
 from hacron.core.state import State
-from hacron.executor import Moment
 from hacron.ports import (
     Answer,
     CreateJob,
@@ -35,10 +34,10 @@ from hacron.ports import (
     Request,
     Token,
 )
+from hacron.turn import TELL_AGAIN, Moment
 
 log = logging.getLogger(__name__)
 
-TELL_AGAIN = timedelta(seconds=3)  # a report that the ledger does not show by then is sent again
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
 ACCEPT_FROM = "hacron.io/accept-from"  # on a namespace: clusters whose HACronJobs may run in it, or "*"
 ACCEPT_FOR_S = 30.0  # how long an answer about a namespace is believed

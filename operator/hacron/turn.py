@@ -1,0 +1,26 @@
+"""What one turn of the engine hands to the roles: a look at the clocks, and what the ledger has brought."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from hacron.core.messages import Entry
+from hacron.core.state import Applied
+
+TELL_AGAIN = timedelta(seconds=3)
+"""A command or report that the ledger does not show by then is sent again."""
+
+
+class Moment(NamedTuple):
+    """One look at the clocks."""
+
+    wall: datetime  # UTC; what ticks are compared with
+    mono: float  # seconds; what leases are measured with
+
+
+class Folded(NamedTuple):
+    """An entry of the ledger and what it changed in State."""
+
+    entry: Entry
+    applied: Applied
