@@ -20,8 +20,10 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . || $(BIN)/pip install --quiet --no-deps -e .
 	touch $@
 
-lint: venv ## ruff
+lint: venv ## ruff, and the contracts between the rooms of the house
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
 	$(BIN)/pytest -m "not broker and not cluster and not e2e"
