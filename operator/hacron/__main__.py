@@ -15,7 +15,8 @@ from pathlib import Path
 from hacron import settings
 from hacron.core.cron import tzdata_version
 from hacron.settings import InvalidSettings
-from hacron.telemetry import program_version, setup_logging
+from hacron.telemetry.logs import setup_logging
+from hacron.telemetry.version import program_version
 
 OK = 0
 INVALID = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use

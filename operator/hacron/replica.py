@@ -28,7 +28,9 @@ from hacron.mirror import Mirror
 from hacron.ports import Answer, BrokerUnavailable, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, SteppedDown
 from hacron.relay import Relay
 from hacron.settings import Settings
-from hacron.telemetry import Health, HttpServer, Metrics
+from hacron.telemetry.health import Health
+from hacron.telemetry.metrics import Metrics
+from hacron.telemetry.server import HttpServer
 from hacron.turn import Folded, Moment
 from hacron.worker import Worker, WorkerTally
 

@@ -16,7 +16,8 @@ import pytest
 from hacron.__main__ import main
 from hacron.core.cron import tzdata_version
 from hacron.settings import Settings, table
-from hacron.telemetry import THIRD_PARTIES, program_version
+from hacron.telemetry.logs import THIRD_PARTIES
+from hacron.telemetry.version import program_version
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,152 @@
+"""The HTTP server: health, readiness and metrics, for probes and scrapers.
+
+It never makes the engine wait: the engine puts a `Health` into one slot and goes on. Who asks is answered by threads of the
+server's own, at most MAX_CONNECTIONS at a time, none for longer than PATIENCE_S.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, Final
+
+from prometheus_client.exposition import choose_encoder
+
+from hacron.telemetry.health import Health, Response, respond_health, respond_ready, text_response
+from hacron.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+INDEX: Final = """HACronJob
+
+/healthz  200 while the engine turns
+/readyz   200 while this replica can do its work; JSON for Accept: application/json
+/metrics  Prometheus
+"""
+
+MAX_CONNECTIONS: Final = 16  # probes and scrapers need two or three
+PATIENCE_S: Final = 5.0  # for a whole connection: a slow client would otherwise keep the probes out
+
+
+class HttpServer:
+    """Answers who asks for health, readiness and metrics, in threads of its own.
+
+    The engine assigns to `health` whenever it likes: one slot, replaced as a whole, so nobody waits.
+    Raises OSError when the address cannot be had.
+    """
+
+    def __init__(self, metrics: Metrics, host: str, port: int, stalled_after_s: float = 30.0) -> None:
+        self.health = Health(ready=False, reasons=("engine: starting",), turned_at=time.monotonic())
+        self._metrics = metrics
+        self._stalled_after_s = stalled_after_s
+        self._server = _Server(host, port, self.respond)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, also when any was asked for."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+        log.info("listens", extra={"address": str(self._server.server_address[0]), "port": self.port})
+
+    def stop(self) -> None:
+        """Close the port; answers under way are cut off. Only after start()."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def respond(self, path: str, accept: str) -> Response:
+        """Answer one request."""
+        match path.partition("?")[0]:
+            case "/healthz":
+                return respond_health(self.health, time.monotonic(), self._stalled_after_s)
+            case "/readyz":
+                return respond_ready(self.health, accept)
+            case "/metrics":
+                encode, content_type = choose_encoder(accept)
+                return Response(HTTPStatus.OK, content_type, encode(self._metrics.registry))
+            case "/":
+                return text_response(HTTPStatus.OK, INDEX)
+            case _:
+                return text_response(HTTPStatus.NOT_FOUND, "There is nothing here; / says what there is.")
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.25)
+
+
+class _Server(ThreadingHTTPServer):
+    """The standard server, but with a bound on its threads and on how long each may take."""
+
+    daemon_threads = True
+    request_queue_size = 2 * MAX_CONNECTIONS
+
+    def __init__(self, host: str, port: int, respond: Callable[[str, str], Response]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.respond = respond
+        self._until: dict[socket.socket, float] = {}  # open connection → monotonic time at which it is cut
+        self._until_lock = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer would look up the name of its address, which takes seconds where DNS is slow, for no use.
+        TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._until_lock:
+            full = len(self._until) >= MAX_CONNECTIONS
+            if not full:
+                self._until[request] = time.monotonic() + PATIENCE_S
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._until_lock:
+            self._until.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut the connections that have taken too long; serve_forever calls this several times a second."""
+        now = time.monotonic()
+        with self._until_lock:
+            late = [connection for connection, until in self._until.items() if until < now]
+            for connection in late:
+                del self._until[connection]
+                with suppress(OSError):  # the client was faster
+                    connection.shutdown(socket.SHUT_RDWR)  # its thread wakes up, finds the end, and tidies up
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 (its base says so)
+        log.debug("request failed", exc_info=True, extra={"client": str(client_address)})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE_S
+
+    def do_GET(self) -> None:
+        response = self.server.respond(self.path, self.headers.get("Accept", ""))
+        self.send_response(response.code)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def version_string(self) -> str:
+        return "hacron"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("request answered", extra={"client": self.client_address[0], "request": format % args})

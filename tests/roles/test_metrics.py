@@ -1,0 +1,84 @@
+"""Metrics by Prometheus' conventions."""
+
+from __future__ import annotations
+
+import re
+
+from hacron.telemetry.metrics import Metrics
+from hacron.telemetry.version import program_version
+
+
+def new_metrics() -> Metrics:
+    return Metrics(replica="west-0", cluster="west", tzdata="2026f", monotonic=lambda: 0.0)
+
+
+def test_every_metric_begins_with_hacron_and_has_a_sentence() -> None:
+    for family in new_metrics().registry.collect():
+        if not family.name.startswith("process_"):
+            assert all(sample.name.startswith("hacron_") for sample in family.samples)
+            assert family.documentation.endswith(".")
+
+
+def test_times_and_sizes_carry_their_unit() -> None:
+    for family in new_metrics().registry.collect():
+        if re.search(r"_(age|lag|duration)", family.name):
+            assert family.name.endswith("_seconds")
+        if "_span" in family.name:
+            assert family.name.endswith("_bytes")
+
+
+def test_two_replicas_in_one_process_do_not_share_numbers() -> None:
+    one, other = new_metrics(), new_metrics()
+    one.takeovers.inc()
+    assert one.registry.get_sample_value("hacron_takeovers_total") == 1
+    assert other.registry.get_sample_value("hacron_takeovers_total") == 0
+
+
+def test_the_info_tells_which_replica_this_is() -> None:
+    labels = {
+        "version": program_version(),
+        "replica": "west-0",
+        "cluster": "west",
+        "tzdata": "2026f",
+    }
+    assert new_metrics().registry.get_sample_value("hacron_info", labels) == 1
+
+
+def test_labels_are_the_documented_ones() -> None:
+    metrics = new_metrics()
+    metrics.step_downs.labels(reason="Fenced").inc()
+    metrics.cronjobs.labels(condition="valid").set(3)
+    metrics.runs_open.labels(state="Pending").set(1)
+    metrics.runs.labels(verdict="Succeeded").inc()
+    metrics.records_written.labels(kind="Progress").inc()
+    metrics.commands_taken.labels(kind="CronJobDeclared").inc()
+    metrics.reports_taken.labels(kind="RunStarted").inc()
+    metrics.messages_unreadable.labels(queue="commands").inc()
+    metrics.kube_requests.labels(verb="create", code="201").inc()
+    assert metrics.registry.get_sample_value("hacron_kube_requests_total", {"verb": "create", "code": "201"}) == 1
+
+
+def test_tick_lag_is_told_apart_from_a_millisecond_to_a_minute() -> None:
+    metrics = new_metrics()
+    metrics.tick_lag.observe(0.003)
+    bucket = "hacron_tick_lag_seconds_bucket"
+    assert metrics.registry.get_sample_value(bucket, {"le": "0.001"}) == 0
+    assert metrics.registry.get_sample_value(bucket, {"le": "0.005"}) == 1
+    assert metrics.registry.get_sample_value(bucket, {"le": "60.0"}) == 1
+
+
+def test_an_age_grows_without_being_set() -> None:
+    clock = [100.0]
+    metrics = Metrics(replica="west-0", cluster="west", tzdata="2026f", monotonic=lambda: clock[0])
+    metrics.proof_age.set(0.5)
+    metrics.cluster_seen_age.set(2.0, "south")
+    clock[0] = 103.0
+    assert metrics.registry.get_sample_value("hacron_proof_age_seconds") == 3.5
+    assert metrics.registry.get_sample_value("hacron_cluster_seen_age_seconds", {"cluster": "south"}) == 5.0
+
+
+def test_a_proof_that_was_never_read_is_as_old_as_the_replica() -> None:
+    clock = [100.0]
+    metrics = Metrics(replica="west-0", cluster="west", tzdata="2026f", monotonic=lambda: clock[0])
+    clock[0] = 160.0
+    assert metrics.registry.get_sample_value("hacron_proof_age_seconds") == 60.0
