@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.testbed.process import Process, free_port
 from tests.testbed.wait import until
@@ -78,6 +81,20 @@ class Replica:
             return False
         return True
 
+    def told(self) -> dict[str, Any]:
+        """Return what /readyz says as JSON (ready, reasons, role, epoch, worker, position); nothing when it does not answer."""
+        if not self.alive:
+            return {}
+        request = urllib.request.Request(f"{self.url}/readyz", headers={"Accept": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=2) as answer:
+                told: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            told = json.load(error)  # not ready, and why
+        except OSError:
+            return {}
+        return told
+
     def terminate(self, timeout: float = 30) -> int | None:
         """Ask the replica to stop, as Kubernetes does, and return its exit code; -9 if it took too long."""
         return self._process.terminate(timeout)
@@ -103,6 +120,12 @@ class Replica:
     def log(self) -> str:
         """Return all that the replica has written since its first start."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        """Return the log lines with this message, as the JSON that they are."""
+        complete = self.log().split("\n")[:-1]  # the last one may still be being written
+        lines = (json.loads(line) for line in complete if line.startswith("{"))
+        return [line for line in lines if line.get("msg") == message]
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(self.url + path, timeout=5) as answer:

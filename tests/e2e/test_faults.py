@@ -1,0 +1,252 @@
+"""What fails in the night: replicas killed, frozen and stopped, tokens lost and doubled, the broker and the API server away.
+
+After each fault the Kubernetes APIs are asked what has run. A tick that fell into a gap in which nothing could be decided may be
+missing where the rules say that only the latest is made up for; a tick that ran twice may never be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pika
+import pytest
+
+from tests.testbed import judge
+from tests.testbed.broker import Broker
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import await_status, created, manifest
+from tests.testbed.fleet import Fleet
+from tests.testbed.judge import Ran
+from tests.testbed.wait import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
+
+EVERY = "@every 2s"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def channel(broker: Broker) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        yield connection.channel()
+
+
+class Watched:
+    """Cronjobs that fire every two seconds, one in each cluster and one in both, and what became of their ticks."""
+
+    NAMES = ("in-west", "in-east", "in-both")
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.clusters = list(fleet.clusters.values())
+        west, east = fleet.clusters["west"], fleet.clusters["east"]
+        for cluster, name in ((west, "in-west"), (east, "in-east"), (west, "in-both"), (east, "in-both")):
+            cluster.apply(manifest(name, EVERY))
+        self.born = {"in-west": created(west, "in-west"), "in-east": created(east, "in-east"), "in-both": created(west, "in-both")}
+        self.await_runs(since=now())
+
+    def jobs(self) -> list[Ran]:
+        return judge.jobs(self.clusters)
+
+    def await_runs(self, since: datetime, count: int = 2, timeout: float = 60) -> datetime:
+        """Return when each cronjob has run so many ticks after `since`."""
+
+        def all_ran() -> bool:
+            found = [one for one in self.jobs() if one.tick > since]
+            return all(len(judge.of(found, name)) >= count for name in self.NAMES)
+
+        until(all_ran, timeout, f"{count} runs of each cronjob since {since:%H:%M:%S}", every=0.5)
+        return now()
+
+    def judge(self, since: datetime, until_: datetime, gap: timedelta = timedelta(0)) -> None:
+        """Nothing has run twice, and nothing is missing but in one stretch that is no longer than `gap`."""
+        found = self.jobs()
+        assert judge.doubled(found) == []
+        for name in self.NAMES:
+            ticks = judge.ticks(EVERY, self.born[name], since, until_ - timedelta(seconds=3))
+            have = {one.tick for one in judge.of(found, name)}
+            gone = [tick for tick in ticks if tick not in have]
+            assert len(ticks) > 3
+            told = f"{name}: no Job at {', '.join(f'{tick:%H:%M:%S}' for tick in gone)}"
+            assert not gone or gone[-1] - gone[0] < gap, told
+
+
+@pytest.fixture
+def watched(fleet: Fleet) -> Watched:
+    return Watched(fleet)
+
+
+def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:
+    begin = now()
+    executor = fleet.await_executor()
+    stopped = time.monotonic()
+    assert executor.terminate(timeout=10) == 0
+    assert time.monotonic() - stopped < 5
+    successor = fleet.await_executor(other_than=executor)
+    end = watched.await_runs(since=now(), count=3)
+    watched.judge(begin, end)
+    assert executor.lines("gives the token back")
+    assert successor.lines("is the executor")
+    assert not successor.lines("puts a token back: no sign of an executor")
+
+
+def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> None:
+    begin = now()
+    executor = fleet.await_executor()
+    executor.kill()
+    fleet.await_executor(other_than=executor)
+    end = watched.await_runs(since=now(), count=3)
+    watched.judge(begin, end)
+    executor.start()
+    executor.wait_ready()
+    watched.judge(begin, watched.await_runs(since=now()))
+
+
+def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:
+    begin = now()
+    worker = next(replica for replica in fleet.in_cluster("west") if replica.told().get("worker"))
+    worker.kill()
+    end = watched.await_runs(since=now(), count=4)
+    watched.judge(begin, end)
+
+
+def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(fleet: Fleet, watched: Watched) -> None:
+    begin = now()
+    frozen = fleet.await_executor()
+    epoch = frozen.told()["epoch"]
+    frozen.freeze()
+    successor = fleet.await_executor(other_than=frozen, timeout=60)
+    watched_from = now()
+    survivors = [name for name, born in watched.born.items() if name != f"in-{frozen.cluster}" or frozen.cluster == "west"]
+    until(
+        lambda: all(any(one.tick > watched_from for one in judge.of(watched.jobs(), name)) for name in survivors),
+        60,
+        "runs after the takeover",
+        every=0.5,
+    )
+    frozen.thaw()
+    until(lambda: frozen.told().get("role") == "standby", 30, "the old executor to stand by")
+    end = watched.await_runs(since=now(), count=3)
+    # 5 s decided ahead, 5 s until it is replaced: what lies between may be missing, but nothing is doubled.
+    watched.judge(begin, end, gap=timedelta(seconds=30))
+    assert successor.told()["epoch"] > epoch
+    assert fleet.executor() is successor
+
+
+def test_a_purged_token_is_put_back(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
+    begin = now()
+    executor = fleet.await_executor()
+    for replica in fleet:  # while it is held, the token cannot be purged
+        replica.freeze()
+    with channel(broker) as at_broker:
+        until(lambda: at_broker.queue_purge(f"{prefix}.token").method.message_count, 20, "the token in its queue")
+    for replica in fleet:
+        replica.thaw()
+    fleet.await_executor(timeout=60)
+    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=60))
+    put_back = [replica for replica in fleet if replica.lines("puts a token back: no sign of an executor")]
+    assert put_back
+    assert executor.lines("broker unavailable")
+
+
+def test_a_deleted_token_queue_comes_back(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
+    begin = now()
+    with channel(broker) as at_broker:
+        at_broker.queue_delete(f"{prefix}.token")
+    until(lambda: any(replica.lines("broker unavailable") for replica in fleet), 20, "the loss to be noticed")
+    fleet.await_executor(timeout=60)
+    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=45))
+
+
+def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
+    begin = now()
+    executor = fleet.await_executor()
+    with channel(broker) as at_broker:
+        for _ in range(3):
+            at_broker.basic_publish(prefix, f"{prefix}.token", b"{}")
+    watched.judge(begin, watched.await_runs(since=now(), count=3))
+    assert fleet.executor() is executor
+    executor.kill()  # now the surplus would show
+    fleet.await_executor(other_than=executor)
+    watched.judge(begin, watched.await_runs(since=now(), count=3))
+
+
+def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker) -> None:
+    begin = now()
+    broker.stop()
+    until(lambda: not any(replica.is_ready() for replica in fleet), 30, "replicas that say they are not ready")
+    assert all("broker" in " ".join(replica.told()["reasons"]) for replica in fleet)
+    broker.start()
+    for replica in fleet:
+        replica.wait_ready(60)
+    fleet.await_executor(timeout=60)
+    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=60))
+
+
+def test_the_broker_is_wiped_while_everything_runs(fleet: Fleet, watched: Watched, broker: Broker, west: ControlPlane) -> None:
+    begin = now()
+    west.apply(manifest("every-minute", "* * * * *"))
+    fencing = max(one.fencing for one in watched.jobs())
+    broker.wipe()
+    for replica in fleet:
+        replica.wait_ready(60)
+    fleet.await_executor(timeout=60)
+    wiped = now()
+    watched.judge(begin, watched.await_runs(since=wiped, count=3, timeout=90), gap=timedelta(seconds=60))
+    assert all(one.fencing > fencing for one in watched.jobs() if one.tick > wiped)
+    await_status(west, "every-minute", lambda s: s.get("nextScheduleTime"), "every-minute to be declared again")
+
+
+def test_an_api_server_that_is_away_holds_up_its_own_cluster_only(fleet: Fleet, watched: Watched, west: ControlPlane) -> None:
+    begin = now()
+    west.stop_apiserver()
+    try:
+        away = now()
+
+        def east_goes_on() -> bool:
+            found = judge.jobs([fleet.clusters["east"]])
+            return all(len([j for j in judge.of(found, name) if j.tick > away]) >= 3 for name in ("in-east", "in-both"))
+
+        until(east_goes_on, 60, "runs in east while the API server of west is away", every=0.5)
+    finally:
+        west.start_apiserver()
+    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=90))
+
+
+def test_all_replicas_of_a_cluster_are_stopped_and_started(fleet: Fleet, watched: Watched) -> None:
+    begin = now()
+    west = fleet.in_cluster("west")
+    for replica in west:
+        replica.terminate(timeout=10)
+    away = now()
+    until(
+        lambda: len([j for j in judge.of(watched.jobs(), "in-both") if j.tick > away and j.cluster == "east"]) >= 3,
+        60,
+        "in-both to run in east",
+        every=0.5,
+    )
+    for replica in west:
+        replica.start()
+    for replica in west:
+        replica.wait_ready()
+    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=90))
+
+
+def test_replicas_wait_for_a_broker_that_is_not_there_yet(stopped_fleet: Fleet, broker: Broker) -> None:
+    broker.stop()
+    try:
+        for replica in stopped_fleet:
+            replica.start()
+        until(lambda: all("broker" in str(replica.told().get("reasons")) for replica in stopped_fleet), 30, "a reason")
+        assert not any(replica.is_ready() for replica in stopped_fleet)
+    finally:
+        broker.start()
+    for replica in stopped_fleet:
+        replica.wait_ready(60)
+    stopped_fleet.await_executor()
