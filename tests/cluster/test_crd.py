@@ -1,0 +1,225 @@
+"""What an API server takes for a HACronJob, beside what it takes for a CronJob.
+
+Every sample below is a CronJob's spec and is sent as both. It stands in one of four tables: both take it, both refuse it, only
+the HACronJob is taken and becomes a condition, only the CronJob is taken; the last two say why.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from hacron.core import manifests
+from hacron.core.model import InvalidCronJob, Run, key_of
+from tests.cluster.door import Door, job, pod, spec
+from tests.core.ledger_story import NOON
+from tests.testbed.control_plane import ControlPlane
+
+CRD = Path(__file__).parents[2] / "crds" / "hacronjob.yaml"
+KEY = key_of("default", "sample")
+
+Fields = dict[str, Any]
+
+
+def schedules(*texts: str) -> list[Fields]:
+    return [{"schedule": text} for text in texts]
+
+
+def zones(*names: str) -> list[Fields]:
+    return [{"timeZone": name} for name in names]
+
+
+BOTH_TAKE: list[Fields] = [
+    *schedules("* * * * *", "*/5 6-22 1,15 jan-MAR mon-5", "0 0 30 2 *", "005 +2 * * *", "*/1000000 * * * *", "?/5 ? ? ? ?"),
+    *schedules(",5, * * * *", ", * * * *", "*-anything * * * *", "59/15 5-5 * DEC SAT"),
+    *schedules("  0\t2\n* *  * ", "0\u00a02 * * *", "0\u20282\u3000* *\u1680*", "0\u00852\v*\f*\r*"),
+    *schedules("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"),
+    *schedules("@every 90s", "@every 1h30m", "@every 1.5h", "@every .5s", "@every 0", "@every -5m", "@every 1µs", "@every 1μs"),
+    *zones("UTC", "Etc/UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Etc/GMT-14", "EST5EDT", "GMT-0"),
+    {"timeZone": None},
+    {"startingDeadlineSeconds": 0},
+    {"startingDeadlineSeconds": 2**31 - 1},
+    {"startingDeadlineSeconds": None},
+    {"concurrencyPolicy": "Allow"},
+    {"concurrencyPolicy": "Forbid"},
+    {"concurrencyPolicy": "Replace"},
+    {"concurrencyPolicy": None},
+    {"suspend": True},
+    {"suspend": None},
+    {"successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 2**31 - 1},
+    {"successfulJobsHistoryLimit": None, "failedJobsHistoryLimit": None},
+    {"jobTemplate": job(pod(restartPolicy="OnFailure"))},
+    {"jobTemplate": job(pod(initContainers=[{"name": "first", "image": "busybox"}], nodeSelector={"disk": "ssd"}))},
+    {"jobTemplate": job(backoffLimit=2, parallelism=3, completions=6, ttlSecondsAfterFinished=600, suspend=True)},
+    {"jobTemplate": job(activeDeadlineSeconds=600)},
+    {"jobTemplate": job(activeDeadlineSeconds=None, backoffLimit=None, selector=None, manualSelector=None)},
+    {"jobTemplate": job(manualSelector=False)},
+    {"jobTemplate": {"metadata": {"labels": {"app": "report"}, "annotations": {"a": "b"}}, **job()}},
+    # As `kubectl create cronjob --dry-run=client -o yaml` writes them.
+    {"jobTemplate": {"metadata": {"creationTimestamp": None}, **job(template={"metadata": None, "spec": pod()})}},
+]
+
+BOTH_REFUSE: list[tuple[Fields, str]] = [
+    ({"schedule": None}, "spec.schedule: Required value"),
+    ({"schedule": ""}, "must have five fields"),
+    ({"schedule": "0 2 * *"}, "must have five fields"),
+    ({"schedule": "30 0 2 * * *"}, "must have five fields: minute hour day month weekday"),
+    ({"schedule": " @daily"}, "must have five fields"),
+    ({"schedule": "@reboot"}, "known with an @ are"),
+    ({"schedule": "@Daily"}, "in lower case"),
+    ({"schedule": "@every"}, "known with an @ are"),
+    ({"schedule": "@every 5"}, 'such as "@every 1h30m"'),
+    ({"schedule": "@every 1d"}, "with the units h, m and s"),
+    ({"schedule": "TZ=Europe/Berlin 0 2 * * *"}, "name the time zone in spec.timeZone"),
+    ({"schedule": "CRON_TZ=UTC 0 2 * * *"}, "name the time zone in spec.timeZone"),
+    ({"schedule": 5}, "must be of type string"),
+    ({"timeZone": ""}, "spec.timeZone"),
+    ({"timeZone": "Local"}, "such as Europe/Berlin"),
+    ({"timeZone": "/Europe/Berlin"}, "such as Europe/Berlin"),
+    ({"timeZone": "Europe//Berlin"}, "such as Europe/Berlin"),
+    ({"timeZone": "+01:00"}, "such as Europe/Berlin"),
+    ({"timeZone": "Europe/Berlin "}, "such as Europe/Berlin"),
+    ({"startingDeadlineSeconds": -1}, "greater than or equal to 0"),
+    ({"startingDeadlineSeconds": "60"}, "must be of type integer"),
+    ({"concurrencyPolicy": "forbid"}, 'supported values: "Allow", "Forbid", "Replace"'),
+    ({"suspend": "true"}, "must be of type boolean"),
+    ({"successfulJobsHistoryLimit": -1}, "greater than or equal to 0"),
+    ({"failedJobsHistoryLimit": 2**31}, "int32 in spec.failedJobsHistoryLimit"),
+    ({"jobTemplate": None}, "spec.jobTemplate: Required value"),
+    ({"jobTemplate": {"spec": {}}}, "spec.jobTemplate.spec.template: Required value"),
+    ({"jobTemplate": {"spec": {"template": {}}}}, "spec.jobTemplate.spec.template.spec: Required value"),
+    ({"jobTemplate": job(pod(containers=None))}, "template.spec.containers: Required value"),
+    ({"jobTemplate": job(pod(containers=[]))}, "containers in body should have at least 1 items"),
+    ({"jobTemplate": job(pod(restartPolicy=None))}, "restartPolicy: Invalid value: must be set, to Never or to OnFailure"),
+    ({"jobTemplate": job(pod(restartPolicy="Always"))}, "restartPolicy: Invalid value: must be set, to Never or to OnFailure"),
+    ({"jobTemplate": job(selector={"matchLabels": {"a": "b"}})}, "spec.selector: Invalid value: must not be set"),
+    ({"jobTemplate": job(manualSelector=True)}, "spec.manualSelector: Invalid value: must not be set"),
+    ({"jobTemplate": job(activeDeadlineSeconds=-1)}, "greater than or equal to 0"),
+    ({"schedul": "* * * * *"}, 'unknown field "spec.schedul"'),
+    ({"jobTemplate": {"template": {}, **job()}}, 'unknown field "spec.jobTemplate.template"'),
+]
+
+BECOMES_A_CONDITION: list[tuple[Fields, str]] = [
+    *[(fields, "what a field may hold") for fields in schedules("60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * * 7")],
+    *[(fields, "what a field may hold") for fields in schedules("0 22-3 * * *", "*/0 * * * *", "0 0 L * *", "0 0 * * 5#2")],
+    *[(fields, "what a field may hold") for fields in schedules("0\x1c2 * * * *", "\u200b0 2 * * *")],
+    *[(fields, "how long a duration may be") for fields in schedules("@every 9999999999h")],
+    *[(fields, "which zones there are") for fields in zones("Mars/Olympus", "PST", "UTC+1", "europe/berlin", "../zoneinfo/UTC")],
+    ({"jobTemplate": job(pod(containers=[{"name": "Main", "image": "busybox"}]))}, "what a container may be"),
+    ({"jobTemplate": job(pod(containers=[{"name": "main"}]))}, "what a container may be"),
+    ({"jobTemplate": job(pod(restartPolicy="never"))}, "which policies a newer Kubernetes has"),
+    ({"jobTemplate": job(completions=-1)}, "what a Job may be"),
+    ({"jobTemplate": {"metadata": {"labels": {"a": 5}}, **job()}}, "what metadata may be"),
+]
+
+ONLY_A_CRONJOB: list[tuple[Fields, str, str]] = [
+    ({"schedule": "0" * 1000 + "5 * * * *"}, "Too long", "no rule is checked of a text without a limit"),
+    ({"startingDeadlineSeconds": 2**31}, "less than or equal to 2147483647", "more than 68 years"),
+    ({"jobTemplate": job(activeDeadlineSeconds=2**31)}, "less than or equal to 2147483647", "the same"),
+    ({"concurrencyPolicy": ""}, 'supported values: "Allow", "Forbid", "Replace"', "leave it out for the default"),
+]
+
+
+@pytest.fixture(scope="module")
+def door(west: ControlPlane) -> Door:
+    return Door(west.admin_kubeconfig)
+
+
+def shared(stored: Fields) -> Fields:
+    """Return what both kinds say; of the templates only the CronJob's gets its defaults now, the HACronJob's as a Job."""
+    return {name: value for name, value in stored.items() if value is not None and name not in ("guarantee", "jobTemplate")}
+
+
+def shown(value: object) -> str:
+    return json.dumps(value)[:60] if isinstance(value, dict) else ""
+
+
+@pytest.mark.cluster
+class TestBesideCronJob:
+    @pytest.mark.parametrize("fields", BOTH_TAKE, ids=shown)
+    def test_what_a_cronjob_may_be_a_hacronjob_may_be_and_means_the_same(self, door: Door, fields: Fields) -> None:
+        cronjob, hacronjob = door.ask("CronJob", spec(**fields)), door.ask("HACronJob", spec(**fields))
+        assert cronjob.refusal == ""
+        assert hacronjob.refusal == ""
+        manifests.parse(KEY, msgspec.json.encode(hacronjob.stored))
+        assert shared(hacronjob.stored) == shared(cronjob.stored)
+
+    @pytest.mark.parametrize(("fields", "says"), BOTH_REFUSE, ids=shown)
+    def test_what_is_refused_of_a_cronjob_is_told_at_the_door_too(self, door: Door, fields: Fields, says: str) -> None:
+        assert not door.ask("CronJob", spec(**fields)).taken
+        assert says in door.ask("HACronJob", spec(**fields)).refusal
+
+    @pytest.mark.parametrize(("fields", "cannot_know"), BECOMES_A_CONDITION, ids=shown)
+    def test_what_the_door_cannot_know_becomes_a_condition(self, door: Door, fields: Fields, cannot_know: str) -> None:
+        assert not door.ask("CronJob", spec(**fields)).taken, cannot_know
+        stored = door.ask("HACronJob", spec(**fields)).stored
+        try:
+            manifests.parse(KEY, msgspec.json.encode(stored))
+        except InvalidCronJob:
+            return
+        # The operator understands the rest of it, and has the API server try the Job.
+        run = Run(id="dry-run", tick=NOON, cluster="west", start_by=NOON, fencing=0, job="sample-1")
+        tried = manifests.job_body(run, KEY, msgspec.Raw(msgspec.json.encode(stored)), owner_uid=None, epoch=0)
+        assert not door.ask("Job", tried["spec"], labels=tried["metadata"]["labels"]).taken
+
+    @pytest.mark.parametrize(("fields", "says", "reason"), ONLY_A_CRONJOB, ids=shown)
+    def test_these_are_the_only_cronjobs_that_do_not_convert(self, door: Door, fields: Fields, says: str, reason: str) -> None:
+        assert door.ask("CronJob", spec(**fields)).taken
+        assert says in door.ask("HACronJob", spec(**fields)).refusal, reason
+
+    def test_it_has_every_field_of_a_cronjob_and_two_of_its_own(self, west: ControlPlane) -> None:
+        served = json.loads(west.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
+        cronjob = served["components"]["schemas"]["io.k8s.api.batch.v1.CronJobSpec"]
+        ours = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        assert set(ours["properties"]) - set(cronjob["properties"]) == {"guarantee", "placement"}
+        assert set(cronjob["properties"]) <= set(ours["properties"])
+        assert set(ours["required"]) == set(cronjob["required"])
+
+    def test_names_may_be_as_long_as_those_of_cronjobs(self, door: Door) -> None:
+        for kind in ("CronJob", "HACronJob"):
+            assert door.ask(kind, spec(), name="a" * 52).taken
+            assert "52 characters" in door.ask(kind, spec(), name="a" * 53).refusal
+
+
+@pytest.mark.cluster
+class TestOwnFields:
+    TAKEN: tuple[Fields, ...] = (
+        {"guarantee": "AtMostOnce"},
+        {"guarantee": "AtLeastOnce"},
+        {"placement": {"clusters": ["west", "east-2"]}},
+        {"placement": {"clusters": [f"cluster-{n}" for n in range(32)]}},
+        {"placement": {"clusters": []}},
+        {"placement": {}},
+        {"placement": {"clusters": None}},
+        {"placement": None},
+        {"guarantee": None},
+    )
+    REFUSED: tuple[tuple[Fields, str], ...] = (
+        ({"guarantee": "ExactlyOnce"}, 'supported values: "AtMostOnce", "AtLeastOnce"'),
+        ({"placement": ["west"]}, "must be of type object"),
+        ({"placement": {"clusters": "west"}}, "must be of type array"),
+        ({"placement": {"clusters": ["west", "east", "west"]}}, "each cluster may be named once"),
+        ({"placement": {"clusters": ["West"]}}, 'clusters[0]: Invalid value: "West": is no name of a cluster'),
+        ({"placement": {"clusters": ["west", ""]}}, 'clusters[1]: Invalid value: "": is no name of a cluster'),
+        ({"placement": {"clusters": ["w" * 64]}}, "Too long"),
+        ({"placement": {"clusters": [f"cluster-{n}" for n in range(33)]}}, "must have at most 32 items"),
+        ({"placement": {"cluster": "west"}}, 'unknown field "spec.placement.cluster"'),
+    )
+
+    @pytest.mark.parametrize("fields", TAKEN, ids=shown)
+    def test_what_the_operator_understands_is_taken(self, door: Door, fields: Fields) -> None:
+        answer = door.ask("HACronJob", spec(**fields))
+        assert answer.refusal == ""
+        manifests.parse(KEY, msgspec.json.encode(answer.stored))
+
+    @pytest.mark.parametrize(("fields", "says"), REFUSED, ids=shown)
+    def test_what_it_would_not_is_told_at_the_door(self, door: Door, fields: Fields, says: str) -> None:
+        assert says in door.ask("HACronJob", spec(**fields)).refusal
+
+    def test_a_guarantee_is_always_stored(self, door: Door) -> None:
+        assert door.ask("HACronJob", spec()).stored["guarantee"] == "AtMostOnce"
