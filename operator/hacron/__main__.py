@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from hacron import settings
 from hacron.core.cron import tzdata_version
-from hacron.settings import InvalidSettings
+from hacron.settings.loading import CONFIG, InvalidSettings, load
+from hacron.settings.showing import Row, table, without_passwords
 from hacron.telemetry.logs import setup_logging
 from hacron.telemetry.version import program_version
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
 
     config = argparse.ArgumentParser(add_help=False)
-    says = f"YAML file with settings; default: the one that {settings.CONFIG} names, if any"
+    says = f"YAML file with settings; default: the one that {CONFIG} names, if any"
     config.add_argument("--config", type=Path, metavar="FILE", help=says)
 
     commands.add_parser("run", parents=[config], help="run a replica", description="Run a replica until it is told to stop.")
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(config: Path | None) -> int:
-    present = settings.load(os.environ, config)
+    present = load(os.environ, config)
     setup_logging(present.log_format, present.log_level)
     from hacron import replica  # not before the settings are right: it brings Kopf, pika and aiohttp along
 
@@ -103,7 +103,7 @@ def _run(config: Path | None) -> int:
 
 
 def _check(config: Path | None, output: str) -> int:
-    values = settings.load(os.environ, config).without_passwords
+    values = without_passwords(load(os.environ, config))
     if output == "json":
         print(json.dumps(values, indent=2))
     else:
@@ -112,7 +112,7 @@ def _check(config: Path | None, output: str) -> int:
 
 
 def _list_settings(output: str) -> int:
-    rows = settings.table()
+    rows = table()
     if output == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
     else:
@@ -120,7 +120,7 @@ def _list_settings(output: str) -> int:
     return OK
 
 
-def _paragraph(row: settings.Row) -> str:
+def _paragraph(row: Row) -> str:
     default = "required" if row.default is None else f"default: {row.default}"
     says = textwrap.fill(row.consequence, width=100, initial_indent="    ", subsequent_indent="    ")
     return f"{row.variable}  ({row.unit}; {default})\n{says}"

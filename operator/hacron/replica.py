@@ -27,7 +27,7 @@ from hacron.executor import Executor, Lease, Tally
 from hacron.mirror import Mirror
 from hacron.ports import Answer, BrokerUnavailable, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, SteppedDown
 from hacron.relay import Relay
-from hacron.settings import Settings
+from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer

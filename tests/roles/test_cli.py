@@ -15,7 +15,8 @@ import pytest
 
 from hacron.__main__ import main
 from hacron.core.cron import tzdata_version
-from hacron.settings import Settings, table
+from hacron.settings.fields import Settings
+from hacron.settings.showing import table
 from hacron.telemetry.logs import THIRD_PARTIES
 from hacron.telemetry.version import program_version
 

@@ -1,0 +1,67 @@
+"""What two settings must be to each other, and why: what is fine for each alone may be wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What settings must be to each other, and why."""
+
+    names: tuple[str, ...]
+    holds: Callable[..., bool]
+    sentence: str
+
+
+CHECKS: Final = (
+    Check(
+        ("proof_lease_s", "proof_interval_s"),
+        lambda lease, interval: lease >= 2 * interval,
+        "the lease must be at least twice the interval, or one late proof makes the executor step down",
+    ),
+    Check(
+        ("token_missing_after_s", "heartbeat_s"),
+        lambda missing, heartbeat: missing > 2 * heartbeat,
+        "the first must be more than twice the heartbeat, or the token is put back while the broker is"
+        " still about to take it from a frozen holder",
+    ),
+    Check(
+        ("token_missing_after_s", "proof_lease_s"),
+        lambda missing, lease: missing > lease,
+        "the first must be more than the lease, or the token is put back while its holder still believes in itself",
+    ),
+    Check(
+        ("silent_after_s", "seen_interval_s"),
+        lambda silent, seen: silent >= 2 * seen,
+        "the first must be at least twice the interval, or one late word makes a cluster silent",
+    ),
+    Check(
+        ("lost_after_s", "silent_after_s"),
+        lambda lost, silent: lost >= silent,
+        "the first must be at least the second: a run is given up only in a cluster that is silent",
+    ),
+    Check(
+        ("start_window_s", "skew_margin_s"),
+        lambda window, skew: window > skew,
+        "the window must be more than the margin, or a cluster whose clock is ahead starts nothing",
+    ),
+    Check(
+        ("start_window_s", "backup_after_s"),
+        lambda window, backup: window > backup,
+        "the window must be more than the second, or a frozen worker's runs are too late for anybody else",
+    ),
+    Check(
+        ("forget_after_s", "start_window_s"),
+        lambda forget, window: forget > window,
+        "the first must be more than the window, or a cronjob is forgotten while one of its runs may still start",
+    ),
+    Check(
+        ("ledger_max_bytes", "ledger_segment_bytes"),
+        lambda ledger, segment: ledger >= 8 * segment,
+        "the ledger must hold at least 8 segments, because only whole ones are dropped, and records that"
+        " are live must not be among them",
+    ),
+)
