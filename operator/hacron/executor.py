@@ -8,10 +8,11 @@ the successor. In doubt it steps down: whatever it still had to say is said by s
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from hacron.core.cron import tzdata_version
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -23,9 +24,10 @@ from hacron.core.messages import (
     Record,
     Report,
 )
+from hacron.core.model import Verdict
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
-from hacron.ports import Inbox, Ledger, SteppedDown, Token
+from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 
 log = logging.getLogger(__name__)
@@ -48,13 +50,15 @@ class Lease:
 
 @dataclass(slots=True)
 class Tally:
-    """What the executor has done; telemetry reads it."""
+    """What this replica has done as executor; telemetry reads it."""
 
     takeovers: int = 0
     proofs: int = 0
     tokens_put_back: int = 0
-    records: dict[str, int] = field(default_factory=dict)
-    messages: dict[str, int] = field(default_factory=dict)
+    records: dict[str, int] = field(default_factory=dict)  # written, by kind
+    commands: dict[str, int] = field(default_factory=dict)  # taken, by kind
+    reports: dict[str, int] = field(default_factory=dict)  # taken, by kind
+    verdicts: dict[str, int] = field(default_factory=dict)  # ticks, by verdict; only what has been read back
 
 
 class Executor:
@@ -89,6 +93,7 @@ class Executor:
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
         self._proved_at = 0.0  # monotonic; when we last wrote a proof
         self._outstanding = 0  # batches appended and not read back
+        self._verdicts: list[Verdict] = []  # new in these batches
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._token_put_back_at: float | None = None
 
@@ -171,9 +176,13 @@ class Executor:
         if batch is None or self.epoch is None or batch.sender != self._replica or batch.epoch != self.epoch:
             return
         if not applied.counts:
-            raise SteppedDown(f"what was written in epoch {self.epoch} does not count: epoch {self._state.epoch} is newer")
+            raise SteppedDown(
+                Why.SUPERSEDED, f"what was written in epoch {self.epoch} does not count: epoch {self._state.epoch} is newer"
+            )
         self._outstanding -= 1
         self.proven_at = moment.mono
+        if not self._outstanding:
+            self._count_verdicts()
         if applied.checkpoint is not None:
             self.decides = True
             self.tally.takeovers += 1
@@ -182,12 +191,12 @@ class Executor:
 
     def _check(self, moment: Moment) -> None:
         if self._state.epoch > (self.epoch or 0):
-            raise SteppedDown(f"epoch {self._state.epoch} is newer than {self.epoch}")
+            raise SteppedDown(Why.SUPERSEDED, f"epoch {self._state.epoch} is newer than {self.epoch}")
         if not self._token.held:
-            raise SteppedDown("the broker has taken the token away")
+            raise SteppedDown(Why.TOKEN_LOST, "the broker has taken the token away")
         silent_s = moment.mono - self.proven_at
         if silent_s > self._lease.proof_lease_s:
-            raise SteppedDown(f"no proof read back for {silent_s:.1f} s")
+            raise SteppedDown(Why.NO_PROOF, f"no proof read back for {silent_s:.1f} s")
 
     def _decide(self, moment: Moment) -> None:
         messages = self._inbox.take()
@@ -195,10 +204,12 @@ class Executor:
         if moment.mono - self._proved_at >= self._lease.proof_interval_s:
             self._proved_at = moment.mono
             self.tally.proofs += 1
-            groups.append((Proof(replica=self._replica, at=moment.wall),))
+            groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))
             groups.extend((record,) for record in self._stale())
         _tell(groups, self._state)
-        _count(messages, self.tally.messages)
+        self._verdicts = list(_verdicts(groups, self._state))
+        _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
+        _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
         if groups:
             self._append(groups, moment.wall)
 
@@ -218,6 +229,11 @@ class Executor:
         for batch in batches:
             _count(batch.records, self.tally.records)
         self._ledger.append(batches, self._state.floor)
+
+    def _count_verdicts(self) -> None:
+        for verdict in self._verdicts:
+            self.tally.verdicts[verdict.verdict] = self.tally.verdicts.get(verdict.verdict, 0) + verdict.count
+        self._verdicts = []
 
 
 def pack(groups: Iterable[tuple[Record, ...]]) -> list[list[Record]]:
@@ -282,15 +298,25 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
         elif known[run.id] != run.state and run.reason:
             fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
             log.info(f"run is {run.state.lower()}", extra=fields)
-    told = set(before.recent) if before else set()
-    for verdict in after.recent:
-        if verdict not in told:
-            said: dict[str, object] = {
-                "cronjob": after.key,
-                "tick": verdict.tick,
-                "verdict": verdict.verdict,
-                "reason": verdict.reason,
-            }
-            log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
+    for verdict in _new_verdicts(after, before):
+        said: dict[str, object] = {
+            "cronjob": after.key,
+            "tick": verdict.tick,
+            "verdict": verdict.verdict,
+            "reason": verdict.reason,
+        }
+        log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})
+
+
+def _verdicts(groups: Iterable[tuple[Record, ...]], state: State) -> Iterator[Verdict]:
+    for group in groups:
+        for record in group:
+            if isinstance(record, Progress):
+                yield from _new_verdicts(record, state.progress.get(record.key))
+
+
+def _new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
+    known = set(before.recent) if before else set()
+    return [verdict for verdict in after.recent if verdict not in known]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -20,8 +21,21 @@ class BrokerUnavailable(Exception):
     """The world's fault: the connection is gone or in doubt. Drop it, wait, and start over; nothing is resumed."""
 
 
+class Why(StrEnum):
+    """Why a replica is no longer the executor."""
+
+    SUPERSEDED = "Superseded"  # a newer checkpoint counts
+    NO_PROOF = "NoProof"  # nothing of its own was read back for too long
+    TOKEN_LOST = "TokenLost"  # the broker has taken the token away
+    CONNECTION_LOST = "ConnectionLost"  # a BrokerUnavailable, which others than an executor know too
+
+
 class SteppedDown(Exception):
     """This replica is no longer the executor. Drop the connection, throw the Scheduler away, compete again."""
+
+    def __init__(self, why: Why, sentence: str) -> None:
+        super().__init__(sentence)
+        self.why = why
 
 
 class Ledger(Protocol):

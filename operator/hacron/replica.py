@@ -95,7 +95,7 @@ class Replica:
                 self._live()
             except SteppedDown as reason:
                 log.warning("steps down", extra={"why": str(reason)})
-                self._metrics.step_downs.labels("superseded").inc()
+                self._metrics.step_downs.labels(reason.why).inc()
                 backoff_s = FIRST_BACKOFF_S
             except BrokerUnavailable as reason:
                 if time.monotonic() - began > LAST_BACKOFF_S:

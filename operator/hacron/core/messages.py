@@ -139,6 +139,7 @@ class Proof(_Message, frozen=True):
 
     replica: str
     at: datetime
+    tzdata: str = ""  # version of its time zones: ticks are what these say
 
 
 class Definition(_Message, frozen=True):

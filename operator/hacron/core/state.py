@@ -63,9 +63,11 @@ class State:
         self.epoch = 0  # of the newest checkpoint that counts; 0: none was read
         self.position = -1  # offset of the last entry read
         self.counted_position = -1  # offset of the last entry that counted
+        self.entries_read = 0
         self.bytes_read = 0
         self.born: datetime | None = None  # when the ledger began; None: the checkpoint that says so lies before the floor
         self.executor: Checkpoint | None = None
+        self.proof: Proof | None = None  # newest that counts
         self.revision = 0  # greatest of any definition
         self.definitions: dict[Key, dict[str, Definition]] = {}  # by home cluster
         self.progress: dict[Key, Progress] = {}
@@ -82,6 +84,7 @@ class State:
         bytes_before = self.bytes_read
         first = self.position < 0
         self.position = entry.offset
+        self.entries_read += 1
         self.bytes_read += entry.size
         if entry.batch is None or not self._counts(entry.batch, first):
             return SKIPPED
@@ -96,6 +99,7 @@ class State:
                     checkpoint = self.executor = record
                     self.born = record.born
                 case Proof():
+                    self.proof = record
                     proof = True
                 case Definition():
                     self._define(record)
