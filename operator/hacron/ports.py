@@ -96,6 +96,44 @@ class Outbox(Protocol):
         """Send, and return when the broker has confirmed. Raises BrokerUnavailable."""
 
 
+class Connection(Protocol):
+    """What all of the above goes over."""
+
+    def turn(self, timeout_s: float) -> None:
+        """Let deliveries happen; return as soon as there is one, or somebody woke us. Raises BrokerUnavailable."""
+
+    def wake(self) -> None:
+        """End the turn that is under way, or else the next one. From any thread; harmless when closed."""
+
+    def drop(self) -> None:
+        """Close at once: nothing that is still buffered is sent. Never raises."""
+
+    def close(self) -> None:
+        """Say goodbye in order. Never raises."""
+
+
+class Broker(Protocol):
+    """The ports of one replica, all on one connection, opened together and thrown away together."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def token(self) -> Token: ...
+
+    @property
+    def worker_token(self) -> Token: ...
+
+    @property
+    def inbox(self) -> Inbox: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+
 # --- Kubernetes ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
-"""One replica: wires the rooms together, and turns the engine.
+"""One replica: opens the way to the broker and to Kubernetes, and turns the engine between them.
 
-The engine is one thread and a loop of small turns; it owns the broker connection, State and the roles. Kopf and the requests to
+The engine has one thread and a loop of small turns; it owns the broker connection, State and the roles. Kopf and the requests to
 Kubernetes live in threads of their own and are reached through queues alone. A connection in doubt is dropped and everything that
 was built on it is thrown away: nothing is ever resumed, State is folded afresh from the ledger.
 """
@@ -13,30 +13,22 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from hacron.broker.session import Access, Broker, open_broker
+from hacron.broker.session import Access, open_broker
 from hacron.core.cron import tzdata_version
-from hacron.core.rules import Rules
-from hacron.core.scheduler import Scheduler
-from hacron.core.state import State
-from hacron.executor import Executor, Lease, Tally
-from hacron.mirror import Mirror
-from hacron.ports import Answer, BrokerUnavailable, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, SteppedDown
-from hacron.relay import Relay
+from hacron.engine import Engine, Session
+from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
-from hacron.turn import Folded, Moment
-from hacron.worker import Worker, WorkerTally
+from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
-LONGEST_TURN_S = 1.0  # the engine looks around at least so often
 ARRIVALS_PER_TURN = 2000
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
 
@@ -46,19 +38,8 @@ def moment() -> Moment:
     return Moment(datetime.now(UTC), time.monotonic())
 
 
-@dataclass(slots=True)
-class Session:
-    """Everything that lives as long as one broker connection."""
-
-    broker: Broker
-    state: State
-    scheduler: Scheduler
-    executor: Executor
-    worker: Worker
-
-
 class Replica:
-    """The engine of one replica. `run` returns after `stop`."""
+    """Turns the engine of one replica. `run` returns after `stop`."""
 
     def __init__(
         self, settings: Settings, kube: Kubernetes, arrivals: queue.SimpleQueue[FromKubernetes], metrics: Metrics
@@ -67,10 +48,7 @@ class Replica:
         self._kube = kube
         self._arrivals = arrivals
         self._metrics = metrics
-        self._relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
-        self._mirror = Mirror(cluster=settings.cluster, kube=kube)
-        self._tally = Tally()
-        self._worker_tally = WorkerTally()
+        self._engine = Engine(settings, kube)
         self._stopping = threading.Event()
         self._broker: Broker | None = None
         self.health: Callable[[Health], None] = lambda _: None
@@ -113,10 +91,10 @@ class Replica:
     def _live(self) -> None:
         session = self._open()
         while not self._stopping.is_set():
-            now = moment()
-            self._turn(session, now)
+            self._turn(session, moment())
             session.broker.connection.turn(self._wait(session, moment()))
-        self._give_back(session)
+        log.info("stops")
+        session.give_back()
 
     def _open(self) -> Session:
         settings = self._settings
@@ -132,98 +110,24 @@ class Replica:
         self._say(None, "broker: connecting")
         broker = self._broker = open_broker(access, lambda: datetime.now(UTC))
         log.info("connected to the broker")
-        state = State()
-        scheduler = Scheduler(state, rules_of(settings))
-        executor = Executor(
-            replica=settings.replica,
-            cluster=settings.cluster,
-            state=state,
-            scheduler=scheduler,
-            token=broker.token,
-            ledger=broker.ledger,
-            inbox=broker.inbox,
-            lease=Lease(
-                proof_interval_s=settings.proof_interval_s,
-                proof_lease_s=settings.proof_lease_s,
-                token_missing_after_s=settings.token_missing_after_s,
-            ),
-            may_execute=settings.may_execute,
-            tally=self._tally,
-        )
-        worker = Worker(
-            replica=settings.replica,
-            cluster=settings.cluster,
-            labels=dict(settings.cluster_labels),
-            state=state,
-            token=broker.worker_token,
-            outbox=broker.outbox,
-            kube=self._kube,
-            seen_interval_s=settings.seen_interval_s,
-            token_missing_after_s=settings.token_missing_after_s,
-            backup_after=timedelta(seconds=settings.backup_after_s),
-            tally=self._worker_tally,
-        )
-        self._relay.attach(state)
-        self._mirror.attach(state)
-        return Session(broker, state, scheduler, executor, worker)
+        return self._engine.begin(broker)
 
     def _turn(self, session: Session, now: Moment) -> None:
         began = time.perf_counter()
-        folded = self._fold(session)
-        self._take_arrivals(session, now)
-        session.executor.turn(now, folded)
-        if session.broker.ledger.caught_up:  # before that State is of the past, and nothing follows from it
-            session.worker.turn(now)
-            self._relay.turn(session.broker.outbox, session.worker, now)
-            self._mirror.turn(session.worker.active, now)
+        session.turn(now, self._arrived())
         self._metrics.turn.observe(time.perf_counter() - began)
         self._measure(session)
-        self._say(session, *([] if session.broker.ledger.caught_up else ["ledger: still being read"]))
+        self._say(session, *([] if session.caught_up else ["ledger: still being read"]))
 
-    def _fold(self, session: Session) -> list[Folded]:
-        """Take in what the ledger has brought, and tell the roles which cronjobs it was about."""
-        folded = [Folded(entry, session.state.apply(entry)) for entry in session.broker.ledger.read()]
-        for _, applied in folded:
-            if applied.keys:
-                session.scheduler.touch(applied.keys)
-                session.worker.touch(applied.keys)
-                self._relay.touch(applied.keys)
-                self._mirror.touch(applied.keys)
-            if applied.checkpoint is not None:
-                session.worker.greet()
-        return folded
-
-    def _take_arrivals(self, session: Session, now: Moment) -> None:
+    def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):
             try:
-                arrival = self._arrivals.get_nowait()
+                yield self._arrivals.get_nowait()
             except queue.Empty:
                 return
-            match arrival:
-                case CronJobSeen():
-                    self._relay.take(arrival, now)
-                    self._mirror.take(arrival, now)
-                case JobSeen() | JobsListed():
-                    session.worker.take(arrival, now)
-                case Answer():
-                    session.worker.take(arrival, now)
-                    self._relay.take(arrival, now)
-                    self._mirror.take(arrival, now)
 
     def _wait(self, session: Session, now: Moment) -> float:
-        if not self._arrivals.empty():
-            return 0.0
-        if not session.broker.ledger.caught_up:
-            return 0.05
-        roles = (session.executor, session.worker, self._relay, self._mirror)
-        return min(LONGEST_TURN_S, *(role.next_turn(now) for role in roles))
-
-    def _give_back(self, session: Session) -> None:
-        """On stop: no more decisions, then the tokens, then goodbye."""
-        log.info("stops")
-        session.executor.stop()
-        session.worker.stop()
-        session.broker.connection.close()
+        return session.wait(now) if self._arrivals.empty() else 0.0
 
     def _drop(self) -> None:
         broker, self._broker = self._broker, None
@@ -257,22 +161,10 @@ class Replica:
         metrics.ledger_span.set(state.span_bytes)
         metrics.ledger_live.set(state.live)
         metrics.queue_length.set(self._arrivals.qsize())
-        lags, self._worker_tally.lag_s = self._worker_tally.lag_s, []
+        tally = self._engine.worker_tally
+        lags, tally.lag_s = tally.lag_s, []
         for lag_s in lags:
             metrics.tick_lag.observe(max(0.0, lag_s))
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Return the durations that decisions depend on."""
-    return Rules(
-        decide_ahead=timedelta(seconds=settings.decide_ahead_s),
-        start_window=timedelta(seconds=settings.start_window_s),
-        skew_margin=timedelta(seconds=settings.skew_margin_s),
-        silent_after=timedelta(seconds=settings.silent_after_s),
-        lost_after=timedelta(seconds=settings.lost_after_s),
-        forget_after=timedelta(seconds=settings.forget_after_s),
-        recent_limit=settings.recent_limit,
-    )
 
 
 def run(settings: Settings) -> int:

@@ -1,0 +1,160 @@
+"""The engine: the roles of one replica on one broker connection, and what one turn of them is.
+
+No clock, no threads, no I/O of its own: the broker, Kubernetes and the time are handed in, so that tests turn the same engine
+over fakes. When to turn, what to do about a lost connection, and what others see of it is `replica`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from hacron.core.rules import Rules
+from hacron.core.scheduler import Scheduler
+from hacron.core.state import State
+from hacron.executor import Executor, Lease, Tally
+from hacron.mirror import Mirror
+from hacron.ports import Answer, Broker, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes
+from hacron.relay import Relay
+from hacron.settings.fields import Settings
+from hacron.turn import Folded, Moment
+from hacron.worker import Worker, WorkerTally
+
+LONGEST_WAIT_S = 1.0  # the engine looks around at least so often
+READING_WAIT_S = 0.05  # while the ledger is still being read
+
+
+class Engine:
+    """The roles of one replica. What was seen in Kubernetes outlives a connection; all else is made anew for each."""
+
+    def __init__(self, settings: Settings, kube: Kubernetes) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
+        self._mirror = Mirror(cluster=settings.cluster, kube=kube)
+        self.tally = Tally()
+        self.worker_tally = WorkerTally()
+
+    def begin(self, broker: Broker) -> Session:
+        """Begin on a new connection, with a State that is folded afresh."""
+        settings = self._settings
+        state = State()
+        scheduler = Scheduler(state, rules_of(settings))
+        executor = Executor(
+            replica=settings.replica,
+            cluster=settings.cluster,
+            state=state,
+            scheduler=scheduler,
+            token=broker.token,
+            ledger=broker.ledger,
+            inbox=broker.inbox,
+            lease=Lease(
+                proof_interval_s=settings.proof_interval_s,
+                proof_lease_s=settings.proof_lease_s,
+                token_missing_after_s=settings.token_missing_after_s,
+            ),
+            may_execute=settings.may_execute,
+            tally=self.tally,
+        )
+        worker = Worker(
+            replica=settings.replica,
+            cluster=settings.cluster,
+            labels=dict(settings.cluster_labels),
+            state=state,
+            token=broker.worker_token,
+            outbox=broker.outbox,
+            kube=self._kube,
+            seen_interval_s=settings.seen_interval_s,
+            token_missing_after_s=settings.token_missing_after_s,
+            backup_after=timedelta(seconds=settings.backup_after_s),
+            tally=self.worker_tally,
+        )
+        self._relay.attach(state)
+        self._mirror.attach(state)
+        return Session(broker, state, scheduler, executor, worker, self._relay, self._mirror)
+
+
+class Session:
+    """The roles on one broker connection. Thrown away with it: nothing is ever resumed."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        state: State,
+        scheduler: Scheduler,
+        executor: Executor,
+        worker: Worker,
+        relay: Relay,
+        mirror: Mirror,
+    ) -> None:
+        self.broker = broker
+        self.state = state
+        self.executor = executor
+        self.worker = worker
+        self._scheduler = scheduler
+        self._relay = relay
+        self._mirror = mirror
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether State is of now, and not still of the past."""
+        return self.broker.ledger.caught_up
+
+    def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
+        """Do all that can be done now. Raises SteppedDown, BrokerUnavailable."""
+        folded = self._fold()
+        for arrival in arrivals:
+            self._take(arrival, now)
+        self.executor.turn(now, folded)
+        if self.caught_up:  # before that State is of the past, and nothing follows from it
+            self.worker.turn(now)
+            self._relay.turn(self.broker.outbox, self.worker, now)
+            self._mirror.turn(self.worker.active, now)
+
+    def wait(self, now: Moment) -> float:
+        """Return in how many seconds a turn is due without anything arriving."""
+        if not self.caught_up:
+            return READING_WAIT_S
+        return min(LONGEST_WAIT_S, *(role.next_turn(now) for role in (self.executor, self.worker, self._relay, self._mirror)))
+
+    def give_back(self) -> None:
+        """On stop: no more decisions, then the tokens, then goodbye."""
+        self.executor.stop()
+        self.worker.stop()
+        self.broker.connection.close()
+
+    def _fold(self) -> list[Folded]:
+        """Take in what the ledger has brought, and tell the roles which cronjobs it was about."""
+        folded = [Folded(entry, self.state.apply(entry)) for entry in self.broker.ledger.read()]
+        for _, applied in folded:
+            if applied.keys:
+                for role in (self._scheduler, self.worker, self._relay, self._mirror):
+                    role.touch(applied.keys)
+            if applied.checkpoint is not None:
+                self.worker.greet()
+        return folded
+
+    def _take(self, arrival: FromKubernetes, now: Moment) -> None:
+        match arrival:
+            case CronJobSeen():
+                self._relay.take(arrival, now)
+                self._mirror.take(arrival, now)
+            case JobSeen() | JobsListed():
+                self.worker.take(arrival, now)
+            case Answer():
+                self.worker.take(arrival, now)
+                self._relay.take(arrival, now)
+                self._mirror.take(arrival, now)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the durations that decisions depend on."""
+    return Rules(
+        decide_ahead=timedelta(seconds=settings.decide_ahead_s),
+        start_window=timedelta(seconds=settings.start_window_s),
+        skew_margin=timedelta(seconds=settings.skew_margin_s),
+        silent_after=timedelta(seconds=settings.silent_after_s),
+        lost_after=timedelta(seconds=settings.lost_after_s),
+        forget_after=timedelta(seconds=settings.forget_after_s),
+        recent_limit=settings.recent_limit,
+    )
