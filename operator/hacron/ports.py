@@ -6,7 +6,7 @@ dumb: they carry, they do not decide. All calls are made from the engine's threa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -42,6 +42,10 @@ class Ledger(Protocol):
     """The replicated, totally ordered log. Opened at the floor; everything from there on is read, in order, once."""
 
     @property
+    def unreadable(self) -> int:
+        """How many batches, or records in them, were set aside because this version cannot read them."""
+
+    @property
     def caught_up(self) -> bool:
         """Whether all that stood in the ledger when it was opened has been given out by `read`."""
 
@@ -75,6 +79,10 @@ class Token(Protocol):
 
 class Inbox(Protocol):
     """Commands and reports for the executor, which alone opens it."""
+
+    @property
+    def unreadable(self) -> Mapping[str, int]:
+        """How many "commands" and "reports" were set aside because this version cannot read them."""
 
     def open(self) -> None:
         """Begin to receive."""

@@ -351,7 +351,7 @@ def test_messages_that_nobody_can_read_are_counted_and_do_not_block_the_queue(wo
     session.outbox.send_commands([withdrawn(1)])
     session.outbox.send_reports([started(1)])
     assert set(take(session, 2)) == {withdrawn(1), started(1)}
-    assert session.inbox.unreadable == len(HOSTILE)
+    assert session.inbox.unreadable == {"commands": 0, "reports": 0, queue: len(HOSTILE)}
     session.inbox.acknowledge()
     settle(session)
     session.connection.drop()
@@ -359,7 +359,7 @@ def test_messages_that_nobody_can_read_are_counted_and_do_not_block_the_queue(wo
     successor.inbox.open()
     settle(successor)
     assert successor.inbox.take() == []
-    assert successor.inbox.unreadable == 0
+    assert sum(successor.inbox.unreadable.values()) == 0
 
 
 def test_a_command_of_a_megabyte_arrives_between_its_neighbours(world: World) -> None:

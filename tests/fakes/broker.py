@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hacron.broker import codec
-from hacron.broker.inbox import envelopes
+from hacron.broker import codec, inbox
+from hacron.broker.inbox import Way, envelopes
 from hacron.core.messages import Batch, Command, Entry, Report
 from hacron.ports import BrokerUnavailable
 
@@ -340,23 +340,23 @@ class FakeInbox:
 
     def __init__(self, session: FakeSession) -> None:
         self._session = session
-        self._ways: list[tuple[Consumer, Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]]] = []
+        self._ways: list[tuple[Consumer, Way]] = []
         self._taken: list[int] = []  # of each way: how many of those that have arrived
-        self.unreadable = 0
+        self.unreadable = {COMMANDS: 0, REPORTS: 0}
 
     def open(self) -> None:
         if self._ways:
             return
         with self._session.effect("open"):
-            for name, decode in ((COMMANDS, codec.decode_commands), (REPORTS, codec.decode_reports)):
-                self._ways.append((self._session.consume(self._session.broker.queue(name)), decode))
+            for way in (inbox.COMMANDS, inbox.REPORTS):
+                self._ways.append((self._session.consume(self._session.broker.queue(way.kind)), way))
             self._taken = [0] * len(self._ways)
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
-        for number, (consumer, decode) in enumerate(self._ways):
+        for number, (consumer, way) in enumerate(self._ways):
             for body in list(consumer.arrived)[self._taken[number] :]:
-                messages.extend(self._read(body, decode))
+                messages.extend(self._read(body, way))
             self._taken[number] = len(consumer.arrived)
         return messages
 
@@ -369,15 +369,13 @@ class FakeInbox:
                     consumer.arrived.popleft()
                 self._taken[number] = 0
 
-    def _read(
-        self, body: bytes, decode: Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]
-    ) -> Sequence[Command | Report]:
+    def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
         try:
-            messages, unreadable = decode(body)
+            messages, unreadable = way.decode(body)
         except codec.Unreadable:
-            self.unreadable += 1
+            self.unreadable[way.kind] += 1
             return []
-        self.unreadable += len(unreadable)
+        self.unreadable[way.kind] += len(unreadable)
         return messages
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,7 +29,16 @@ PREFETCH: Final = 200
 ENVELOPE_BYTES: Final = 100_000
 """An envelope is closed when it is about so long; a message that is longer has one of its own."""
 
-Decode = Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]
+
+class Way(NamedTuple):
+    """One of the two kinds of message, and how it is read."""
+
+    kind: str
+    decode: Callable[[bytes], tuple[list[Command] | list[Report], list[codec.Unreadable]]]
+
+
+COMMANDS: Final = Way("commands", codec.decode_commands)
+REPORTS: Final = Way("reports", codec.decode_reports)
 
 
 class QueueInbox:
@@ -39,28 +48,24 @@ class QueueInbox:
         self._connection = connection
         self._names = names
         self._channel: Channel | None = None
-        self._arrived: deque[tuple[Delivery, Decode]] = deque()
+        self._arrived: deque[tuple[Delivery, Way]] = deque()
         self._taken = 0  # delivery tag of the last envelope that was taken; both queues share a channel, and so a count
         self._acknowledged = 0
-        self.unreadable = 0  # messages, or whole envelopes, that were set aside
+        self.unreadable = {COMMANDS.kind: 0, REPORTS.kind: 0}  # messages, or whole envelopes, that were set aside
 
     def open(self) -> None:
         if self._channel is not None:
             return
         self._channel = self._connection.channel(PREFETCH)
-        ways: list[tuple[str, Decode]] = [
-            (self._names.commands, codec.decode_commands),
-            (self._names.reports, codec.decode_reports),
-        ]
-        for queue, decode in ways:
-            self._channel.consume(queue, partial(self._on_envelope, decode))
+        for queue, way in ((self._names.commands, COMMANDS), (self._names.reports, REPORTS)):
+            self._channel.consume(queue, partial(self._on_envelope, way))
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
         while self._arrived:
-            delivery, decode = self._arrived.popleft()
+            delivery, way = self._arrived.popleft()
             self._taken = delivery.tag
-            messages.extend(self._read(delivery.body, decode))
+            messages.extend(self._read(delivery.body, way))
         return messages
 
     def acknowledge(self) -> None:
@@ -69,17 +74,18 @@ class QueueInbox:
         self._channel.acknowledge(self._taken, all_before=True)
         self._acknowledged = self._taken
 
-    def _on_envelope(self, decode: Decode, delivery: Delivery) -> None:
-        self._arrived.append((delivery, decode))
+    def _on_envelope(self, way: Way, delivery: Delivery) -> None:
+        self._arrived.append((delivery, way))
 
-    def _read(self, body: bytes, decode: Decode) -> Sequence[Command | Report]:
+    def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
         try:
-            messages, unreadable = decode(body)
+            messages, unreadable = way.decode(body)
         except codec.Unreadable as whole:
             messages, unreadable = [], [whole]
         for reason in unreadable:
-            self.unreadable += 1
-            log.warning("message set aside: it cannot be read", extra={"why": str(reason), "bytes": len(body)})
+            self.unreadable[way.kind] += 1
+            said = {"queue": way.kind, "why": str(reason), "bytes": len(body)}
+            log.warning("message set aside: it cannot be read", extra=said)
         return messages
 
 
