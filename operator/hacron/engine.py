@@ -30,8 +30,8 @@ class Engine:
     def __init__(self, settings: Settings, kube: Kubernetes) -> None:
         self._settings = settings
         self._kube = kube
-        self._relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
-        self._mirror = Mirror(cluster=settings.cluster, kube=kube)
+        self.relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
+        self.mirror = Mirror(cluster=settings.cluster, kube=kube)
         self.tally = Tally()
         self.worker_tally = WorkerTally()
 
@@ -69,9 +69,9 @@ class Engine:
             backup_after=timedelta(seconds=settings.backup_after_s),
             tally=self.worker_tally,
         )
-        self._relay.attach(state)
-        self._mirror.attach(state)
-        return Session(broker, state, scheduler, executor, worker, self._relay, self._mirror)
+        self.relay.attach(state)
+        self.mirror.attach(state)
+        return Session(broker, state, scheduler, executor, worker, self.relay, self.mirror)
 
 
 class Session:

@@ -74,6 +74,7 @@ class KubeClient:
         self._watching: asyncio.Task[None] | None = None
         self._answered_at = time.monotonic()
         self._failed_at = 0.0
+        self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
 
     @property
     def reachable(self) -> bool:
@@ -204,10 +205,18 @@ class KubeClient:
         headers = {**self._credentials(), "Accept": accept, "Content-Type": kind}
         data = msgspec.json.encode(body) if body is not None else None
         url = self._configuration.host.rstrip("/") + path
-        async with self._http().request(method, url, data=data, headers=headers, timeout=self._timeout) as response:
-            text = await response.read()
-            found = msgspec.json.decode(text) if text[:1] == b"{" else {"message": text[:200].decode(errors="replace")}
-            return response.status, found
+        status = 0
+        try:
+            async with self._http().request(method, url, data=data, headers=headers, timeout=self._timeout) as response:
+                text = await response.read()
+                status = response.status
+        finally:
+            self._count(method, status)
+        found = msgspec.json.decode(text) if text[:1] == b"{" else {"message": text[:200].decode(errors="replace")}
+        return status, found
+
+    def _count(self, verb: str, status: int) -> None:
+        self.tally[verb, status] = self.tally.get((verb, status), 0) + 1
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -278,6 +287,7 @@ class KubeClient:
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=QUIET_S)
         url = self._configuration.host.rstrip("/") + path
         async with self._http().get(url, headers=self._credentials(), timeout=timeout) as response:
+            self._count("WATCH", response.status)
             if response.status != 200:
                 return ""
             rest = b""

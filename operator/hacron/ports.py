@@ -255,6 +255,10 @@ class Kubernetes(Protocol):
     def reachable(self) -> bool:
         """Whether the API server has answered lately."""
 
+    @property
+    def tally(self) -> Mapping[tuple[str, int], int]:
+        """How many requests were sent, by HTTP method (or WATCH) and status (0: no answer came)."""
+
     def submit(self, requests: Sequence[Request]) -> None:
         """Take requests to be sent, many at once; Jobs go before status patches. Every one gets exactly one Answer."""
 

@@ -65,6 +65,7 @@ class Relay:
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
         self.complete = False  # an inventory has been taken: what was not seen may not exist
+        self.complaint = ""  # why the newest inventory has failed
 
     # --- what comes in ---
 
@@ -212,6 +213,7 @@ class Relay:
     def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
         """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
         since, self._listing_since = self._listing_since, None
+        self._complain("" if answer.ok else _why_not_listed(answer))
         if not answer.ok or since is None:
             self._list_at = moment.mono + LIST_AGAIN_S
             return
@@ -228,3 +230,24 @@ class Relay:
         for key, homes in self._state.definitions.items():
             if self._cluster in homes and key not in listed:
                 self._ask(key)
+
+    def _complain(self, complaint: str) -> None:
+        if complaint and complaint != self.complaint:
+            log.warning("HACronJobs cannot be listed", extra={"why": complaint})
+        elif self.complaint and not complaint:
+            log.info("HACronJobs can be listed again")
+        self.complaint = complaint
+
+
+def _why_not_listed(answer: Answer) -> str:
+    match answer.status:
+        case 0:
+            return f"the API server does not answer: {answer.reason}"
+        case 401:
+            return "the API server does not accept our credentials"
+        case 403:
+            return f"we lack the right to: {answer.body.get('message', '')}"
+        case 404:
+            return "the API server does not know the resource: apply crds/hacronjob.yaml"
+        case _:
+            return f"the API server answered {answer.status}: {answer.body.get('message', '')}"[:300]

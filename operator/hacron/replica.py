@@ -20,7 +20,8 @@ from pathlib import Path
 from hacron.broker.session import Access, open_broker
 from hacron.core.cron import tzdata_version
 from hacron.engine import Engine, Session
-from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown
+from hacron.meter import Meter
+from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
@@ -49,6 +50,7 @@ class Replica:
         self._arrivals = arrivals
         self._metrics = metrics
         self._engine = Engine(settings, kube)
+        self._meter = Meter(settings, metrics, self._engine, kube)
         self._stopping = threading.Event()
         self._broker: Broker | None = None
         self.health: Callable[[Health], None] = lambda _: None
@@ -73,7 +75,6 @@ class Replica:
                 self._live()
             except SteppedDown as reason:
                 log.warning("steps down", extra={"why": str(reason)})
-                self._metrics.step_downs.labels(reason.why).inc()
                 backoff_s = FIRST_BACKOFF_S
             except BrokerUnavailable as reason:
                 if time.monotonic() - began > LAST_BACKOFF_S:
@@ -90,11 +91,19 @@ class Replica:
 
     def _live(self) -> None:
         session = self._open()
-        while not self._stopping.is_set():
-            self._turn(session, moment())
-            session.broker.connection.turn(self._wait(session, moment()))
-        log.info("stops")
-        session.give_back()
+        self._meter.begin(session)
+        try:
+            while not self._stopping.is_set():
+                self._turn(session, moment())
+                session.broker.connection.turn(self._wait(session, moment()))
+            log.info("stops")
+            session.give_back()
+        except SteppedDown as reason:
+            self._meter.end(session, reason.why)
+            raise
+        except BrokerUnavailable:
+            self._meter.end(session, Why.CONNECTION_LOST)
+            raise
 
     def _open(self) -> Session:
         settings = self._settings
@@ -115,9 +124,8 @@ class Replica:
     def _turn(self, session: Session, now: Moment) -> None:
         began = time.perf_counter()
         session.turn(now, self._arrived())
-        self._metrics.turn.observe(time.perf_counter() - began)
-        self._measure(session)
-        self._say(session, *([] if session.caught_up else ["ledger: still being read"]))
+        self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
+        self._say(session, *self._shortcomings(session))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):
@@ -137,12 +145,31 @@ class Replica:
 
     # --- what others see ---
 
+    def _shortcomings(self, session: Session) -> Iterator[str]:
+        """Yield why this replica is not ready, though connected to the broker.
+
+        A replica whose API server does not answer may still be executor, and decides as well as any other. It is not ready all
+        the same: readiness moves no traffic here, but it holds up a rollout, and a new replica that cannot reach its cluster
+        (wrong credentials, a missing right, no CRD) must not take the place of one that can. Nor must one that has not read the
+        ledger yet: standbys have State in hand.
+        """
+        if not session.caught_up:
+            yield "ledger: still being read"
+        relay = self._engine.relay
+        if not self._kube.reachable:
+            yield "kubernetes: the API server does not answer"
+        elif relay.complaint:
+            yield f"kubernetes: HACronJobs cannot be listed: {relay.complaint}"
+        elif not relay.complete:
+            yield "kubernetes: HACronJobs are still being listed"
+
     def _say(self, session: Session | None, *reasons: str) -> None:
-        self._metrics.broker_connected.set(1 if session else 0)
+        ready = session is not None and not reasons
+        self._metrics.ready.set(ready)
         self.health(
             Health(
-                ready=session is not None and not reasons,
-                reasons=tuple(reasons),
+                ready=ready,
+                reasons=reasons,
                 executor=session is not None and session.executor.decides,
                 worker=session is not None and session.worker.active,
                 epoch=session.state.epoch if session else 0,
@@ -150,21 +177,6 @@ class Replica:
                 turned_at=time.monotonic(),
             )
         )
-
-    def _measure(self, session: Session) -> None:
-        metrics, state = self._metrics, session.state
-        metrics.executor.set(1 if session.executor.decides else 0)
-        metrics.worker.set(1 if session.worker.active else 0)
-        metrics.epoch.set(state.epoch)
-        metrics.ledger_position.set(state.position)
-        metrics.ledger_floor.set(state.floor)
-        metrics.ledger_span.set(state.span_bytes)
-        metrics.ledger_live.set(state.live)
-        metrics.queue_length.set(self._arrivals.qsize())
-        tally = self._engine.worker_tally
-        lags, tally.lag_s = tally.lag_s, []
-        for lag_s in lags:
-            metrics.tick_lag.observe(max(0.0, lag_s))
 
 
 def run(settings: Settings) -> int:

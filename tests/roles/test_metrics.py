@@ -46,10 +46,10 @@ def test_the_info_tells_which_replica_this_is() -> None:
 
 def test_labels_are_the_documented_ones() -> None:
     metrics = new_metrics()
-    metrics.step_downs.labels(reason="Fenced").inc()
+    metrics.step_downs.labels(reason="Superseded").inc()
     metrics.cronjobs.labels(condition="valid").set(3)
     metrics.runs_open.labels(state="Pending").set(1)
-    metrics.runs.labels(verdict="Succeeded").inc()
+    metrics.verdicts.labels(verdict="Succeeded").inc()
     metrics.records_written.labels(kind="Progress").inc()
     metrics.commands_taken.labels(kind="CronJobDeclared").inc()
     metrics.reports_taken.labels(kind="RunStarted").inc()

@@ -93,3 +93,21 @@ def _rfc3339(instant: datetime) -> str:
     if instant.tzinfo is None:
         return instant.isoformat()  # whose time it is, nobody knows
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Alarm:
+    """Something that may go wrong: told once when it begins, and once when it is over."""
+
+    def __init__(self, logger: logging.Logger, begins: str, ends: str) -> None:
+        self._logger = logger
+        self._begins = begins
+        self._ends = ends
+        self._on = False
+
+    def look(self, wrong: bool, **fields: object) -> None:
+        """Note how it is now; `fields` say more."""
+        if wrong and not self._on:
+            self._logger.warning(self._begins, extra=fields)
+        elif self._on and not wrong:
+            self._logger.info(self._ends, extra=fields)
+        self._on = wrong

@@ -1,13 +1,20 @@
-"""The numbers of one replica, by Prometheus' conventions."""
+"""The numbers of one replica, by Prometheus' conventions: what each is called, and what it means.
+
+They are brought up to date by whoever knows (see `meter`), and read by threads of the HTTP server at any time.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
+from hacron.core.messages import Command, Record, Report
+from hacron.core.model import RunState, VerdictKind
+from hacron.telemetry.instruments import Age, begun
 from hacron.telemetry.version import program_version
 
 _MS: Final = 0.001
@@ -20,29 +27,35 @@ TURN_BUCKETS_S: Final = (
     *(1.0, 2.0, 5.0),
 )
 
+CONDITIONS: Final = ("valid", "invalid", "suspended")
+STEP_DOWNS: Final = ("Superseded", "NoProof", "TokenLost", "ConnectionLost")  # as `ports.Why` has them
 
-class Age:
-    """A gauge of seconds that grows by itself, also when nobody is left to set it. May have one label."""
 
-    def __init__(self, gauge: Gauge, monotonic: Callable[[], float]) -> None:
-        self._gauge = gauge
-        self._monotonic = monotonic
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the table of metrics."""
 
-    def set(self, age_s: float, label: str | None = None) -> None:
-        """Say how old it is now."""
-        child = self._gauge if label is None else self._gauge.labels(label)
-        began = self._monotonic() - age_s
-        child.set_function(lambda: self._monotonic() - began)
+    name: str
+    type: str
+    meaning: str
+    labels: Mapping[str, tuple[str, ...]]  # and their values, where they are a closed set
 
 
 class Metrics:
-    """All numbers of one replica, in a registry of their own. Times are seconds, sizes bytes."""
+    """All numbers of one replica, in a registry of their own. Times are seconds, sizes bytes.
+
+    "The same everywhere": every replica reads it from the ledger; over replicas, take the maximum, not the sum.
+    """
 
     def __init__(self, *, replica: str, cluster: str, tzdata: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
+        self.rows: list[Row] = []
         ProcessCollector(registry=self.registry)
-        about = {"version": program_version(), "replica": replica, "cluster": cluster, "tzdata": tzdata}
-        Info("hacron", "Which replica of which version this is.", registry=self.registry).info(about)
+        self._info(
+            "Which replica of which version this is.",
+            {"version": program_version(), "replica": replica, "cluster": cluster, "tzdata": tzdata},
+        )
+        self.ready = self._gauge("ready", "1 while /readyz says yes.")
 
         # the executor
         self.executor = self._gauge("executor", "1 while this replica is the executor, the one that decides.")
@@ -52,19 +65,41 @@ class Metrics:
             monotonic,
         )
         self.proof_age.set(0.0)  # never yet: since the start, so that an alert on the age sees that too
+        self.clock_skew = self._gauge(
+            "clock_skew_seconds",
+            "How far this replica's clock was ahead of the executor's when it last read a proof; the way of some milliseconds"
+            " is in it.",
+        )
         self.proofs = self._counter("proofs", "Proofs written by this replica.")
         self.takeovers = self._counter("takeovers", "How often this replica became executor.")
-        self.step_downs = self._counter("step_downs", "How often this replica ceased to be executor.", "reason")
-        self.tokens_put_back = self._counter("tokens_put_back", "Tokens published because none seemed to be left.")
+        self.step_downs = self._counter(
+            "step_downs", "How often this replica ceased to be executor, other than by stopping.", reason=STEP_DOWNS
+        )
+        self.tokens_put_back = self._counter(
+            "tokens_put_back", "Tokens that this replica published because none seemed to be left."
+        )
 
         # cronjobs and runs
-        self.cronjobs = self._gauge("cronjobs", "Cronjobs by condition: valid, invalid, suspended.", "condition")
-        self.ticks_due = self._gauge("ticks_due", "Ticks that are due and not yet decided.")
-        self.ticks_held = self._gauge("ticks_held", "Ticks that are due and wait for a run or a cluster.")
-        self.runs_open = self._gauge("runs_open", "Runs that may still start or be running, by state.", "state")
-        self.runs = self._counter("runs", "Ticks that this executor wrote a verdict for.", "verdict")
+        self.cronjobs = self._gauge(
+            "cronjobs",
+            "Cronjobs; an invalid one does not fire; the same everywhere.",
+            condition=CONDITIONS,
+        )
+        self.ticks_held = self._gauge(
+            "ticks_held", "Ticks that are due and wait, for a run to end or a cluster to come back; the same everywhere."
+        )
+        self.runs_open = self._gauge(
+            "runs_open",
+            "Runs that may still start or be running; the same everywhere.",
+            state=[state for state in RunState if state.is_open],
+        )
+        self.verdicts = self._counter(
+            "verdicts",
+            "Ticks that this replica, as executor, wrote a verdict for. One that was lost and then heard of has two.",
+            verdict=VerdictKind,
+        )
         self.tick_lag = self._histogram(
-            "tick_lag_seconds", "From a tick to the POST of its Job by this replica.", TICK_LAG_BUCKETS_S
+            "tick_lag_seconds", "From a tick to the POST of its Job, of Jobs made by this replica.", TICK_LAG_BUCKETS_S
         )
 
         # the engine
@@ -74,33 +109,66 @@ class Metrics:
         # the ledger and the queues
         self.ledger_position = self._gauge("ledger_position", "Offset of the last ledger message read.")
         self.ledger_floor = self._gauge("ledger_floor", "Offset of the oldest ledger message that matters.")
-        self.ledger_span = self._gauge("ledger_span_bytes", "Ledger from floor to position; must stay well below its retention.")
+        self.ledger_span = self._gauge(
+            "ledger_span_bytes", "Ledger from floor to position: what a replica that starts must read."
+        )
+        self.ledger_max = self._gauge("ledger_max_bytes", "Retention of the ledger; the span must stay well below it.")
         self.ledger_live = self._gauge("ledger_live_records", "Records that no newer record replaces.")
         self.ledger_read = self._counter("ledger_messages_read", "Ledger messages read by this replica.")
-        self.records_written = self._counter("records_written", "Records written by this replica.", "kind")
-        self.commands_taken = self._counter("commands_taken", "Commands taken by this executor.", "kind")
-        self.reports_taken = self._counter("reports_taken", "Reports taken by this executor.", "kind")
+        self.records_written = self._counter(
+            "records_written", "Records written by this replica, as executor.", kind=_names(Record)
+        )
+        self.commands_taken = self._counter(
+            "commands_taken", "Commands taken by this replica, as executor.", kind=_names(Command)
+        )
+        self.reports_taken = self._counter("reports_taken", "Reports taken by this replica, as executor.", kind=_names(Report))
         self.messages_unreadable = self._counter(
-            "messages_unreadable", "Messages set aside because nobody here can read them.", "queue"
+            "messages_unreadable",
+            "Messages and records that this replica set aside because it cannot read them.",
+            queue=("commands", "reports", "ledger"),
         )
         self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.")
-        self.broker_reconnects = self._counter("broker_reconnects", "Connections opened after the first one.")
+        self.broker_reconnects = self._counter("broker_reconnects", "Connections to the broker opened after the first one.")
 
         # the cluster
         self.worker = self._gauge("worker", "1 while this replica is its cluster's worker.")
-        self.kube_requests = self._counter("kube_requests", "Requests to the API server; code 0: no answer came.", "verb", "code")
-        self.kube_reachable = self._gauge("kube_reachable", "1 while the API server answers.")
+        self.kube_requests = self._counter(
+            "kube_requests", "Requests to the API server by this replica; code 0: no answer came.", verb=(), code=()
+        )
+        self.kube_reachable = self._gauge("kube_reachable", "1 while the API server answers this replica.")
         self.cluster_seen_age = Age(
-            self._gauge("cluster_seen_age_seconds", "Since a cluster was last heard of.", "cluster"),
+            self._gauge(
+                "cluster_seen_age_seconds", "Since the executor last heard of a cluster; the same everywhere.", cluster=()
+            ),
             monotonic,
         )
-        self.status_patches = self._counter("status_patches", "HACronJobs whose status was patched.")
+        self.status_patches = self._counter("status_patches", "Statuses of HACronJobs that this replica wrote.")
 
-    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"hacron_{name}", says, labels, registry=self.registry)
+    def _info(self, says: str, about: dict[str, str]) -> None:
+        self._note("info", "gauge", says, dict.fromkeys(about, ()))
+        Info("hacron", says, registry=self.registry).info(about)
 
-    def _counter(self, name: str, says: str, *labels: str) -> Counter:
-        return Counter(f"hacron_{name}", says, labels, registry=self.registry)  # shown as <name>_total
+    def _gauge(self, name: str, says: str, **labels: Iterable[str]) -> Gauge:
+        self._note(name, "gauge", says, labels)
+        return begun(Gauge(f"hacron_{name}", says, tuple(labels), registry=self.registry), labels)
+
+    def _counter(self, name: str, says: str, **labels: Iterable[str]) -> Counter:
+        self._note(f"{name}_total", "counter", says, labels)
+        return begun(Counter(f"hacron_{name}", says, tuple(labels), registry=self.registry), labels)  # adds _total
 
     def _histogram(self, name: str, says: str, buckets_s: tuple[float, ...]) -> Histogram:
+        self._note(name, "histogram", says, {})
         return Histogram(f"hacron_{name}", says, buckets=buckets_s, registry=self.registry)
+
+    def _note(self, name: str, kind: str, says: str, labels: Mapping[str, Iterable[str]]) -> None:
+        values = {label: tuple(map(str, known)) for label, known in labels.items()}
+        self.rows.append(Row(name=f"hacron_{name}", type=kind, meaning=says, labels=values))
+
+
+def table() -> tuple[Row, ...]:
+    """List all metrics, for help texts and documentation, in the order in which they are declared."""
+    return tuple(Metrics(replica="", cluster="", tzdata="").rows)
+
+
+def _names(union: object) -> tuple[str, ...]:
+    return tuple(kind.__name__ for kind in get_args(union))
