@@ -83,7 +83,16 @@ class CronJobWatch:
             self._arrivals.put(CronJobSeen(body=body, gone=event["type"] == "DELETED"))
             self._on_arrival()
 
-        await kopf.operator(registry=registry, settings=_settings(), standalone=True, clusterwide=True, stop_flag=self._stop)
+        # Kopf would name itself after the user that it runs as, who has no name in a container.
+        identity: Any = "hacron"
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            identity=identity,
+            standalone=True,
+            clusterwide=True,
+            stop_flag=self._stop,
+        )
 
 
 def _settings() -> kopf.OperatorSettings:
