@@ -1,0 +1,106 @@
+"""The container: what the image is made of, and that what runs in it asks for no more than a container has."""
+
+from __future__ import annotations
+
+import getpass
+import pwd
+import queue
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hacron.kopf_watch import CronJobWatch
+from hacron.kube import KubeClient
+from hacron.ports import CronJobSeen, FromKubernetes
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import manifest
+
+REPOSITORY = Path(__file__).parents[2]
+DOCKERFILE = (REPOSITORY / "deploy" / "Dockerfile").read_text().replace("\\\n", "")
+
+
+def instructions(name: str) -> list[str]:
+    """Return the arguments of all instructions of this name, in order."""
+    return [line.removeprefix(f"{name} ") for line in DOCKERFILE.splitlines() if line.startswith(f"{name} ")]
+
+
+def pod() -> dict[str, Any]:
+    """Return the pod that deploy/base runs the image in."""
+    deployment = yaml.safe_load((REPOSITORY / "deploy" / "base" / "deployment.yaml").read_text())
+    found: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return found
+
+
+class TestImage:
+    def test_what_it_copies_is_there_and_is_all_that_docker_is_given(self) -> None:
+        copied = {source for copy in instructions("COPY") if "--from" not in copy for source in copy.split()[:-1]}
+        ignored = (REPOSITORY / ".dockerignore").read_text().split("\n*\n")[1].splitlines()
+        assert copied == {line.removeprefix("!") for line in ignored if line.startswith("!")}
+        assert [source for source in copied if not (REPOSITORY / source).exists()] == []
+
+    def test_every_package_is_the_one_that_the_lock_names(self) -> None:
+        (locked, ours) = (step for step in instructions("RUN") if " install " in step)
+        assert "--require-hashes --no-deps -r requirements.lock" in locked
+        assert "--no-deps ." in ours
+
+    def test_its_python_is_the_one_that_the_lock_was_made_with(self) -> None:
+        made_with = re.search(r"pip-compile with Python ([\d.]+)", (REPOSITORY / "requirements.lock").read_text())
+        assert made_with
+        assert {image.split()[0] for image in instructions("FROM")} == {f"python:{made_with[1]}-slim"}
+        assert f"/lib/python{made_with[1]}/" in DOCKERFILE
+
+    def test_what_it_leaves_out_is_not_missed(self) -> None:
+        imports = next(step for step in instructions("RUN") if "import " in step).split('"')[1]
+        left_out = "print('kubernetes.aio' in sys.modules)"
+        program = [sys.executable, "-c", f"import sys; {imports}; {left_out}"]
+        assert "site-packages/kubernetes/aio" in DOCKERFILE
+        assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "False\n"
+
+    def test_it_runs_the_command_as_the_user_of_the_pod(self) -> None:
+        project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+        (command,) = project["scripts"]
+        context = pod()["securityContext"]
+        assert instructions("USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"]
+        assert instructions("ENTRYPOINT") == [f'["{command}"]']
+        assert pod()["containers"][0]["args"] == ["run"]
+
+
+@pytest.mark.cluster
+class TestUserWithoutName:
+    """The user of the pod is a number that no file in the image has a name for."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(uid: int) -> object:
+            raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+        for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            monkeypatch.delenv(variable, raising=False)
+        with pytest.raises((KeyError, OSError)):
+            getpass.getuser()
+
+    @pytest.fixture
+    @staticmethod
+    def arrivals(west: ControlPlane) -> Iterator[queue.SimpleQueue[FromKubernetes]]:
+        seen: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
+        client = KubeClient(west.operator_kubeconfig, seen, lambda: None)
+        watch = CronJobWatch(client.connection, seen, lambda: None)
+        watch.start()
+        yield seen
+        watch.stop()
+        west.kubectl("delete", "hacronjob", "nameless", "--ignore-not-found")
+
+    def test_cronjobs_are_seen(self, west: ControlPlane, arrivals: queue.SimpleQueue[FromKubernetes]) -> None:
+        west.apply(manifest("nameless"))
+        arrival = arrivals.get(timeout=20)
+        assert isinstance(arrival, CronJobSeen)
+        assert arrival.body["metadata"]["name"] == "nameless"

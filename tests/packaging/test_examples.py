@@ -1,0 +1,55 @@
+"""deploy/examples: each is a cronjob that an API server takes, the operator understands, and a cluster can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from hacron.core import manifests
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, key_of
+from tests.cluster.door import Door
+from tests.core.ledger_story import NOON
+from tests.testbed.control_plane import ControlPlane
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*"))
+
+
+def body(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
+def cronjob(path: Path) -> CronJob:
+    return manifests.parse(key_of("default", path.stem), msgspec.json.encode(body(path)["spec"]))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_it_is_named_after_its_file_and_tells_what_it_shows(path: Path) -> None:
+    assert body(path)["metadata"] == {"name": path.stem}
+    assert path.read_text().startswith("# ")
+
+
+def test_together_they_show_the_product() -> None:
+    found = [cronjob(path) for path in EXAMPLES]
+    assert {each.policy for each in found} == set(ConcurrencyPolicy)
+    assert {each.guarantee for each in found} == set(Guarantee)
+    assert ("west", "east") in {each.clusters for each in found}
+    assert {each.schedule.time_zone for each in found} == {"Etc/UTC", "Europe/Berlin"}
+    assert len([each for each in found if each.schedule.text == "* * * * *"]) >= 2
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_cluster_takes_it_and_its_job(path: Path, west: ControlPlane) -> None:
+    door = Door(west.admin_kubeconfig)
+    answer = door.ask("HACronJob", body(path)["spec"], name=path.stem)
+    assert answer.refusal == ""
+    run = Run(id="run", tick=NOON, cluster="west", start_by=NOON, fencing=1, job=f"{path.stem}-1")
+    job = manifests.job_body(
+        run, key_of("default", path.stem), msgspec.Raw(msgspec.json.encode(answer.stored)), owner_uid=None, epoch=1
+    )
+    assert door.ask("Job", job["spec"], **job["metadata"]).refusal == ""

@@ -1,0 +1,106 @@
+"""Both ways to install, on a real API server, in a namespace that allows only restricted pods."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.packaging.rendered import AS_OVERLAY, CHART, LEAST, NAMESPACE, OVERLAY, Manifest, from_chart, from_kustomize, helm, one
+from tests.testbed.cluster import KubectlFailed
+from tests.testbed.control_plane import ControlPlane
+
+pytestmark = pytest.mark.cluster
+
+RUNS_ON = {"testbed/run-seconds": "36000"}  # else the testbed's pods end by themselves
+RELEASE, ELSEWHERE = "spare", "packaging"
+
+
+def pod_of(manifests: list[Manifest]) -> dict[str, Any]:
+    """Return a pod as the Deployment would make it."""
+    template = copy.deepcopy(one(manifests, "Deployment")["spec"]["template"])
+    metadata = {**template["metadata"], "name": "sample", "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def try_pod(cluster: ControlPlane, pod: dict[str, Any]) -> None:
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+
+
+@pytest.mark.parametrize("way", ["kustomize", "chart"])
+class TestRestricted:
+    def manifests(self, way: str) -> list[Manifest]:
+        return from_kustomize() if way == "kustomize" else from_chart(AS_OVERLAY)
+
+    def test_its_pods_are_admitted(self, way: str, west: ControlPlane) -> None:
+        try_pod(west, pod_of(self.manifests(way)))
+
+    @pytest.mark.parametrize("without", ["securityContext of the pod", "securityContext of the container"])
+    def test_they_would_not_be_with_less(self, way: str, without: str, west: ControlPlane) -> None:
+        pod = pod_of(self.manifests(way))
+        del (pod["spec"] if without.endswith("pod") else pod["spec"]["containers"][0])["securityContext"]
+        with pytest.raises(KubectlFailed, match="violates PodSecurity"):
+            try_pod(west, pod)
+
+
+class TestKustomize:
+    def test_all_of_it_is_taken(self, west: ControlPlane) -> None:
+        applied = west.kubectl("apply", "-k", str(OVERLAY), "--dry-run=server", "-o", "name").splitlines()
+        assert len(applied) == len(from_kustomize())
+
+    def test_two_replicas_become_available(self, west: ControlPlane) -> None:
+        manifests = [each for each in from_kustomize() if each["kind"] in ("ConfigMap", "Deployment", "PodDisruptionBudget")]
+        one(manifests, "Deployment")["spec"]["template"]["metadata"]["annotations"] = RUNS_ON
+        several = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+        try:
+            west.apply(several)
+            west.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/hacron", "--timeout=60s")
+            ready = west.kubectl("-n", NAMESPACE, "get", "deployment/hacron", "-o", "jsonpath={.status.readyReplicas}")
+            assert ready == "2"
+        finally:
+            west.kubectl("delete", "--cascade=foreground", "-f", "-", input=several)
+
+
+class TestHelm:
+    @pytest.fixture
+    @staticmethod
+    def _released(west: ControlPlane) -> Iterator[None]:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}}
+        west.apply(
+            json.dumps(
+                {**namespace, "metadata": {"name": ELSEWHERE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+            )
+        )
+        yield
+        west.kubectl("delete", "namespace", ELSEWHERE, "--wait=false")
+
+    @pytest.mark.usefixtures("_released")
+    def test_it_installs_upgrades_and_goes_without_a_trace(self, west: ControlPlane) -> None:
+        values = {**LEAST, "podAnnotations": RUNS_ON}
+        there = ("--namespace", ELSEWHERE, "--wait", "--timeout", "60s")
+
+        said = helm("install", RELEASE, CHART, *there, values=values, kubeconfig=west.admin_kubeconfig)
+        assert "2 replicas of HACronJob start in the cluster west." in said
+        assert "wait for the Secret hacron-broker" in said
+        first = self.revision(west)
+
+        more = {**values, "settings": {"log_level": "DEBUG"}}
+        helm("upgrade", RELEASE, CHART, *there, values=more, kubeconfig=west.admin_kubeconfig)
+        assert self.revision(west) != first
+
+        helm("uninstall", RELEASE, *there, kubeconfig=west.admin_kubeconfig)
+        label = f"app.kubernetes.io/instance={RELEASE}"
+        for kinds, where in (("clusterrole,clusterrolebinding", ()), ("all,cm,secret,sa,pdb", ("-n", ELSEWHERE))):
+            assert west.kubectl("get", kinds, *where, "-l", label, "-o", "name") == ""
+        assert "hacronjobs.hacron.io" in west.kubectl("get", "crd", "-o", "name")
+
+    def revision(self, cluster: ControlPlane) -> str:
+        """Return which edition of the pods is at work."""
+        name = f"deployment/{RELEASE}-hacron"
+        path = "jsonpath={.metadata.annotations.deployment\\.kubernetes\\.io/revision} {.status.readyReplicas}"
+        revision, ready = cluster.kubectl("-n", ELSEWHERE, "get", name, "-o", path).split()
+        assert ready == "2"
+        return revision

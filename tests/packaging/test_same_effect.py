@@ -1,0 +1,103 @@
+"""Kustomize and Helm install the same; what that may do in a cluster is listed here, right by right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.packaging.rendered import AS_OVERLAY, CHART, REPOSITORY, Manifest, effect, from_chart, from_kustomize, one
+from tests.testbed.control_plane import ControlPlane
+
+RIGHTS = [
+    ("hacron.io", "hacronjobs", ["get", "list", "watch"]),
+    ("hacron.io", "hacronjobs/status", ["patch"]),
+    ("hacron.io", "hacronjobs/finalizers", ["update"]),
+    ("batch", "jobs", ["create", "get", "list", "watch", "delete"]),
+    ("", "namespaces", ["get"]),
+]
+
+ONLY_KUSTOMIZE = {"Namespace", "CustomResourceDefinition"}  # Helm makes the one if asked, and takes the other from crds/
+
+
+def rights(rules: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    return [(*rule["apiGroups"], *rule["resources"], rule["verbs"]) for rule in rules]
+
+
+@pytest.fixture(scope="module")
+def kustomized() -> list[Manifest]:
+    return from_kustomize()
+
+
+@pytest.fixture(scope="module")
+def charted() -> list[Manifest]:
+    return from_chart(AS_OVERLAY)
+
+
+@pytest.mark.cluster
+class TestSameEffect:
+    def test_they_make_the_same_kinds_each_once(self, kustomized: list[Manifest], charted: list[Manifest]) -> None:
+        kinds = sorted(manifest["kind"] for manifest in kustomized)
+        assert len(kinds) == len(set(kinds))
+        assert sorted(set(kinds) - ONLY_KUSTOMIZE) == sorted(manifest["kind"] for manifest in charted)
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "PodDisruptionBudget", "Service"],
+    )
+    def test_an_object_of_a_kind_does_the_same(self, kind: str, kustomized: list[Manifest], charted: list[Manifest]) -> None:
+        assert effect(one(charted, kind)) == effect(one(kustomized, kind))
+
+    @pytest.mark.parametrize("way", ["kustomized", "charted"])
+    def test_selectors_find_the_pods(self, way: str, request: pytest.FixtureRequest) -> None:
+        manifests: list[Manifest] = request.getfixturevalue(way)
+        deployment = one(manifests, "Deployment")["spec"]
+        labels = deployment["template"]["metadata"]["labels"].items()
+        spread = [each["labelSelector"]["matchLabels"] for each in deployment["template"]["spec"]["topologySpreadConstraints"]]
+        selectors = [
+            deployment["selector"]["matchLabels"],
+            one(manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+            one(manifests, "Service")["spec"]["selector"],
+            *spread,
+        ]
+        assert len(selectors) == 5
+        assert all(selector and selector.items() <= labels for selector in selectors)
+
+
+@pytest.mark.cluster
+class TestRights:
+    def test_these_are_granted_and_no_others(self, kustomized: list[Manifest], charted: list[Manifest]) -> None:
+        assert rights(one(kustomized, "ClusterRole")["rules"]) == RIGHTS
+        assert rights(one(charted, "ClusterRole")["rules"]) == RIGHTS
+
+    def test_an_api_server_gives_a_replica_these_and_no_others(self, west: ControlPlane) -> None:
+        """Beside what every user may do: ask who they are and what they may do."""
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}}
+        ask = ("create", "--validate=false", "-f", "-", "-o", "json")
+        asked = west.kubectl(*ask, input=json.dumps(review), kubeconfig=west.operator_kubeconfig)
+        granted = json.loads(asked)["status"]["resourceRules"]
+        own = [rule for rule in granted if not any(group.endswith(".k8s.io") for group in rule["apiGroups"])]
+        assert sorted(rights(own)) == sorted(RIGHTS)
+        assert {resource for rule in granted if rule not in own for resource in rule["resources"]} == {
+            "selfsubjectaccessreviews",
+            "selfsubjectreviews",
+            "selfsubjectrulesreviews",
+        }
+
+
+def test_one_version_everywhere() -> None:
+    def in_file(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load((REPOSITORY / path).read_text())
+        return found
+
+    project = next(line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if line.startswith("version"))
+    version = project.split('"')[1]
+    chart = in_file(str(Path(CHART.relative_to(REPOSITORY)) / "Chart.yaml"))
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    container = in_file("deploy/base/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == f"hacron:{version}"
+    assert in_file("deploy/overlays/west/kustomization.yaml")["images"][0]["newTag"] == version
+    assert f"ARG VERSION={version}\n" in (REPOSITORY / "deploy" / "Dockerfile").read_text()
