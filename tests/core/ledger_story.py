@@ -50,6 +50,7 @@ class Story:
         self.rules = rules or Rules()
         self.scheduler = Scheduler(self.state, self.rules)
         self.now = NOON
+        self.epoch = 7
         self.alive = set(clusters)
         self.written: list[Record] = []
         self._write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
@@ -63,6 +64,12 @@ class Story:
             step = min(until, self.now + timedelta(seconds=5), max(look or until, self.now + timedelta(milliseconds=1)))
             self.now = step
             self._heartbeat()
+
+    def take_over(self) -> None:
+        """Another executor begins, now."""
+        self.epoch += 1
+        self._write([(Checkpoint(replica="r1", cluster="west", at=self.now, born=LONG_BEFORE),)])
+        self.tell()
 
     def tell(self, *messages: Command | Report) -> None:
         self._write(self.scheduler.decide(messages, self.now))
@@ -113,7 +120,7 @@ class Story:
 
     def _write(self, groups: list[tuple[Record, ...]]) -> None:
         for records in pack(groups):
-            batch = Batch(epoch=7, sender="r1", sent_at=self.now, records=tuple(records))
+            batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(records))
             applied = self.state.apply(Entry(offset=self.state.position + 1, size=100, batch=batch))
             assert applied.counts
             self.scheduler.touch(applied.keys)

@@ -276,3 +276,30 @@ def test_every_tick_of_an_hour_gets_exactly_one_run() -> None:
         story.started(story.run)
         story.finished(story.run)
     assert ticks == [NOON + timedelta(minutes=minute) for minute in range(1, 61)]
+
+
+def test_silence_from_before_the_executor_began_to_listen_gives_nothing_up() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}, **ALO))
+    story.at(60)
+    story.started(story.run)
+    story.now += timedelta(minutes=10)  # nobody listened: the broker was away
+    story.take_over()
+    assert story.runs == ["60 Running west #1"]
+    story.alive = {"east"}
+    story.at(60 + 600 + 290)
+    assert story.runs == ["60 Running west #1"]
+    story.at(60 + 600 + 310)
+    assert story.runs == ["60 Pending east #2"]
+
+
+def test_a_run_that_was_given_up_is_placed_as_soon_as_there_is_a_cluster_for_it() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}, **ALO))
+    story.at(58)
+    story.alive = set()
+    story.at(100)
+    assert story.runs == ["60 Lost west #1"]
+    story.alive = {"east"}
+    story.at(106)
+    assert story.runs == ["60 Lost west #1", "60 Pending east #2"]

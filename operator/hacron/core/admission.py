@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hacron.core.model import Cluster, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
+from hacron.core.hearing import Hearing
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
 from hacron.core.rules import Rules
 
 
@@ -52,17 +53,15 @@ def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: dateti
     return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} is gone", stop=tuple(blocking))
 
 
-def blocking_runs(
-    cronjob: CronJob, runs: Sequence[Run], clusters: Mapping[str, Cluster], now: datetime, rules: Rules
-) -> tuple[Run, ...]:
+def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: datetime, rules: Rules) -> tuple[Run, ...]:
     """Return the runs that may still be running.
 
     A run in a silent cluster counts: until activeDeadlineSeconds are over, or, under AtLeastOnce, until `lost_after`.
     """
-    return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, clusters, now, rules))
+    return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
 
 
-def _given_up(run: Run, cronjob: CronJob, clusters: Mapping[str, Cluster], now: datetime, rules: Rules) -> bool:
+def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
     if run.state is not RunState.LOST:
         return False
     if cronjob.active_deadline_s is not None:
@@ -71,5 +70,4 @@ def _given_up(run: Run, cronjob: CronJob, clusters: Mapping[str, Cluster], now: 
             return True
     if cronjob.guarantee is Guarantee.AT_MOST_ONCE:
         return False
-    cluster = clusters.get(run.cluster)
-    return cluster is None or now - cluster.seen_at > rules.lost_after
+    return now >= hearing.silent_since(run.cluster) + rules.lost_after

@@ -11,7 +11,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from hacron.core.draft import Draft, with_verdict
-from hacron.core.firing import take_back
+from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, RunState, Verdict, VerdictKind
 from hacron.core.rules import Rules
@@ -131,12 +131,11 @@ def _pass_over_paused(progress: Progress, paused: CronJob, now: datetime, rules:
     last = paused.schedule.latest(progress.last_tick, now)
     if last is None:
         return progress
-    many = f"{count} ticks" if count <= 100 else "more than 100 ticks"
     verdict = Verdict(
         tick=last,
         verdict=VerdictKind.SKIPPED,
         reason="Suspended",
-        message=f"{many} while suspended",
+        message=f"{how_many(count)} while suspended",
         count=count,
     )
     return with_verdict(progress, verdict, rules.recent_limit)

@@ -6,7 +6,7 @@ it comes if nothing can change the answer any more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from hacron.core import placement
 from hacron.core.admission import Hold, Skip, Start, admit, blocking_runs
 from hacron.core.draft import with_verdict
+from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
 from hacron.core.messages import Progress
 from hacron.core.model import (
-    Cluster,
     ConcurrencyPolicy,
     CronJob,
     Held,
@@ -40,15 +40,15 @@ class Scene:
 
     cronjob: CronJob
     homes: Collection[str]
-    clusters: Mapping[str, Cluster]
+    hearing: Hearing
     rules: Rules
     now: datetime
 
     def choose(self, without: Collection[str] = ()) -> str | None:
-        return placement.choose(self._candidates, self.clusters, self.now, self.rules.silent_after, without)
+        return placement.choose(self._candidates, self.hearing.clusters, self.now, self.rules.silent_after, without)
 
     def why_none(self) -> str:
-        return placement.why_none(self._candidates, self.clusters, self.now, self.rules.silent_after)
+        return placement.why_none(self._candidates, self.hearing.clusters, self.now, self.rules.silent_after)
 
     @property
     def _candidates(self) -> tuple[str, ...]:
@@ -145,14 +145,18 @@ def _pass_over_older(progress: Progress, latest: datetime, scene: Scene) -> Prog
         kind = VerdictKind.MISSED if held.reason == "NoCluster" else VerdictKind.SKIPPED
         verdict = Verdict(tick=older, verdict=kind, reason=held.reason, message=held.message)
     else:
-        many = f"{count} ticks" if count <= 100 else "more than 100 ticks"
-        sentence = f"{many} passed while nothing could be started; only the latest is made up for"
+        sentence = f"{how_many(count)} passed while nothing could be started; only the latest is made up for"
         verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
     return _decided(progress, older, scene, verdict)
 
 
+def how_many(count: int) -> str:
+    """Say how many ticks; counting ends a little above a hundred."""
+    return "1 tick" if count == 1 else f"{count} ticks" if count <= 100 else "more than 100 ticks"
+
+
 def _blocking(progress: Progress, scene: Scene) -> tuple[Run, ...]:
-    return blocking_runs(scene.cronjob, progress.open, scene.clusters, scene.now, scene.rules)
+    return blocking_runs(scene.cronjob, progress.open, scene.hearing, scene.now, scene.rules)
 
 
 def _missed(tick: datetime, reason: str, message: str) -> Verdict:

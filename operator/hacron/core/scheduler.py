@@ -6,14 +6,15 @@ standby keeps one too, in step with the ledger, and can decide the moment it bec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import assert_never
 
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import declare, withdraw
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, fire
+from hacron.core.hearing import Hearing
 from hacron.core.messages import (
     ClusterSeen,
     Command,
@@ -30,8 +31,9 @@ from hacron.core.messages import (
 from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
 from hacron.core.state import State
-from hacron.core.tending import deadlines, expire, hear
+from hacron.core.tending import awaits_cluster, deadlines, expire, hear
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
 
 
@@ -127,7 +129,7 @@ class Scheduler:
         if not scene.cronjob.suspend and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
         draft.put(progress)
-        if progress.held is not None and progress.held.reason == "NoCluster":
+        if awaits_cluster(progress, scene.cronjob):
             self._waiting.add(key)
 
     def _scene(self, progress: Progress, draft: Draft, now: datetime) -> Scene | None:
@@ -135,7 +137,11 @@ class Scheduler:
         if not isinstance(cronjob, CronJob) or progress.withdrawn_at is not None:
             return None
         homes = tuple(draft.homes(progress.key))
-        return Scene(cronjob=cronjob, homes=homes, clusters=draft.clusters, rules=self._rules, now=now)
+        return Scene(cronjob=cronjob, homes=homes, hearing=self._hearing(draft.clusters), rules=self._rules, now=now)
+
+    def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
+        executor = self._state.executor
+        return Hearing(clusters, since=executor.at if executor else LONG_AGO)
 
     def _is_settling(self, now: datetime) -> bool:
         """Whether the ledger began so recently that clusters may not have told yet what has run."""
@@ -158,7 +164,7 @@ class Scheduler:
         cronjob = self._state.cronjob(key)
         if not isinstance(cronjob, CronJob):
             return
-        for instant in deadlines(progress, cronjob, self._state.clusters, rules):
+        for instant in deadlines(progress, cronjob, self._hearing(self._state.clusters), rules):
             yield instant if after is None or instant > after else after + rules.look_again
         if cronjob.suspend:
             return
@@ -169,5 +175,5 @@ class Scheduler:
             yield tick if after is not None and ahead <= after else ahead
         if after is not None and self._is_settling(after):
             yield after + rules.settle
-        if after is not None and progress.held is not None and progress.held.reason == "NoCluster":
+        if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from hacron.core.admission import Skip, admit, blocking_runs
 from hacron.core.draft import with_verdict
 from hacron.core.firing import Scene, start
+from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
-from hacron.core.model import Cluster, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind
+from hacron.core.model import CronJob, Guarantee, Run, RunState, Verdict, VerdictKind
 from hacron.core.rules import Rules
 from hacron.core.runs import advance, verdict_of
 
@@ -79,32 +80,50 @@ def expire(progress: Progress, scene: Scene) -> Progress:
     return progress
 
 
-def deadlines(progress: Progress, cronjob: CronJob, clusters: dict[str, Cluster], rules: Rules) -> Iterator[datetime]:
+def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
     """Yield the instants at which `expire` may have something to do."""
     for run in progress.open:
-        seen = clusters.get(run.cluster)
-        seen_at = seen.seen_at if seen else run.tick
+        silent_since = hearing.silent_since(run.cluster)
         if run.state is RunState.PENDING:
-            yield run.start_by + rules.skew_margin
-            yield max(run.start_by + rules.skew_margin, seen_at + rules.silent_after)
+            yield _given_time(run, hearing, rules)
+            yield max(run.start_by + rules.skew_margin, silent_since + rules.silent_after)
         elif run.state is RunState.RUNNING:
-            yield seen_at + rules.lost_after
+            yield silent_since + rules.lost_after
         elif run.state is RunState.LOST and cronjob.active_deadline_s is not None:
             yield run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
         elif run.state is RunState.LOST and cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
-            yield seen_at + rules.lost_after
+            yield run.start_by if _is_unplaced(run, cronjob) else silent_since + rules.lost_after
+
+
+def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
+    """Whether something would start as soon as there is a cluster for it."""
+    held = progress.held is not None and progress.held.reason == "NoCluster"
+    return held or any(_is_unplaced(run, cronjob) for run in progress.open)
+
+
+def _is_unplaced(run: Run, cronjob: CronJob) -> bool:
+    """Whether a run was given up, and its next attempt has found no cluster yet."""
+    at_least_once = cronjob.guarantee is Guarantee.AT_LEAST_ONCE
+    return run.state is RunState.LOST and at_least_once and run.reason != PLACED_ELSEWHERE
 
 
 def _overdue(run: Run, scene: Scene) -> bool:
-    cluster = scene.clusters.get(run.cluster)
     rules = scene.rules
-    silent_for = scene.now - cluster.seen_at if cluster else rules.lost_after + timedelta(seconds=1)
+    if run.state is RunState.PENDING and not _at_most_once(scene):
+        return scene.now >= _given_time(run, scene.hearing, rules)
     if run.state is RunState.PENDING:
-        if scene.now <= run.start_by + rules.skew_margin:
-            return False
-        # AtMostOnce: a cluster that speaks will yet tell whether the Job exists.
-        return silent_for > rules.silent_after or not _at_most_once(scene)
-    return run.state is RunState.RUNNING and silent_for > rules.lost_after
+        # A cluster that speaks will yet tell whether the Job exists.
+        return scene.now >= run.start_by + rules.skew_margin and _is_silent(run, scene, rules.silent_after)
+    return run.state is RunState.RUNNING and _is_silent(run, scene, rules.lost_after)
+
+
+def _given_time(run: Run, hearing: Hearing, rules: Rules) -> datetime:
+    """Return until when a cluster may still tell that a run was started, and this executor hear of it."""
+    return max(run.start_by + rules.skew_margin, hearing.since + rules.silent_after)
+
+
+def _is_silent(run: Run, scene: Scene, silent_after: timedelta) -> bool:
+    return scene.now >= scene.hearing.silent_since(run.cluster) + silent_after
 
 
 def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
@@ -121,21 +140,20 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
             run.attempt + 1,
             run.refused_by,
         )
-    cluster = scene.clusters.get(run.cluster)
-    if cluster is None or cluster.is_silent(scene.now, scene.rules.silent_after.total_seconds()):
+    if _is_silent(run, scene, scene.rules.silent_after):
         return _lost(progress, run, scene, "ClusterSilent")
     return progress  # late, but its worker lives and there is no other
 
 
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
-    if not _at_most_once(scene) and run.reason != PLACED_ELSEWHERE:
+    if _is_unplaced(run, scene.cronjob):
         elsewhere = _elsewhere(progress, run, scene)
         if elsewhere is None:
             return progress
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
         return start(placed, run.tick, elsewhere, scene, run.attempt + 1, run.refused_by)
-    blocks = blocking_runs(scene.cronjob, (run,), scene.clusters, scene.now, scene.rules)
+    blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
     return progress if blocks else _without(progress, run)
 
 
@@ -148,7 +166,7 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
 
 def _lost(progress: Progress, run: Run, scene: Scene, reason: str) -> Progress:
     lost = replace(run, state=RunState.LOST, reason=reason)
-    cluster = scene.clusters.get(run.cluster)
+    cluster = scene.hearing.clusters.get(run.cluster)
     since = f"since {cluster.seen_at:%H:%M:%S} UTC" if cluster else "from the start"
     verdict = verdict_of(lost, message=f"cluster {run.cluster} is silent {since}; whether it ran is not known")
     return with_verdict(_with(progress, run, lost), verdict, scene.rules.recent_limit)

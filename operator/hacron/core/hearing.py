@@ -1,0 +1,24 @@
+"""What is heard of the clusters, and since when anybody listens: silence before that says nothing about a cluster.
+
+While there is no executor, or no broker, every cluster is silent. An executor that took the silence it finds for theirs would
+give up runs that are well, and start them elsewhere a second before their cluster speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from hacron.core.model import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    clusters: Mapping[str, Cluster]
+    since: datetime  # when this executor began to listen
+
+    def silent_since(self, name: str) -> datetime:
+        """Return from when on a cluster could have been heard of, and was not."""
+        cluster = self.clusters.get(name)
+        return self.since if cluster is None else max(self.since, cluster.seen_at)
