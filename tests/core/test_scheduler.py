@@ -303,3 +303,15 @@ def test_a_run_that_was_given_up_is_placed_as_soon_as_there_is_a_cluster_for_it(
     story.alive = {"east"}
     story.at(106)
     assert story.runs == ["60 Lost west #1", "60 Pending east #2"]
+
+
+def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it() -> None:
+    story = Story()
+    story.declare(spec())
+    story.withdraw()
+    look = story.scheduler.next_look()
+    assert look == NOON + story.rules.forget_after
+    story.now = look
+    story.tell()
+    assert HELLO not in story.state.progress
+    assert story.scheduler.next_look() is None

@@ -119,7 +119,7 @@ class Scheduler:
         if progress is None:
             return
         if progress.withdrawn_at is not None:
-            if now - progress.withdrawn_at > self._rules.forget_after:
+            if now - progress.withdrawn_at >= self._rules.forget_after:
                 draft.forget(key)
             return
         scene = self._scene(progress, draft, now)
