@@ -315,3 +315,17 @@ def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it()
     story.tell()
     assert HELLO not in story.state.progress
     assert story.scheduler.next_look() is None
+
+
+def test_verdicts_stand_in_the_order_of_their_ticks_however_late_the_truth_is_told() -> None:
+    story = Story()
+    story.declare(spec(placement={"clusters": ["west"]}))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    lost = story.run
+    story.alive = {"west", "east"}
+    story.at(121)
+    story.finished(story.run)
+    story.finished(lost)
+    assert story.verdicts == ["60 Succeeded", "120 Succeeded"]

@@ -97,6 +97,7 @@ class Draft:
 
 
 def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
-    """Add a verdict; a later word on the same attempt of the same tick replaces the earlier one."""
+    """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one."""
     others = [v for v in progress.recent if (v.tick, v.attempt) != (verdict.tick, verdict.attempt)]
-    return replace(progress, recent=tuple([*others, verdict][-limit:]))
+    in_order = sorted([*others, verdict], key=lambda v: (v.tick, v.attempt))
+    return replace(progress, recent=tuple(in_order[-limit:]))
