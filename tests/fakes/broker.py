@@ -87,6 +87,7 @@ class FakeBroker:
         self.down = False
         self.ledger: list[Stored] = []
         self.sessions: list[FakeSession] = []
+        self.limbo: list[tuple[bytes, int]] = []  # appended through a node that was cut off
         self._ledger_bytes = ledger_bytes
         self._queues: dict[str, Queue] = {}
         self._next_offset = 0
@@ -133,11 +134,29 @@ class FakeBroker:
             consumer.revoked = True
             queue.deliver()
 
+    def strand(self, session: FakeSession) -> None:
+        """Expel a session, and take what it appends without confirming it: `unstrand` decides that it arrives after all."""
+        self.expel(session)
+        session.stranded = True
+
+    def unstrand(self) -> None:
+        """Let what cut-off nodes have taken arrive now."""
+        limbo, self.limbo = self.limbo, []
+        for body, floor in limbo:
+            self.append(body, floor)
+
     def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; its consumers are cancelled."""
         queue = self._queues.pop(name, None)
         for consumer in queue.line if queue else ():
             consumer.session.doubt = "the broker has cancelled a consumer"
+
+    def lose(self, name: str) -> None:
+        """Lose every message of a queue, also those that somebody holds and goes on believing in."""
+        queue = self.queue(name)
+        queue.ready.clear()
+        for consumer in queue.line:
+            consumer.revoked = bool(consumer.unacknowledged())
 
     def queue(self, name: str) -> Queue:
         return self._queues.setdefault(name, Queue(single=name not in (COMMANDS, REPORTS)))
@@ -177,6 +196,7 @@ class FakeSession:
         self.replica = replica
         self.cluster = cluster
         self.doubt: str | None = None
+        self.stranded = False  # on a node that is cut off from the others
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
         self.after: Callable[[str], None] = lambda _: None
@@ -186,6 +206,12 @@ class FakeSession:
         self.worker_token = FakeToken(self, worker_queue(cluster))
         self.inbox = FakeInbox(self)
         self.outbox = FakeOutbox(self, clock)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next turn brings something."""
+        waiting = any(consumer.sent and not consumer.revoked for consumer, _ in self.consumers)
+        return self.doubt is not None or waiting or self.ledger.has_news
 
     def check(self) -> None:
         if self.doubt is not None:
@@ -265,10 +291,15 @@ class FakeLedger:
     def caught_up(self) -> bool:
         return self._read_up_to >= self._end
 
+    @property
+    def has_news(self) -> bool:
+        ledger = self._session.broker.ledger
+        return bool(ledger) and ledger[-1].offset >= self._next and not self._session.stranded
+
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
         ledger = self._session.broker.ledger
-        if ledger and ledger[-1].offset >= self._next:
+        if self.has_news:
             self._arrived.extend(ledger[max(0, self._next - ledger[0].offset) :])
             self._next = ledger[-1].offset + 1
 
@@ -281,9 +312,13 @@ class FakeLedger:
         return entries
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
-        with self._session.effect("append"):
-            for batch in batches:
-                self._session.broker.append(codec.encode_batch(batch), floor)
+        broker = self._session.broker
+        for body in map(codec.encode_batch, batches):
+            with self._session.effect("append"):
+                if self._session.stranded:
+                    broker.limbo.append((body, floor))
+                    raise BrokerUnavailable("no answer for 2 s: a publisher confirm")
+                broker.append(body, floor)
 
     def _decode(self, body: bytes) -> Batch | None:
         try:
@@ -323,7 +358,7 @@ class FakeToken:
 
     def put_back(self) -> None:
         with self._session.effect("put_back"):
-            self._queue.put(b"{}")
+            self._session.broker.put(self._name, b"{}")
 
     def receive(self) -> None:
         """Acknowledge all tokens but the newest."""

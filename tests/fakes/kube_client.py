@@ -1,0 +1,140 @@
+"""A replica's way to its cluster in memory. Implements `ports.Kubernetes`: requests wait until the test serves them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from hacron.ports import (
+    Answer,
+    CreateJob,
+    CronJobSeen,
+    DeleteJob,
+    FromKubernetes,
+    GetCronJob,
+    GetJob,
+    GetNamespace,
+    ListInventory,
+    PatchStatus,
+    Request,
+)
+from tests.fakes.kubernetes import Body, Event, FakeCluster
+
+SLOW = (PatchStatus, ListInventory)  # never before a Job
+
+
+class FakeKube:
+    """What a replica submits waits in the process; `serve` sends it and brings the answers.
+
+    `held`: what is sent stays on its way, past every check that the replica made, until `release`.
+    """
+
+    def __init__(self, cluster: FakeCluster, replica: str, clock: Callable[[], datetime]) -> None:
+        self.cluster = cluster
+        self.arrivals: deque[FromKubernetes] = deque()
+        self.held = False
+        self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
+        self.after: Callable[[str], None] = lambda _: None
+        self._replica = replica
+        self._clock = clock
+        self._waiting: deque[Request] = deque()
+        self._on_its_way: deque[tuple[Request, datetime]] = deque()
+        self._watches_jobs = False
+        cluster.watchers.append(self._see)
+        if cluster.up:
+            self.arrivals.extend(CronJobSeen(body=body) for body in cluster.cronjobs.values())
+
+    # --- the port ---
+
+    @property
+    def reachable(self) -> bool:
+        return self.cluster.up and not self.cluster.mute
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self._waiting.extend(requests)
+
+    def watch_jobs(self, on: bool) -> None:
+        if on and not self._watches_jobs and self.cluster.up:
+            self.arrivals.append(self.cluster.list_jobs())
+        self._watches_jobs = on
+
+    # --- for the test ---
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting) or bool(self._on_its_way and not self.held)
+
+    def serve(self) -> None:
+        """Send all that waits, and let what is on its way arrive unless it is held."""
+        ordered = sorted(self._waiting, key=lambda request: isinstance(request, SLOW))
+        self._waiting.clear()
+        for request in ordered:
+            now = self._clock()
+            if isinstance(request, CreateJob) and request.not_after is not None and now > request.not_after:
+                self.arrivals.append(Answer(request=request, status=0, body={}, reason="TooLate"))
+            else:
+                self._on_its_way.append((request, now))
+        if not self.held:
+            self.release()
+
+    def release(self) -> None:
+        """Let everything that is on its way arrive."""
+        self.held = False
+        while self._on_its_way:
+            request, sent_at = self._on_its_way.popleft()
+            self.arrivals.append(self._answer(request, sent_at))
+
+    def close(self) -> None:
+        """The process has ended: what it had not sent is never sent. What is held on its way may yet arrive."""
+        self.cluster.watchers.remove(self._see)
+        self._waiting.clear()
+        if not self.held:
+            self._on_its_way.clear()
+
+    # --- inside ---
+
+    def _see(self, event: Event) -> None:
+        if isinstance(event, CronJobSeen) or self._watches_jobs:
+            self.arrivals.append(event)
+
+    def _answer(self, request: Request, sent_at: datetime) -> Answer:
+        if not self.cluster.up:
+            return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="connection refused")
+        status, body = self._perform(request)
+        if self.cluster.mute:
+            return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="no answer in time")
+        return Answer(request=request, status=status, body=body, sent_at=sent_at)
+
+    def _perform(self, request: Request) -> tuple[int, Body]:
+        name = type(request).__name__
+        acts = isinstance(request, CreateJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
+        if acts:
+            self.before(name)
+        reply = self._ask(request)
+        if acts:
+            self.after(name)
+        return reply
+
+    def _ask(self, request: Request) -> tuple[int, Body]:
+        cluster = self.cluster
+        match request:
+            case CreateJob():
+                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run)
+            case GetJob():
+                return cluster.get_job(request.namespace, request.name)
+            case DeleteJob():
+                return cluster.delete_job(
+                    request.namespace, request.name, request.uid, self._replica, foreground=request.foreground
+                )
+            case PatchStatus():
+                return cluster.patch_status(request.key, request.status)
+            case GetCronJob():
+                return cluster.get_cronjob(request.key)
+            case GetNamespace():
+                return cluster.get_namespace(request.namespace)
+            case ListInventory():
+                return cluster.list_inventory()
+            case _:
+                assert_never(request)

@@ -1,0 +1,312 @@
+"""A cluster in memory: its API server, and what lives there. No threads, no clock, no chance: time is moved by hand.
+
+Jobs run for so long as their pod template's annotations say (as in the testbed: `testbed/run-seconds`, `testbed/fail`) and then
+end. Who owns a Job that is not there loses it, names are taken once, foreground deletion takes a moment. How a replica reaches it
+is `kube_client`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hacron.core import manifests
+from hacron.core.model import Key, name_of, namespace_of
+from hacron.ports import CronJobSeen, JobSeen, JobsListed
+
+Body = dict[str, Any]
+Reply = tuple[int, Body]  # HTTP status, and the object or what is wrong
+Event = JobSeen | JobsListed | CronJobSeen
+
+STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job deleted in the foreground are gone
+NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
+
+
+@dataclass(slots=True)
+class Made:
+    """A Job that was once created, whatever became of it."""
+
+    cluster: str
+    cronjob: str  # identity: what its run id begins with
+    key: Key
+    tick: datetime
+    attempt: int
+    job: str
+    fencing: int
+    tombstone: bool
+    by: str  # replica
+    at: datetime
+    over: datetime | None = None  # ended or gone
+    how: str = ""  # Complete, Failed, gone
+
+    def __str__(self) -> str:
+        tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")
+        attempt = f" attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"{self.key.removeprefix('default/')} {tick}{attempt}"
+
+
+@dataclass(slots=True)
+class Job:
+    """A Job that exists."""
+
+    body: Body
+    made: Made | None  # None: not ours
+    ends_at: datetime | None  # None: never, or ended already
+    gone_at: datetime | None = None  # foreground deletion under way
+
+    def __str__(self) -> str:
+        if self.made is None:
+            return f"a Job named {self.body['metadata']['name']}"
+        return f"{'the tombstone' if self.made.tombstone else 'the Job'} of {self.made}"
+
+
+class FakeCluster:
+    """One cluster. What a test may do to it: the fields below, and the methods of the first part."""
+
+    def __init__(self, name: str, now: datetime) -> None:
+        self.name = name
+        self.now = now
+        self.up = True  # down: connections are refused, watches break
+        self.mute = False  # acts, but no answer arrives
+        self.denies = ""  # what an admission webhook says against every new Job
+        self.quota: int | None = None  # Jobs that have not ended, in each namespace
+        self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
+        self.cronjobs: dict[Key, Body] = {}
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.made: list[Made] = []  # every Job ever created
+        self.patches = 0
+        self.watchers: list[Callable[[Event], None]] = []  # each client's, which knows whether it watches
+        self.tell: Callable[[str], None] = lambda _: None
+        self._serial = 0
+
+    # --- what people do ---
+
+    def apply(self, key: Key, spec: Body) -> Body:
+        """Create a HACronJob or change its spec, as kubectl does."""
+        known = self.cronjobs.get(key)
+        if known is None:
+            metadata = {"namespace": namespace_of(key), "name": name_of(key), **self._born(), "generation": 1}
+            body = {"apiVersion": manifests.API_VERSION, "kind": manifests.KIND, "metadata": metadata}
+            self.cronjobs[key] = body | {"spec": copy.deepcopy(spec)}
+        elif known["spec"] != spec:
+            known["spec"] = copy.deepcopy(spec)
+            known["metadata"]["generation"] += 1
+            known["metadata"]["resourceVersion"] = self._next()
+        self._cronjob_changed(key)
+        return self.cronjobs[key]
+
+    def delete(self, key: Key, *, unseen: bool = False) -> None:
+        """Delete a HACronJob and what it owns; `unseen`: no watch tells of it."""
+        body = self.cronjobs.pop(key)
+        if not unseen:
+            self._emit(CronJobSeen(body=copy.deepcopy(body), gone=True))
+        self._collect_garbage()
+
+    def move(self, now: datetime) -> None:
+        """Let time pass: Jobs end, and deletions are carried out."""
+        self.now = now
+        for job in [job for job in self.jobs.values() if job.gone_at is not None and job.gone_at <= now]:
+            self._remove(job)
+        for job in [job for job in self.jobs.values() if job.ends_at is not None and job.ends_at <= now]:
+            self._end(job)
+
+    def next_event(self) -> datetime | None:
+        """Return when something happens here by itself."""
+        instants = [instant for job in self.jobs.values() for instant in (job.ends_at, job.gone_at) if instant is not None]
+        return min(instants, default=None)
+
+    def start(self) -> None:
+        """Come up again: whoever watched lists everything anew."""
+        self.up = True
+        self._emit(self.list_jobs())
+        for body in self.cronjobs.values():
+            self._emit(CronJobSeen(body=copy.deepcopy(body)))
+
+    # --- the API ---
+
+    def create_job(self, namespace: str, body: Body, by: str, *, dry_run: bool = False) -> Reply:
+        name = body["metadata"]["name"]
+        wrong = self._refusal(namespace, name, body)
+        if wrong is not None or dry_run:
+            return wrong or (201, copy.deepcopy(body))
+        body = copy.deepcopy(body)
+        body["metadata"] |= self._born()
+        body["status"] = {}
+        job = Job(body, self._note(body, by), self._end_of(body))
+        self.jobs[namespace, name] = job
+        self.tell(f"{job} is made by {by}")
+        self._emit(JobSeen(body=copy.deepcopy(body)))
+        self._collect_garbage()
+        return 201, copy.deepcopy(body)
+
+    def get_job(self, namespace: str, name: str) -> Reply:
+        job = self.jobs.get((namespace, name))
+        return (200, copy.deepcopy(job.body)) if job else _status(404, "NotFound", f'jobs.batch "{name}" not found')
+
+    def delete_job(self, namespace: str, name: str, uid: str | None, by: str, *, foreground: bool) -> Reply:
+        job = self.jobs.get((namespace, name))
+        if job is None:
+            return _status(404, "NotFound", f'jobs.batch "{name}" not found')
+        if uid is not None and job.body["metadata"]["uid"] != uid:
+            return _status(409, "Conflict", "the UID in the precondition does not match")
+        if not foreground:
+            self.tell(f"{job} is deleted by {by}")
+            self._remove(job)
+        elif job.gone_at is None:
+            self.tell(f"{job} is stopped by {by}")
+            job.body["metadata"]["deletionTimestamp"] = manifests.rfc3339(self.now)
+            job.gone_at = self.now + STOPPING_TAKES
+            job.ends_at = None
+            self._emit(JobSeen(body=copy.deepcopy(job.body)))
+        return 200, copy.deepcopy(job.body)
+
+    def patch_status(self, key: Key, status: Body) -> Reply:
+        body = self.cronjobs.get(key)
+        if body is None:
+            return _status(404, "NotFound", f"{key} not found")
+        self.patches += 1
+        before = body.get("status", {})
+        after = {name: value for name, value in {**before, **status}.items() if value is not None}
+        if after != before:
+            body["status"] = copy.deepcopy(after)
+            self._cronjob_changed(key)
+        return 200, copy.deepcopy(body)
+
+    def get_cronjob(self, key: Key) -> Reply:
+        body = self.cronjobs.get(key)
+        return (200, copy.deepcopy(body)) if body else _status(404, "NotFound", f"{key} not found")
+
+    def get_namespace(self, name: str) -> Reply:
+        if name not in self.namespaces:
+            return _status(404, "NotFound", f'namespaces "{name}" not found')
+        return 200, {"metadata": {"name": name, "annotations": dict(self.namespaces[name])}}
+
+    def list_inventory(self) -> Reply:
+        wanted = ("namespace", "name", "uid", "generation")
+        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.cronjobs.values()]}
+
+    def list_jobs(self) -> JobsListed:
+        bodies = (job.body for job in self.jobs.values())
+        return JobsListed(items=tuple(copy.deepcopy(body) for body in bodies if _is_managed(body)))
+
+    # --- inside ---
+
+    def _refusal(self, namespace: str, name: str, body: Body) -> Reply | None:
+        pod = body["spec"]["template"]["spec"]
+        if namespace not in self.namespaces:
+            return _status(404, "NotFound", f'namespaces "{namespace}" not found')
+        if len(name) > 63:
+            return _status(422, "Invalid", f'Job.batch "{name}" is invalid: metadata.name: must be no more than 63 characters')
+        if not isinstance(pod, dict) or pod.get("restartPolicy") not in ("Never", "OnFailure"):
+            return _status(422, "Invalid", f'Job.batch "{name}" is invalid: {NOT_JOBS_RESTART_POLICY}')
+        if self.denies:
+            return _status(403, "Forbidden", f"admission webhook denied the request: {self.denies}")
+        if (namespace, name) in self.jobs:
+            return _status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
+        active = sum(1 for (there, _), job in self.jobs.items() if there == namespace and job.body["status"] == {})
+        if self.quota is not None and active >= self.quota:
+            return _status(403, "Forbidden", f'jobs.batch "{name}" is forbidden: exceeded quota: jobs, used: {active}')
+        return None
+
+    def _note(self, body: Body, by: str) -> Made | None:
+        view = manifests.job_view(body)
+        if view is None:
+            return None
+        made = Made(
+            cluster=self.name,
+            cronjob=view.run_id.split(".")[0],
+            key=view.key,
+            tick=view.tick,
+            attempt=view.attempt,
+            job=view.name,
+            fencing=view.fencing,
+            tombstone=view.tombstone,
+            by=by,
+            at=self.now,
+        )
+        self.made.append(made)
+        return made
+
+    def _end_of(self, body: Body) -> datetime | None:
+        spec = body["spec"]
+        if spec.get("suspend"):
+            return None
+        annotations = _annotations(spec)
+        takes_s = float(annotations.get("testbed/run-seconds", 1))
+        return self.now + timedelta(seconds=min(takes_s, spec.get("activeDeadlineSeconds", takes_s)))
+
+    def _end(self, job: Job) -> None:
+        spec, status = job.body["spec"], job.body["status"]
+        annotations = _annotations(spec)
+        fails, reason = annotations.get("testbed/fail") == "true", "BackoffLimitExceeded"
+        if float(annotations.get("testbed/run-seconds", 1)) > spec.get("activeDeadlineSeconds", float("inf")):
+            fails, reason = True, "DeadlineExceeded"
+        job.ends_at = None
+        at = manifests.rfc3339(self.now)
+        announced, final = ("FailureTarget", "Failed") if fails else ("SuccessCriteriaMet", "Complete")
+        for kind in (announced, final):  # the first only announces: pods may still be running
+            condition = {"type": kind, "status": "True", "lastTransitionTime": at}
+            status.setdefault("conditions", []).append(condition | ({"reason": reason, "message": reason} if fails else {}))
+            if kind == "Complete":
+                status["completionTime"] = at
+            self._emit(JobSeen(body=copy.deepcopy(job.body)))
+        self._over(job, final)
+        self.tell(f"{job} {'has failed' if fails else 'is complete'}")
+
+    def _remove(self, job: Job) -> None:
+        metadata = job.body["metadata"]
+        del self.jobs[metadata["namespace"], metadata["name"]]
+        self._over(job, "gone")
+        if job.gone_at is not None:
+            self.tell(f"{job} is gone")
+        if _is_managed(job.body):
+            self._emit(JobSeen(body=copy.deepcopy(job.body), gone=True))
+
+    def _over(self, job: Job, how: str) -> None:
+        if job.made is not None and job.made.over is None:
+            job.made.over, job.made.how = self.now, how
+
+    def _collect_garbage(self) -> None:
+        """Delete the Jobs whose owner is not, or no longer, in this very cluster."""
+        uids = {body["metadata"]["uid"] for body in self.cronjobs.values()}
+        for job in list(self.jobs.values()):
+            owners = job.body["metadata"].get("ownerReferences", [])
+            if owners and not any(owner["uid"] in uids for owner in owners):
+                self.tell(f"{job} is collected as garbage")
+                self._remove(job)
+
+    def _cronjob_changed(self, key: Key) -> None:
+        self._emit(CronJobSeen(body=copy.deepcopy(self.cronjobs[key])))
+
+    def _emit(self, event: Event) -> None:
+        if self.up:
+            for watcher in self.watchers:
+                watcher(event)
+
+    def _born(self) -> Body:
+        serial = self._next()
+        return {"uid": f"{self.name}{serial}", "resourceVersion": serial, "creationTimestamp": manifests.rfc3339(self.now)}
+
+    def _next(self) -> str:
+        self._serial += 1
+        return str(self._serial)
+
+
+def all_made(clusters: Iterator[FakeCluster] | list[FakeCluster]) -> list[Made]:
+    """Return every Job that any of the clusters ever had, in the order in which they were made."""
+    return sorted((made for cluster in clusters for made in cluster.made), key=lambda made: made.at)
+
+
+def _status(code: int, reason: str, message: str) -> Reply:
+    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
+
+
+def _annotations(job_spec: Body) -> dict[str, str]:
+    return job_spec["template"].get("metadata", {}).get("annotations") or {}
+
+
+def _is_managed(body: Body) -> bool:
+    return (body["metadata"].get("labels") or {}).get(manifests.LABEL) == "true"

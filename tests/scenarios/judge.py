@@ -1,0 +1,82 @@
+"""What must hold in any world, whatever has happened in it: read from the clusters' API servers, nothing else is believed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import pairwise
+
+from hacron.core import manifests
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
+from tests.fakes.kubernetes import Made, all_made
+from tests.scenarios.chronicle import clock, short, tick
+from tests.scenarios.world import World
+
+CLOCKS_DIFFER = timedelta(seconds=2)
+
+
+def wrong(world: World) -> list[str]:
+    """Return a sentence for everything that must never happen and did."""
+    made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone]
+    return [*_doubled(made, world), *_unfenced(made), *_early(made), *_overlapping(made, world)]
+
+
+def _doubled(made: Iterable[Made], world: World) -> Iterable[str]:
+    """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt."""
+    by_tick: dict[tuple[str, object, object], list[Made]] = defaultdict(list)
+    for one in made:
+        attempt = one.attempt if _guarantees(one.key, world) is not Guarantee.AT_MOST_ONCE else 0
+        by_tick[one.cronjob, one.tick, attempt].append(one)
+    for jobs in by_tick.values():
+        if len(jobs) > 1:
+            where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
+            yield f"{short(jobs[0].key)} {tick(jobs[0].tick)} has {len(jobs)} Jobs: in {where}"
+
+
+def _unfenced(made: Iterable[Made]) -> Iterable[str]:
+    """The fencing number grows with every run of a cronjob and every attempt."""
+    by_key: dict[Key, list[Made]] = defaultdict(list)
+    for one in made:
+        by_key[one.key].append(one)
+    for jobs in by_key.values():
+        in_order = sorted(jobs, key=lambda one: (one.tick, one.attempt))
+        numbers = [one.fencing for one in in_order]
+        if numbers != sorted(set(numbers)):
+            yield f"{short(jobs[0].key)}: fencing numbers do not grow with ticks and attempts: {numbers}"
+
+
+def _early(made: Iterable[Made]) -> Iterable[str]:
+    for one in made:
+        if one.at < one.tick - CLOCKS_DIFFER:
+            yield f"{short(one.key)} {tick(one.tick)} was made before its time, at {clock(one.at)}"
+
+
+def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:
+    """Forbid and Replace: one Job at a time in all clusters. (Under AtLeastOnce a run may be given up that still runs.)"""
+    by_cronjob: dict[str, list[Made]] = defaultdict(list)
+    for one in made:
+        cronjob = _cronjob(one.key, world)
+        if cronjob and cronjob.policy is not ConcurrencyPolicy.ALLOW and cronjob.guarantee is Guarantee.AT_MOST_ONCE:
+            by_cronjob[one.cronjob].append(one)
+    for jobs in by_cronjob.values():
+        for before, after in pairwise(jobs):
+            if before.over is None or before.over > after.at:
+                yield f"{short(after.key)} {tick(after.tick)} began at {clock(after.at)} beside {tick(before.tick)}"
+
+
+def _guarantees(key: Key, world: World) -> Guarantee | None:
+    cronjob = _cronjob(key, world)
+    return cronjob.guarantee if cronjob else Guarantee.AT_MOST_ONCE
+
+
+def _cronjob(key: Key, world: World) -> CronJob | None:
+    """What any cluster declares under this name; stories do not change a guarantee or a policy."""
+    for cluster in world.clusters.values():
+        if key in cluster.cronjobs:
+            command = manifests.declared(cluster.name, cluster.cronjobs[key])
+            try:
+                return manifests.parse(key, command.spec)
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,236 @@
+"""The language of the stories: one command a line, on a world of replicas over fakes.
+
+Every `do_…` method below is a command: `do_at` is `at 12:01:00`. A cluster is there as soon as it is named, "west-1" is a replica in
+"west", and a story begins at 12:00:00 UTC.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from hacron.core.model import Key, key_of
+from tests.fakes.broker import TOKEN, worker_queue
+from tests.fakes.kubernetes import all_made
+from tests.scenarios.chronicle import Chronicle, clock, short
+from tests.scenarios.world import NOON
+
+WORDS = {  # what a story may say of a cronjob → where that stands in the spec, and how to read it
+    "schedule": ("schedule", str),
+    "zone": ("timeZone", str),
+    "suspend": ("suspend", lambda text: text == "true"),
+    "policy": ("concurrencyPolicy", str),
+    "deadline": ("startingDeadlineSeconds", int),
+    "guarantee": ("guarantee", str),
+    "successful": ("successfulJobsHistoryLimit", int),
+    "failed": ("failedJobsHistoryLimit", int),
+}
+
+
+class Script:
+    """A world, and what a story does to it. `run` returns the lines that a command brought forth."""
+
+    def __init__(self) -> None:
+        self._chronicle = Chronicle()
+        self.world = self._chronicle.world
+        self._hidden: tuple[str, ...] = ()
+        self._specs: dict[tuple[str, Key], dict[str, str]] = {}
+
+    def run(self, line: str) -> list[str]:
+        """Do one command, and let everybody do what follows from it at this instant."""
+        name, *words = shlex.split(line)
+        command: Callable[..., list[str] | None] | None = getattr(self, f"do_{name.replace('-', '_')}", None)
+        assert command is not None, f"no such command: {line}"
+        shown = command(*words) or []
+        self.world.settle()
+        lines = [line for line in self._chronicle.take_lines() if not any(word in line for word in self._hidden)]
+        return [*lines, *shown]
+
+    # --- replicas ---
+
+    def do_replicas(self, *names: str, **settings: object) -> None:
+        for name in names:
+            self.world.start(name, **settings)
+
+    def do_start(self, name: str) -> None:
+        self.world.start(name)
+
+    def do_kill(self, name: str) -> None:
+        self.world.processes[self._who(name)].die()
+
+    def do_stop(self, name: str) -> None:
+        self.world.processes[self._who(name)].stop()
+
+    def do_freeze(self, name: str) -> None:
+        self.world.freeze(self._who(name))
+
+    def do_thaw(self, name: str) -> None:
+        self.world.thaw(name)
+
+    def do_cut(self, name: str) -> None:
+        self.world.cut(self._who(name))
+
+    def do_strand(self, name: str) -> None:
+        self.world.isolate(self._who(name))
+
+    def do_unstrand(self) -> None:
+        self.world.broker.unstrand()
+
+    def do_silence(self, cluster: str) -> None:
+        self.world.silence(cluster)
+
+    def do_restore(self, cluster: str) -> None:
+        self.world.silence(cluster, silent=False)
+
+    def do_hold(self, name: str) -> None:
+        self.world.processes[name].kube.held = True
+
+    def do_release(self, name: str) -> None:
+        self.world.processes[name].kube.release()
+
+    def do_skew(self, name: str, seconds: str) -> None:
+        self.world.processes[name].skew = timedelta(seconds=float(seconds))
+
+    def do_who(self) -> list[str]:
+        executor = self.world.executor
+        workers = [self.world.worker(cluster) for cluster in self.world.clusters]
+        names = [worker.name if worker else "nobody" for worker in workers]
+        return [f"executor {executor.name if executor else 'nobody'}, workers {', '.join(names)}"]
+
+    # --- time ---
+
+    def do_at(self, when: str) -> None:
+        hours, minutes, seconds = when.split(":")
+        self.world.at(NOON.replace(hour=0) + timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds)))
+
+    # --- the broker ---
+
+    def do_broker(self, what: str) -> None:
+        {"stop": self.world.broker.stop, "start": self.world.broker.start, "wipe": self.world.broker.wipe}[what]()
+
+    def do_purge(self, queue: str) -> None:
+        """Lose every message in a queue, also those that somebody holds: what a purge and a bad day do together."""
+        self.world.broker.lose(self._queue(queue))
+
+    def do_delete_queue(self, queue: str) -> None:
+        self.world.broker.delete_queue(self._queue(queue))
+
+    def do_second(self, queue: str) -> None:
+        self.world.broker.put(self._queue(queue), b"{}")
+
+    # --- what people do ---
+
+    def do_apply(self, cluster: str, name: str, *fields: str) -> None:
+        key = _key(name)
+        self._specs[cluster, key] = dict(field.split("=", 1) for field in fields)
+        self.world.cluster(cluster).apply(key, spec(self._specs[cluster, key]))
+
+    def do_change(self, cluster: str, name: str, *fields: str) -> None:
+        key = _key(name)
+        self._specs[cluster, key] = self._specs[cluster, key] | dict(field.split("=", 1) for field in fields)
+        self.world.cluster(cluster).apply(key, spec(self._specs[cluster, key]))
+
+    def do_delete(self, cluster: str, name: str, how: str = "") -> None:
+        self.world.cluster(cluster).delete(_key(name), unseen=how == "unseen")
+
+    # --- clusters ---
+
+    def do_api(self, name: str, what: str) -> None:
+        cluster = self.world.cluster(name)
+        match what:
+            case "down":
+                cluster.up = False
+            case "up":
+                cluster.start()
+            case "mute" | "speaks":
+                cluster.mute = what == "mute"
+            case _:
+                raise AssertionError(what)
+
+    def do_deny(self, cluster: str, words: str = "") -> None:
+        self.world.cluster(cluster).denies = words
+
+    def do_quota(self, cluster: str, jobs: str) -> None:
+        self.world.cluster(cluster).quota = None if jobs == "none" else int(jobs)
+
+    def do_accept(self, cluster: str, namespace: str, whom: str) -> None:
+        self.world.cluster(cluster).namespaces.setdefault(namespace, {})["hacron.io/accept-from"] = whom
+
+    # --- what is shown ---
+
+    def do_hide(self, *words: str) -> None:
+        self._hidden = tuple(f": {word}" for word in words)
+
+    def do_jobs(self, *names: str) -> list[str]:
+        """Every Job ever made, oldest first."""
+        lines = []
+        for made in all_made(list(self.world.clusters.values())):
+            if names and short(made.key) not in names:
+                continue
+            what = "tombstone" if made.tombstone else "Job"
+            ended = f", {made.how} {clock(made.over)}" if made.over else ""
+            lines.append(f"{made} in {made.cluster}: {what} at {clock(made.at)}{ended}")
+        return lines
+
+    def do_remaining(self, cluster: str) -> list[str]:
+        """The Jobs that exist in a cluster now."""
+        return sorted(name for _, name in self.world.cluster(cluster).jobs)
+
+    def do_status(self, cluster: str, name: str) -> list[str]:
+        """What `kubectl describe` shows of a HACronJob."""
+        status = self.world.cluster(cluster).cronjobs[_key(name)].get("status", {})
+        lines = []
+        for condition in status.get("conditions", []):
+            verb = "" if condition["status"] == "True" else "not "
+            lines.append(f"{verb}{condition['type']}: {condition['reason']}: {condition['message']}")
+        for field in ("lastScheduleTime", "lastSuccessfulTime", "nextScheduleTime"):
+            if status.get(field):
+                lines.append(f"{field} {_instant(status[field])}")
+        lines += [f"active {run['tick'][11:19]} in {run['cluster']} {run['state']}" for run in status.get("active", [])]
+        lines += [f"recent {_recent(verdict)}" for verdict in status.get("recent", [])]
+        return lines
+
+    # --- inside ---
+
+    def _who(self, name: str) -> str:
+        """A replica by its name, or by what it is: "executor", "worker:west"."""
+        process = self.world.executor if name == "executor" else None
+        if name.startswith("worker:"):
+            process = self.world.worker(name.removeprefix("worker:"))
+        return process.name if process else name
+
+    def _queue(self, name: str) -> str:
+        return TOKEN if name == "token" else worker_queue(name.removeprefix("worker:"))
+
+
+def spec(fields: dict[str, str]) -> dict[str, Any]:
+    """Return a HACronJob's spec from a story's words."""
+    fields = {"runs": "20", "restart": "Never"} | fields
+    annotations = {"testbed/run-seconds": fields.pop("runs"), "testbed/fail": fields.pop("fails", "false")}
+    pod = {"restartPolicy": fields.pop("restart"), "containers": [{"name": "main", "image": fields.pop("image", "busybox")}]}
+    job_spec: dict[str, Any] = {"backoffLimit": 0, "template": {"metadata": {"annotations": annotations}, "spec": pod}}
+    if "active-deadline" in fields:
+        job_spec["activeDeadlineSeconds"] = int(fields.pop("active-deadline"))
+    found: dict[str, Any] = {"jobTemplate": {"spec": job_spec}}
+    if "clusters" in fields:
+        found["placement"] = {"clusters": fields.pop("clusters").split(",")}
+    for word, text in fields.items():
+        field, read = WORDS[word]
+        found[field] = read(text)
+    return found
+
+
+def _key(name: str) -> Key:
+    return Key(name) if "/" in name else key_of("default", name)
+
+
+def _instant(text: str) -> str:
+    day, time = text.removesuffix("Z").split("T")
+    return time if day == f"{NOON:%Y-%m-%d}" else f"{day} {time}"
+
+
+def _recent(verdict: dict[str, Any]) -> str:
+    words = [verdict["tick"][11:19], verdict["verdict"], verdict.get("reason", ""), verdict.get("cluster", "")]
+    return " ".join(word for word in words if word)

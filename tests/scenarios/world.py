@@ -1,0 +1,263 @@
+"""Several replicas in several clusters on one broker, all in memory, and a clock that is moved by hand.
+
+The replicas turn the real engine (`hacron.engine`) over fakes; this module stands in for their processes: when each turns, what
+it does about a lost connection, how it dies, freezes and is cut off. Whoever has something to do does it, in the order of the
+list, until nobody has; then the clock jumps to the next instant at which something happens. Nothing is left to chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from hacron.engine import Engine, Session
+from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
+from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
+from hacron.settings.fields import Settings
+from hacron.turn import Moment
+from tests.fakes.broker import FakeBroker, FakeSession
+from tests.fakes.kube_client import FakeKube
+from tests.fakes.kubernetes import FakeCluster
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
+MOST_ROUNDS = 500  # at one instant; more, and somebody spins
+
+
+class Died(BaseException):
+    """Raised from a hook: the process ends here, in the middle of what it does. Nobody in it can catch it."""
+
+
+class Process:
+    """One replica as the operating system has it: it turns, is frozen, or is gone."""
+
+    def __init__(self, world: World, name: str, cluster: FakeCluster, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.alive = True
+        self.frozen_since: datetime | None = None
+        self.reaches_broker = True
+        self.skew = timedelta()
+        self.session: Session | None = None
+        self.broker: FakeSession | None = None
+        self.on_effect: Callable[[str, bool], None] = lambda _name, _done: None  # called before (False) and after (True)
+        self._world = world
+        self._due = world.now
+        self._backoff_s = FIRST_BACKOFF_S
+        self._connected_at = world.now
+        self.kube = FakeKube(cluster, name, lambda: self.moment().wall)
+        self.kube.before = lambda effect: self.on_effect(effect, False)
+        self.kube.after = lambda effect: self.on_effect(effect, True)
+        self._engine = Engine(settings, self.kube)
+
+    def moment(self) -> Moment:
+        now = self._world.now
+        return Moment(now + self.skew, (now - NOON).total_seconds())
+
+    @property
+    def turns(self) -> bool:
+        return self.alive and self.frozen_since is None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to do now."""
+        if not self.turns:
+            return False
+        if self.kube.has_work or self._world.now >= self._due:
+            return True
+        return self.broker is not None and (bool(self.kube.arrivals) or self.broker.has_news)
+
+    def next_event(self) -> datetime | None:
+        return self._due if self.turns else None
+
+    def turn(self) -> None:
+        """Do what there is to do now, as `hacron.replica.Replica.run` does."""
+        try:
+            self.kube.serve()
+            if self.session is None:
+                self._open()
+            else:
+                self._turn(self.session)
+        except SteppedDown as reason:
+            self._world.say(self.name, f"steps down: {reason}")
+            self._backoff_s = FIRST_BACKOFF_S
+            self._drop(0.0)
+        except BrokerUnavailable as reason:
+            if self.session is not None:
+                self._world.say(self.name, f"loses the broker: {reason}")
+            if (self._world.now - self._connected_at).total_seconds() > LAST_BACKOFF_S:
+                self._backoff_s = FIRST_BACKOFF_S
+            self._drop(self._backoff_s)
+            self._backoff_s = min(LAST_BACKOFF_S, self._backoff_s * 2)
+        except Died:
+            self.die()
+
+    def die(self) -> None:
+        """SIGKILL: the system closes the connection."""
+        self._world.say(self.name, "dies")
+        self.alive = False
+        self.frozen_since = None
+        if self.broker is not None:
+            self.broker.connection.drop()
+        self.session = self.broker = None
+        self.kube.close()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self._world.say(self.name, "stops")
+        try:
+            if self.session is not None:
+                self.session.give_back()
+        except Died:
+            pass
+        self.alive = False
+        self.session = self.broker = None
+        self.kube.close()
+
+    def _open(self) -> None:
+        self._connected_at = self._world.now
+        if not self.reaches_broker:
+            raise BrokerUnavailable("cut off")
+        self.broker = self._world.broker.connect(self.name, self.settings.cluster, lambda: self.moment().wall)
+        self.broker.before = lambda effect: self.on_effect(effect, False)
+        self.broker.after = lambda effect: self.on_effect(effect, True)
+        self.session = self._engine.begin(self.broker)
+        self._due = self._world.now
+
+    def _turn(self, session: Session) -> None:
+        assert self.broker is not None
+        self.broker.connection.turn(0)
+        self.kube.arrivals, arrived = deque[FromKubernetes](), self.kube.arrivals
+        session.turn(self.moment(), arrived)
+        wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
+        self._due = self._world.now + timedelta(microseconds=math.ceil(wait_s * 1e6))
+
+    def _drop(self, pause_s: float) -> None:
+        if self.broker is not None:
+            self.broker.connection.drop()
+        self.session = self.broker = None
+        self.kube.watch_jobs(False)
+        self._due = self._world.now + timedelta(seconds=pause_s)
+
+
+class World:
+    """All of it. `say` receives every line about what somebody did: when, who, what."""
+
+    def __init__(self, broker: FakeBroker | None = None) -> None:
+        self.now = NOON
+        self.broker = broker or FakeBroker()
+        self.clusters: dict[str, FakeCluster] = {}
+        self.processes: dict[str, Process] = {}
+        self.acting: Process | None = None
+        self.say: Callable[[str, str], None] = lambda _who, _what: None
+
+    # --- who there is ---
+
+    def cluster(self, name: str) -> FakeCluster:
+        """Return the cluster of this name; there is one as soon as somebody speaks of it."""
+        if name not in self.clusters:
+            cluster = self.clusters[name] = FakeCluster(name, self.now)
+            cluster.tell = lambda what: self.say(name, what)
+        return self.clusters[name]
+
+    def start(self, name: str, **settings: object) -> Process:
+        """Start a replica; "west-1" runs in cluster "west"."""
+        known = self.processes.get(name)
+        assert known is None or not known.alive, f"{name} runs already"
+        where = name.rsplit("-", 1)[0]
+        told = Settings(cluster=where, replica=name, broker_url="amqp://memory", **settings)  # type: ignore[arg-type]
+        process = self.processes[name] = Process(self, name, self.cluster(where), told)
+        return process
+
+    @property
+    def executor(self) -> Process | None:
+        """Return who decides, if there is one."""
+        found = [p for p in self.processes.values() if p.turns and p.session and p.session.executor.decides]
+        return max(found, key=lambda process: process.session.executor.epoch or 0) if found else None
+
+    def worker(self, cluster: str) -> Process | None:
+        """Return who makes the Jobs of a cluster, if there is one."""
+        return next((p for p in self.of(cluster) if p.turns and p.session and p.session.worker.active), None)
+
+    def of(self, cluster: str) -> Iterator[Process]:
+        return (process for process in self.processes.values() if process.settings.cluster == cluster)
+
+    # --- what happens to them ---
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP. The broker gives it up when it has missed its heartbeats."""
+        self.processes[name].frozen_since = self.now
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT."""
+        process = self.processes[name]
+        process.frozen_since = None
+        process._due = self.now
+
+    def cut(self, name: str) -> None:
+        """Reset its connection; it may connect again at once."""
+        broker = self.processes[name].broker
+        if broker is not None:
+            self.broker.cut(broker)
+
+    def silence(self, cluster: str, silent: bool = True) -> None:
+        """Cut the replicas of a cluster off from the broker, until they are not any more."""
+        for process in self.of(cluster):
+            process.reaches_broker = not silent
+            if silent:
+                self.cut(process.name)
+
+    def isolate(self, name: str) -> None:
+        """Cut off the broker node it is connected to: others are given what it holds, and it is not told.
+
+        What it appends is taken and not confirmed, and may arrive after all: see `FakeBroker.unstrand`.
+        """
+        broker = self.processes[name].broker
+        assert broker is not None
+        self.broker.strand(broker)
+
+    # --- time ---
+
+    def at(self, instant: datetime) -> None:
+        """Let time pass until then."""
+        assert instant >= self.now, f"{instant:%H:%M:%S} is over"
+        self.settle()
+        while (following := self._next_event()) is not None and following <= instant:
+            self._move(max(following, self.now))
+            self.settle()
+        self._move(instant)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everybody do what there is to do at this instant."""
+        for _ in range(MOST_ROUNDS):
+            busy = [process for process in self.processes.values() if process.has_work]
+            if not busy:
+                return
+            for process in busy:
+                if process.has_work:
+                    self.acting = process
+                    process.turn()
+                    self.acting = None
+        names = [process.name for process in self.processes.values() if process.has_work]
+        raise AssertionError(f"{', '.join(names)} never come to rest at {self.now}")
+
+    def _next_event(self) -> datetime | None:
+        events = [process.next_event() for process in self.processes.values()]
+        events += [cluster.next_event() for cluster in self.clusters.values()]
+        events += [
+            p.frozen_since + HEARTBEATS_MISSED
+            for p in self.processes.values()
+            if p.frozen_since and p.broker and not p.broker.doubt
+        ]
+        return min((event for event in events if event is not None), default=None)
+
+    def _move(self, now: datetime) -> None:
+        self.now = now
+        for cluster in self.clusters.values():
+            cluster.move(now)
+        for process in self.processes.values():
+            if process.frozen_since is not None and process.broker and now >= process.frozen_since + HEARTBEATS_MISSED:
+                self.broker.cut(process.broker)
