@@ -84,15 +84,16 @@ class KubeClient:
     def connection(self) -> dict[str, Any]:
         """Return where the API server is and who we are there, as the fields of a kopf.ConnectionInfo."""
         configuration = self._configuration
-        token = configuration.get_api_key_with_prefix("BearerToken") or ""
+        # As in the header: "Bearer" by a kubeconfig, "bearer" in a pod.
+        scheme, _, token = (configuration.get_api_key_with_prefix("BearerToken") or "").partition(" ")
         return {
             "server": configuration.host,
             "ca_path": configuration.ssl_ca_cert,
             "insecure": not configuration.verify_ssl,
             "certificate_path": configuration.cert_file,
             "private_key_path": configuration.key_file,
-            "scheme": "Bearer" if token else None,
-            "token": token.removeprefix("Bearer ") or None,
+            "scheme": scheme or None,
+            "token": token or None,
         }
 
     def start(self) -> None:
@@ -192,7 +193,7 @@ class KubeClient:
             status, page = await self._send("GET", path, accept=METADATA_ONLY)
             if status != 200:
                 return status, page
-            for item in page["items"]:
+            for item in page["items"] or []:  # null when there is none
                 metadata = item["metadata"]
                 items.append({name: metadata[name] for name in ("namespace", "name", "uid", "generation")})
             if not page.get("metadata", {}).get("continue"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
+import json
 import pwd
 import queue
 import re
@@ -12,13 +14,15 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from kubernetes.config import incluster_config
 
 from hacron.kopf_watch import CronJobWatch
 from hacron.kube import KubeClient
-from hacron.ports import CronJobSeen, FromKubernetes
+from hacron.ports import Answer, CronJobSeen, FromKubernetes, ListInventory
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest
 
@@ -73,8 +77,8 @@ class TestImage:
 
 
 @pytest.mark.cluster
-class TestUserWithoutName:
-    """The user of the pod is a number that no file in the image has a name for."""
+class TestInAPod:
+    """The user of the pod is a number without a name, and who it is to the API server stands in files."""
 
     @pytest.fixture(autouse=True)
     @staticmethod
@@ -88,19 +92,44 @@ class TestUserWithoutName:
         with pytest.raises((KeyError, OSError)):
             getpass.getuser()
 
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _service_account(west: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        known = json.loads(west.operator_kubeconfig.read_text())
+        token, authority = tmp_path / "token", tmp_path / "ca.crt"
+        token.write_text(known["users"][0]["user"]["token"])
+        authority.write_bytes(base64.b64decode(known["clusters"][0]["cluster"]["certificate-authority-data"]))
+        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+        address = urlsplit(known["clusters"][0]["cluster"]["server"])
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+
     @pytest.fixture
     @staticmethod
-    def arrivals(west: ControlPlane) -> Iterator[queue.SimpleQueue[FromKubernetes]]:
+    def client(west: ControlPlane) -> Iterator[tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]]:
         seen: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        client = KubeClient(west.operator_kubeconfig, seen, lambda: None)
-        watch = CronJobWatch(client.connection, seen, lambda: None)
-        watch.start()
-        yield seen
-        watch.stop()
+        client = KubeClient(None, seen, lambda: None)
+        client.start()
+        yield client, seen
+        client.stop()
         west.kubectl("delete", "hacronjob", "nameless", "--ignore-not-found")
 
-    def test_cronjobs_are_seen(self, west: ControlPlane, arrivals: queue.SimpleQueue[FromKubernetes]) -> None:
-        west.apply(manifest("nameless"))
-        arrival = arrivals.get(timeout=20)
+    def test_cronjobs_are_seen(self, west: ControlPlane, client: tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]) -> None:
+        kube, seen = client
+        watch = CronJobWatch(kube.connection, seen, lambda: None)
+        watch.start()
+        try:
+            west.apply(manifest("nameless"))
+            arrival = seen.get(timeout=20)
+        finally:
+            watch.stop()
         assert isinstance(arrival, CronJobSeen)
         assert arrival.body["metadata"]["name"] == "nameless"
+
+    def test_requests_are_answered(self, client: tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]) -> None:
+        kube, seen = client
+        kube.submit([ListInventory()])
+        answer = seen.get(timeout=20)
+        assert isinstance(answer, Answer)
+        assert answer.status == 200
