@@ -1,7 +1,7 @@
 """The language of the stories: one command a line, on a world of replicas over fakes.
 
-Every `do_…` method below is a command: `do_at` is `at 12:01:00`. A cluster is there as soon as it is named, "west-1" is a replica in
-"west", and a story begins at 12:00:00 UTC.
+Every `do_…` method below is a command: `do_at` is `at 12:01:00`. A cluster is there as soon as it is named, "west-1" is a replica
+in "west", and a story begins at 12:00:00 UTC.
 """
 
 from __future__ import annotations

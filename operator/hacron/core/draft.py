@@ -77,7 +77,7 @@ class Draft:
     def groups(self) -> list[tuple[Record, ...]]:
         """Return the records, grouped by what must count together or not at all."""
         groups: list[tuple[Record, ...]] = [(ClusterState(cluster=cluster),) for cluster in self._clusters.values()]
-        for key in self._homes.keys() | self._progress.keys():
+        for key in dict.fromkeys([*self._homes, *self._progress]):
             group = self._group(key)
             if group:
                 groups.append(group)

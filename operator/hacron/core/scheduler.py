@@ -42,18 +42,18 @@ class Scheduler:
         self._state = state
         self._rules = rules
         self._agenda: Agenda[Key] = Agenda()
-        self._touched: set[Key] = set()
-        self._waiting: set[Key] = set()  # due, and no cluster would take it
+        self._touched: dict[Key, None] = {}  # in order, each once
+        self._waiting: dict[Key, None] = {}  # due, and no cluster would take it
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
-        self._touched.update(keys)
+        self._touched.update(dict.fromkeys(keys))
 
     def prepare(self) -> None:
         """Bring the agenda in step with State; what a standby does while it waits."""
         for key in self._touched:
             self._agenda.put(key, min(self._instants(key, None), default=None))
-            self._waiting.discard(key)
+            self._waiting.pop(key, None)
         self._touched.clear()
 
     def next_look(self) -> datetime | None:
@@ -110,7 +110,7 @@ class Scheduler:
         was_usable = before is not None and before.api_ok and not before.is_silent(now, self._rules.silent_after.total_seconds())
         if was_usable or not after.api_ok:
             return []
-        waiting, self._waiting = list(self._waiting), set()
+        waiting, self._waiting = list(self._waiting), {}
         return waiting
 
     def _look(self, key: Key, draft: Draft, now: datetime) -> None:
@@ -130,7 +130,7 @@ class Scheduler:
             progress = fire(progress, scene)
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
-            self._waiting.add(key)
+            self._waiting[key] = None
 
     def _scene(self, progress: Progress, draft: Draft, now: datetime) -> Scene | None:
         cronjob = draft.cronjob(progress.key)

@@ -43,8 +43,8 @@ class Applied:
     """What one entry changed."""
 
     counts: bool
-    keys: frozenset[Key] = frozenset()
-    clusters: frozenset[str] = frozenset()
+    keys: tuple[Key, ...] = ()  # in the order of the records: what follows from them is the same in every replica
+    clusters: tuple[str, ...] = ()
     proof: bool = False
     checkpoint: Checkpoint | None = None
 
@@ -90,8 +90,8 @@ class State:
             return SKIPPED
         self.counted_position = entry.offset
         mark = Mark(entry.offset, bytes_before)
-        keys: set[Key] = set()
-        clusters: set[str] = set()
+        keys: dict[Key, None] = {}
+        clusters: dict[str, None] = {}
         proof, checkpoint = False, None
         for record in entry.batch.records:
             match record:
@@ -104,21 +104,21 @@ class State:
                 case Definition():
                     self._define(record)
                     self._touch(("definition", record.key, record.cluster), mark)
-                    keys.add(record.key)
+                    keys[record.key] = None
                 case Progress():
                     self._progress(record)
                     self._touch(("progress", record.key, ""), mark)
-                    keys.add(record.key)
+                    keys[record.key] = None
                 case ClusterState():
                     self.clusters[record.cluster.name] = record.cluster
                     self._touch(("cluster", record.cluster.name, ""), mark)
-                    clusters.add(record.cluster.name)
+                    clusters[record.cluster.name] = None
                 case Removed():
                     self._remove(record)
-                    keys.add(record.key)
+                    keys[record.key] = None
                 case _:
                     assert_never(record)
-        return Applied(True, frozenset(keys), frozenset(clusters), proof, checkpoint)
+        return Applied(True, tuple(keys), tuple(clusters), proof, checkpoint)
 
     def _counts(self, batch: Batch, first: bool) -> bool:
         """Apply the counting rule: the epoch of the newest counting checkpoint, or a checkpoint with a greater one."""
