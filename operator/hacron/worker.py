@@ -51,7 +51,7 @@ class Errand:
     in_flight: bool = False
     retry_at: datetime | None = None
     delay_s: float = FIRST_RETRY_S
-    unsure: bool = False  # a request got no answer: it may have made the Job
+    refusal: RunRefused | None = None  # what the API server said; holds if the Job is found not to exist
     conclusion: RunReport | None = None  # what an answer settled; told until the ledger shows it
     told: RunReport | None = None
     told_at: datetime | None = None
@@ -315,11 +315,9 @@ class Worker:
 
     def _create(self, key: Key, run: Run, errand: Errand, now: datetime, mono: float) -> datetime | None:
         if errand.body is None:
-            if not self._may_enter(key, run, errand, mono):
-                return self._say(errand, errand.conclusion, now) if errand.conclusion else None
-            errand.body = self._render(key, run, errand)
+            self._prepare(key, run, errand, mono)
         if errand.body is None:
-            return self._say(errand, errand.conclusion, now) if errand.conclusion else None
+            return None  # asked for the namespace, or about to refuse
         self._send(errand, _create_request(key, run, errand.body, not_after=run.start_by))
         return None
 
@@ -355,7 +353,14 @@ class Worker:
         return False
 
     def _refuse(self, key: Key, run: Run, errand: Errand, reason: str, sentence: str) -> None:
-        errand.conclusion = RunRefused(key=key, run_id=run.id, cluster=self._cluster, reason=reason, message=sentence[:500])
+        """Say no, if a look shows that the Job does not exist: an earlier try, or another replica, may have made it."""
+        self._send(errand, _get_request(key, run))
+        errand.refusal = RunRefused(key=key, run_id=run.id, cluster=self._cluster, reason=reason, message=sentence[:500])
+
+    def _conclude(self, errand: Errand, refusal: RunRefused) -> None:
+        said = {"cronjob": refusal.key, "run": refusal.run_id, "reason": refusal.reason, "why": refusal.message[:300]}
+        log.warning("run refused", extra=said)
+        errand.conclusion = refusal
 
     def _say(self, errand: Errand, report: RunReport, now: datetime) -> datetime:
         """Tell the executor, once in a while, until the ledger shows it."""
@@ -368,6 +373,8 @@ class Worker:
     def _send(self, errand: Errand, request: Request) -> None:
         errand.in_flight = True
         errand.retry_at = None
+        if isinstance(request, CreateJob):
+            errand.refusal = None
         self._requests.append(request)
 
     # --- answers ---
@@ -395,21 +402,12 @@ class Worker:
             return
         if answer.status == 409:
             self._send(errand, _get_request(request.key, run))
-        elif answer.unreachable or _over_quota(answer):
-            errand.unsure = errand.unsure or answer.status == 0 or answer.status >= 500
+        elif answer.unreachable or (_over_quota(answer) and moment.wall <= run.start_by):
             self._retry_later(request.key, run, errand, answer, moment)
         else:
-            reason = str(answer.body.get("reason") or f"Status{answer.status}")
-            self._refuse(
-                request.key,
-                run,
-                errand,
-                reason,
-                str(answer.body.get("message") or "the API server refused the Job"),
-            )
-            log.warning("Job refused", extra={"cronjob": request.key, "job": run.job, "reason": reason})
-            if errand.unsure:  # an earlier try may have made it
-                self._send(errand, _get_request(request.key, run))
+            reason = "QuotaExceeded" if _over_quota(answer) else str(answer.body.get("reason") or f"Status{answer.status}")
+            sentence = str(answer.body.get("message") or "the API server refused the Job")
+            self._refuse(request.key, run, errand, reason, sentence)
 
     def _made(self, request: CreateJob, run: Run, answer: Answer) -> None:
         self.tally.created += 1
@@ -426,18 +424,22 @@ class Worker:
         if answer.ok:
             view = manifests.job_view(answer.body)
             if view is not None and view.run_id == run.id:
-                errand.conclusion = None
                 self._keep(view)
             elif run.state in (RunState.PENDING, RunState.LOST):
                 sentence = f"a Job named {run.job} exists and is not of this run"
-                self._refuse(request.key, run, errand, "JobNameTaken", sentence)
+                refusal = RunRefused(
+                    key=request.key, run_id=run.id, cluster=self._cluster, reason="JobNameTaken", message=sentence
+                )
+                self._conclude(errand, refusal)
             else:
                 self._gone(request.key, run, errand)
         elif answer.status == 404:
             self._jobs.get(request.key, {}).pop(run.id, None)
             if run.state in (RunState.RUNNING, RunState.STOPPING):
                 self._gone(request.key, run, errand)
-            elif errand.conclusion is None:
+            elif errand.refusal is not None:
+                self._conclude(errand, errand.refusal)
+            else:
                 self._retry_later(request.key, run, errand, answer, moment)
         else:
             self._retry_later(request.key, run, errand, answer, moment)

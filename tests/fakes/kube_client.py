@@ -102,6 +102,8 @@ class FakeKube:
     def _answer(self, request: Request, sent_at: datetime) -> Answer:
         if not self.cluster.up:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="connection refused")
+        if self.cluster.busy:
+            return Answer(request=request, status=429, body={"message": "too many requests"}, sent_at=sent_at)
         status, body = self._perform(request)
         if self.cluster.mute:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="no answer in time")

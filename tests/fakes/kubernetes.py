@@ -71,6 +71,7 @@ class FakeCluster:
         self.now = now
         self.up = True  # down: connections are refused, watches break
         self.mute = False  # acts, but no answer arrives
+        self.busy = False  # answers every request with "not now"; watches go on
         self.denies = ""  # what an admission webhook says against every new Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
@@ -204,11 +205,11 @@ class FakeCluster:
             return _status(422, "Invalid", f'Job.batch "{name}" is invalid: {NOT_JOBS_RESTART_POLICY}')
         if self.denies:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.denies}")
-        if (namespace, name) in self.jobs:
-            return _status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
         active = sum(1 for (there, _), job in self.jobs.items() if there == namespace and job.body["status"] == {})
         if self.quota is not None and active >= self.quota:
             return _status(403, "Forbidden", f'jobs.batch "{name}" is forbidden: exceeded quota: jobs, used: {active}')
+        if (namespace, name) in self.jobs:
+            return _status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
         return None
 
     def _note(self, body: Body, by: str) -> Made | None:

@@ -146,6 +146,8 @@ class Script:
                 cluster.start()
             case "mute" | "speaks":
                 cluster.mute = what == "mute"
+            case "busy" | "idle":
+                cluster.busy = what == "busy"
             case _:
                 raise AssertionError(what)
 
