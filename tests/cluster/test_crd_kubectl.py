@@ -61,12 +61,11 @@ def undescribed(schema: dict[str, Any], path: str) -> Iterator[str]:
         yield from undescribed(field, f"{path}.{name}")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "west" in request.fixturenames:
-        cluster: ControlPlane = request.getfixturevalue("west")
-        cluster.kubectl("delete", "hacronjobs", "--all")
+@pytest.fixture(name="west")
+def _west_without_cronjobs(west: ControlPlane) -> Iterator[ControlPlane]:
+    west.kubectl("delete", "hacronjobs", "--all")
+    yield west
+    west.kubectl("delete", "hacronjobs", "--all")
 
 
 class TestExplain:
