@@ -14,8 +14,10 @@ from pathlib import Path
 
 from hacron.core.cron import tzdata_version
 from hacron.settings.loading import CONFIG, InvalidSettings, load
-from hacron.settings.showing import Row, table, without_passwords
+from hacron.settings.showing import table as settings_table
+from hacron.settings.showing import without_passwords
 from hacron.telemetry.logs import setup_logging
+from hacron.telemetry.metrics import table as metrics_table
 from hacron.telemetry.version import program_version
 
 OK = 0
@@ -40,8 +42,8 @@ Example:
   export HACRON_KUBECONFIG=~/.kube/config      # not in a pod
   hacron settings --check && hacron run
 
-`hacron settings` lists all variables. Exit codes: 0 stopped as asked, 2 something about the call or the
-settings is wrong (one line each on standard error), anything else: start it again.
+`hacron settings` lists all variables, `hacron metrics` all metrics. Exit codes: 0 stopped as asked, 2 something
+about the call or the settings is wrong (one line each on standard error), anything else: start it again.
 """
 
 
@@ -52,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match args.command:
             case "run":
                 return _run(args.config)
+            case "metrics":
+                return _list_metrics(args.output)
             case "settings":
                 return _check(args.config, args.output) if args.check else _list_settings(args.output)
             case _:
@@ -60,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"hacron: {problem}", file=sys.stderr)
         return INVALID
+    except BrokenPipeError:  # `hacron settings | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain again at its end
+        return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="instead, check environment and file, and show what a replica would go by, without passwords",
     )
+    metrics = commands.add_parser(
+        "metrics",
+        help="list all metrics",
+        description="List all metrics of a replica, at /metrics: name, labels, type and meaning. Where one is the same"
+        " everywhere, take the maximum over replicas, not the sum. Those named process_ are of the process.",
+    )
+    metrics.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
     commands.add_parser("version", help="show the versions of hacron, Python and the time zones")
     return parser
 
@@ -112,18 +126,30 @@ def _check(config: Path | None, output: str) -> int:
 
 
 def _list_settings(output: str) -> int:
-    rows = table()
+    rows = settings_table()
     if output == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(map(_paragraph, rows)))
+        return OK
+    for row in rows:
+        default = "required" if row.default is None else f"default: {row.default}"
+        print(_paragraph(f"{row.variable}  ({row.unit}; {default})", row.consequence))
     return OK
 
 
-def _paragraph(row: Row) -> str:
-    default = "required" if row.default is None else f"default: {row.default}"
-    says = textwrap.fill(row.consequence, width=100, initial_indent="    ", subsequent_indent="    ")
-    return f"{row.variable}  ({row.unit}; {default})\n{says}"
+def _list_metrics(output: str) -> int:
+    rows = metrics_table()
+    if output == "json":
+        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        return OK
+    for row in rows:
+        labels = f"{{{','.join(row.labels)}}}" if row.labels else ""
+        closed = [f" {label}: {', '.join(values)}." for label, values in row.labels.items() if values]
+        print(_paragraph(f"{row.name}{labels}  ({row.type})", row.meaning + "".join(closed)))
+    return OK
+
+
+def _paragraph(head: str, says: str) -> str:
+    return f"{head}\n{textwrap.fill(says, width=100, initial_indent='    ', subsequent_indent='    ')}"
 
 
 def _version() -> int:

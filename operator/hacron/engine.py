@@ -14,7 +14,7 @@ from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.executor import Executor, Lease, Tally
 from hacron.mirror import Mirror
-from hacron.ports import Answer, Broker, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes
+from hacron.ports import Answer, Broker, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, WatchBegan
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.turn import Folded, Moment
@@ -139,6 +139,8 @@ class Session:
             case CronJobSeen():
                 self._relay.take(arrival, now)
                 self._mirror.take(arrival, now)
+            case WatchBegan():
+                self._relay.list_soon()
             case JobSeen() | JobsListed():
                 self.worker.take(arrival, now)
             case Answer():

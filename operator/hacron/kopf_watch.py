@@ -7,16 +7,18 @@ without the engine noticing; deletions that it misses meanwhile are found by the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import kopf
 
 from hacron.core.manifests import GROUP
-from hacron.ports import CronJobSeen, FromKubernetes
+from hacron.ports import CronJobSeen, FromKubernetes, WatchBegan
 
 log = logging.getLogger(__name__)
 
@@ -49,28 +51,46 @@ class CronJobWatch:
         self._connection = connection
         self._arrivals = arrivals
         self._on_arrival = on_arrival
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
+        self._present: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # Kopf's loop, and what ends it
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopping.set()
+        self.begin_again()
         if self._thread.is_alive():
             self._thread.join(2.0)
 
+    def begin_again(self) -> None:
+        """End Kopf and start it anew: it looks for the resource only when it starts. From any thread."""
+        if self._present is not None:
+            loop, end = self._present
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(end.set)
+
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self._arrivals.put(WatchBegan())
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
                 log.warning("the watch ended", extra={"why": f"{type(error).__name__}: {error}"[:200], "again_in_s": pause_s})
-            self._stop.wait(pause_s)
+            if time.monotonic() - began > LAST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            self._stopping.wait(pause_s)
             pause_s = min(LAST_PAUSE_S, pause_s * 2)
 
     async def _operator(self) -> None:
+        # Not a threading.Event, which Kopf waits for in a thread that nothing would end when Kopf has failed.
+        end = asyncio.Event()
+        self._present = asyncio.get_running_loop(), end
+        if self._stopping.is_set():
+            return
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -91,7 +111,7 @@ class CronJobWatch:
             identity=identity,
             standalone=True,
             clusterwide=True,
-            stop_flag=self._stop,
+            stop_flag=end,
         )
 
 

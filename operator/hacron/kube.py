@@ -39,6 +39,7 @@ from hacron.ports import (
     PatchStatus,
     Request,
 )
+from hacron.settings.loading import InvalidSettings
 
 log = logging.getLogger(__name__)
 
@@ -305,11 +306,20 @@ class KubeClient:
 
 
 def _configure(kubeconfig: Path | None) -> Any:
+    """Find the API server and the credentials. Raises InvalidSettings."""
     configuration = kubernetes_client.Configuration()
-    if kubeconfig is not None:
-        kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    try:
+        if kubeconfig is not None:
+            kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except kubernetes_config.ConfigException as error:
+        said = f"({kubeconfig}): {' '.join(str(error).split())}"
+        if kubeconfig is None:
+            said = f"is missing, and this is not a pod with a service account ({error}): set it to the path of a kubeconfig"
+        raise InvalidSettings((f"HACRON_KUBECONFIG {said}",)) from error
+    except Exception as error:  # noqa: BLE001  whatever its loader stumbles over; its own text may show credentials
+        raise InvalidSettings((f"HACRON_KUBECONFIG ({kubeconfig}) is not a kubeconfig ({type(error).__name__})",)) from None
     return configuration
 
 

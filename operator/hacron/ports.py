@@ -245,7 +245,11 @@ class CronJobSeen(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool = False
 
 
-FromKubernetes = Answer | JobSeen | JobsListed | CronJobSeen
+class WatchBegan(msgspec.Struct, frozen=True):
+    """From Kopf's thread: the watch on HACronJobs begins, perhaps again; deletions may have been missed."""
+
+
+FromKubernetes = Answer | JobSeen | JobsListed | CronJobSeen | WatchBegan
 
 
 class Kubernetes(Protocol):

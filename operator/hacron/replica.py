@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from hacron.broker.session import Access, open_broker
 from hacron.core.cron import tzdata_version
@@ -23,15 +22,20 @@ from hacron.engine import Engine, Session
 from hacron.meter import Meter
 from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
 from hacron.settings.fields import Settings
+from hacron.settings.loading import InvalidSettings
+from hacron.settings.showing import without_password
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
+from hacron.telemetry.version import program_version
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
 ARRIVALS_PER_TURN = 2000
+FAILED = 1  # exit code
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
+TELL_AGAIN_S = 60.0  # that the broker is still away
 
 
 def moment() -> Moment:
@@ -53,7 +57,10 @@ class Replica:
         self._meter = Meter(settings, metrics, self._engine, kube)
         self._stopping = threading.Event()
         self._broker: Broker | None = None
+        self._said_unavailable = "", 0.0  # why, and when (monotonic)
+        self._complained = False
         self.health: Callable[[Health], None] = lambda _: None
+        self.watch_again: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
         """End after the present turn. From any thread, and from a signal handler."""
@@ -80,8 +87,7 @@ class Replica:
                 if time.monotonic() - began > LAST_BACKOFF_S:
                     backoff_s = FIRST_BACKOFF_S
                 pause_s = backoff_s * random.uniform(0.5, 1.0)
-                log.warning("broker unavailable", extra={"why": str(reason), "again_in_s": round(pause_s, 1)})
-                self._say(None, f"broker: {reason}, trying again in {pause_s:.1f} s")
+                self._say_unavailable(str(reason), pause_s)
                 self._stopping.wait(pause_s)
                 backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
             finally:
@@ -118,6 +124,7 @@ class Replica:
         )
         self._say(None, "broker: connecting")
         broker = self._broker = open_broker(access, lambda: datetime.now(UTC))
+        self._said_unavailable = "", 0.0
         log.info("connected to the broker")
         return self._engine.begin(broker)
 
@@ -125,6 +132,10 @@ class Replica:
         began = time.perf_counter()
         session.turn(now, self._arrived())
         self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
+        complains = bool(self._engine.relay.complaint)
+        if self._complained and not complains:
+            self.watch_again()  # the resource may not have been there when the watch looked for it
+        self._complained = complains
         self._say(session, *self._shortcomings(session))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
@@ -163,6 +174,15 @@ class Replica:
         elif not relay.complete:
             yield "kubernetes: HACronJobs are still being listed"
 
+    def _say_unavailable(self, why: str, pause_s: float) -> None:
+        self._say(None, f"broker: {why}, trying again in {pause_s:.1f} s")
+        said, at = self._said_unavailable
+        is_news = why != said or time.monotonic() - at > TELL_AGAIN_S
+        fields = {"why": why, "again_in_s": round(pause_s, 1)}
+        log.log(logging.WARNING if is_news else logging.DEBUG, "broker unavailable", extra=fields)
+        if is_news:
+            self._said_unavailable = why, time.monotonic()
+
     def _say(self, session: Session | None, *reasons: str) -> None:
         ready = session is not None and not reasons
         self._metrics.ready.set(ready)
@@ -180,12 +200,12 @@ class Replica:
 
 
 def run(settings: Settings) -> int:
-    """Run one replica until SIGTERM or SIGINT; return the exit code."""
+    """Run one replica until SIGTERM or SIGINT; return the exit code. Raises InvalidSettings."""
     from hacron.kopf_watch import CronJobWatch
     from hacron.kube import KubeClient
 
     metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
-    http = HttpServer(metrics, settings.http_host, settings.http_port)
+    http = _listen(metrics, settings)
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
     replica: list[Replica] = []
 
@@ -193,21 +213,49 @@ def run(settings: Settings) -> int:
         for one in replica:
             one.wake()
 
-    kubeconfig = Path(settings.kubeconfig) if settings.kubeconfig else None
-    kube = KubeClient(kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s)
+    kube = KubeClient(
+        settings.kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s
+    )
     watch = CronJobWatch(kube.connection, arrivals, on_arrival)
     engine = Replica(settings, kube, arrivals, metrics)
+    engine.watch_again = watch.begin_again
     engine.health = lambda health: setattr(http, "health", health)
     replica.append(engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
+    _introduce(settings)
     http.start()
     kube.start()
     watch.start()
     try:
         engine.run()
+    except Exception:
+        log.critical("fails", exc_info=True)  # a fault of ours: another replica takes over, and this one is to be started again
+        return FAILED
     finally:
         watch.stop()
         kube.stop()
         http.stop()
     return 0
+
+
+def _listen(metrics: Metrics, settings: Settings) -> HttpServer:
+    try:
+        return HttpServer(metrics, settings.http_host, settings.http_port)
+    except OSError as error:
+        where = f"HACRON_HTTP_HOST ({settings.http_host}) and HACRON_HTTP_PORT ({settings.http_port})"
+        raise InvalidSettings((f"{where}: cannot listen there: {error.strerror}",)) from error
+
+
+def _introduce(settings: Settings) -> None:
+    """Say who is there: the first line of a log."""
+    said = {
+        "version": program_version(),
+        "cluster": settings.cluster,
+        "replica": settings.replica,
+        "broker": ",".join(map(without_password, settings.broker_urls)),
+        "prefix": settings.broker_prefix,
+        "kubeconfig": str(settings.kubeconfig or "in-cluster"),
+        "tzdata": tzdata_version(),
+    }
+    log.info("starts", extra=said)

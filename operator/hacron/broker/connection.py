@@ -143,7 +143,7 @@ def connect(urls: Sequence[str], *, heartbeat_s: int, name: str) -> Connection:
             return _connect(url, heartbeat_s, name)
         except BrokerUnavailable as error:
             reasons.append(str(error))
-    raise BrokerUnavailable("; ".join(reasons) or "no URL of a broker was given")
+    raise BrokerUnavailable("; ".join(sorted(reasons)) or "no URL of a broker was given")
 
 
 def _connect(url: str, heartbeat_s: int, name: str) -> Connection:

@@ -117,8 +117,10 @@ def _mapping(path: Path, problems: list[str]) -> dict[object, object]:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    nearest = get_close_matches(name.upper() if name.isupper() else name.lower(), known, n=1)
-    return f"; is {nearest[0]} meant?" if nearest else ""
+    """Ask whether a name that is known was meant; what all names begin with makes none of them near."""
+    by_rest = {known_name.removeprefix(PREFIX).lower(): known_name for known_name in known}
+    nearest = get_close_matches(name.removeprefix(PREFIX).lower(), by_rest, n=1)
+    return f"; is {by_rest[nearest[0]]} meant?" if nearest else ""
 
 
 def _value(setting: Field[Any], given: Mapping[str, _Given]) -> object:

@@ -14,6 +14,9 @@ from typing import Any, Final, TextIO
 THIRD_PARTIES: Final = ("pika", "kopf", "aiohttp", "kubernetes", "asyncio", "urllib3")
 """Loggers that are heard from WARNING on, whatever the level: what matters of their work we say ourselves."""
 
+NOISE: Final = tuple(f"kopf._core.reactor.{part}" for part in ("running", "observation", "orchestration"))
+"""They tell in pages of traceback that a watch has ended, or warn at every start of what is meant so."""
+
 
 def setup_logging(format: str, level: str, stream: TextIO | None = None) -> None:
     """Send all log lines to a stream, standard error unless named, in place of whatever was set up before.
@@ -31,6 +34,8 @@ def setup_logging(format: str, level: str, stream: TextIO | None = None) -> None
     root.setLevel(level)
     for name in THIRD_PARTIES:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    for name in NOISE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 
