@@ -282,7 +282,7 @@ class Worker:
                     self._prepare(key, run, errand, mono)
                 return until
             case Create():
-                return self._create(key, run, errand, now, mono)
+                return self._create(key, run, errand, mono)
             case TakeName():
                 self._send(errand, _create_request(key, run, manifests.tombstone_body(run, key)))
             case Delete(uid):
@@ -305,7 +305,7 @@ class Worker:
         if now < overdue:
             return overdue
         if isinstance(duty, Create):
-            return self._create(key, run, errand, now, mono)
+            return self._create(key, run, errand, mono)
         return None
 
     def _prepare(self, key: Key, run: Run, errand: Errand, mono: float) -> None:
@@ -313,7 +313,7 @@ class Worker:
         if errand.body is None and self._may_enter(key, run, errand, mono):
             errand.body = self._render(key, run, errand)
 
-    def _create(self, key: Key, run: Run, errand: Errand, now: datetime, mono: float) -> datetime | None:
+    def _create(self, key: Key, run: Run, errand: Errand, mono: float) -> datetime | None:
         if errand.body is None:
             self._prepare(key, run, errand, mono)
         if errand.body is None:

@@ -329,3 +329,14 @@ def test_verdicts_stand_in_the_order_of_their_ticks_however_late_the_truth_is_to
     story.finished(story.run)
     story.finished(lost)
     assert story.verdicts == ["60 Succeeded", "120 Succeeded"]
+
+
+def test_an_interval_is_counted_from_the_last_tick_however_often_it_is_looked_at_in_between() -> None:
+    story = Story()
+    story.declare(spec("@every 15s", concurrencyPolicy="Replace"))
+    story.at(15)
+    story.started(story.run)
+    story.at(29)
+    assert story.runs == ["15 Running west #1"]
+    story.at(30)
+    assert story.runs == ["15 Stopping west #1"]

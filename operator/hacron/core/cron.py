@@ -29,7 +29,7 @@ _DAY = timedelta(days=1)
 class _Ticks(Protocol):
     """What a Schedule asks, once the instants are known to be UTC."""
 
-    def next_after(self, instant: datetime) -> datetime | None: ...
+    def next_after(self, instant: datetime, base: datetime) -> datetime | None: ...
     def latest(self, after: datetime, until: datetime) -> datetime | None: ...
     def count(self, after: datetime, until: datetime, at_most: int) -> int: ...
 
@@ -46,12 +46,12 @@ class Schedule:
     canonical: str  # "never" when no date can match
     _ticks: _Ticks = field(compare=False, repr=False)
 
-    def next_after(self, instant: datetime) -> datetime | None:
+    def next_after(self, instant: datetime, base: datetime | None = None) -> datetime | None:
         """Give the first tick strictly after an instant; None if there is none within five calendar years.
 
-        With `@every`, that is the interval after the instant, cut to seconds, whatever the instant is.
+        With `@every`, ticks are counted from `base`, an earlier instant, cut to seconds; unless given, from the instant itself.
         """
-        return self._ticks.next_after(_utc(instant))
+        return self._ticks.next_after(_utc(instant), _utc(instant if base is None else base))
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         """Give the latest tick with after < tick <= until. With `@every`, ticks are counted from `after`."""
@@ -100,8 +100,8 @@ class _Interval:
     def __init__(self, seconds: int) -> None:
         self._interval = timedelta(seconds=seconds)
 
-    def next_after(self, instant: datetime) -> datetime | None:
-        return self._nth(instant, 1)
+    def next_after(self, instant: datetime, base: datetime) -> datetime | None:
+        return self._nth(base, self._passed(base, instant) + 1)
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         passed = self._passed(after, until)
@@ -131,7 +131,7 @@ class _WallClock:
         # (instant, answer) of the last few questions: a thousand cronjobs on one schedule cost one search
         self._asked: tuple[tuple[datetime, datetime | None], ...] = ()
 
-    def next_after(self, instant: datetime) -> datetime | None:
+    def next_after(self, instant: datetime, base: datetime) -> datetime | None:  # noqa: ARG002 - the wall clock counts for itself
         for asked, tick in self._asked:
             if asked == instant or (tick is not None and asked <= instant < tick):
                 return tick

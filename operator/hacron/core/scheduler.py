@@ -169,7 +169,7 @@ class Scheduler:
         if cronjob.suspend:
             return
         looked = progress.last_tick if after is None else max(progress.last_tick, after)
-        tick = cronjob.schedule.next_after(looked)
+        tick = cronjob.schedule.next_after(looked, base=progress.last_tick)
         if tick is not None:
             ahead = tick - rules.decide_ahead
             yield tick if after is not None and ahead <= after else ahead
