@@ -23,7 +23,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class TakeName:
-    """It is too late to make the Job: its name is to be taken by a tombstone."""
+    """The Job must not be made any more: its name is to be taken by a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
             return Wait(run.start_by + timedelta(milliseconds=1))
         case RunState.PENDING | RunState.LOST:
             return TakeName()
+        case RunState.STOPPING if run.started is None and now >= run.tick:
+            return TakeName()  # a request that is still on its way would make it after the run is over
         case _:
             return AskForJob()
 
