@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -22,6 +22,7 @@ from hacron.ports import (
 )
 from tests.fakes.kubernetes import Body, Event, FakeCluster
 
+METHODS = {CreateJob: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory)  # never before a Job
 
 
@@ -35,6 +36,7 @@ class FakeKube:
         self.cluster = cluster
         self.arrivals: deque[FromKubernetes] = deque()
         self.held = False
+        self.tally: Counter[tuple[str, int]] = Counter()
         self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
         self.after: Callable[[str], None] = lambda _: None
         self._replica = replica
@@ -100,6 +102,11 @@ class FakeKube:
             self.arrivals.append(event)
 
     def _answer(self, request: Request, sent_at: datetime) -> Answer:
+        answer = self._send(request, sent_at)
+        self.tally[METHODS.get(type(request), "GET"), answer.status] += 1
+        return answer
+
+    def _send(self, request: Request, sent_at: datetime) -> Answer:
         if not self.cluster.up:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="connection refused")
         if self.cluster.busy:

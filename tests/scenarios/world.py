@@ -50,7 +50,7 @@ class Process:
         self.kube = FakeKube(cluster, name, lambda: self.moment().wall)
         self.kube.before = lambda effect: self.on_effect(effect, False)
         self.kube.after = lambda effect: self.on_effect(effect, True)
-        self._engine = Engine(settings, self.kube)
+        self.engine = Engine(settings, self.kube)
 
     def moment(self) -> Moment:
         now = self._world.now
@@ -123,7 +123,7 @@ class Process:
         self.broker = self._world.broker.connect(self.name, self.settings.cluster, lambda: self.moment().wall)
         self.broker.before = lambda effect: self.on_effect(effect, False)
         self.broker.after = lambda effect: self.on_effect(effect, True)
-        self.session = self._engine.begin(self.broker)
+        self.session = self.engine.begin(self.broker)
         self._due = self._world.now
 
     def _turn(self, session: Session) -> None:
