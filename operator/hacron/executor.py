@@ -201,7 +201,7 @@ class Executor:
     def _decide(self, moment: Moment) -> None:
         messages = self._inbox.take()
         groups = self._scheduler.decide(messages, moment.wall)
-        if moment.mono - self._proved_at >= self._lease.proof_interval_s:
+        if moment.mono >= self._proved_at + self._lease.proof_interval_s:  # as next_turn rounds it
             self._proved_at = moment.mono
             self.tally.proofs += 1
             groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))

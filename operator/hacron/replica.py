@@ -52,7 +52,6 @@ class Replica:
         self._settings = settings
         self._kube = kube
         self._arrivals = arrivals
-        self._metrics = metrics
         self._engine = Engine(settings, kube)
         self._meter = Meter(settings, metrics, self._engine, kube)
         self._stopping = threading.Event()
@@ -184,11 +183,9 @@ class Replica:
             self._said_unavailable = why, time.monotonic()
 
     def _say(self, session: Session | None, *reasons: str) -> None:
-        ready = session is not None and not reasons
-        self._metrics.ready.set(ready)
         self.health(
             Health(
-                ready=ready,
+                ready=session is not None and not reasons,
                 reasons=reasons,
                 executor=session is not None and session.executor.decides,
                 worker=session is not None and session.worker.active,

@@ -55,7 +55,6 @@ class Metrics:
             "Which replica of which version this is.",
             {"version": program_version(), "replica": replica, "cluster": cluster, "tzdata": tzdata},
         )
-        self.ready = self._gauge("ready", "1 while /readyz says yes.")
 
         # the executor
         self.executor = self._gauge("executor", "1 while this replica is the executor, the one that decides.")
@@ -67,8 +66,7 @@ class Metrics:
         self.proof_age.set(0.0)  # never yet: since the start, so that an alert on the age sees that too
         self.clock_skew = self._gauge(
             "clock_skew_seconds",
-            "How far this replica's clock was ahead of the executor's when it last read a proof; the way of some milliseconds"
-            " is in it.",
+            "How far this replica's clock is ahead of the executor's, as its last proofs tell; some milliseconds are the way.",
         )
         self.proofs = self._counter("proofs", "Proofs written by this replica.")
         self.takeovers = self._counter("takeovers", "How often this replica became executor.")

@@ -1,0 +1,195 @@
+"""Every metric is fed by an engine over fakes, with what the engine has done and no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from hacron.broker.codec import encode_batch
+from hacron.core.messages import Batch, Checkpoint
+from hacron.core.model import VerdictKind
+from hacron.ports import SteppedDown, Why
+from hacron.telemetry.metrics import CONDITIONS, STEP_DOWNS, Row, table
+from hacron.turn import Moment
+from tests.fakes.broker import COMMANDS, REPORTS
+from tests.roles.gauges import Gauges, Sample
+from tests.scenarios.world import NOON
+
+
+def a_night_with_everything() -> Gauges:
+    """Two clusters, cronjobs of every kind, and whatever may happen to them."""
+    night = Gauges("west-1", "west-2", "east-1")
+    night.do("skew west-2 0.5")
+    night.until(5)
+    for name, fields in {
+        "fine": "runs=5",
+        "fails": "fails=true runs=5",
+        "nonsense": "schedule=tomorrow",
+        "paused": "suspend=true",
+        "forbid": "policy=Forbid runs=90",
+        "replace": "policy=Replace runs=90",
+        "refused": "restart=Always clusters=west",
+        "elsewhere": "clusters=nowhere",
+        "long": "runs=1000",
+    }.items():
+        schedule = "" if "schedule" in fields else 'schedule="* * * * *" '
+        night.do(f"apply west {name} {schedule}{fields}")
+    night.until(185)
+    night.world.broker.put(COMMANDS, b"broken")
+    night.world.broker.put(REPORTS, b"broken")
+    night.world.broker.append(b"broken", 0)
+    night.do("freeze west-2", "change west fine runs=6")
+    night.until(187)
+    night.do("thaw west-2", "api west down")
+    night.until(190)
+    night.do("api west up", "delete west fine")
+    night.until(200)
+    night.do("silence west")
+    night.until(600)
+    night.do("restore west")
+    night.until(620)
+    return night
+
+
+@pytest.fixture(scope="module")
+def ever() -> set[Sample]:
+    return a_night_with_everything().ever
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row.name)
+def test_every_metric_is_fed(row: Row, ever: set[Sample]) -> None:
+    name = f"{row.name}_count" if row.type == "histogram" else row.name
+    labels = {labels for shown, labels in ever if shown == name}
+    assert labels
+    if row.name != "hacron_step_downs_total":  # see below
+        assert {((label, value),) for label, values in row.labels.items() for value in values} <= labels
+
+
+# --- stepping down --------------------------------------------------------------------------------
+
+
+def the_executor(night: Gauges) -> str:
+    assert night.world.executor is not None
+    return night.world.executor.name
+
+
+def test_the_reasons_to_step_down_are_told_as_the_ports_name_them() -> None:
+    assert tuple(Why) == STEP_DOWNS
+
+
+def test_an_executor_that_loses_its_connection_has_stepped_down_and_a_standby_has_not() -> None:
+    night = Gauges("west-1", "east-1")
+    night.until(5)
+    night.do("cut east-1", "cut west-1")
+    night.until(10)
+    counts = {name: metered.value("step_downs_total", reason="ConnectionLost") for name, metered in night.of.items()}
+    assert counts == {"west-1": 1, "east-1": 0}
+    assert night.of["west-1"].value("broker_reconnects_total") == 1
+
+
+def test_an_executor_that_is_superseded_says_so() -> None:
+    night = Gauges("west-1")
+    night.until(5)
+    process = night.world.processes["west-1"]
+    assert process.session is not None
+    assert process.broker is not None
+    late = process.session.state.epoch + 1
+    rival = Checkpoint(replica="rival", cluster="east", at=NOON, born=NOON)
+    night.world.broker.append(encode_batch(Batch(epoch=late, sender="rival", sent_at=NOON, records=(rival,))), 0)
+    process.broker.connection.turn(0)
+    with pytest.raises(SteppedDown) as caught:
+        process.session.turn(process.moment(), ())
+    assert caught.value.why is Why.SUPERSEDED
+
+
+def test_an_executor_that_reads_nothing_back_says_that_it_lacks_a_proof() -> None:
+    night = Gauges("west-1")
+    night.until(5)
+    process = night.world.processes["west-1"]
+    assert process.session is not None
+    now = process.moment()
+    with pytest.raises(SteppedDown) as caught:
+        process.session.turn(Moment(now.wall + timedelta(seconds=9), now.mono + 9), ())
+    assert caught.value.why is Why.NO_PROOF
+
+
+def test_an_executor_without_its_token_says_so() -> None:
+    night = Gauges("west-1")
+    night.until(5)
+    process = night.world.processes["west-1"]
+    assert process.session is not None
+    process.session.broker.token.give_back()
+    with pytest.raises(SteppedDown) as caught:
+        process.session.turn(process.moment(), ())
+    assert caught.value.why is Why.TOKEN_LOST
+
+
+# --- what the numbers are -------------------------------------------------------------------------
+
+
+def test_a_verdict_is_counted_once_by_the_executor_that_wrote_it() -> None:
+    night = Gauges("west-1", "west-2", "east-1")
+    night.do('apply west fine schedule="* * * * *" runs=5', 'apply west fails schedule="* * * * *" runs=5 fails=true')
+    night.until(90)
+    first = the_executor(night)
+    night.do("stop executor")
+    night.until(210)
+    assert the_executor(night) != first
+    told: Counter[str] = Counter()
+    for metered in night.of.values():
+        told.update({kind: metered.value("verdicts_total", verdict=kind) or 0 for kind in VerdictKind})
+    assert +told == {"Succeeded": 3, "Failed": 3}
+    assert night.of[first].value("verdicts_total", verdict="Succeeded") == 1
+
+
+def test_every_replica_knows_how_many_cronjobs_and_open_runs_there_are() -> None:
+    night = Gauges("west-1", "east-1")
+    night.do('apply west long schedule="* * * * *" runs=500', "apply west nonsense schedule=tomorrow")
+    night.do('apply east paused schedule="* * * * *" suspend=true')
+    night.until(130)
+    for metered in night.of.values():
+        assert [metered.value("cronjobs", condition=condition) for condition in CONDITIONS] == [1, 1, 1]
+        assert metered.value("runs_open", state="Running") == 2
+    night.do("delete west nonsense", "delete east paused")
+    night.until(135)
+    assert night.of["east-1"].value("cronjobs", condition="invalid") == 0
+
+
+def test_a_counter_goes_on_where_it_was_when_the_connection_is_new() -> None:
+    night = Gauges("west-1")
+    night.until(20)
+    before = night.of["west-1"].value("ledger_messages_read_total")
+    assert before is not None
+    night.do("cut west-1")
+    night.until(22)
+    after = night.of["west-1"].value("ledger_messages_read_total")
+    assert after is not None
+    assert after > before
+
+
+def test_a_replica_without_a_connection_is_neither_executor_nor_worker() -> None:
+    night = Gauges("west-1")
+    night.until(5)
+    assert [night.of["west-1"].value(name) for name in ("broker_connected", "executor", "worker")] == [1, 1, 1]
+    night.do("broker stop")
+    assert [night.of["west-1"].value(name) for name in ("broker_connected", "executor", "worker")] == [0, 0, 0]
+
+
+def test_the_age_of_the_last_proof_grows_while_nobody_decides() -> None:
+    night = Gauges("west-1", "east-1")
+    night.until(5)
+    night.do("freeze executor")
+    night.until(9)
+    age = max(metered.value("proof_age_seconds") or 0 for metered in night.of.values())
+    assert 3 <= age <= 5
+
+
+def test_the_skew_of_a_clock_is_told_as_seconds_ahead_of_the_executor() -> None:
+    night = Gauges("west-1", "west-2", "east-1")
+    night.do("skew west-2 3", "skew east-1 -1.5")
+    night.until(10)
+    assert the_executor(night) == "west-1"
+    skews = [metered.value("clock_skew_seconds") for metered in night.of.values()]
+    assert skews == pytest.approx([0, 3, -1.5])
