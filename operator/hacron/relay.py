@@ -65,7 +65,7 @@ class Relay:
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
         self.complete = False  # an inventory has been taken: what was not seen may not exist
-        self.complaint = ""  # why the newest inventory has failed
+        self.complaint = ""  # why there is no inventory, if the API server answers; told to people
 
     # --- what comes in ---
 
@@ -213,7 +213,8 @@ class Relay:
     def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
         """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
         since, self._listing_since = self._listing_since, None
-        self._complain("" if answer.ok else _why_not_listed(answer))
+        if not answer.unreachable:
+            self._complain("" if answer.ok else _why_not_listed(answer))
         if not answer.ok or since is None:
             self._list_at = moment.mono + LIST_AGAIN_S
             return
@@ -241,8 +242,6 @@ class Relay:
 
 def _why_not_listed(answer: Answer) -> str:
     match answer.status:
-        case 0:
-            return f"the API server does not answer: {answer.reason}"
         case 401:
             return "the API server does not accept our credentials"
         case 403:

@@ -21,6 +21,7 @@ from hacron.core.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.meter import Meter
 from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
+from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.settings.loading import InvalidSettings
 from hacron.settings.showing import without_password
@@ -135,7 +136,7 @@ class Replica:
         if self._complained and not complains:
             self.watch_again()  # the resource may not have been there when the watch looked for it
         self._complained = complains
-        self._say(session, *self._shortcomings(session))
+        self._say(session, *shortcomings(session, self._engine.relay, self._kube))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):
@@ -154,24 +155,6 @@ class Replica:
         self._kube.watch_jobs(False)
 
     # --- what others see ---
-
-    def _shortcomings(self, session: Session) -> Iterator[str]:
-        """Yield why this replica is not ready, though connected to the broker.
-
-        A replica whose API server does not answer may still be executor, and decides as well as any other. It is not ready all
-        the same: readiness moves no traffic here, but it holds up a rollout, and a new replica that cannot reach its cluster
-        (wrong credentials, a missing right, no CRD) must not take the place of one that can. Nor must one that has not read the
-        ledger yet: standbys have State in hand.
-        """
-        if not session.caught_up:
-            yield "ledger: still being read"
-        relay = self._engine.relay
-        if not self._kube.reachable:
-            yield "kubernetes: the API server does not answer"
-        elif relay.complaint:
-            yield f"kubernetes: HACronJobs cannot be listed: {relay.complaint}"
-        elif not relay.complete:
-            yield "kubernetes: HACronJobs are still being listed"
 
     def _say_unavailable(self, why: str, pause_s: float) -> None:
         self._say(None, f"broker: {why}, trying again in {pause_s:.1f} s")
@@ -196,13 +179,30 @@ class Replica:
         )
 
 
+def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[str]:
+    """Yield why a replica is not ready, though connected to the broker.
+
+    A replica whose API server does not answer may still be executor, and decides as well as any other. It is not ready all the
+    same: readiness moves no traffic here, but it holds up a rollout, and a new replica that cannot reach its cluster (wrong
+    credentials, a missing right, no CRD) must not take the place of one that can. Nor must one that has not read the ledger yet:
+    standbys have State in hand.
+    """
+    if not session.caught_up:
+        yield "ledger: still being read"
+    if not kube.reachable:
+        yield "kubernetes: the API server does not answer"
+    elif relay.complaint:
+        yield f"kubernetes: HACronJobs cannot be listed: {relay.complaint}"
+    elif not relay.complete:
+        yield "kubernetes: HACronJobs are still being listed"
+
+
 def run(settings: Settings) -> int:
     """Run one replica until SIGTERM or SIGINT; return the exit code. Raises InvalidSettings."""
     from hacron.kopf_watch import CronJobWatch
     from hacron.kube import KubeClient
 
     metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
-    http = _listen(metrics, settings)
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
     replica: list[Replica] = []
 
@@ -213,6 +213,7 @@ def run(settings: Settings) -> int:
     kube = KubeClient(
         settings.kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s
     )
+    http = _listen(metrics, settings)
     watch = CronJobWatch(kube.connection, arrivals, on_arrival)
     engine = Replica(settings, kube, arrivals, metrics)
     engine.watch_again = watch.begin_again

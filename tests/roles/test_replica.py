@@ -1,0 +1,134 @@
+"""A replica as others see it: ready or why not, and how it waits for a broker that is away."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from hacron.ports import Answer, ListInventory
+from hacron.replica import Replica, shortcomings
+from hacron.settings.fields import Settings
+from hacron.telemetry.health import Health
+from hacron.telemetry.metrics import Metrics
+from tests.fakes.kube_client import FakeKube
+from tests.fakes.kubernetes import FakeCluster
+from tests.scenarios.script import Script
+from tests.testbed.process import free_port
+from tests.testbed.wait import until
+
+
+def wanting(script: Script, name: str = "west-1") -> list[str]:
+    process = script.world.processes[name]
+    assert process.session is not None
+    return list(shortcomings(process.session, process.engine.relay, process.kube))
+
+
+def running(*names: str) -> Script:
+    script = Script()
+    script.run(f"replicas {' '.join(names)}")
+    script.run("at 12:00:02")
+    return script
+
+
+def refuse_inventory(script: Script, status: int, message: str = "") -> None:
+    """Answer the next inventory like an API server without the CRD, or without the right to list."""
+    process = script.world.processes["west-1"]
+    answer = Answer(request=ListInventory(), status=status, body={"message": message})
+    process.engine.relay.take(answer, process.moment())
+
+
+# --- ready ----------------------------------------------------------------------------------------
+
+
+def test_executor_and_standby_are_ready_once_they_have_read_the_ledger_and_listed_their_cluster() -> None:
+    script = running("west-1", "east-1")
+    assert wanting(script, "west-1") == wanting(script, "east-1") == []
+
+
+def test_a_replica_that_has_yet_to_read_the_ledger_is_not_ready() -> None:
+    script = running("west-1", "west-2")
+    process = script.world.processes["west-2"]
+    process.session = process.engine.begin(script.world.broker.connect("west-2"))
+    assert wanting(script, "west-2") == ["ledger: still being read"]
+
+
+def test_an_executor_whose_api_server_is_away_goes_on_but_is_not_ready() -> None:
+    script = running("west-1")
+    script.run("api west down")
+    script.run("at 12:00:09")
+    assert script.world.executor is script.world.processes["west-1"]
+    assert wanting(script) == ["kubernetes: the API server does not answer"]
+    script.run("api west up")
+    assert wanting(script) == []
+
+
+def test_a_replica_that_has_not_listed_its_cluster_is_not_ready() -> None:
+    script = Script()
+    script.world.cluster("west").busy = True
+    script.run("replicas west-1")
+    assert wanting(script) == ["kubernetes: HACronJobs are still being listed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "helps"),
+    [
+        (404, "", "the API server does not know the resource: apply crds/hacronjob.yaml"),
+        (403, "hacronjobs.hacron.io is forbidden", "we lack the right to: hacronjobs.hacron.io is forbidden"),
+        (401, "Unauthorized", "the API server does not accept our credentials"),
+    ],
+)
+def test_a_replica_that_cannot_list_its_cluster_says_what_is_missing(
+    status: int, message: str, helps: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = running("west-1")
+    refuse_inventory(script, status, message)
+    refuse_inventory(script, status, message)
+    assert wanting(script) == [f"kubernetes: HACronJobs cannot be listed: {helps}"]
+    assert caplog.messages.count("HACronJobs cannot be listed") == 1
+    script.run("at 12:05:10")
+    assert wanting(script) == []
+
+
+# --- the broker is away ---------------------------------------------------------------------------
+
+
+class Alone:
+    """A replica that cannot reach a broker, running in a thread."""
+
+    def __init__(self) -> None:
+        url = f"amqp://user:secret@127.0.0.1:{free_port()}"
+        settings = Settings(cluster="west", replica="west-1", broker_url=url)
+        kube = FakeKube(FakeCluster("west", datetime.now(UTC)), "west-1", lambda: datetime.now(UTC))
+        self.said: list[Health] = []
+        self.replica = Replica(settings, kube, queue.SimpleQueue(), Metrics(replica="west-1", cluster="west", tzdata=""))
+        self.replica.health = self.said.append
+        self.thread = threading.Thread(target=self.replica.run)
+
+
+@pytest.fixture
+def alone() -> Iterator[Alone]:
+    alone = Alone()
+    yield alone
+    alone.replica.stop()
+    alone.thread.join()
+
+
+def test_a_replica_without_a_broker_says_so_goes_on_trying_and_stops_at_once(
+    alone: Alone, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "hacron.replica"):
+        alone.thread.start()
+        until(lambda: len(alone.said) > 4, 10, "two more attempts")
+    alone.replica.stop()
+    alone.thread.join(5)
+    assert not alone.thread.is_alive()
+    told = [health for health in alone.said if "trying again in" in health.reasons[0]]
+    assert not any(health.ready for health in alone.said)
+    assert all("Connection refused" in health.reasons[0] and "secret" not in health.reasons[0] for health in told)
+    lines = [record for record in caplog.records if record.message == "broker unavailable"]
+    assert [record.levelname for record in lines[:2]] == ["WARNING", "DEBUG"]  # the same again is no news
