@@ -12,13 +12,14 @@ from datetime import timedelta
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
+from hacron.errands import WorkerTally
 from hacron.executor import Executor, Lease, Tally
 from hacron.mirror import Mirror
 from hacron.ports import Answer, Broker, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, WatchBegan
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.turn import Folded, Moment
-from hacron.worker import Worker, WorkerTally
+from hacron.worker import Worker
 
 LONGEST_WAIT_S = 1.0  # the engine looks around at least so often
 READING_WAIT_S = 0.05  # while the ledger is still being read

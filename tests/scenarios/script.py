@@ -135,6 +135,12 @@ class Script:
     def do_delete(self, cluster: str, name: str, how: str = "") -> None:
         self.world.cluster(cluster).delete(_key(name), unseen=how == "unseen")
 
+    def do_delete_job(self, cluster: str, name: str, when: str) -> None:
+        """Delete the Job of a tick, as a person does."""
+        found = [job for job in self.world.cluster(cluster).jobs.values() if str(job.made) == f"{name} {when}"]
+        metadata = found[0].body["metadata"]
+        self.world.cluster(cluster).delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=False)
+
     # --- clusters ---
 
     def do_api(self, name: str, what: str) -> None:

@@ -1,0 +1,102 @@
+"""One run's errand: the request that is under way, what is settled, what the executor has been told.
+
+One request at a time. A refusal is said only after a look at the Job, for it may exist all the same: made by an earlier try, or
+by another replica, when it was still allowed.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from hacron.core.messages import Report, RunRefused, RunReport
+from hacron.core.model import Key, Run, RunState, namespace_of
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, Request
+from hacron.turn import TELL_AGAIN
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What is to be sent at the end of the turn."""
+
+    requests: list[Request] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Errand:
+    key: Key
+    cluster: str
+    outgoing: Outgoing
+    state: RunState  # of the run, when it was last looked at
+    in_flight: bool = False
+    retry_at: datetime | None = None
+    body: dict[str, Any] | None = None  # rendered before the tick
+    refusal: RunRefused | None = None  # holds if the Job is found not to exist
+    conclusion: RunReport | None = None  # what is settled; told until the ledger shows it
+    _delay_s: float = FIRST_RETRY_S
+    _told: RunReport | None = None
+    _told_at: datetime | None = None
+
+    def enter(self, state: RunState) -> None:
+        """Note that the run is in another state: what was under way for the earlier one is of no more use."""
+        if state is self.state:
+            return
+        self.state, self.body, self._told, self._told_at = state, None, None, None
+        if isinstance(self.conclusion, RunRefused):
+            self.conclusion = None
+
+    def send(self, request: Request) -> None:
+        self.in_flight = True
+        self.retry_at = None
+        self.refusal = None
+        self.outgoing.requests.append(request)
+
+    def say(self, report: RunReport, now: datetime) -> datetime:
+        """Tell the executor, once in a while, until the ledger shows it; return when to say it again."""
+        if self._told == report and self._told_at is not None and now - self._told_at < TELL_AGAIN:
+            return self._told_at + TELL_AGAIN
+        self._told, self._told_at = report, now
+        self.outgoing.reports.append(report)
+        return now + TELL_AGAIN
+
+    def refuse(self, run: Run, reason: str, sentence: str) -> None:
+        """Say no, if a look shows that the Job does not exist."""
+        self.send(get_request(self.key, run))
+        self.refusal = RunRefused(key=self.key, run_id=run.id, cluster=self.cluster, reason=reason, message=sentence[:500])
+
+    def conclude(self, report: RunReport) -> None:
+        """Settle what is to be told, whatever else is seen of the Job."""
+        if isinstance(report, RunRefused):
+            said = {"cronjob": self.key, "run": report.run_id, "reason": report.reason, "why": report.message[:300]}
+            log.warning("run refused", extra=said)
+        self.conclusion = report
+
+    def succeed(self) -> None:
+        """Note that the API server did what it was asked: the next failure is a first one."""
+        self._delay_s = FIRST_RETRY_S
+
+    def try_later(self, run: Run, answer: Answer, now: datetime) -> None:
+        """Try again, after a pause that grows."""
+        self.retry_at = now + timedelta(seconds=self._delay_s)
+        self._delay_s = min(LAST_RETRY_S, self._delay_s * 2)
+        what = answer.reason or str(answer.body.get("message", ""))[:200]
+        log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
+
+
+def create_request(key: Key, run: Run, body: dict[str, Any], not_after: datetime | None = None) -> CreateJob:
+    return CreateJob(key=key, run_id=run.id, namespace=namespace_of(key), body=body, not_after=not_after)
+
+
+def get_request(key: Key, run: Run) -> GetJob:
+    return GetJob(key=key, run_id=run.id, namespace=namespace_of(key), name=run.job)
+
+
+def stop_request(key: Key, run: Run, uid: str) -> DeleteJob:
+    return DeleteJob(key=key, run_id=run.id, namespace=namespace_of(key), name=run.job, uid=uid, foreground=True)

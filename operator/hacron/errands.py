@@ -1,0 +1,241 @@
+"""What is done for the open runs of this cluster, and what follows from the answers. Asked again until the ledger shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from hacron.consent import Consent
+from hacron.core import manifests
+from hacron.core.duties import AskForJob, Create, Delete, Duty, Say, TakeName, Wait, finished, owed
+from hacron.core.manifests import JobView
+from hacron.core.messages import RunRefused, RunStopped
+from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
+from hacron.core.state import State
+from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, stop_request
+from hacron.jobs import Jobs
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace
+from hacron.turn import Moment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class WorkerTally:
+    """What the worker has done; telemetry reads it."""
+
+    created: int = 0
+    lag_s: list[float] = field(default_factory=list)  # tick → POST, of Jobs made since telemetry last looked
+
+
+class Errands:
+    """The errands of one replica."""
+
+    def __init__(
+        self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing, backup_after: timedelta, tally: WorkerTally
+    ) -> None:
+        self._cluster = cluster
+        self._state = state
+        self._jobs = jobs
+        self._outgoing = outgoing
+        self._backup_after = backup_after
+        self._tally = tally
+        self._consent = Consent(cluster=cluster, state=state)
+        self._errands: dict[Key, dict[str, Errand]] = {}  # by run id
+
+    def look(self, key: Key, active: bool, moment: Moment) -> datetime | None:
+        """Do what is owed to the open runs of a cronjob; return when to look again."""
+        runs = [run for run in self._open_runs(key) if run.cluster == self._cluster]
+        self._drop_closed(key, runs)
+        instants = [self._tend(key, run, active, moment) for run in runs]
+        return min((instant for instant in instants if instant is not None), default=None)
+
+    def take(self, answer: Answer, moment: Moment) -> Key | None:
+        """Take in what became of a request; return the cronjob to look at."""
+        request = answer.request
+        if not isinstance(request, CreateJob | GetJob | DeleteJob | GetNamespace):
+            return None
+        made = self._note_job(answer) if isinstance(request, CreateJob) else None
+        answered = not isinstance(request, GetNamespace) or self._consent.take(request, answer, moment)
+        run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
+        if run is None:
+            return request.key
+        errand = self._errand(request.key, run)
+        errand.in_flight = False
+        match request:
+            case CreateJob():
+                self._created(run, errand, made, answer, moment)
+            case GetJob():
+                self._got_job(run, errand, answer, moment)
+            case DeleteJob():
+                self._stopped(run, errand, answer, moment)
+            case GetNamespace() if not answered:
+                errand.try_later(run, answer, moment.wall)
+        return request.key
+
+    def gone(self, view: JobView) -> None:
+        """Take in that a Job has been deleted, by whomever: its run is over, and must not be made a second time."""
+        run = next((run for run in self._open_runs(view.key) if run.id == view.run_id), None)
+        if run is None or run.cluster != self._cluster or view.tombstone:
+            return
+        over = self._job_gone(view.key, run) if view.terminal is None else finished(view.key, run, view)
+        self._errand(view.key, run).conclude(over)
+
+    # --- one run ---
+
+    def _tend(self, key: Key, run: Run, active: bool, moment: Moment) -> datetime | None:
+        errand = self._errand(key, run)
+        errand.enter(run.state)
+        if errand.in_flight:
+            return None
+        if errand.conclusion is not None:
+            return errand.say(errand.conclusion, moment.wall)
+        if errand.retry_at is not None and moment.wall < errand.retry_at:
+            return errand.retry_at
+        duty = owed(key, run, self._jobs.get(key, run.id), moment.wall)
+        return self._do(run, duty, errand, moment) if active else self._stand_in(run, duty, errand, moment)
+
+    def _do(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:
+        match duty:
+            case Wait(until):
+                if run.state is RunState.PENDING:
+                    self._prepare(run, errand, moment)
+                return until
+            case Create():
+                self._create(run, errand, moment)
+            case TakeName():
+                errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key)))
+            case Delete(uid):
+                errand.send(stop_request(errand.key, run, uid))
+            case AskForJob():
+                if not self._jobs.listed:
+                    return moment.wall + timedelta(seconds=LAST_RETRY_S)
+                errand.send(get_request(errand.key, run))
+            case Say(report):
+                return errand.say(report, moment.wall)
+            case _:
+                assert_never(duty)
+        return None
+
+    def _stand_in(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:
+        """Make a Job that the worker should have made: it may be frozen. Everything else is left to it."""
+        if isinstance(duty, Say) and run.state is RunState.PENDING:
+            return errand.say(duty.report, moment.wall)
+        overdue = run.tick + self._backup_after
+        if run.state is not RunState.PENDING or moment.wall > run.start_by:
+            return None
+        if moment.wall < overdue:
+            return overdue
+        if isinstance(duty, Create):
+            self._create(run, errand, moment)
+        return None
+
+    def _create(self, run: Run, errand: Errand, moment: Moment) -> None:
+        self._prepare(run, errand, moment)
+        if errand.body is not None:
+            errand.send(create_request(errand.key, run, errand.body, not_after=run.start_by))
+
+    def _prepare(self, run: Run, errand: Errand, moment: Moment) -> None:
+        """Have the Job's body at hand before the tick, and the namespace's consent; or know that there will be none."""
+        if errand.body is not None:
+            return
+        key, definition = errand.key, self._state.winner(errand.key)
+        if definition is None or not isinstance(self._state.cronjob(key), CronJob):
+            errand.refuse(run, "Withdrawn", "the HACronJob is gone or no longer valid")
+            return
+        match self._consent.to(key, moment):
+            case True:
+                mine = self._state.definitions.get(key, {}).get(self._cluster)
+                owner_uid = mine.uid if mine else None
+                errand.body = manifests.job_body(run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch)
+            case False:
+                errand.refuse(run, "NotAccepted", self._consent.why_not(key))
+            case None:
+                errand.send(GetNamespace(key=key, run_id=run.id, namespace=namespace_of(key)))
+
+    # --- answers ---
+
+    def _note_job(self, answer: Answer) -> JobView | None:
+        view = manifests.job_view(answer.body) if answer.ok else None
+        if view is not None:
+            self._jobs.keep(view)
+        return view
+
+    def _created(self, run: Run, errand: Errand, made: JobView | None, answer: Answer, moment: Moment) -> None:
+        if answer.ok:
+            errand.succeed()
+            if made is not None and not made.tombstone:
+                self._count(run, errand, answer)
+        elif answer.reason == "TooLate":
+            pass
+        elif answer.status == 409:
+            errand.send(get_request(errand.key, run))
+        elif answer.unreachable or (_over_quota(answer) and moment.wall <= run.start_by):
+            errand.try_later(run, answer, moment.wall)
+        else:
+            reason = "QuotaExceeded" if _over_quota(answer) else str(answer.body.get("reason") or f"Status{answer.status}")
+            errand.refuse(run, reason, str(answer.body.get("message") or "the API server refused the Job"))
+
+    def _count(self, run: Run, errand: Errand, answer: Answer) -> None:
+        late_s = ((answer.sent_at or run.tick) - run.tick).total_seconds()
+        self._tally.created += 1
+        self._tally.lag_s.append(late_s)
+        log.info("Job made", extra={"cronjob": errand.key, "job": run.job, "tick": run.tick, "late_ms": round(late_s * 1000)})
+
+    def _got_job(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
+        never_seen = run.state in (RunState.PENDING, RunState.LOST)
+        view = manifests.job_view(answer.body) if answer.ok else None
+        if view is not None and view.run_id == run.id:
+            self._jobs.keep(view)
+        elif answer.ok and never_seen:
+            sentence = f"a Job named {run.job} exists and is not of this run"
+            taken = RunRefused(key=errand.key, run_id=run.id, cluster=self._cluster, reason="JobNameTaken", message=sentence)
+            errand.conclude(taken)
+        elif answer.ok or (answer.status == 404 and not never_seen):
+            self._jobs.forget(errand.key, run.id)
+            errand.conclude(self._job_gone(errand.key, run))
+        elif answer.status == 404 and errand.refusal is not None:
+            errand.conclude(errand.refusal)
+        else:
+            errand.try_later(run, answer, moment.wall)
+
+    def _stopped(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
+        if not answer.ok and answer.status not in (404, 409):  # gone, or another Job of that name
+            errand.try_later(run, answer, moment.wall)
+            return
+        self._jobs.forget(errand.key, run.id)
+        if answer.ok:
+            log.info("Job deleted", extra={"cronjob": errand.key, "job": run.job})
+            # Looked for again, in case the watch misses its end.
+            errand.retry_at = moment.wall + timedelta(seconds=LAST_RETRY_S)
+
+    # --- inside ---
+
+    def _job_gone(self, key: Key, run: Run) -> RunStopped:
+        return RunStopped(key=key, run_id=run.id, cluster=self._cluster, reason="JobGone")
+
+    def _open_runs(self, key: Key) -> Sequence[Run]:
+        progress = self._state.progress.get(key)
+        return progress.open if progress else ()
+
+    def _errand(self, key: Key, run: Run) -> Errand:
+        errands = self._errands.setdefault(key, {})
+        if run.id not in errands:
+            errands[run.id] = Errand(key=key, cluster=self._cluster, outgoing=self._outgoing, state=run.state)
+        return errands[run.id]
+
+    def _drop_closed(self, key: Key, runs: Sequence[Run]) -> None:
+        """Forget what was under way for runs that are closed."""
+        errands = self._errands.get(key, {})
+        for run_id in errands.keys() - {run.id for run in runs}:
+            del errands[run_id]
+        if not errands:
+            self._errands.pop(key, None)
+
+
+def _over_quota(answer: Answer) -> bool:
+    """A full quota empties again; every other 403 is a refusal."""
+    return answer.status == 403 and "exceeded quota" in str(answer.body.get("message", ""))

@@ -1,0 +1,68 @@
+"""The Jobs of ours in one cluster, as last seen: from the watch, and from answers that came before it.
+
+Watch and answers travel on different ways. A Job that the watch has told to be gone stays gone, whatever a late answer says.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from hacron.core import manifests
+from hacron.core.manifests import JobView
+from hacron.core.model import Key
+
+REMEMBERED = 1000  # of those that are gone; an answer is late by seconds
+
+
+class Jobs:
+    """What is known of the Jobs in this cluster, by cronjob and run."""
+
+    def __init__(self) -> None:
+        self.listed = False  # all have been listed: what is not here does not exist, or has only just been made
+        self._by_key: dict[Key, dict[str, JobView]] = {}  # by run id
+        self._gone: OrderedDict[str, None] = OrderedDict()  # uids
+
+    def get(self, key: Key, run_id: str) -> JobView | None:
+        return self._by_key.get(key, {}).get(run_id)
+
+    def of(self, key: Key) -> Collection[JobView]:
+        return self._by_key.get(key, {}).values()
+
+    def newest_tick(self, key: Key) -> datetime | None:
+        """Return the newest tick of a cronjob whose Job is known to exist."""
+        return max((job.tick for job in self.of(key) if not job.tombstone), default=None)
+
+    def list_anew(self, bodies: Iterable[dict[str, Any]]) -> list[Key]:
+        """Take in a complete list; return the cronjobs that may have changed."""
+        self.listed = True
+        keys = list(self._by_key)
+        self._by_key.clear()
+        views = [view for view in map(manifests.job_view, bodies) if view is not None]
+        for view in views:
+            self.keep(view)
+        return [*keys, *(view.key for view in views)]
+
+    def keep(self, view: JobView) -> bool:
+        """Note a Job; return whether that is news."""
+        if view.uid in self._gone or self.get(view.key, view.run_id) == view:
+            return False
+        self._by_key.setdefault(view.key, {})[view.run_id] = view
+        return True
+
+    def bury(self, view: JobView) -> None:
+        """Note that the watch has told a Job to be gone."""
+        self._gone[view.uid] = None
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
+        self.forget(view.key, view.run_id, view.uid)
+
+    def forget(self, key: Key, run_id: str, uid: str | None = None) -> None:
+        """Note that a Job is not there, as far as anybody has asked; with `uid`, only that very one."""
+        known = self._by_key.get(key, {})
+        if run_id in known and uid in (None, known[run_id].uid):
+            del known[run_id]
+        if not known:
+            self._by_key.pop(key, None)

@@ -1,0 +1,65 @@
+"""Deletes the Jobs that nobody needs: beyond the history limits, of withdrawn cronjobs, and old tombstones."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from hacron.core.history import TOMBSTONE_LIFE, outlived, surplus
+from hacron.core.manifests import JobView
+from hacron.core.model import CronJob, Key
+from hacron.core.state import State
+from hacron.errand import Outgoing
+from hacron.jobs import Jobs
+from hacron.ports import Answer, DeleteJob
+
+log = logging.getLogger(__name__)
+
+RETRY = timedelta(seconds=5)
+
+
+class Tidying:
+    """A worker's care for what has ended."""
+
+    def __init__(self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing) -> None:
+        self._cluster = cluster
+        self._state = state
+        self._jobs = jobs
+        self._outgoing = outgoing
+        self._under_way: set[str] = set()  # uids that are being deleted
+        self._retry_at: dict[Key, datetime] = {}
+
+    def look(self, key: Key, now: datetime) -> datetime | None:
+        """Ask for the deletion of what is to go; return when to look again."""
+        jobs = [job for job in self._jobs.of(key) if job.uid not in self._under_way]
+        retry_at = self._retry_at.get(key)
+        if not jobs:
+            return None
+        if retry_at is not None and now < retry_at:
+            return retry_at
+        self._retry_at.pop(key, None)
+        for job in self._doomed(key, jobs, now):
+            self._under_way.add(job.uid)
+            request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
+            self._outgoing.requests.append(request)
+        tombstones = [job.created for job in jobs if job.tombstone]
+        return min(tombstones) + TOMBSTONE_LIFE + timedelta(seconds=1) if tombstones else None
+
+    def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
+        """Take in what became of a deletion that `look` asked for."""
+        self._under_way.discard(request.uid or "")
+        if answer.ok or answer.status in (404, 409):  # gone, or another Job of that name
+            self._jobs.forget(request.key, request.run_id, request.uid)
+            return
+        log.info("Job not deleted", extra={"cronjob": request.key, "job": request.name, "status": answer.status})
+        self._retry_at[request.key] = now + RETRY
+
+    def _doomed(self, key: Key, jobs: list[JobView], now: datetime) -> list[JobView]:
+        progress, cronjob = self._state.progress.get(key), self._state.cronjob(key)
+        doomed = outlived(jobs, now)
+        if progress is not None and progress.withdrawn_at is not None:
+            open_ids = {run.id for run in progress.open}
+            doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
+        elif progress is not None and isinstance(cronjob, CronJob):
+            doomed += surplus(jobs, progress, cronjob, self._cluster)
+        return doomed
