@@ -35,6 +35,10 @@ class LocalWorker(Protocol):
 
     active: bool  # it is its cluster's worker
 
+    @property
+    def knows_jobs(self) -> bool:
+        """Whether it knows all Jobs here: what has run is told with the declaration."""
+
     def newest_tick(self, key: Key) -> datetime | None:
         """Return the newest tick whose Job is known to exist here."""
 
@@ -157,10 +161,10 @@ class Relay:
         return CronJobWithdrawn(key=key, cluster=self._cluster, uid=entry.uid)
 
     def _is_time(self, key: Key, uid: str, generation: int, worker: LocalWorker, now: datetime) -> bool:
-        """Whether to send now: a replica that is not the worker gives the worker a moment; nobody repeats himself at once."""
+        """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
         told = self._told.get(key)
         if told is None or told[:2] != (uid, generation):
-            first_at = now if worker.active else now + LET_THE_WORKER_SPEAK
+            first_at = now if worker.active and worker.knows_jobs else now + LET_THE_WORKER_SPEAK
             self._told[key] = (uid, generation, first_at)
             if first_at > now:
                 self._agenda.put(key, first_at)
