@@ -1,6 +1,6 @@
 """What the roles need from outside, as protocols, and the errors these raise.
 
-Implemented by `broker/` and `kube.py` for real, and by `tests/fakes` for tests; both pass the same contract tests. Ports are
+Implemented by `broker/` and `kube/` for real, and by `tests/fakes` for tests; both pass the same contract tests. Ports are
 dumb: they carry, they do not decide. All calls are made from the engine's thread, and none of them waits for Kubernetes.
 """
 
@@ -214,6 +214,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     ]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
     sent_at: datetime | None = None
     reason: str = ""  # for status 0
+    retry_after_s: float = 0.0  # the API server wants to be left alone for so long
 
     @property
     def ok(self) -> bool:
@@ -221,8 +222,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unreachable(self) -> bool:
-        """No answer, or one that says "not now": worth another try, and nobody's fault."""
-        return self.status in (0, 408, 429) or self.status >= 500
+        """No answer, one that says "not now", or a token that has ended: worth another try, and nobody's fault."""
+        return self.status in (0, 401, 408, 429) or self.status >= 500
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -217,7 +217,7 @@ class Relay:
     def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
         """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
         since, self._listing_since = self._listing_since, None
-        if not answer.unreachable:
+        if not answer.unreachable or answer.status == 401:
             self._complain("" if answer.ok else _why_not_listed(answer))
         if not answer.ok or since is None:
             self._list_at = moment.mono + LIST_AGAIN_S

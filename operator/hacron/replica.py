@@ -200,7 +200,7 @@ def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[s
 def run(settings: Settings) -> int:
     """Run one replica until SIGTERM or SIGINT; return the exit code. Raises InvalidSettings."""
     from hacron.kopf_watch import CronJobWatch
-    from hacron.kube import KubeClient
+    from hacron.kube.client import KubeClient
 
     metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()

@@ -15,7 +15,7 @@ import yaml
 
 from hacron.core.manifests import rfc3339
 from hacron.core.status import render
-from hacron.kube import KubeClient
+from hacron.kube.client import KubeClient
 from hacron.ports import Answer, FromKubernetes, PatchStatus
 from tests.cluster.door import job, pod, spec
 from tests.core.ledger_story import HELLO, Story

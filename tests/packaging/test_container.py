@@ -21,7 +21,7 @@ import yaml
 from kubernetes.config import incluster_config
 
 from hacron.kopf_watch import CronJobWatch
-from hacron.kube import KubeClient
+from hacron.kube.client import KubeClient
 from hacron.ports import Answer, CronJobSeen, FromKubernetes, ListInventory
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest

@@ -1,0 +1,238 @@
+"""Requests to this cluster's API server, many at once, and exactly one Answer to each.
+
+One thread with one asyncio loop. Nothing is tried again here: whoever asked decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+from hacron.core.manifests import GROUP
+from hacron.core.model import Key, name_of, namespace_of
+from hacron.kube.access import SERVICE_ACCOUNT, read_access
+from hacron.kube.http import MERGE_PATCH, ApiServer, NoAnswer, Reply, TooLate
+from hacron.kube.job_watch import JobWatch
+from hacron.ports import (
+    Answer,
+    CreateJob,
+    DeleteJob,
+    FromKubernetes,
+    GetCronJob,
+    GetJob,
+    GetNamespace,
+    ListInventory,
+    PatchStatus,
+    Request,
+)
+
+log = logging.getLogger(__name__)
+
+SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
+OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
+PAGE: Final = 500
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class KubeClient:
+    """ports.Kubernetes. `arrivals` receives values; `on_arrival` is called after each, from this client's thread."""
+
+    def __init__(
+        self,
+        kubeconfig: Path | None,
+        arrivals: queue.SimpleQueue[FromKubernetes],
+        on_arrival: Callable[[], None],
+        *,
+        concurrency: int = 32,
+        timeout_s: float = 10.0,
+        service_account: Path = SERVICE_ACCOUNT,
+    ) -> None:
+        """Without a kubeconfig, `service_account` is the folder with a pod's token. Raises InvalidSettings."""
+        self._arrivals = arrivals
+        self._on_arrival = on_arrival
+        self._concurrency = concurrency
+        self._read_access = partial(read_access, kubeconfig, service_account)
+        connections = concurrency + SLOW_LANE + OTHERS
+        self._api = ApiServer(self._read_access(), self._read_access, connections=connections, timeout_s=timeout_s)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fast: asyncio.Queue[Request] = asyncio.Queue()
+        self._slow: asyncio.Queue[Request] = asyncio.Queue()
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the API server answers."""
+        return self._api.reachable
+
+    @property
+    def tally(self) -> dict[tuple[str, int], int]:
+        """Return how many requests were sent, by HTTP method (or WATCH) and status; 0: no answer."""
+        return self._api.tally
+
+    def connection(self) -> dict[str, Any]:
+        """Read where the API server is and who we are there, as the fields of a kopf.ConnectionInfo. From any thread."""
+        access = self._read_access()
+        return {
+            "server": access.server,
+            "ca_path": access.authority,
+            "insecure": access.insecure,
+            "certificate_path": access.certificate,
+            "private_key_path": access.key,
+            "scheme": "Bearer" if access.token else None,
+            "token": access.token,
+            "proxy_url": access.proxy,
+        }
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End at once; requests under way get no answer."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(2.0)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self._loop.call_soon_threadsafe(self._take, list(requests))
+
+    def watch_jobs(self, on: bool) -> None:
+        self._loop.call_soon_threadsafe(self._watch, on)
+
+    # --- the loop ---
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._spawn(self._api.probe())
+            self._spawn(self._api.renew_access())
+            for lane, width in ((self._fast, self._concurrency), (self._slow, SLOW_LANE)):
+                for _ in range(width):
+                    self._spawn(self._serve(lane))
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._close())
+            self._loop.close()
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _take(self, requests: list[Request]) -> None:
+        for request in requests:
+            (self._slow if _can_wait(request) else self._fast).put_nowait(request)
+
+    def _watch(self, on: bool) -> None:
+        if on and self._watching is None:
+            self._watching = self._spawn(JobWatch(self._api, self._deliver).follow())
+        elif not on and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    def _deliver(self, arrival: FromKubernetes) -> None:
+        self._arrivals.put(arrival)
+        self._on_arrival()
+
+    # --- one request ---
+
+    async def _serve(self, lane: asyncio.Queue[Request]) -> None:
+        while True:
+            request = await lane.get()
+            try:
+                reply = await self._perform(request)
+                answer = Answer(
+                    request=request,
+                    status=reply.status,
+                    body=reply.body,
+                    sent_at=reply.sent_at,
+                    retry_after_s=reply.retry_after_s,
+                )
+            except TooLate:
+                answer = Answer(request=request, status=0, body={}, reason="TooLate")
+            except Exception as error:  # noqa: BLE001  whoever asked waits for one answer, whatever has happened
+                answer = Answer(request=request, status=0, body={}, reason=f"{type(error).__name__}: {error}"[:300])
+            self._deliver(answer)
+
+    async def _perform(self, request: Request) -> Reply:
+        send = self._api.send
+        match request:
+            case CreateJob():
+                query = "?dryRun=All" if request.dry_run else ""
+                return await send("POST", _jobs(request.namespace) + query, request.body, not_after=request.not_after)
+            case GetJob():
+                return await send("GET", f"{_jobs(request.namespace)}/{request.name}")
+            case DeleteJob():
+                options: dict[str, Any] = {"propagationPolicy": "Foreground" if request.foreground else "Background"}
+                if request.uid is not None:
+                    options["preconditions"] = {"uid": request.uid}
+                return await send("DELETE", f"{_jobs(request.namespace)}/{request.name}", options)
+            case PatchStatus():
+                return await send("PATCH", f"{_cronjob(request.key)}/status", {"status": request.status}, kind=MERGE_PATCH)
+            case GetCronJob():
+                return await send("GET", _cronjob(request.key))
+            case GetNamespace():
+                return await send("GET", f"/api/v1/namespaces/{request.namespace}")
+            case ListInventory():
+                try:
+                    return await self._list_inventory()
+                except NoAnswer as error:
+                    if error.status != 404:
+                        raise
+                    # Where nobody knows the whole group there is no Status, but one line of text.
+                    return Reply(404, {"message": str(error)}, datetime.now(UTC))
+            case _:
+                assert_never(request)
+
+    async def _list_inventory(self) -> Reply:
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            path = f"/apis/{GROUP}/v1/hacronjobs?limit={PAGE}&continue={token}"
+            reply = await self._api.send("GET", path, accept=METADATA_ONLY)
+            if reply.status != 200:
+                return reply
+            for item in reply.body["items"] or []:  # null when there is none
+                metadata = item["metadata"]
+                items.append({name: metadata[name] for name in ("namespace", "name", "uid", "generation")})
+            token = reply.body["metadata"].get("continue") or ""
+            if not token:
+                return reply._replace(body={"items": items})
+
+
+def _can_wait(request: Request) -> bool:
+    """Whether no Job waits for it, to be made or to be gone."""
+    match request:
+        case CreateJob(dry_run=can_wait):
+            return can_wait
+        case DeleteJob(foreground=hurries):
+            return not hurries
+        case PatchStatus() | ListInventory() | GetCronJob():
+            return True
+        case GetJob() | GetNamespace():
+            return False
+        case _:
+            assert_never(request)
+
+
+def _jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def _cronjob(key: Key) -> str:
+    return f"/apis/{GROUP}/v1/namespaces/{namespace_of(key)}/hacronjobs/{name_of(key)}"

@@ -1,0 +1,284 @@
+"""One request to the API server: out over aiohttp as plain dicts, and what came back.
+
+Plain dicts, because the typed models of the `kubernetes` client refuse legal pod templates and drop fields that they do not know;
+aiohttp, because it needs a fifth of that client's CPU. Nothing is retried here but a request that the API server did not let in
+with an old token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+import msgspec
+
+from hacron.kube.access import Access
+from hacron.settings.loading import InvalidSettings
+from hacron.telemetry.version import program_version
+
+log = logging.getLogger(__name__)
+
+JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
+CONNECT_S: Final = 5.0
+# Longer than a minute, so that the ticks of the next minute find open connections; shorter than the 90 s after which the API
+# server closes them: a request that meets a closing connection is lost.
+KEEP_ALIVE_S: Final = 75.0
+READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
+READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
+PROBE_S: Final = 5.0
+PROBE_AGAIN_S: Final = 1.0
+LONGEST_RETRY_AFTER_S: Final = 30.0
+
+NOT_LET_IN: Final = 401
+NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in doubt whether the API server can be worked with
+NOT_NOW: Final = (401, 408, 429)  # like every 5xx these may come from what stands before the API server, in any form
+
+
+class TooLate(Exception):
+    """The request was not sent: the time until which it might be had passed."""
+
+
+class NoAnswer(Exception):
+    """What came back is not of an API server."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"status {status}: {text}")
+        self.status = status
+
+
+class Reply(NamedTuple):
+    """What the API server said."""
+
+    status: int
+    body: dict[str, Any]
+    sent_at: datetime
+    retry_after_s: float = 0.0
+
+
+class Timed(aiohttp.BytesPayload):
+    """A body that knows when it left, and does not leave after `not_after`.
+
+    Opening a connection may take seconds. The headers go with the body: nothing has been sent when this looks at the clock.
+    """
+
+    def __init__(self, value: bytes, content_type: str, not_after: datetime | None) -> None:
+        super().__init__(value, content_type=content_type)
+        self._not_after = not_after
+        self.sent_at: datetime | None = None
+        self.late = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        now = datetime.now(UTC)
+        self.late = self._not_after is not None and now > self._not_after
+        if self.late:
+            raise TooLate
+        self.sent_at = now
+        await super().write_with_length(writer, content_length)
+
+
+class ApiServer:
+    """An API server, reached from one asyncio loop. Raises aiohttp's errors, TimeoutError, OSError, NoAnswer."""
+
+    def __init__(self, access: Access, read_access: Callable[[], Access], *, connections: int, timeout_s: float) -> None:
+        self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
+        self.reachable = True  # what the newest probe found, or an answer since
+        self._access = access
+        self._read_access = read_access  # may wait for a program, so it is called in a thread
+        self._read_at = time.monotonic()
+        self._reading = asyncio.Lock()
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S)
+        self._session: aiohttp.ClientSession | None = None
+        self._answered_at = 0.0
+        self._doubt = asyncio.Event()
+        self._old_sessions: set[asyncio.Task[None]] = set()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        kind: str = JSON,
+        accept: str = JSON,
+        not_after: datetime | None = None,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """Send one request and return what the API server says. Raises TooLate when it was not sent before `not_after`."""
+        data = msgspec.json.encode(body) if body is not None else None
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s) if timeout_s else self._timeout
+        access = self._access
+        payload = Timed(data, kind, not_after) if data is not None else None
+        reply = await self._exchange(access, method, path, payload, accept, timeout)
+        if reply.status == NOT_LET_IN and await self._renewed(access):
+            payload = Timed(data, kind, not_after) if data is not None else None
+            reply = await self._exchange(self._access, method, path, payload, accept, timeout)
+        return reply
+
+    async def lines(self, path: str, quiet_s: float) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a watch until the server ends it. Raises TimeoutError when nothing comes for `quiet_s`."""
+        access, timeout = self._access, aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=quiet_s)
+        async with self._http().get(
+            access.server + path,
+            headers=access.headers(),
+            timeout=timeout,
+            allow_redirects=False,
+            server_hostname=access.server_name,
+        ) as response:
+            self._count("WATCH", response.status)
+            if response.status != 200:
+                raise NoAnswer(response.status, (await response.content.read(200)).decode(errors="replace"))
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
+
+    async def probe(self) -> None:
+        """Keep `reachable` true to the facts, for ever: ask something small when nothing was answered lately, or in doubt."""
+        while True:
+            self._doubt.clear()
+            answered_at = self._answered_at
+            with contextlib.suppress(Exception):  # whatever it is, it is no answer
+                await self.send("GET", "/apis/batch", timeout_s=PROBE_S)  # only who is let in may ask for it
+            self.reachable = self._answered_at != answered_at
+            await asyncio.sleep(PROBE_AGAIN_S)
+            while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._doubt.wait(), PROBE_S - (time.monotonic() - self._answered_at))
+
+    async def renew_access(self) -> None:
+        """Read token and certificates again and again, for ever."""
+        while True:
+            await asyncio.sleep(READ_ACCESS_S)
+            await self._renew()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in list(self._old_sessions):
+            task.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    # --- one exchange ---
+
+    async def _exchange(
+        self, access: Access, method: str, path: str, payload: Timed | None, accept: str, timeout: aiohttp.ClientTimeout
+    ) -> Reply:
+        began = datetime.now(UTC)
+        headers = {"Accept": accept, **access.headers()}
+        status: int | None = 0
+        try:
+            async with self._http().request(
+                method,
+                access.server + path,
+                data=payload,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                server_hostname=access.server_name,
+            ) as response:
+                content = await response.read()
+                status = response.status
+        except aiohttp.ClientError:
+            if payload is not None and payload.late:
+                status = None  # nothing was sent
+                raise TooLate from None
+            raise
+        finally:
+            if status is not None:
+                self._count(method, status)
+            if status in (0, *NOT_SERVING):
+                self._doubt.set()
+        sent_at = (payload.sent_at if payload is not None else None) or began
+        body = _understood(status, content)
+        if status not in NOT_SERVING:
+            self._answered()
+        return Reply(status, body, sent_at, _seconds(response.headers.get("Retry-After")))
+
+    def _answered(self) -> None:
+        self._answered_at = time.monotonic()
+        self.reachable = True
+
+    def _count(self, verb: str, status: int) -> None:
+        self.tally[verb, status] = self.tally.get((verb, status), 0) + 1
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls(), keepalive_timeout=KEEP_ALIVE_S)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"User-Agent": f"hacron/{program_version()}"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=self._access.proxy,
+            )
+        return self._session
+
+    # --- who we are ---
+
+    async def _renewed(self, refused: Access) -> bool:
+        """Whether there is another token or certificate now than the one that was not let in."""
+        if self._access == refused and time.monotonic() - self._read_at > READ_ACCESS_AGAIN_S:
+            await self._renew()
+        return self._access != refused
+
+    async def _renew(self) -> None:
+        async with self._reading:
+            if time.monotonic() - self._read_at < READ_ACCESS_AGAIN_S:
+                return  # by whoever held the lock
+            try:
+                access = await asyncio.to_thread(self._read_access)
+            except InvalidSettings as error:
+                log.warning("token and certificates cannot be read again; goes on with those it has", extra={"why": str(error)})
+                access = self._access
+            self._read_at = time.monotonic()
+            if access == self._access:
+                return
+            log.info("goes on with a new token or certificate")
+            if not access.same_connections(self._access):
+                self._replace_session()
+            self._access = access
+
+    def _replace_session(self) -> None:
+        """New requests get new connections; those under way have time to end."""
+        session, self._session = self._session, None
+        if session is not None:
+            task = asyncio.get_running_loop().create_task(self._close_later(session))
+            self._old_sessions.add(task)
+            task.add_done_callback(self._old_sessions.discard)
+
+    async def _close_later(self, session: aiohttp.ClientSession) -> None:
+        try:
+            await asyncio.sleep(self._timeout.total or CONNECT_S)
+        finally:
+            await session.close()
+
+
+def _understood(status: int, content: bytes) -> dict[str, Any]:
+    """Return what the API server says.
+
+    Raises NoAnswer for anything else: a proxy's 404 does not say that a Job is gone, and a page for logging in is not a Job.
+    """
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        body = None
+    if isinstance(body, dict) and "kind" in body and (status < 300 or body["kind"] == "Status"):
+        return body
+    text = content[:200].decode(errors="replace").strip()
+    if status in NOT_NOW or status >= 500:
+        return {"message": text}
+    raise NoAnswer(status, f"not of an API server: {text}")
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        return min(LONGEST_RETRY_AFTER_S, max(0.0, float(retry_after or 0)))
+    except ValueError:
+        return 0.0

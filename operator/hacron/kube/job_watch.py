@@ -1,0 +1,93 @@
+"""The watch on our Jobs: a list, then every change after it, for ever.
+
+A watch that was cut goes on where it ended; when the API server no longer knows what has changed since then, everything is listed
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import msgspec
+
+from hacron.core.manifests import LABEL
+from hacron.kube.http import ApiServer, NoAnswer
+from hacron.ports import JobSeen, JobsListed
+
+log = logging.getLogger(__name__)
+
+PATH: Final = f"/apis/batch/v1/jobs?labelSelector={LABEL}%3Dtrue"
+PAGE: Final = 500
+WATCH_S: Final = 300  # after it the server ends the watch, and it is begun again where it ended
+QUIET_S: Final = 90.0  # the server sends a bookmark every minute; a watch without one is cut
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0
+
+
+class JobWatch:
+    """One watch on all Jobs with our label, until its task is cancelled."""
+
+    def __init__(self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None]) -> None:
+        self._api = api
+        self._deliver = deliver
+        self._version = ""  # up to where all changes were delivered; "": everything is to be listed
+
+    async def follow(self) -> None:
+        """Deliver JobsListed, then a JobSeen for every change, for ever."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except Exception as error:  # noqa: BLE001  whatever has ended it, it begins again
+                log.info("the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
+            if time.monotonic() - began > LAST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(LAST_PAUSE_S, pause_s * 2)
+
+    async def _list(self) -> None:
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            reply = await self._api.send("GET", f"{PATH}&limit={PAGE}&continue={token}")
+            if reply.status != 200:
+                raise NoAnswer(reply.status, str(reply.body.get("message", "")))
+            items += [_slim(item) for item in reply.body["items"] or []]
+            token = reply.body["metadata"].get("continue") or ""
+            if not token:
+                break
+        self._deliver(JobsListed(items=tuple(items)))
+        self._version = str(reply.body["metadata"]["resourceVersion"])
+
+    async def _watch(self) -> None:
+        """Deliver changes until the server ends the watch.
+
+        Whatever ends it otherwise, all is listed again unless something was heard from this very watch: a server that was
+        set back waits for changes after a version that is still to come.
+        """
+        since, self._version = self._version, ""
+        query = f"&watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&resourceVersion={since}"
+        async with aclosing(self._api.lines(PATH + query, QUIET_S)) as lines:
+            async for line in lines:
+                event = msgspec.json.decode(line)
+                changed = event["object"]
+                if event["type"] == "ERROR":
+                    self._version = ""
+                    raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
+                if event["type"] != "BOOKMARK":
+                    self._deliver(JobSeen(body=_slim(changed), gone=event["type"] == "DELETED"))
+                self._version = changed["metadata"]["resourceVersion"]
+        self._version = self._version or since
+
+
+def _slim(job: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a JobView is made of; the pod template would fill the memory."""
+    metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
+    return {"metadata": metadata, "status": job.get("status") or {}}
