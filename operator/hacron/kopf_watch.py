@@ -52,7 +52,7 @@ class CronJobWatch:
         self._arrivals = arrivals
         self._on_arrival = on_arrival
         self._stopping = threading.Event()
-        self._present: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # Kopf's loop, and what ends it
+        self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
@@ -67,9 +67,9 @@ class CronJobWatch:
     def begin_again(self) -> None:
         """End Kopf and start it anew: it looks for the resource only when it starts. From any thread."""
         if self._present is not None:
-            loop, end = self._present
+            loop, operator = self._present
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
-                loop.call_soon_threadsafe(end.set)
+                loop.call_soon_threadsafe(operator.cancel)
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -86,11 +86,6 @@ class CronJobWatch:
             pause_s = min(LAST_PAUSE_S, pause_s * 2)
 
     async def _operator(self) -> None:
-        # Not a threading.Event, which Kopf waits for in a thread that nothing would end when Kopf has failed.
-        end = asyncio.Event()
-        self._present = asyncio.get_running_loop(), end
-        if self._stopping.is_set():
-            return
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -105,14 +100,15 @@ class CronJobWatch:
 
         # Kopf would name itself after the user that it runs as, who has no name in a container.
         identity: Any = "hacron"
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(),
-            identity=identity,
-            standalone=True,
-            clusterwide=True,
-            stop_flag=end,
+        operator = asyncio.create_task(
+            kopf.operator(registry=registry, settings=_settings(), identity=identity, standalone=True, clusterwide=True)
         )
+        # Not by its stop flag: when it fails, Kopf waits for that all the same, for ever in the case of a threading.Event.
+        self._present = asyncio.get_running_loop(), operator
+        if self._stopping.is_set():
+            operator.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await operator
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from hacron.__main__ import main
 from hacron.core.cron import tzdata_version
 from hacron.settings.fields import Settings
 from hacron.settings.showing import table
-from hacron.telemetry.logs import THIRD_PARTIES
+from hacron.telemetry.metrics import table as metrics_table
 from hacron.telemetry.version import program_version
 
 
@@ -37,7 +37,7 @@ def enough(environ: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
+def runs(monkeypatch: pytest.MonkeyPatch, restored_logging: None) -> list[Settings]:  # noqa: ARG001
     """Put a replica in place that ends at once with exit code 7, and give what it was run with."""
     seen: list[Settings] = []
     fake = types.ModuleType("hacron.replica")
@@ -49,14 +49,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
     vars(fake)["run"] = run
     monkeypatch.setitem(sys.modules, "hacron.replica", fake)
     monkeypatch.setattr("hacron.replica", fake, raising=False)
-    loggers = [logging.getLogger(name) for name in ("", *THIRD_PARTIES)]
-    before = [(logger, logger.level) for logger in loggers]
-    handlers = logging.getLogger().handlers[:]
-    yield seen
-    logging.getLogger().handlers[:] = handlers
-    logging.captureWarnings(False)
-    for logger, level in before:
-        logger.setLevel(level)
+    return seen
 
 
 Output = pytest.CaptureFixture[str]
@@ -125,6 +118,83 @@ def test_settings_as_json_is_the_table(capsys: Output) -> None:
     rows = json.loads(capsys.readouterr().out)
     assert [row["variable"] for row in rows] == [row.variable for row in table()]
     assert set(rows[0]) == {"variable", "unit", "default", "consequence"}
+
+
+def test_metrics_lists_every_metric_with_its_labels_and_what_they_may_be(capsys: Output) -> None:
+    assert main(["metrics"]) == 0
+    printed = capsys.readouterr().out
+    assert "\nhacron_runs_open{state}  (gauge)\n" in printed
+    assert "state: Pending, Running, Stopping,\n    Lost.\n" in printed
+    assert all(f"{row.name}" in printed for row in metrics_table())
+
+
+def test_metrics_as_json_is_the_table(capsys: Output) -> None:
+    assert main(["metrics", "--output", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [row.name for row in metrics_table()]
+    assert rows[0] | {"meaning": ""} == {
+        "name": "hacron_info",
+        "type": "gauge",
+        "meaning": "",
+        "labels": {"version": [], "replica": [], "cluster": [], "tzdata": []},
+    }
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m hacron settings | head -1"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("HACRON_CLUSTER  (DNS label; required)\n", "")
+
+
+# --- a run that cannot begin ----------------------------------------------------------------------
+
+
+def run_in_vain(capsys: Output) -> str:
+    """Run a real replica that must not get as far as to start, and return the one line that it says."""
+    assert main(["run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.usefixtures("enough", "restored_logging")
+def test_outside_of_a_pod_a_kubeconfig_is_asked_for(environ: pytest.MonkeyPatch, capsys: Output) -> None:
+    environ.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    line = run_in_vain(capsys)
+    assert line.startswith("hacron: HACRON_KUBECONFIG is missing, and this is not a pod with a service account (")
+    assert line.endswith("): set it to the path of a kubeconfig")
+
+
+@pytest.mark.usefixtures("restored_logging")
+@pytest.mark.parametrize("content", ["", "a: [", "secret", "current-context: x\ncontexts: []\n"])
+def test_a_kubeconfig_that_cannot_be_used_is_named(
+    content: str, enough: pytest.MonkeyPatch, tmp_path: Path, capsys: Output
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(content)
+    enough.setenv("HACRON_KUBECONFIG", str(file))
+    line = run_in_vain(capsys)
+    assert line.startswith(f"hacron: HACRON_KUBECONFIG ({file})")
+    assert "secret" not in line
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_a_port_that_is_taken_is_named(enough: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:
+    user = {"name": "x", "user": {"token": "t"}}
+    config = {
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1"}}],
+        "users": [user],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for name, value in {"KUBECONFIG": tmp_path / "kubeconfig", "HTTP_HOST": "127.0.0.1", "HTTP_PORT": port}.items():
+            enough.setenv(f"HACRON_{name}", str(value))
+        line = run_in_vain(capsys)
+    assert line == (
+        f"hacron: HACRON_HTTP_HOST (127.0.0.1) and HACRON_HTTP_PORT ({port}): cannot listen there: Address already in use"
+    )
 
 
 def test_version_tells_what_replicas_must_agree_on(capsys: Output) -> None:

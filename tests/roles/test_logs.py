@@ -7,30 +7,16 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from hacron.telemetry.logs import THIRD_PARTIES, setup_logging
+from hacron.telemetry.logs import setup_logging
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    third_parties = {name: logging.getLogger(name).level for name in THIRD_PARTIES}
-    yield
-    root.handlers[:], level = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    for name, level in third_parties.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @pytest.mark.usefixtures("restored_logging")

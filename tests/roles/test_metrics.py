@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
-from hacron.telemetry.metrics import Metrics
+from prometheus_client import generate_latest
+
+from hacron.core.messages import Progress
+from hacron.core.model import Run, key_of
+from hacron.core.state import State
+from hacron.telemetry.census import SLICE, Census
+from hacron.telemetry.instruments import Totals
+from hacron.telemetry.metrics import Metrics, table
 from hacron.telemetry.version import program_version
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def new_metrics() -> Metrics:
@@ -82,3 +92,67 @@ def test_a_proof_that_was_never_read_is_as_old_as_the_replica() -> None:
     metrics = Metrics(replica="west-0", cluster="west", tzdata="2026f", monotonic=lambda: clock[0])
     clock[0] = 160.0
     assert metrics.registry.get_sample_value("hacron_proof_age_seconds") == 60.0
+
+
+def test_what_has_not_happened_yet_is_shown_as_zero() -> None:
+    metrics = new_metrics()
+    for row in table():
+        for label, values in row.labels.items():
+            for value in values:
+                assert metrics.registry.get_sample_value(row.name, {label: value}) == 0
+
+
+def test_the_table_names_metrics_as_they_are_shown() -> None:
+    text = generate_latest(new_metrics().registry).decode()
+    for row in table():
+        assert f"# TYPE {row.name} {row.type}\n" in text
+
+
+# --- counters that follow a total -----------------------------------------------------------------
+
+
+def test_a_counter_grows_by_as_much_as_its_total() -> None:
+    metrics, totals = new_metrics(), Totals()
+    for total in (3, 3, 5):
+        totals.bring(metrics.takeovers, total)
+    assert metrics.registry.get_sample_value("hacron_takeovers_total") == 5
+
+
+def test_totals_that_begin_anew_are_added() -> None:
+    metrics = new_metrics()
+    for total in (3, 2):
+        Totals().bring_each(metrics.messages_unreadable, {"ledger": total})
+    assert metrics.registry.get_sample_value("hacron_messages_unreadable_total", {"queue": "ledger"}) == 5
+
+
+# --- the census -----------------------------------------------------------------------------------
+
+
+def many_cronjobs(count: int) -> State:
+    state = State()
+    run = Run(id="x.0.1", tick=NOON, cluster="west", start_by=NOON, fencing=1)
+    for number in range(count):
+        key = key_of("default", f"job-{number}")
+        state.progress[key] = Progress(key=key, cronjob_id="x", last_tick=NOON, open=(run,))
+    return state
+
+
+def test_a_census_of_many_cronjobs_takes_several_slices() -> None:
+    metrics, state = new_metrics(), many_cronjobs(2 * SLICE + 1)
+    census = Census(state, metrics)
+    shown = []
+    for _ in range(4):
+        census.go_on()
+        shown.append(metrics.registry.get_sample_value("hacron_runs_open", {"state": "Pending"}))
+    assert shown == [0, 0, 2 * SLICE + 1, 2 * SLICE + 1]  # the fourth has begun a new round
+
+
+def test_a_cronjob_that_goes_away_during_a_census_is_not_counted() -> None:
+    metrics, state = new_metrics(), many_cronjobs(SLICE + 1)
+    census = Census(state, metrics)
+    census.go_on()
+    state.progress.clear()
+    census.go_on()
+    assert metrics.registry.get_sample_value("hacron_runs_open", {"state": "Pending"}) == SLICE
+    census.go_on()
+    assert metrics.registry.get_sample_value("hacron_runs_open", {"state": "Pending"}) == 0

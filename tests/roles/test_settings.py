@@ -157,6 +157,10 @@ def test_a_misspelt_variable_is_told_with_the_nearest_name() -> None:
     assert problem == "HACRON_HEARTBEATS is not a setting; is HACRON_HEARTBEAT_S meant?"
 
 
+def test_a_name_that_only_begins_as_all_of_them_is_near_to_none() -> None:
+    assert the_problem(ENOUGH | {"HACRON_FOO": "5"}) == "HACRON_FOO is not a setting"
+
+
 def test_a_misspelt_key_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     file = written(tmp_path, "recentLimit: 5")
     assert the_problem(ENOUGH, file) == f"recentLimit in {file} is not a setting; is recent_limit meant?"

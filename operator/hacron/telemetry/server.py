@@ -32,6 +32,10 @@ INDEX: Final = """HACronJob
 """
 
 MAX_CONNECTIONS: Final = 16  # probes and scrapers need two or three
+STALLED_AFTER_S: Final = 60.0
+"""A turn takes milliseconds, a round of connecting to frozen broker nodes twenty seconds, and the first look at 100,000 cronjobs
+less than that. Nothing depends on a soon restart: an engine that is stuck has lost its token after two heartbeats."""
+
 PATIENCE_S: Final = 5.0  # for a whole connection: a slow client would otherwise keep the probes out
 
 
@@ -42,7 +46,7 @@ class HttpServer:
     Raises OSError when the address cannot be had.
     """
 
-    def __init__(self, metrics: Metrics, host: str, port: int, stalled_after_s: float = 30.0) -> None:
+    def __init__(self, metrics: Metrics, host: str, port: int, stalled_after_s: float = STALLED_AFTER_S) -> None:
         self.health = Health(ready=False, reasons=("engine: starting",), turned_at=time.monotonic())
         self._metrics = metrics
         self._stalled_after_s = stalled_after_s

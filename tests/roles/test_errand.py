@@ -1,0 +1,44 @@
+"""What is under way for one run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hacron.core.model import Run, RunState, key_of
+from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request
+from hacron.ports import Answer
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+KEY = key_of("default", "hello")
+RUN = Run(id="hello-1", tick=NOON, cluster="west", start_by=NOON + timedelta(minutes=1), fencing=1, job="hello-1")
+
+
+def pause_after(errand: Errand, status: int, retry_after_s: float = 0.0) -> float:
+    """Return for how many seconds the errand rests after such an answer."""
+    answer = Answer(request=create_request(KEY, RUN, {}), status=status, body={}, retry_after_s=retry_after_s)
+    errand.try_later(RUN, answer, NOON)
+    assert errand.retry_at is not None
+    return (errand.retry_at - NOON).total_seconds()
+
+
+def errand() -> Errand:
+    return Errand(key=KEY, cluster="west", outgoing=Outgoing(), state=RunState.PENDING)
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    under_way = errand()
+    pauses = [pause_after(under_way, 503) for _ in range(8)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < pauses[1]
+    assert pauses[-1] == LAST_RETRY_S
+
+
+def test_an_api_server_that_wants_to_be_left_alone_is_left_alone_for_so_long() -> None:
+    assert pause_after(errand(), 429, retry_after_s=7.0) == 7.0
+
+
+def test_a_short_wish_does_not_shorten_the_pause() -> None:
+    under_way = errand()
+    while pause_after(under_way, 429) < LAST_RETRY_S:
+        pass
+    assert pause_after(under_way, 429, retry_after_s=0.5) == LAST_RETRY_S
