@@ -83,8 +83,8 @@ class Errand:
         self._delay_s = FIRST_RETRY_S
 
     def try_later(self, run: Run, answer: Answer, now: datetime) -> None:
-        """Try again, after a pause that grows."""
-        self.retry_at = now + timedelta(seconds=self._delay_s)
+        """Try again, after a pause that grows, and not before the API server wants to be asked again."""
+        self.retry_at = now + timedelta(seconds=max(self._delay_s, answer.retry_after_s))
         self._delay_s = min(LAST_RETRY_S, self._delay_s * 2)
         what = answer.reason or str(answer.body.get("message", ""))[:200]
         log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})

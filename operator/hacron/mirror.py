@@ -24,7 +24,7 @@ from hacron.turn import Moment
 log = logging.getLogger(__name__)
 
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
-RETRY = timedelta(seconds=3)
+RETRY_S = 3.0
 PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
 
@@ -114,7 +114,7 @@ class Mirror:
             self._agenda.put(key, moment.wall + SHOW_AGAIN)  # for what has changed meanwhile
         elif answer.status != 404:
             log.info("status not written", extra={"cronjob": key, "status": answer.status, "why": answer.reason})
-            self._agenda.put(key, moment.wall + RETRY)
+            self._agenda.put(key, moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s)))
 
     def _observe(self, body: dict[str, Any], gone: bool) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
@@ -161,7 +161,7 @@ class Mirror:
             return
         del self._trying[key]
         if answer.unreachable:
-            self._agenda.put(key, moment.wall + RETRY)
+            self._agenda.put(key, moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s)))
             return
         refused = not answer.ok and answer.status != 409
         words = str(answer.body.get("message") or f"the API server answered {answer.status}") if refused else None

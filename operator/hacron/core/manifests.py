@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timezone
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from hacron.core import cron
+from hacron.core import cron, cronzone
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key, Run, key_of, name_of, namespace_of
 
@@ -224,7 +223,8 @@ def _local(tick: datetime, zone: object) -> str:
     """The tick in the job's own zone, as CronJob annotates it."""
     if not isinstance(zone, str) or not zone:
         return rfc3339(tick)
-    return tick.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    offset = cronzone.zone(zone).offset(tick)  # the pinned data, by which the tick was found
+    return tick.astimezone(timezone(offset)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _hand_over(spec: dict[str, Any], run: Run) -> None:

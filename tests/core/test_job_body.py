@@ -1,0 +1,59 @@
+"""What the Job of a run carries."""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hacron.core.manifests import SCHEDULED, job_body
+from hacron.core.model import Run, key_of
+
+JULY = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
+POD = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
+
+
+def body_of(tick: datetime = JULY, **spec: Any) -> dict[str, Any]:
+    run = Run(id="hello-1", tick=tick, cluster="west", start_by=tick, fencing=1, job="hello-1")
+    template = {"spec": {"template": {"spec": POD}}}
+    fields = {"schedule": "* * * * *", "jobTemplate": template, **spec}
+    return job_body(run, key_of("default", "hello"), msgspec.Raw(json.dumps(fields).encode()), owner_uid=None, epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "written"),
+    [
+        (None, "2026-07-01T10:00:00Z"),
+        ("Etc/UTC", "2026-07-01T10:00:00Z"),
+        ("Europe/Berlin", "2026-07-01T12:00:00+02:00"),
+        ("America/St_Johns", "2026-07-01T07:30:00-02:30"),
+    ],
+)
+def test_the_tick_is_annotated_in_the_zone_of_the_schedule(zone: str | None, written: str) -> None:
+    assert body_of(timeZone=zone)["metadata"]["annotations"][SCHEDULED] == written
+
+
+@pytest.fixture
+def machine_with_other_zones(tmp_path: Path) -> Iterator[None]:
+    """For this machine, Berlin has the time of Tokyo."""
+    (tmp_path / "Europe").mkdir()
+    tokyo = resources.files("tzdata") / "zoneinfo" / "Asia" / "Tokyo"
+    (tmp_path / "Europe" / "Berlin").write_bytes(tokyo.read_bytes())
+    zoneinfo.reset_tzpath([tmp_path])
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+@pytest.mark.usefixtures("machine_with_other_zones")
+def test_the_annotated_time_is_by_the_pinned_zones_and_not_the_machines() -> None:
+    assert zoneinfo.ZoneInfo("Europe/Berlin").utcoffset(JULY) == timedelta(hours=9)
+    assert body_of(timeZone="Europe/Berlin")["metadata"]["annotations"][SCHEDULED] == "2026-07-01T12:00:00+02:00"
