@@ -34,6 +34,7 @@ class Errand:
     key: Key
     cluster: str
     outgoing: Outgoing
+    since: datetime  # when this replica first looked at the run
     state: RunState  # of the run, when it was last looked at
     in_flight: bool = False
     retry_at: datetime | None = None

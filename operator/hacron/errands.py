@@ -63,7 +63,7 @@ class Errands:
         run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
         if run is None:
             return request.key
-        errand = self._errand(request.key, run)
+        errand = self._errand(request.key, run, moment.wall)
         errand.in_flight = False
         match request:
             case CreateJob():
@@ -76,18 +76,18 @@ class Errands:
                 errand.try_later(run, answer, moment.wall)
         return request.key
 
-    def gone(self, view: JobView) -> None:
+    def gone(self, view: JobView, moment: Moment) -> None:
         """Take in that a Job has been deleted, by whomever: its run is over, and must not be made a second time."""
         run = next((run for run in self._open_runs(view.key) if run.id == view.run_id), None)
         if run is None or run.cluster != self._cluster or view.tombstone:
             return
         over = self._job_gone(view.key, run) if view.terminal is None else finished(view.key, run, view)
-        self._errand(view.key, run).conclude(over)
+        self._errand(view.key, run, moment.wall).conclude(over)
 
     # --- one run ---
 
     def _tend(self, key: Key, run: Run, active: bool, moment: Moment) -> datetime | None:
-        errand = self._errand(key, run)
+        errand = self._errand(key, run, moment.wall)
         errand.enter(run.state)
         if errand.in_flight:
             return None
@@ -124,7 +124,7 @@ class Errands:
         """Make a Job that the worker should have made: it may be frozen. Everything else is left to it."""
         if isinstance(duty, Say) and run.state is RunState.PENDING:
             return errand.say(duty.report, moment.wall)
-        overdue = run.tick + self._backup_after
+        overdue = max(run.tick, errand.since) + self._backup_after  # a run that was decided late is not overdue at once
         if run.state is not RunState.PENDING or moment.wall > run.start_by:
             return None
         if moment.wall < overdue:
@@ -221,10 +221,10 @@ class Errands:
         progress = self._state.progress.get(key)
         return progress.open if progress else ()
 
-    def _errand(self, key: Key, run: Run) -> Errand:
+    def _errand(self, key: Key, run: Run, now: datetime) -> Errand:
         errands = self._errands.setdefault(key, {})
         if run.id not in errands:
-            errands[run.id] = Errand(key=key, cluster=self._cluster, outgoing=self._outgoing, state=run.state)
+            errands[run.id] = Errand(key=key, cluster=self._cluster, outgoing=self._outgoing, since=now, state=run.state)
         return errands[run.id]
 
     def _drop_closed(self, key: Key, runs: Sequence[Run]) -> None:

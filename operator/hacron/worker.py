@@ -92,7 +92,7 @@ class Worker:
             case JobsListed(items=items):
                 self.touch(self._jobs.list_anew(items))
             case JobSeen():
-                self._see(arrival)
+                self._see(arrival, moment)
             case Answer(request=CreateJob(dry_run=True)):
                 pass
             case Answer(request=DeleteJob(foreground=False) as request):
@@ -102,13 +102,13 @@ class Worker:
                 key = self._errands.take(arrival, moment)
                 self.touch([key] if key is not None else [])
 
-    def _see(self, seen: JobSeen) -> None:
+    def _see(self, seen: JobSeen, moment: Moment) -> None:
         view = manifests.job_view(seen.body)
         if view is None:
             return
         if seen.gone:
             self._jobs.bury(view)
-            self._errands.gone(view)
+            self._errands.gone(view, moment)
             self.touch([view.key])
         elif self._jobs.keep(view):
             self.touch([view.key])
