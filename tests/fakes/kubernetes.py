@@ -7,11 +7,12 @@ is `kube_client`.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from hacron.core import manifests
 from hacron.core.model import Key, name_of, namespace_of
@@ -91,9 +92,9 @@ class FakeCluster:
         if known is None:
             metadata = {"namespace": namespace_of(key), "name": name_of(key), **self._born(), "generation": 1}
             body = {"apiVersion": manifests.API_VERSION, "kind": manifests.KIND, "metadata": metadata}
-            self.cronjobs[key] = body | {"spec": copy.deepcopy(spec)}
+            self.cronjobs[key] = body | {"spec": _copy(spec)}
         elif known["spec"] != spec:
-            known["spec"] = copy.deepcopy(spec)
+            known["spec"] = _copy(spec)
             known["metadata"]["generation"] += 1
             known["metadata"]["resourceVersion"] = self._next()
         self._cronjob_changed(key)
@@ -103,7 +104,7 @@ class FakeCluster:
         """Delete a HACronJob and what it owns; `unseen`: no watch tells of it."""
         body = self.cronjobs.pop(key)
         if not unseen:
-            self._emit(CronJobSeen(body=copy.deepcopy(body), gone=True))
+            self._emit(CronJobSeen(body=_copy(body), gone=True))
         self._collect_garbage()
 
     def move(self, now: datetime) -> None:
@@ -124,7 +125,7 @@ class FakeCluster:
         self.up = True
         self._emit(self.list_jobs())
         for body in self.cronjobs.values():
-            self._emit(CronJobSeen(body=copy.deepcopy(body)))
+            self._emit(CronJobSeen(body=_copy(body)))
 
     # --- the API ---
 
@@ -132,20 +133,20 @@ class FakeCluster:
         name = body["metadata"]["name"]
         wrong = self._refusal(namespace, name, body)
         if wrong is not None or dry_run:
-            return wrong or (201, copy.deepcopy(body))
-        body = copy.deepcopy(body)
+            return wrong or (201, _copy(body))
+        body = _copy(body)
         body["metadata"] |= self._born()
         body["status"] = {}
         job = Job(body, self._note(body, by), self._end_of(body))
         self.jobs[namespace, name] = job
         self.tell(f"{job} is made by {by}")
-        self._emit(JobSeen(body=copy.deepcopy(body)))
+        self._emit(JobSeen(body=_copy(body)))
         self._collect_garbage()
-        return 201, copy.deepcopy(body)
+        return 201, _copy(body)
 
     def get_job(self, namespace: str, name: str) -> Reply:
         job = self.jobs.get((namespace, name))
-        return (200, copy.deepcopy(job.body)) if job else _status(404, "NotFound", f'jobs.batch "{name}" not found')
+        return (200, _copy(job.body)) if job else _status(404, "NotFound", f'jobs.batch "{name}" not found')
 
     def delete_job(self, namespace: str, name: str, uid: str | None, by: str, *, foreground: bool) -> Reply:
         job = self.jobs.get((namespace, name))
@@ -161,8 +162,8 @@ class FakeCluster:
             job.body["metadata"]["deletionTimestamp"] = manifests.rfc3339(self.now)
             job.gone_at = self.now + STOPPING_TAKES
             job.ends_at = None
-            self._emit(JobSeen(body=copy.deepcopy(job.body)))
-        return 200, copy.deepcopy(job.body)
+            self._emit(JobSeen(body=_copy(job.body)))
+        return 200, _copy(job.body)
 
     def patch_status(self, key: Key, status: Body) -> Reply:
         body = self.cronjobs.get(key)
@@ -172,13 +173,13 @@ class FakeCluster:
         before = body.get("status", {})
         after = {name: value for name, value in {**before, **status}.items() if value is not None}
         if after != before:
-            body["status"] = copy.deepcopy(after)
+            body["status"] = _copy(after)
             self._cronjob_changed(key)
-        return 200, copy.deepcopy(body)
+        return 200, _copy(body)
 
     def get_cronjob(self, key: Key) -> Reply:
         body = self.cronjobs.get(key)
-        return (200, copy.deepcopy(body)) if body else _status(404, "NotFound", f"{key} not found")
+        return (200, _copy(body)) if body else _status(404, "NotFound", f"{key} not found")
 
     def get_namespace(self, name: str) -> Reply:
         if name not in self.namespaces:
@@ -191,7 +192,7 @@ class FakeCluster:
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
-        return JobsListed(items=tuple(copy.deepcopy(body) for body in bodies if _is_managed(body)))
+        return JobsListed(items=tuple(_copy(body) for body in bodies if _is_managed(body)))
 
     # --- inside ---
 
@@ -253,7 +254,7 @@ class FakeCluster:
             status.setdefault("conditions", []).append(condition | ({"reason": reason, "message": reason} if fails else {}))
             if kind == "Complete":
                 status["completionTime"] = at
-            self._emit(JobSeen(body=copy.deepcopy(job.body)))
+            self._emit(JobSeen(body=_copy(job.body)))
         self._over(job, final)
         self.tell(f"{job} {'has failed' if fails else 'is complete'}")
 
@@ -264,7 +265,7 @@ class FakeCluster:
         if job.gone_at is not None:
             self.tell(f"{job} is gone")
         if _is_managed(job.body):
-            self._emit(JobSeen(body=copy.deepcopy(job.body), gone=True))
+            self._emit(JobSeen(body=_copy(job.body), gone=True))
 
     def _over(self, job: Job, how: str) -> None:
         if job.made is not None and job.made.over is None:
@@ -280,7 +281,7 @@ class FakeCluster:
                 self._remove(job)
 
     def _cronjob_changed(self, key: Key) -> None:
-        self._emit(CronJobSeen(body=copy.deepcopy(self.cronjobs[key])))
+        self._emit(CronJobSeen(body=_copy(self.cronjobs[key])))
 
     def _emit(self, event: Event) -> None:
         if self.up:
@@ -299,6 +300,12 @@ class FakeCluster:
 def all_made(clusters: Iterator[FakeCluster] | list[FakeCluster]) -> list[Made]:
     """Return every Job that any of the clusters ever had, in the order in which they were made."""
     return sorted((made for cluster in clusters for made in cluster.made), key=lambda made: made.at)
+
+
+def _copy(body: Body) -> Body:
+    """A body of one's own, as it would come over the wire."""
+    copied: Body = msgspec.json.decode(msgspec.json.encode(body))
+    return copied
 
 
 def _status(code: int, reason: str, message: str) -> Reply:
