@@ -24,9 +24,9 @@ from hacron.core.messages import (
     Record,
     Report,
 )
-from hacron.core.model import Verdict
+from hacron.core.model import InvalidCronJob, Verdict
 from hacron.core.scheduler import Scheduler
-from hacron.core.state import Applied, State
+from hacron.core.state import Applied, State, understand
 from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 
@@ -274,7 +274,9 @@ def _tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
                 known = state.definitions.get(record.key, {}).get(record.cluster)
                 if known is None or known.revision != record.revision:
                     said = {"cronjob": record.key, "cluster": record.cluster, "generation": record.generation}
-                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said)
+                    found = understand(record)
+                    wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
+                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said | wrong)
             elif isinstance(record, Progress):
                 _tell_progress(record, state.progress.get(record.key))
 

@@ -1,4 +1,5 @@
-"""What must fit together and may not, told in the log when it begins and when it is over: clocks, time zones, the ledger's size.
+"""What may be wrong around a replica, told in the log when it begins and when it is over: clocks, time zones, the API server, the
+size of the ledger.
 
 An executor proves itself every second, with its clock and the version of its time zones. Clocks that differ make runs late or,
 under AtLeastOnce, run twice; time zones that differ make another executor fire at another time. A ledger that outgrows its
@@ -22,7 +23,7 @@ ROOM: Final = 3  # the retention should be so many times what matters: only whol
 
 
 class Lookout:
-    """Watches what one replica sees of the others, and of the ledger."""
+    """Watches what one replica sees of the others, of its cluster and of the ledger."""
 
     def __init__(self, *, tzdata: str, skew_margin_s: float, ledger_max_bytes: int) -> None:
         self._tzdata = tzdata
@@ -32,6 +33,7 @@ class Lookout:
         self._ahead_s: deque[float] = deque(maxlen=PROOFS)
         self._clocks = Alarm(log, "clocks differ: this replica's and the executor's", "clocks agree again")
         self._zones = Alarm(log, "time zone data differs: this replica's and the executor's", "time zone data is the same again")
+        self._api = Alarm(log, "the API server does not answer", "the API server answers again")
         self._ledger = Alarm(log, "the ledger comes near its retention", "the ledger is well below its retention again")
 
     def see_proof(self, proof: Proof, now: datetime) -> float | None:
@@ -49,6 +51,10 @@ class Lookout:
         ahead_s = min(self._ahead_s)
         self._clocks.look(abs(ahead_s) > self._skew_margin_s, executor=proof.replica, ahead_s=round(ahead_s, 3))
         return ahead_s
+
+    def see_api(self, reachable: bool) -> None:
+        """Note whether this cluster's API server answers."""
+        self._api.look(not reachable)
 
     def see_ledger(self, span_bytes: int) -> None:
         """Note how much of the ledger still matters."""

@@ -81,7 +81,9 @@ class Meter:
         metrics, state = self._metrics, session.state
         metrics.executor.set(session.executor.decides)
         metrics.worker.set(session.worker.active)
-        metrics.kube_reachable.set(self._kube.reachable)
+        reachable = self._kube.reachable
+        metrics.kube_reachable.set(reachable)
+        self._lookout.see_api(reachable)
         metrics.epoch.set(state.epoch)
         metrics.ledger_position.set(state.position)
         metrics.ledger_floor.set(state.floor)

@@ -80,8 +80,7 @@ class Replica:
             began = time.monotonic()
             try:
                 self._live()
-            except SteppedDown as reason:
-                log.warning("steps down", extra={"why": str(reason)})
+            except SteppedDown:
                 backoff_s = FIRST_BACKOFF_S
             except BrokerUnavailable as reason:
                 if time.monotonic() - began > LAST_BACKOFF_S:
@@ -104,11 +103,11 @@ class Replica:
                 session.broker.connection.turn(self._wait(session, moment()))
             log.info("stops")
             session.give_back()
-        except SteppedDown as reason:
-            self._meter.end(session, reason.why)
-            raise
-        except BrokerUnavailable:
-            self._meter.end(session, Why.CONNECTION_LOST)
+        except (SteppedDown, BrokerUnavailable) as error:
+            why = error.why if isinstance(error, SteppedDown) else Why.CONNECTION_LOST
+            if session.executor.decides:
+                log.warning("steps down", extra={"epoch": session.executor.epoch, "reason": why, "why": str(error)})
+            self._meter.end(session, why)
             raise
 
     def _open(self) -> Session:

@@ -195,11 +195,6 @@ class Worker:
         due = self._seen_at is None or moment.mono >= self._seen_at + self._seen_interval_s  # as next_turn rounds it
         if not due and not self._hastens and api_ok == self._api_ok:
             return
-        if api_ok != self._api_ok:
-            log.log(
-                logging.INFO if api_ok else logging.WARNING,
-                "API server answers again" if api_ok else "API server does not answer",
-            )
         self._seen_at, self._api_ok, self._hastens = moment.mono, api_ok, False
         self._outgoing.reports.append(
             ClusterSeen(

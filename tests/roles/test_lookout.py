@@ -72,6 +72,16 @@ def test_a_proof_of_an_older_version_says_nothing_about_time_zones(said: pytest.
     assert said.messages == []
 
 
+def test_an_api_server_that_does_not_answer_is_told(said: pytest.LogCaptureFixture) -> None:
+    watch = lookout()
+    for reachable in (True, False, False, True, True):
+        watch.see_api(reachable)
+    assert [(record.levelname, record.message) for record in said.records] == [
+        ("WARNING", "the API server does not answer"),
+        ("INFO", "the API server answers again"),
+    ]
+
+
 def test_a_ledger_that_comes_near_its_retention_is_told(said: pytest.LogCaptureFixture) -> None:
     watch = lookout()
     watch.see_ledger(300 * MIB)

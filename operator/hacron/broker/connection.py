@@ -165,7 +165,9 @@ def _connect(url: str, heartbeat_s: int, name: str) -> Connection:
         if not results:
             raise BrokerUnavailable("no answer")
         if results[0] is not None:
-            raise BrokerUnavailable(short(results[0]))
+            said = short(results[0])
+            # pika tells it in five parts, of which none says what it comes down to.
+            raise BrokerUnavailable(f"no answer for {OPEN_TIMEOUT_S:g} s" if "Timeout while setting up" in said else said)
         opened.check()
     except BrokerUnavailable as error:
         opened.drop()

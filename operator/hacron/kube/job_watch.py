@@ -46,7 +46,8 @@ class JobWatch:
                     await self._list()
                 await self._watch()
             except Exception as error:  # noqa: BLE001  whatever has ended it, it begins again
-                log.info("the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
+                level = logging.INFO if pause_s == FIRST_PAUSE_S else logging.DEBUG  # that it goes on failing is no news
+                log.log(level, "the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
             if time.monotonic() - began > LAST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)

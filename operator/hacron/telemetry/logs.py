@@ -14,8 +14,12 @@ from typing import Any, Final, TextIO
 THIRD_PARTIES: Final = ("pika", "kopf", "aiohttp", "kubernetes", "asyncio", "urllib3")
 """Loggers that are heard from WARNING on, whatever the level: what matters of their work we say ourselves."""
 
-NOISE: Final = tuple(f"kopf._core.reactor.{part}" for part in ("running", "observation", "orchestration"))
-"""They tell in pages of traceback that a watch has ended, or warn at every start of what is meant so."""
+NOISE: Final = (
+    *(f"kopf._core.reactor.{part}" for part in ("running", "observation", "orchestration")),
+    *(f"kopf._cogs.clients.{part}" for part in ("api", "watching")),
+)
+"""They tell in pages of traceback that a watch has ended, of every second in which the API server is away, and at each start of
+what is meant so."""
 
 
 def setup_logging(format: str, level: str, stream: TextIO | None = None) -> None:
