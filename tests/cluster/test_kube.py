@@ -1,0 +1,220 @@
+"""Requests to a real API server, with the rights that people give the operator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hacron.core.model import key_of
+from hacron.ports import DeleteJob, GetCronJob, GetJob, GetNamespace, ListInventory, PatchStatus
+from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import manifest
+from tests.testbed.wait import until
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def kube(west: ControlPlane) -> Iterator[Asking]:
+    with asking(west.operator_kubeconfig) as found:
+        yield found
+
+
+def get(name: str, namespace: str) -> GetJob:
+    return GetJob(key=some_key(namespace), run_id=name, namespace=namespace, name=name)
+
+
+def delete(name: str, namespace: str, **how: Any) -> DeleteJob:
+    return DeleteJob(key=some_key(namespace), run_id=name, namespace=namespace, name=name, **how)
+
+
+def pods_of(west: ControlPlane, namespace: str, name: str) -> list[Any]:
+    listed = west.kubectl("get", "pods", "--namespace", namespace, "--selector", f"job-name={name}", "--output", "json")
+    pods: list[Any] = json.loads(listed)["items"]
+    return pods
+
+
+# --- Jobs -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_created_as_it_was_written(kube: Asking, namespace: str) -> None:
+    """Also with what typed clients refuse: a number where the API takes a quantity."""
+    body = job("hello", namespace)
+    body["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"cpu": 1}}
+    body["metadata"]["annotations"] = {"for": "us"}
+    before = datetime.now(UTC)
+    answer = kube.ask(create("hello", namespace, body))
+    assert answer.status == 201, answer
+    assert answer.body["metadata"]["annotations"] == {"for": "us"}
+    assert answer.body["spec"]["template"]["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "1"}}
+    assert answer.sent_at is not None
+    assert before <= answer.sent_at <= datetime.now(UTC)
+
+
+def test_a_name_is_taken_once(kube: Asking, namespace: str) -> None:
+    assert kube.ask(create("hello", namespace)).status == 201
+    answer = kube.ask(create("hello", namespace))
+    assert (answer.status, answer.body["reason"]) == (409, "AlreadyExists")
+    assert not answer.ok
+    assert not answer.unreachable
+
+
+def test_a_template_is_refused_in_the_words_of_the_api_server(kube: Asking, namespace: str) -> None:
+    body = job("hello", namespace)
+    body["spec"]["template"]["spec"]["restartPolicy"] = "Always"
+    answer = kube.ask(create("hello", namespace, body))
+    assert answer.status == 422
+    assert 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"' in answer.body["message"]
+
+
+def test_nothing_is_created_in_a_namespace_that_is_not_there(kube: Asking) -> None:
+    answer = kube.ask(create("hello", "nowhere"))
+    assert answer.status == 404
+    assert 'namespaces "nowhere" not found' in answer.body["message"]
+
+
+def test_a_dry_run_says_what_would_happen_and_creates_nothing(kube: Asking, namespace: str) -> None:
+    body = job("bad", namespace)
+    del body["spec"]["template"]["spec"]["containers"]
+    assert kube.ask(create("hello", namespace, dry_run=True)).status == 201
+    assert "containers: Required value" in kube.ask(create("bad", namespace, body, dry_run=True)).body["message"]
+    assert kube.ask(get("hello", namespace)).status == 404
+
+
+def test_a_job_that_is_late_is_not_sent(kube: Asking, namespace: str) -> None:
+    now = datetime.now(UTC)
+    posts = kube.count("POST")
+    late = kube.ask(create("late", namespace, not_after=now - timedelta(seconds=1)))
+    assert (late.status, late.reason, late.sent_at) == (0, "TooLate", None)
+    assert kube.count("POST") == posts
+    assert kube.ask(create("soon", namespace, not_after=now + timedelta(minutes=1))).status == 201
+    assert kube.ask(get("late", namespace)).status == 404
+
+
+def test_a_job_is_found_by_its_name(kube: Asking, namespace: str) -> None:
+    made = kube.ask(create("hello", namespace)).body
+    found = kube.ask(get("hello", namespace))
+    assert found.status == 200
+    assert found.body["metadata"]["uid"] == made["metadata"]["uid"]
+    assert kube.ask(get("other", namespace)).status == 404
+
+
+def test_a_job_goes_with_its_pods(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    kube.ask(create("long", namespace, job("long", namespace, run_seconds=600)))
+    until(lambda: pods_of(west, namespace, "long"), 20, "a pod")
+    assert kube.ask(delete("long", namespace)).ok
+    until(lambda: kube.ask(get("long", namespace)).status == 404, 20, "the end of the Job")
+    until(lambda: not pods_of(west, namespace, "long"), 20, "the end of its pods")
+
+
+def test_a_job_that_is_deleted_in_the_foreground_stays_until_its_pods_are_gone(
+    kube: Asking, west: ControlPlane, namespace: str
+) -> None:
+    body = job("long", namespace, run_seconds=600)
+    body["spec"]["template"]["metadata"]["finalizers"] = ["tests/hold"]
+    kube.ask(create("long", namespace, body))
+    (pod,) = until(lambda: pods_of(west, namespace, "long"), 20, "a pod")
+    assert kube.ask(delete("long", namespace, foreground=True)).ok
+    until(lambda: "deletionTimestamp" in pods_of(west, namespace, "long")[0]["metadata"], 20, "the pod on its way out")
+    waits = kube.ask(get("long", namespace))
+    assert waits.status == 200
+    assert waits.body["metadata"]["finalizers"] == ["foregroundDeletion"]
+    gone = '{"metadata": {"finalizers": null}}'
+    west.kubectl("patch", "pod", pod["metadata"]["name"], "--namespace", namespace, "--type=merge", "--patch", gone)
+    until(lambda: kube.ask(get("long", namespace)).status == 404, 20, "the end of the Job")
+
+
+def test_only_the_job_that_was_meant_is_deleted(kube: Asking, namespace: str) -> None:
+    made = kube.ask(create("hello", namespace)).body
+    other = kube.ask(delete("hello", namespace, uid="another-uid"))
+    assert (other.status, other.body["reason"]) == (409, "Conflict")
+    assert kube.ask(get("hello", namespace)).status == 200
+    assert kube.ask(delete("hello", namespace, uid=made["metadata"]["uid"])).ok
+
+
+def test_what_is_not_there_cannot_be_deleted(kube: Asking, namespace: str) -> None:
+    assert kube.ask(delete("hello", namespace)).status == 404
+
+
+# --- HACronJobs -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    west.apply(manifest("hello", namespace=namespace))
+    key = key_of(namespace, "hello")
+    first = kube.ask(PatchStatus(key=key, status={"lastResult": "Failed", "lastCluster": "west", "activeCount": 2}))
+    assert first.status == 200
+    second = kube.ask(PatchStatus(key=key, status={"lastResult": "Succeeded", "lastCluster": None}))
+    assert second.body["status"] == {"lastResult": "Succeeded", "activeCount": 2}
+    assert kube.ask(GetCronJob(key=key)).body["metadata"]["generation"] == 1
+
+
+def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -> None:
+    key = key_of(namespace, "gone")
+    assert kube.ask(PatchStatus(key=key, status={"activeCount": 1})).status == 404
+    assert kube.ask(GetCronJob(key=key)).status == 404
+
+
+def test_a_namespace_shows_whom_it_accepts(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    west.kubectl("annotate", "namespace", namespace, "hacron.io/accept-from=east")
+    answer = kube.ask(GetNamespace(key=some_key(namespace), run_id="", namespace=namespace))
+    assert answer.body["metadata"]["annotations"]["hacron.io/accept-from"] == "east"
+    assert kube.ask(GetNamespace(key=some_key("nowhere"), run_id="", namespace="nowhere")).status == 404
+
+
+def test_the_inventory_has_every_page(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    body = json.loads(manifest("x", namespace=namespace))
+    path = f"/apis/hacron.io/v1/namespaces/{namespace}/hacronjobs"
+    bodies = [{**body, "metadata": {"name": f"many-{number}", "namespace": namespace}} for number in range(1010)]
+    assert set(all_at_once(west.admin_kubeconfig, [("POST", path, each) for each in bodies])) == {201}
+    try:
+        inventory = kube.ask(ListInventory()).body["items"]
+    finally:
+        all_at_once(west.admin_kubeconfig, [("DELETE", path, None)])
+    ours = [item for item in inventory if item["namespace"] == namespace]
+    assert {item["name"] for item in ours} == {f"many-{number}" for number in range(1010)}
+    assert len({item["uid"] for item in ours}) == len(ours) == 1010
+    assert {item["generation"] for item in ours} == {1}
+
+
+def test_an_inventory_of_nothing_is_empty(east: ControlPlane) -> None:
+    east.kubectl("delete", "hacronjobs", "--all", "--all-namespaces")
+    with asking(east.operator_kubeconfig) as kube:
+        assert kube.ask(ListInventory()).body == {"items": []}
+
+
+# --- many at once ---------------------------------------------------------------------------------------------------------------
+
+
+def test_every_request_gets_exactly_one_answer(kube: Asking, namespace: str) -> None:
+    names = [f"many-{number}" for number in range(60)]
+    requests = [
+        *(create(name, namespace) for name in names),
+        *(create(name, namespace, dry_run=True) for name in names),
+        *(get(name, namespace) for name in names),
+        *(delete(name, "nowhere") for name in names),
+        *(PatchStatus(key=key_of(namespace, name), status={}) for name in names),
+        *(GetNamespace(key=some_key(namespace), run_id=name, namespace=namespace) for name in names),
+        *(create(name, namespace, not_after=datetime(2020, 1, 1, tzinfo=UTC)) for name in names),
+    ]
+    answers = kube.ask_all(requests)
+    assert sorted(id(answer.request) for answer in answers) == sorted(map(id, requests))
+    again = kube.ask(GetNamespace(key=some_key(namespace), run_id="", namespace=namespace))
+    assert kube.answers()[-1] is again, "nothing has come behind the answers"
+
+
+def test_a_missing_right_is_told_in_the_words_of_the_api_server(west: ControlPlane, namespace: str, tmp_path: Path) -> None:
+    until(lambda: "default" in west.kubectl("get", "serviceaccounts", "--namespace", namespace), 20, "an account without rights")
+    token = west.kubectl("create", "token", "default", "--namespace", namespace).strip()
+    with asking(with_user(west, tmp_path / "kubeconfig", token=token)) as other:
+        answer = other.ask(create("hello", namespace))
+        assert answer.status == 403
+        assert 'cannot create resource "jobs" in API group "batch"' in answer.body["message"]
+        assert not answer.unreachable
+        assert other.client.reachable

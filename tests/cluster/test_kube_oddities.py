@@ -1,0 +1,271 @@
+"""What only a misbehaving server shows: answers that are none, refusals to talk, watches that break."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hacron.core.model import key_of
+from hacron.kube import job_watch
+from hacron.ports import GetCronJob, GetJob, ListInventory, PatchStatus
+from tests.cluster.asking import Asking, asking, create, some_key
+from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status, watch
+from tests.testbed.wait import until
+
+Talking = tuple[Asking, OddServer]
+Begin = Callable[[Callable[[Asked], Said]], Talking]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Start a server that replies so, and a client of it."""
+    with ExitStack() as stack:
+
+        def start(reply: Callable[[Asked], Said]) -> Talking:
+            server = stack.enter_context(odd_server(reply))
+            return stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=2.0)), server
+
+        yield start
+
+
+def get(name: str) -> GetJob:
+    return GetJob(key=some_key("default"), run_id=name, namespace="default", name=name)
+
+
+# --- answers --------------------------------------------------------------------------------------------------------------------
+
+PAGE = b"<html><body>Please log in</body></html>"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said(200, PAGE),
+        Said(201, PAGE),
+        Said(404, PAGE),
+        Said(404, b'{"error": "no such route"}'),
+        Said(403, b""),
+        Said(409, b'["not", "a", "Status"]'),
+        Said(201, b'{"kind": "Job", "metadata"'),
+        Said(201, b'{"kind": "Job"} trailing'),
+        Said(201, b"[" * 100_000),
+        Said(201, b"\xff\xfe\x00"),
+        Said(302, PAGE, {"Location": "/login"}),
+        Said(204, b""),
+    ],
+    ids=lambda said: f"{said.status} {said.content[:20]!r}",
+)
+def test_an_answer_that_is_not_of_an_api_server_settles_nothing(begin: Begin, said: Said) -> None:
+    """A proxy's 404 does not mean that a Job is gone, and its page for logging in is not a Job."""
+    kube, _ = begin(lambda _: said)
+    answers = kube.ask_all([create("hello", "default"), get("hello")])
+    assert [(answer.status, answer.body) for answer in answers] == [(0, {}), (0, {})]
+    assert all(answer.unreachable and answer.reason for answer in answers)
+
+
+def test_redirects_are_not_followed(begin: Begin) -> None:
+    kube, server = begin(lambda asked: JOB if asked.path == "/login" else Said(307, PAGE, {"Location": "/login"}))
+    assert kube.ask(create("hello", "default")).status == 0
+    assert [asked.path for asked in server.asked] == ["/apis/batch/v1/namespaces/default/jobs"]
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_a_server_that_cannot_now_may_say_so_in_any_form(begin: Begin, code: int) -> None:
+    kube, _ = begin(lambda _: Said(code, b"upstream connect error"))
+    answer = kube.ask(get("hello"))
+    assert (answer.status, answer.body) == (code, {"message": "upstream connect error"})
+    assert answer.unreachable
+
+
+@pytest.mark.parametrize(
+    ("header", "pause_s"), [("7", 7.0), ("0.5", 0.5), ("86400", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)]
+)
+def test_a_wish_for_a_pause_is_passed_on(begin: Begin, header: str, pause_s: float) -> None:
+    kube, _ = begin(lambda _: Said(429, b"Too many requests, please try again later.", {"Retry-After": header}))
+    answer = kube.ask(get("hello"))
+    assert (answer.status, answer.retry_after_s) == (429, pause_s)
+    assert answer.unreachable
+
+
+def test_a_connection_that_is_closed_in_the_middle_is_no_answer(begin: Begin) -> None:
+    kube, _ = begin(lambda _: Said(201, b'{"kind": "Job"}', {"Content-Length": "1000", "Connection": "close"}))
+    answer = kube.ask(create("hello", "default"))
+    assert answer.status == 0
+    assert "ClientPayloadError" in answer.reason
+
+
+def test_a_server_without_the_resource_says_so_in_one_line_of_text(begin: Begin) -> None:
+    """An inventory passes it on, for people; that one HACronJob is gone it does not mean."""
+    kube, _ = begin(lambda _: Said(404, b"404 page not found\n"))
+    assert kube.ask(ListInventory()).status == 404
+    assert kube.ask(GetCronJob(key=key_of("default", "hello"))).status == 0
+
+
+def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
+    """Its pages hold together by a token that ends after some minutes."""
+    item = {"metadata": {"namespace": "default", "name": "a", "uid": "1", "generation": 1}}
+    page = {"kind": "PartialObjectMetadataList", "metadata": {"continue": "more"}, "items": [item]}
+
+    def reply(asked: Asked) -> Said:
+        return status(410, "Expired") if "continue=more" in asked.path else Said(200, json.dumps(page).encode())
+
+    kube, _ = begin(reply)
+    assert kube.ask(ListInventory()).status == 410
+
+
+def test_a_request_that_makes_no_sense_gets_an_answer_too(begin: Begin) -> None:
+    kube, _ = begin(lambda _: JOB)
+    answers = kube.ask_all([GetCronJob(key="without-a-slash"), create("x", "default", {"spec": {1, 2}, 3: object()})])  # type: ignore[typeddict-item]
+    assert [answer.status for answer in answers] == [0, 0]
+    assert kube.ask(get("hello")).status == 201, "and the client goes on"
+
+
+def test_one_path_that_hangs_does_not_make_the_cluster_unreachable(begin: Begin) -> None:
+    """A webhook of one team may hang: the others go on."""
+    over = threading.Event()
+
+    def reply(asked: Asked) -> Said:
+        if asked.method == "POST":
+            over.wait(20)
+        return JOB
+
+    kube, _ = begin(reply)
+    try:
+        assert kube.ask(create("hello", "default")).status == 0
+        until(lambda: kube.count("GET") >= 2, 20, "the probe that follows")
+        assert kube.client.reachable
+    finally:
+        over.set()
+
+
+def test_jobs_do_not_wait_for_what_no_job_waits_for(begin: Begin) -> None:
+    arrived = threading.Event()
+
+    def reply(asked: Asked) -> Said:
+        if asked.method == "POST":
+            arrived.set()
+        else:
+            arrived.wait(1.5)
+        return JOB
+
+    kube, _ = begin(reply)
+    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    looks = [GetCronJob(key=key_of("default", f"{number}")) for number in range(50)]
+    tries = [create(f"try-{number}", "default", dry_run=True) for number in range(50)]
+    answers = kube.ask_all([*patches, *looks, *tries, create("hello", "default")])
+    order = [getattr(answer.request, "run_id", "") for answer in answers]
+    assert order.index("hello") < 20
+    assert arrived.is_set()
+
+
+# --- watches --------------------------------------------------------------------------------------------------------------------
+
+
+def job_called(name: str, version: int) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": f"{version}"}}
+
+
+def listed(version: int, *names: str) -> Said:
+    items = [job_called(name, version) for name in names]
+    body = {"kind": "JobList", "metadata": {"resourceVersion": f"{version}"}, "items": items}
+    return Said(200, json.dumps(body).encode())
+
+
+TOO_OLD = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version: 5 (9)"}}
+
+
+class Script:
+    """Answers lists and watches by turns; when a script has ended, watches stay quiet and its last list stands."""
+
+    def __init__(self, lists: list[Said], watches: list[Said]) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.since: list[str] = []  # where each watch began
+        self.over = threading.Event()
+
+    def __call__(self, asked: Asked) -> Said:
+        if "watch=true" not in asked.path:
+            return self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        self.since.append(asked.path.rpartition("resourceVersion=")[2])
+        if self.watches:
+            return self.watches.pop(0)
+        self.over.wait(30)
+        return watch()
+
+
+@pytest.fixture
+def follow(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Asking]]:
+    """Watch Jobs by a script, with short pauses."""
+    monkeypatch.setattr(job_watch, "FIRST_PAUSE_S", 0.01)
+    scripts: list[Script] = []
+
+    def start(script: Script) -> Asking:
+        scripts.append(script)
+        kube, _ = begin(script)
+        kube.client.watch_jobs(True)
+        return kube
+
+    yield start
+    for script in scripts:
+        script.over.set()
+
+
+def test_a_watch_that_ends_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
+    bookmark = {"type": "BOOKMARK", "object": job_called("", 9)}
+    added = {"type": "ADDED", "object": job_called("hello", 7)}
+    script = Script([listed(5)], [watch(added), watch(bookmark), watch()])
+    kube = follow(script)
+    until(lambda: len(script.since) == 4, 20, "the fourth watch")
+    assert script.since == ["5", "7", "9", "9"]
+    assert len(kube.lists()) == 1
+    assert len(kube.sightings("hello")) == 1
+
+
+@pytest.mark.parametrize("said", [watch(TOO_OLD), status(410, "Expired"), status(500), Said(200, b"{broken\n")])
+def test_a_watch_that_cannot_go_on_lists_everything_again(follow: Callable[[Script], Asking], said: Said) -> None:
+    script = Script([listed(5, "a", "b"), listed(9, "b")], [said])
+    kube = follow(script)
+    until(lambda: len(script.since) == 2, 20, "the second watch")
+    assert kube.lists() == [{"a", "b"}, {"b"}]
+    assert script.since == ["5", "9"]
+
+
+def test_a_watch_that_was_cut_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
+    added = json.dumps({"type": "ADDED", "object": job_called("hello", 7)}).encode() + b"\n"
+    cut = Said(200, added, {"Content-Length": "1000", "Connection": "close"})
+    script = Script([listed(5)], [cut])
+    kube = follow(script)
+    until(lambda: len(script.since) == 2, 20, "the second watch")
+    assert script.since == ["5", "7"]
+    assert len(kube.lists()) == 1
+
+
+def test_a_list_that_fails_is_tried_again(follow: Callable[[Script], Asking]) -> None:
+    script = Script([status(503), Said(200, b'{"kind": "JobList"}'), Said(404, PAGE), listed(5, "a")], [])
+    kube = follow(script)
+    until(lambda: script.since == ["5"], 20, "a watch")
+    assert kube.lists() == [{"a"}]
+
+
+def test_a_watch_is_cut_when_it_is_too_quiet(follow: Callable[[Script], Asking], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may be gone without a word; a good server says something every minute."""
+    monkeypatch.setattr(job_watch, "QUIET_S", 0.2)
+    script = Script([listed(5, "a"), listed(9, "a")], [])
+    kube = follow(script)
+    until(lambda: len(script.since) >= 2, 20, "the second watch")
+    assert script.since[:2] == ["5", "9"]
+    assert kube.lists()[0] == {"a"}
+
+
+def test_a_great_change_arrives_whole(follow: Callable[[Script], Asking]) -> None:
+    changed = job_called("hello", 7)
+    changed["metadata"]["annotations"] = {"big": "x" * 1_000_000}
+    kube = follow(Script([listed(5)], [watch({"type": "ADDED", "object": changed})]))
+    until(lambda: kube.sightings("hello"), 20, "the Job")
+    assert kube.sightings("hello")[0].body["metadata"] == changed["metadata"]
