@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test lock clean
+.PHONY: help venv lint types unit test demo lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ types: venv ## mypy, strict
 
 test: lint types ## lint, types and every test
 	$(BIN)/pytest
+
+demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
+	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)
 
 lock: ## renew the lock files from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

@@ -1,4 +1,4 @@
-"""Fixtures: a fleet of three replicas over one broker and two clusters, all of them real processes."""
+"""Fixtures: a fleet of replicas over one broker and two clusters, all of them real processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import remove_all
 from tests.testbed.fleet import Fleet
+
+NAMES = ("west-1", "west-2", "east-1", "east-2")  # so that any one of them may die
 
 QUICK = {
     # A frozen executor is replaced within 2 x 2 s + 1 s, and a cluster is silent after 6 s.
@@ -26,7 +28,7 @@ QUICK = {
 @pytest.fixture
 def stopped_fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
     """Yield a fleet that the test starts; nothing of it is left afterwards."""
-    fleet = Fleet(tmp_path, broker_url=broker.url, clusters={"west": west, "east": east}, prefix=prefix, env=QUICK)
+    fleet = Fleet(tmp_path, broker_url=broker.url, clusters={"west": west, "east": east}, prefix=prefix, names=NAMES, env=QUICK)
     try:
         yield fleet
     finally:

@@ -48,13 +48,17 @@ class Watched:
         west, east = fleet.clusters["west"], fleet.clusters["east"]
         for cluster, name in ((west, "in-west"), (east, "in-east"), (west, "in-both"), (east, "in-both")):
             cluster.apply(manifest(name, EVERY))
-        self.born = {"in-west": created(west, "in-west"), "in-east": created(east, "in-east"), "in-both": created(west, "in-both")}
+        self.born = {
+            "in-west": created(west, "in-west"),
+            "in-east": created(east, "in-east"),
+            "in-both": created(west, "in-both"),
+        }
         self.await_runs(since=now())
 
     def jobs(self) -> list[Ran]:
         return judge.jobs(self.clusters)
 
-    def await_runs(self, since: datetime, count: int = 2, timeout: float = 60) -> datetime:
+    def await_runs(self, since: datetime, count: int = 4, timeout: float = 60) -> datetime:
         """Return when each cronjob has run so many ticks after `since`."""
 
         def all_ran() -> bool:
@@ -72,7 +76,7 @@ class Watched:
             ticks = judge.ticks(EVERY, self.born[name], since, until_ - timedelta(seconds=3))
             have = {one.tick for one in judge.of(found, name)}
             gone = [tick for tick in ticks if tick not in have]
-            assert len(ticks) > 3
+            assert len(ticks) >= 3
             told = f"{name}: no Job at {', '.join(f'{tick:%H:%M:%S}' for tick in gone)}"
             assert not gone or gone[-1] - gone[0] < gap, told
 
@@ -89,7 +93,7 @@ def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fl
     assert executor.terminate(timeout=10) == 0
     assert time.monotonic() - stopped < 5
     successor = fleet.await_executor(other_than=executor)
-    end = watched.await_runs(since=now(), count=3)
+    end = watched.await_runs(since=now())
     watched.judge(begin, end)
     assert executor.lines("gives the token back")
     assert successor.lines("is the executor")
@@ -101,7 +105,7 @@ def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> 
     executor = fleet.await_executor()
     executor.kill()
     fleet.await_executor(other_than=executor)
-    end = watched.await_runs(since=now(), count=3)
+    end = watched.await_runs(since=now())
     watched.judge(begin, end)
     executor.start()
     executor.wait_ready()
@@ -112,7 +116,7 @@ def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched
     begin = now()
     worker = next(replica for replica in fleet.in_cluster("west") if replica.told().get("worker"))
     worker.kill()
-    end = watched.await_runs(since=now(), count=4)
+    end = watched.await_runs(since=now())
     watched.judge(begin, end)
 
 
@@ -122,17 +126,10 @@ def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(flee
     epoch = frozen.told()["epoch"]
     frozen.freeze()
     successor = fleet.await_executor(other_than=frozen, timeout=60)
-    watched_from = now()
-    survivors = [name for name, born in watched.born.items() if name != f"in-{frozen.cluster}" or frozen.cluster == "west"]
-    until(
-        lambda: all(any(one.tick > watched_from for one in judge.of(watched.jobs(), name)) for name in survivors),
-        60,
-        "runs after the takeover",
-        every=0.5,
-    )
+    watched.await_runs(since=now())
     frozen.thaw()
     until(lambda: frozen.told().get("role") == "standby", 30, "the old executor to stand by")
-    end = watched.await_runs(since=now(), count=3)
+    end = watched.await_runs(since=now())
     # 5 s decided ahead, 5 s until it is replaced: what lies between may be missing, but nothing is doubled.
     watched.judge(begin, end, gap=timedelta(seconds=30))
     assert successor.told()["epoch"] > epoch
@@ -141,7 +138,6 @@ def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(flee
 
 def test_a_purged_token_is_put_back(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
     begin = now()
-    executor = fleet.await_executor()
     for replica in fleet:  # while it is held, the token cannot be purged
         replica.freeze()
     with channel(broker) as at_broker:
@@ -149,10 +145,9 @@ def test_a_purged_token_is_put_back(fleet: Fleet, watched: Watched, broker: Brok
     for replica in fleet:
         replica.thaw()
     fleet.await_executor(timeout=60)
-    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=60))
+    watched.judge(begin, watched.await_runs(since=now()), gap=timedelta(seconds=60))
     put_back = [replica for replica in fleet if replica.lines("puts a token back: no sign of an executor")]
     assert put_back
-    assert executor.lines("broker unavailable")
 
 
 def test_a_deleted_token_queue_comes_back(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
@@ -161,7 +156,7 @@ def test_a_deleted_token_queue_comes_back(fleet: Fleet, watched: Watched, broker
         at_broker.queue_delete(f"{prefix}.token")
     until(lambda: any(replica.lines("broker unavailable") for replica in fleet), 20, "the loss to be noticed")
     fleet.await_executor(timeout=60)
-    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=45))
+    watched.judge(begin, watched.await_runs(since=now()), gap=timedelta(seconds=45))
 
 
 def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
@@ -170,11 +165,11 @@ def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched,
     with channel(broker) as at_broker:
         for _ in range(3):
             at_broker.basic_publish(prefix, f"{prefix}.token", b"{}")
-    watched.judge(begin, watched.await_runs(since=now(), count=3))
+    watched.judge(begin, watched.await_runs(since=now()))
     assert fleet.executor() is executor
     executor.kill()  # now the surplus would show
     fleet.await_executor(other_than=executor)
-    watched.judge(begin, watched.await_runs(since=now(), count=3))
+    watched.judge(begin, watched.await_runs(since=now()))
 
 
 def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker) -> None:
@@ -186,7 +181,7 @@ def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker)
     for replica in fleet:
         replica.wait_ready(60)
     fleet.await_executor(timeout=60)
-    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=60))
+    watched.judge(begin, watched.await_runs(since=now()), gap=timedelta(seconds=60))
 
 
 def test_the_broker_is_wiped_while_everything_runs(fleet: Fleet, watched: Watched, broker: Broker, west: ControlPlane) -> None:
@@ -198,7 +193,7 @@ def test_the_broker_is_wiped_while_everything_runs(fleet: Fleet, watched: Watche
         replica.wait_ready(60)
     fleet.await_executor(timeout=60)
     wiped = now()
-    watched.judge(begin, watched.await_runs(since=wiped, count=3, timeout=90), gap=timedelta(seconds=60))
+    watched.judge(begin, watched.await_runs(since=wiped, timeout=90), gap=timedelta(seconds=60))
     assert all(one.fencing > fencing for one in watched.jobs() if one.tick > wiped)
     await_status(west, "every-minute", lambda s: s.get("nextScheduleTime"), "every-minute to be declared again")
 
@@ -216,7 +211,7 @@ def test_an_api_server_that_is_away_holds_up_its_own_cluster_only(fleet: Fleet, 
         until(east_goes_on, 60, "runs in east while the API server of west is away", every=0.5)
     finally:
         west.start_apiserver()
-    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=90))
+    watched.judge(begin, watched.await_runs(since=now()), gap=timedelta(seconds=90))
 
 
 def test_all_replicas_of_a_cluster_are_stopped_and_started(fleet: Fleet, watched: Watched) -> None:
@@ -235,7 +230,7 @@ def test_all_replicas_of_a_cluster_are_stopped_and_started(fleet: Fleet, watched
         replica.start()
     for replica in west:
         replica.wait_ready()
-    watched.judge(begin, watched.await_runs(since=now(), count=3), gap=timedelta(seconds=90))
+    watched.judge(begin, watched.await_runs(since=now()), gap=timedelta(seconds=90))
 
 
 def test_replicas_wait_for_a_broker_that_is_not_there_yet(stopped_fleet: Fleet, broker: Broker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -121,4 +122,4 @@ def test_forbid_and_replace_hold_across_clusters(fleet: Fleet, west: ControlPlan
     forbidden = read(west, "forbid")["status"]["recent"]
     periods = sorted((v["started"], v["finished"]) for v in forbidden if v["verdict"] == "Succeeded")
     assert periods
-    assert all(before[1] <= after[0] for before, after in zip(periods, periods[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(periods))

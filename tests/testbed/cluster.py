@@ -33,6 +33,11 @@ class Cluster(Protocol):
     def freeze_apiserver(self) -> None: ...
     def thaw_apiserver(self) -> None: ...
 
+    @property
+    def kubectl_path(self) -> Path:
+        """The kubectl that is used here."""
+        return tools.control_plane()["kubectl"]
+
     def kubectl(self, *arguments: str, input: str | None = None, kubeconfig: Path | None = None) -> str:
         """Run kubectl, as admin unless another kubeconfig is given, and return what it prints.
 
@@ -41,7 +46,7 @@ class Cluster(Protocol):
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig or self.admin_kubeconfig)}
         cache = self.admin_kubeconfig.parent / "kubectl-cache"  # by host and port, which change hands between clusters
         done = subprocess.run(
-            [tools.control_plane()["kubectl"], f"--cache-dir={cache}", *arguments],
+            [self.kubectl_path, f"--cache-dir={cache}", *arguments],
             input=input,
             env=environment,
             capture_output=True,

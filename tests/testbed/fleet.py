@@ -48,12 +48,15 @@ class Fleet:
         return iter(self.replicas.values())
 
     def start(self, timeout: float = 60) -> None:
-        """Start all replicas; return when each is ready and one of them decides."""
-        for replica in self:
-            replica.start()
-        for replica in self:
-            replica.wait_ready(timeout)
+        """Start all replicas, the first one a little before the others; return when each is ready and the first decides."""
+        first, *others = self
+        first.start()
+        first.wait_ready(timeout)
         self.await_executor(timeout=timeout)
+        for replica in others:
+            replica.start()
+        for replica in others:
+            replica.wait_ready(timeout)
 
     def stop(self) -> None:
         """Kill all replicas."""

@@ -1,6 +1,6 @@
 """What has run, read from the Kubernetes APIs alone: nothing that the operator says of itself is believed here.
 
-Ticks are worked out from the schedule's text by arithmetic of our own, which knows only `* * * * *` and `@every Ns`.
+Ticks are worked out by an oracle of our own, which shares no code with the product.
 """
 
 from __future__ import annotations
@@ -8,25 +8,30 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from tests.testbed import tools
 from tests.testbed.cluster import Cluster
+from tests.testbed.oracle import Oracle, zone
+from tests.testbed.process import Process
 
 MANAGED, TOMBSTONE = "hacron.io/managed", "hacron.io/tombstone"
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A Job that exists, or existed until the history limits took it."""
+    """A Job of a HACronJob, as last seen."""
 
     cluster: str
     cronjob: str  # namespace/name
     tick: datetime
     attempt: int
     job: str
+    uid: str
     created: datetime  # whole seconds
     fencing: int
     state: str  # Complete, Failed, or "" while it runs
@@ -37,14 +42,40 @@ class Ran:
         return (self.created - self.tick).total_seconds()
 
 
-def jobs(clusters: Iterable[Cluster], namespace: str | None = None) -> list[Ran]:
-    """Return all Jobs of HACronJobs in these clusters, by tick; tombstones are none."""
+def jobs(clusters: Iterable[Cluster]) -> list[Ran]:
+    """Return all Jobs of HACronJobs that exist in these clusters, by tick; tombstones are none."""
     found = []
-    where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
     for cluster in clusters:
-        listed = json.loads(cluster.kubectl("get", "jobs", *where, "-l", f"{MANAGED}=true", "-o", "json"))
-        found += [_ran(cluster.name, job) for job in listed["items"] if TOMBSTONE not in job["metadata"]["labels"]]
-    return sorted(found, key=lambda ran: (ran.tick, ran.cronjob, ran.attempt))
+        listed = json.loads(cluster.kubectl("get", "jobs", "--all-namespaces", "-l", f"{MANAGED}=true", "-o", "json"))
+        found += [_ran(cluster.name, job) for job in listed["items"]]
+    return _in_order(found)
+
+
+class Recorder:
+    """Notes every Job that a cluster's API server tells of, also those that are deleted meanwhile, until `stop`."""
+
+    def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self._cluster = cluster
+        self._file = directory / f"jobs-in-{cluster.name}.json"
+        path = f"/apis/batch/v1/jobs?watch=true&labelSelector={MANAGED}%3Dtrue"
+        kubectl: list[str | Path] = [tools.control_plane()["kubectl"], f"--kubeconfig={cluster.admin_kubeconfig}"]
+        self._watch = Process(f"recorder of {cluster.name}", [*kubectl, "get", "--raw", path], log=self._file)
+
+    def start(self) -> None:
+        """Begin; return when Jobs that are made from now on will be noted."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End; what was noted stays."""
+        self._watch.kill()
+
+    def jobs(self) -> list[Ran]:
+        """Return each Job that was ever seen, as it was seen last. Raises ProcessFailed when the watch has ended."""
+        self._watch.check()
+        lines = self._file.read_text().split("\n")[:-1]
+        events = [json.loads(line) for line in lines if line.startswith('{"type"')]
+        newest = {event["object"]["metadata"]["uid"]: event["object"] for event in events}
+        return _in_order(_ran(self._cluster.name, job) for job in newest.values())
 
 
 def of(ran: Iterable[Ran], name: str) -> list[Ran]:
@@ -64,21 +95,16 @@ def missing(ran: Iterable[Ran], ticks: Iterable[datetime]) -> list[str]:
     return [f"{tick:%H:%M:%S}" for tick in ticks if tick not in have]
 
 
-def ticks(schedule: str, created: datetime, since: datetime, until: datetime) -> list[datetime]:
-    """Return the ticks of `* * * * *` or `@every Ns` with since < tick <= until, for an object created at `created`."""
-    if schedule == "* * * * *":
-        step, first = timedelta(minutes=1), since.replace(second=0, microsecond=0)
+def ticks(schedule: str, born: datetime, since: datetime, until: datetime, time_zone: str = "Etc/UTC") -> list[datetime]:
+    """Return the ticks with since < tick <= until of five fields, or of `@every Ns` for an object created at `born`."""
+    every = re.fullmatch(r"@every (\d+)s", schedule)
+    if every is not None:
+        found = _every(timedelta(seconds=int(every[1])), born, until)
     else:
-        every = re.fullmatch(r"@every (\d+)s", schedule)
-        assert every is not None, schedule
-        step = timedelta(seconds=int(every[1]))
-        first = created + (since - created) // step * step
-    found = []
-    while first <= until:
-        if first > max(since, created):
-            found.append(first)
-        first += step
-    return found
+        oracle, local = Oracle(schedule), zone(time_zone)
+        minutes = _every(timedelta(minutes=1), since.replace(second=0, microsecond=0), until)
+        found = (minute for minute in minutes if oracle.matches(minute.astimezone(local)))
+    return [tick for tick in found if tick > max(since, born)]
 
 
 def instant(text: str) -> datetime:
@@ -86,8 +112,20 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _ran(cluster: str, job: dict[str, Any]) -> Ran:
-    metadata, annotations = job["metadata"], job["metadata"]["annotations"]
+def _every(step: timedelta, first: datetime, until: datetime) -> Iterator[datetime]:
+    while first <= until:
+        yield first
+        first += step
+
+
+def _in_order(ran: Iterable[Ran | None]) -> list[Ran]:
+    return sorted((one for one in ran if one is not None), key=lambda one: (one.tick, one.cronjob, one.attempt))
+
+
+def _ran(cluster: str, job: dict[str, Any]) -> Ran | None:
+    metadata, annotations = job["metadata"], job["metadata"].get("annotations", {})
+    if TOMBSTONE in metadata["labels"]:
+        return None
     ended = [c["type"] for c in job["status"].get("conditions", []) if c["status"] == "True"]
     return Ran(
         cluster=cluster,
@@ -95,6 +133,7 @@ def _ran(cluster: str, job: dict[str, Any]) -> Ran:
         tick=instant(annotations["hacron.io/tick"]),
         attempt=int(annotations["hacron.io/attempt"]),
         job=metadata["name"],
+        uid=metadata["uid"],
         created=instant(metadata["creationTimestamp"]),
         fencing=int(annotations["hacron.io/fencing-token"]),
         state=next((kind for kind in ended if kind in ("Complete", "Failed")), ""),
