@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.messages import Batch, CronJobDeclared, CronJobWithdrawn, Proof, RunStarted
-from hacron.core.model import Key
+from hacron.core.messages import Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, RunStarted
+from hacron.core.model import Cluster, Key
 from hacron.ports import BrokerUnavailable
 from tests.broker.worlds import NOW, World, read, settle, take, until
 
@@ -23,8 +23,8 @@ def small_ledger(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def batch(epoch: int = 1, records: int = 1, padding: int = 0) -> Batch:
-    proofs = tuple(Proof(replica="r1" + "x" * padding, at=NOW) for _ in range(records))
-    return Batch(epoch=epoch, sender="r1", sent_at=NOW, records=proofs)
+    cluster = Cluster(name="west", seen_at=NOW, labels={"padding": "x" * padding})
+    return Batch(epoch=epoch, sender="r1", sent_at=NOW, records=(ClusterState(cluster=cluster),) * records)
 
 
 def withdrawn(number: int) -> CronJobWithdrawn:

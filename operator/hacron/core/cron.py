@@ -83,9 +83,12 @@ def _parse(text: str, time_zone: str) -> Schedule:
 def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is UTC:
         return instant
-    if instant.utcoffset() != timedelta(0):
-        raise ValueError(f"not an aware datetime in UTC: {instant!r}")
-    return instant.astimezone(UTC)
+    if instant.tzinfo is None:
+        raise ValueError(f"in no time zone: {instant!r}")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:  # on the first or the last day that there is
+        return instant.replace(tzinfo=UTC)
 
 
 def _ticks(times: Fields | Every, where: Zone) -> _Ticks:

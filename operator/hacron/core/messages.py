@@ -6,12 +6,11 @@ program can run side by side; unknown kinds are set aside by the codec. Bytes ar
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
-from hacron.core.model import Cluster, Held, Key, Run, Verdict
+from hacron.core.model import Cluster, ClusterName, Held, Instant, KeyText, Name, Number, Run, Sentence, Uid, Verdict
 
 VERSION = 1
 
@@ -26,13 +25,13 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 class CronJobDeclared(_Message, frozen=True):
     """A HACronJob exists in a cluster, as of this generation."""
 
-    key: Key
-    cluster: str
-    uid: str
-    generation: int
-    created_at: datetime
+    key: KeyText
+    cluster: ClusterName
+    uid: Uid
+    generation: Number
+    created_at: Instant
     spec: msgspec.Raw  # JSON of .spec, as the API server gave it
-    last_schedule_time: datetime | None = (
+    last_schedule_time: Instant | None = (
         None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
     )
 
@@ -40,9 +39,9 @@ class CronJobDeclared(_Message, frozen=True):
 class CronJobWithdrawn(_Message, frozen=True):
     """The HACronJob with this uid no longer exists in a cluster."""
 
-    key: Key
-    cluster: str
-    uid: str
+    key: KeyText
+    cluster: ClusterName
+    uid: Uid
 
 
 Command = CronJobDeclared | CronJobWithdrawn
@@ -59,52 +58,52 @@ class Outcome(StrEnum):
 class RunStarted(_Message, frozen=True):
     """The Job of a run exists."""
 
-    key: Key
-    run_id: str
-    cluster: str
-    started: datetime  # the Job's creationTimestamp
+    key: KeyText
+    run_id: Name
+    cluster: ClusterName
+    started: Instant  # the Job's creationTimestamp
 
 
 class RunFinished(_Message, frozen=True):
     """The Job of a run has ended."""
 
-    key: Key
-    run_id: str
-    cluster: str
+    key: KeyText
+    run_id: Name
+    cluster: ClusterName
     outcome: Outcome
-    finished: datetime
-    started: datetime | None = None
-    reason: str = ""
-    message: str = ""
+    finished: Instant
+    started: Instant | None = None
+    reason: Name = ""
+    message: Sentence = ""
 
 
 class RunRefused(_Message, frozen=True):
     """The run has not started in this cluster, and never will."""
 
-    key: Key
-    run_id: str
-    cluster: str
-    reason: str
-    message: str
+    key: KeyText
+    run_id: Name
+    cluster: ClusterName
+    reason: Name
+    message: Sentence
     too_late: bool = False  # only because start_by had passed: the same cluster may take another attempt
 
 
 class RunStopped(_Message, frozen=True):
     """The Job of a run is gone before it ended."""
 
-    key: Key
-    run_id: str
-    cluster: str
-    reason: str = ""
+    key: KeyText
+    run_id: Name
+    cluster: ClusterName
+    reason: Name = ""
 
 
 class ClusterSeen(_Message, frozen=True):
     """A worker lives in this cluster; said every few seconds."""
 
-    cluster: str
-    replica: str
+    cluster: ClusterName
+    replica: Name
     api_ok: bool
-    clock: datetime
+    clock: Instant
     labels: dict[str, str] = {}
 
 
@@ -116,7 +115,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What one AMQP message on `commands` or `reports` holds: many messages of one sender."""
 
     id: str
-    sent_at: datetime
+    sent_at: Instant
     sender: str = msgspec.field(name="from")
     messages: tuple[msgspec.Raw, ...]  # each decoded alone, so that one unknown kind does not spoil its neighbours
     v: int = VERSION
@@ -128,46 +127,46 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 class Checkpoint(_Message, frozen=True):
     """A new executor begins. Counts if its epoch is greater than that of every checkpoint before it."""
 
-    replica: str
-    cluster: str
-    at: datetime
-    born: datetime  # when the ledger's very first checkpoint was made: ticks before it may have run unrecorded
+    replica: Name
+    cluster: ClusterName
+    at: Instant
+    born: Instant  # when the ledger's very first checkpoint was made: ticks before it may have run unrecorded
 
 
 class Proof(_Message, frozen=True):
     """The executor still reaches the ledger; said every second."""
 
-    replica: str
-    at: datetime
-    tzdata: str = ""  # version of its time zones: ticks are what these say
+    replica: Name
+    at: Instant
+    tzdata: Name = ""  # version of its time zones: ticks are what these say
 
 
 class Definition(_Message, frozen=True):
     """What one home cluster declares of a cronjob."""
 
-    key: Key
-    cluster: str
-    uid: str
-    generation: int
-    created_at: datetime
-    revision: int  # grows with every change of any definition; the greatest of a cronjob wins
-    changed_at: datetime
+    key: KeyText
+    cluster: ClusterName
+    uid: Uid
+    generation: Number
+    created_at: Instant
+    revision: Number  # grows with every change of any definition; the greatest of a cronjob wins
+    changed_at: Instant
     spec: msgspec.Raw
 
 
 class Progress(_Message, frozen=True):
     """How far a cronjob has come: the last tick decided, the open runs, the latest verdicts."""
 
-    key: Key
-    cronjob_id: str  # given at the first declaration, ends with the last
-    last_tick: datetime  # every tick <= this has been decided
+    key: KeyText
+    cronjob_id: Uid  # given at the first declaration, ends with the last
+    last_tick: Instant  # every tick <= this has been decided
     open: tuple[Run, ...] = ()
     recent: tuple[Verdict, ...] = ()  # newest last, bounded
-    fencing: int = 0  # greatest number given to a run
-    last_scheduled: datetime | None = None  # tick of the newest run that started
-    last_successful: datetime | None = None  # when the newest success ended
+    fencing: Number = 0  # greatest number given to a run
+    last_scheduled: Instant | None = None  # tick of the newest run that started
+    last_successful: Instant | None = None  # when the newest success ended
     held: Held | None = None
-    withdrawn_at: datetime | None = None  # nobody declares it any more; kept until its Jobs are gone
+    withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
 
 
 class ClusterState(_Message, frozen=True):
@@ -179,8 +178,8 @@ class ClusterState(_Message, frozen=True):
 class Removed(_Message, frozen=True):
     """A definition is withdrawn by its home cluster; without a cluster: the cronjob is gone altogether."""
 
-    key: Key
-    cluster: str | None = None
+    key: KeyText
+    cluster: ClusterName | None = None
 
 
 Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed
@@ -191,7 +190,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     epoch: int
     sender: str = msgspec.field(name="from")
-    sent_at: datetime
+    sent_at: Instant
     records: tuple[Record, ...]
 
 

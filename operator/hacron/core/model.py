@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
 import msgspec
 
@@ -16,6 +16,15 @@ from hacron.core.cron import Schedule
 
 Key = NewType("Key", str)
 """A cronjob's "namespace/name": the same in every cluster (namespace sameness)."""
+
+# What travels was written by somebody else. Whatever passes these bounds must harm nobody, wherever it is read first.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+KeyText = Annotated[Key, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}/[-.a-z0-9]{1,253}\Z")]
+ClusterName = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}\Z")]
+Name = Annotated[str, msgspec.Meta(max_length=253)]
+Uid = Annotated[str, msgspec.Meta(max_length=128)]  # short enough that a run's id, which is made of it, is a Name
+Sentence = Annotated[str, msgspec.Meta(max_length=4000)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 def key_of(namespace: str, name: str) -> Key:
@@ -88,16 +97,16 @@ class RunState(StrEnum):
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One firing of a cronjob: a tick, an attempt, and the one cluster that it was given to."""
 
-    id: str  # "<cronjob's identity>.<tick as unix seconds>.<attempt>": the same in every replica and for ever
-    tick: datetime
-    cluster: str
-    start_by: datetime  # after it no worker may create the Job any more
-    fencing: int  # grows with every run and attempt of the cronjob; handed to the container
-    attempt: int = 1
+    id: Name  # "<cronjob's identity>.<tick as unix seconds>.<attempt>": the same in every replica and for ever
+    tick: Instant
+    cluster: ClusterName
+    start_by: Instant  # after it no worker may create the Job any more
+    fencing: Number  # grows with every run and attempt of the cronjob; handed to the container
+    attempt: Number = 1
     state: RunState = RunState.PENDING
-    job: str = ""  # name of the Kubernetes Job
-    started: datetime | None = None
-    reason: str = ""  # why it is STOPPING or LOST
+    job: Name = ""  # name of the Kubernetes Job
+    started: Instant | None = None
+    reason: Name = ""  # why it is STOPPING or LOST
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
 
 
@@ -114,33 +123,33 @@ class VerdictKind(StrEnum):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a tick, and why. Outlives the Job."""
 
-    tick: datetime
+    tick: Instant
     verdict: VerdictKind
-    reason: str = ""  # CamelCase, for machines
-    message: str = ""  # a sentence, for people
-    cluster: str = ""
-    job: str = ""
-    attempt: int = 1
-    count: int = 1  # how many ticks it speaks of; `tick` is the last of them
-    started: datetime | None = None
-    finished: datetime | None = None
+    reason: Name = ""  # CamelCase, for machines
+    message: Sentence = ""  # a sentence, for people
+    cluster: Name = ""
+    job: Name = ""
+    attempt: Number = 1
+    count: Number = 1  # how many ticks it speaks of; `tick` is the last of them
+    started: Instant | None = None
+    finished: Instant | None = None
 
 
 class Held(msgspec.Struct, frozen=True):
     """A tick that is due and waits: for an earlier run to end, or for a cluster to come back."""
 
-    tick: datetime
-    reason: str
-    message: str
+    tick: Instant
+    reason: Name
+    message: Sentence
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was last heard of a cluster."""
 
-    name: str
-    seen_at: datetime  # the executor's clock when it heard of it last
+    name: ClusterName
+    seen_at: Instant  # the executor's clock when it heard of it last
     api_ok: bool = True  # whether its own worker reaches its API server
-    replica: str = ""  # the worker that spoke
+    replica: Name = ""  # the worker that spoke
     labels: dict[str, str] = {}
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:
