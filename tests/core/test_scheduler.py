@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from hacron.core.firing import MOST_OPEN
 from hacron.core.messages import Definition, Outcome
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -340,3 +341,14 @@ def test_an_interval_is_counted_from_the_last_tick_however_often_it_is_looked_at
     assert story.runs == ["15 Running west #1"]
     story.at(30)
     assert story.runs == ["15 Stopping west #1"]
+
+
+def test_jobs_that_never_end_do_not_pile_up_without_end() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("@every 1s"))
+    story.at(MOST_OPEN + 60)
+    assert len(story.progress.open) == MOST_OPEN
+    assert story.verdicts[-1] == f"{MOST_OPEN + 60} Skipped TooManyRuns"
+    story.finished(story.progress.open[0])
+    story.at(MOST_OPEN + 61)
+    assert story.run.tick == NOON + timedelta(seconds=MOST_OPEN + 61)

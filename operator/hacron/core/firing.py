@@ -32,6 +32,7 @@ from hacron.core.rules import Rules
 from hacron.core.runs import run_id
 
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
+MOST_OPEN = 300  # runs of one cronjob; each makes its record in the ledger longer, and a Job that never ends is open for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,10 @@ def fire(progress: Progress, scene: Scene) -> Progress:
     if latest is None:
         return _fire_ahead(progress, scene)
     progress = _pass_over_older(progress, latest, scene)
+    if len(progress.open) >= MOST_OPEN:
+        sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
+        skipped = Verdict(tick=latest, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
+        return _decided(progress, latest, scene, skipped)
     match admit(scene.cronjob, latest, _blocking(progress, scene), scene.now):
         case Skip(reason, message):
             return _decided(progress, latest, scene, _missed(latest, reason, message))
@@ -117,8 +122,8 @@ def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
 def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
     """Decide ticks before they come, where only the user could still change the answer."""
     for _ in range(MANY_AHEAD):
-        if scene.cronjob.policy is not ConcurrencyPolicy.ALLOW and progress.open:
-            return progress  # whether the run will have ended by then is known only then
+        if len(progress.open) >= (MOST_OPEN if scene.cronjob.policy is ConcurrencyPolicy.ALLOW else 1):
+            return progress  # whether a run will have ended by then is known only then
         tick = scene.cronjob.schedule.next_after(progress.last_tick)
         if tick is None or tick > scene.now + scene.rules.decide_ahead:
             return progress
