@@ -40,6 +40,7 @@ class Mirror:
         self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
         self._trying: dict[Key, str] = {}
         self._under_way: dict[Key, int] = {}
+        self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}
         self._was_active = False
@@ -95,6 +96,10 @@ class Mirror:
         definition = self._state.definitions.get(key, {}).get(self._cluster)
         if definition is None or key in self._under_way:
             return []
+        again_at = self._again_at.get(key)
+        if again_at is not None and now < again_at:
+            self._agenda.put(key, again_at)
+            return []
         if len(self._under_way) >= PATCHES_UNDER_WAY:
             self._agenda.put(key, now + SHOW_AGAIN)
             return []
@@ -111,6 +116,7 @@ class Mirror:
         digest = self._under_way.pop(key, None)
         if answer.ok and digest is not None:
             self._shown[key] = digest
+            self._again_at[key] = moment.wall + SHOW_AGAIN
             self._agenda.put(key, moment.wall + SHOW_AGAIN)  # for what has changed meanwhile
         elif answer.status != 404:
             log.info("status not written", extra={"cronjob": key, "status": answer.status, "why": answer.reason})
@@ -124,7 +130,7 @@ class Mirror:
             return  # the relay tells
         key = declared.key
         if gone:
-            for known in (self._shown, self._refusals, self._trying):
+            for known in (self._shown, self._refusals, self._trying, self._again_at):
                 known.pop(key, None)
             return
         status = body.get("status") or {}
