@@ -197,7 +197,7 @@ class FakeCluster:
     # --- inside ---
 
     def _refusal(self, namespace: str, name: str, body: Body) -> Reply | None:
-        pod = body["spec"]["template"]["spec"]
+        pod = body["spec"]["template"].get("spec")
         if namespace not in self.namespaces:
             return _status(404, "NotFound", f'namespaces "{namespace}" not found')
         if len(name) > 63:

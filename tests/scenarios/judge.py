@@ -24,10 +24,10 @@ def wrong(world: World) -> list[str]:
 
 def _doubled(made: Iterable[Made], world: World) -> Iterable[str]:
     """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt."""
-    by_tick: dict[tuple[str, object, object], list[Made]] = defaultdict(list)
+    by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
         attempt = one.attempt if _guarantees(one.key, world) is not Guarantee.AT_MOST_ONCE else 0
-        by_tick[one.cronjob, one.tick, attempt].append(one)
+        by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
         if len(jobs) > 1:
             where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
@@ -54,11 +54,11 @@ def _early(made: Iterable[Made]) -> Iterable[str]:
 
 def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:
     """Forbid and Replace: one Job at a time in all clusters. (Under AtLeastOnce a run may be given up that still runs.)"""
-    by_cronjob: dict[str, list[Made]] = defaultdict(list)
+    by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     for one in made:
         cronjob = _cronjob(one.key, world)
         if cronjob and cronjob.policy is not ConcurrencyPolicy.ALLOW and cronjob.guarantee is Guarantee.AT_MOST_ONCE:
-            by_cronjob[one.cronjob].append(one)
+            by_cronjob[one.key, one.cronjob].append(one)
     for jobs in by_cronjob.values():
         for before, after in pairwise(jobs):
             if before.over is None or before.over > after.at:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hacron.core import cron, cronzone
+from hacron.core import cron, cronzone, template
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key, Run, key_of, name_of, namespace_of
 
@@ -21,7 +21,8 @@ GROUP = "hacron.io"
 API_VERSION = f"{GROUP}/v1"
 KIND = "HACronJob"
 LABEL = f"{GROUP}/managed"  # on every Job of ours: what the worker's watch selects
-CRONJOB_LABEL = f"{GROUP}/cronjob"
+CRONJOB = f"{GROUP}/cronjob"  # annotation: the cronjob's name
+CRONJOB_LABEL = CRONJOB  # as far as a label can hold it
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
@@ -44,9 +45,11 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         raise InvalidCronJob("", "spec is not readable JSON") from error
     if not isinstance(fields, dict):
         raise InvalidCronJob("", "spec must be an object")
-    template = _object(fields, "jobTemplate", "jobTemplate")
-    job_spec = _object(template, "spec", "jobTemplate.spec")
-    _object(job_spec, "template", "jobTemplate.spec.template")
+    job_template = fields.get("jobTemplate")
+    if not isinstance(job_template, dict):
+        raise InvalidCronJob("jobTemplate", "jobTemplate is missing or is not an object")
+    template.check(job_template)
+    job_spec = job_template["spec"]
     if fields.get("schedule") is None:
         raise InvalidCronJob("schedule", 'schedule is missing: write five fields such as "0 2 * * *"')
     try:
@@ -94,13 +97,6 @@ def instant(text: object) -> datetime | None:
 def rfc3339(when: datetime) -> str:
     """Write an instant as Kubernetes does: UTC, whole seconds."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _object(parent: dict[str, Any], name: str, field: str) -> dict[str, Any]:
-    value = parent.get(name)
-    if not isinstance(value, dict):
-        raise InvalidCronJob(field, f"{field} is missing or is not an object")
-    return value
 
 
 def _flag(fields: dict[str, Any], name: str) -> bool:
@@ -167,12 +163,12 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
     garbage-collected.
     """
     fields = msgspec.json.decode(bytes(spec))
-    template = copy.deepcopy(fields.get("jobTemplate") or {})
-    metadata = template.get("metadata") or {}
+    job_template = copy.deepcopy(fields.get("jobTemplate") or {})
+    metadata = job_template.get("metadata") or {}
     zone = fields.get("timeZone")
     annotations = {
         **(metadata.get("annotations") or {}),
-        **_marks(run),
+        **_marks(key, run),
         EPOCH: str(epoch),
         FENCING: str(run.fencing),
         SCHEDULED: _local(run.tick, zone),
@@ -186,7 +182,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
             "labels": {**(metadata.get("labels") or {}), **_labels(key)},
             "annotations": annotations,
         },
-        "spec": template.get("spec") or {},
+        "spec": job_template.get("spec") or {},
     }
     if owner_uid is not None:
         owner = {"apiVersion": API_VERSION, "kind": KIND, "name": name_of(key), "uid": owner_uid}
@@ -205,18 +201,18 @@ def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
             "name": run.job,
             "namespace": namespace_of(key),
             "labels": {**_labels(key), TOMBSTONE_LABEL: "true"},
-            "annotations": _marks(run),
+            "annotations": _marks(key, run),
         },
         "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
     }
 
 
 def _labels(key: Key) -> dict[str, str]:
-    return {LABEL: "true", CRONJOB_LABEL: name_of(key)[:63]}
+    return {LABEL: "true", CRONJOB_LABEL: name_of(key)[:63].rstrip("-.")}
 
 
-def _marks(run: Run) -> dict[str, str]:
-    return {RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
+def _marks(key: Key, run: Run) -> dict[str, str]:
+    return {CRONJOB: name_of(key), RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
 
 
 def _local(tick: datetime, zone: object) -> str:
@@ -239,7 +235,7 @@ def _hand_over(spec: dict[str, Any], run: Run) -> None:
         if not isinstance(container, dict):
             continue
         env = container.get("env") or []
-        taken = {entry.get("name") for entry in env if isinstance(entry, dict)}
+        taken = [entry.get("name") for entry in env if isinstance(entry, dict)]
         container["env"] = [*env, *({"name": name, "value": value} for name, value in given.items() if name not in taken)]
 
 
@@ -282,7 +278,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         return None
     ended = _ended(body.get("status") or {})
     return JobView(
-        key=key_of(metadata["namespace"], labels[CRONJOB_LABEL]),
+        key=key_of(metadata["namespace"], annotations[CRONJOB]),
         run_id=annotations[RUN_ID],
         uid=metadata["uid"],
         namespace=metadata["namespace"],

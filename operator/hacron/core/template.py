@@ -1,0 +1,38 @@
+"""Can a Job be made of a `jobTemplate`? Only what this program reads in it is looked at; the API server judges the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hacron.core.model import InvalidCronJob
+
+
+def check(template: dict[str, Any]) -> None:
+    """Raise InvalidCronJob if the template has not the shape in which its parts are found."""
+    metadata = _object(template.get("metadata") or {}, "jobTemplate.metadata")
+    for name in ("labels", "annotations"):
+        _object(metadata.get(name) or {}, f"jobTemplate.metadata.{name}")
+    job = _object(template.get("spec"), "jobTemplate.spec")
+    pod_template = _object(job.get("template"), "jobTemplate.spec.template")
+    pod = _object(pod_template.get("spec"), "jobTemplate.spec.template.spec")
+    for name in ("containers", "initContainers"):
+        _check_containers(pod.get(name) or [], f"jobTemplate.spec.template.spec.{name}")
+
+
+def _check_containers(containers: object, field: str) -> None:
+    for number, container in enumerate(_list(containers, field)):
+        here = f"{field}[{number}]"
+        for variable in _list(_object(container, here).get("env") or [], f"{here}.env"):
+            _object(variable, f"an entry of {here}.env")
+
+
+def _object(value: object, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidCronJob(field, f"{field} is missing or is not an object")
+    return value
+
+
+def _list(value: object, field: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidCronJob(field, f"{field} is not a list")
+    return value

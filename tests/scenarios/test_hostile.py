@@ -1,0 +1,310 @@
+"""What others may send: bytes that nobody can read, messages that say nonsense, objects that no sane person writes.
+
+Nothing crashes, nothing blocks, and beside it an ordinary cronjob fires every minute. Each leaves a count, a condition or a
+verdict.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from hacron.core.model import key_of
+from tests.broker.test_contract import HOSTILE
+from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
+from tests.fakes.kubernetes import all_made
+from tests.scenarios.judge import wrong
+from tests.scenarios.script import spec
+from tests.scenarios.world import NOON, World
+
+HELLO = key_of("default", "hello")
+ODD = key_of("default", "odd")
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def world() -> World:
+    """Two replicas in two clusters, a namespace that accepts anything, and the ordinary cronjob."""
+    world = World()
+    world.start("west-1")
+    world.start("east-1")
+    world.cluster("west").namespaces["default"] = {"hacron.io/accept-from": "*"}
+    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(10))
+    return world
+
+
+def all_is_well(world: World, until: float = 130) -> None:
+    """Let two minutes pass: hello fires in each, and there is an executor."""
+    world.at(at(until))
+    ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == HELLO and not made.tombstone]
+    assert ran == [at(60 * minute) for minute in range(1, int(until // 60) + 1)]
+    assert world.executor is not None
+    assert wrong(world) == []
+
+
+def unreadable(world: World) -> int:
+    """How much the executor has set aside."""
+    assert world.executor is not None
+    broker = world.executor.broker
+    assert broker is not None
+    return sum(broker.inbox.unreadable.values()) + broker.ledger.unreadable
+
+
+# --- bytes ---
+
+
+@pytest.mark.parametrize("queue", [COMMANDS, REPORTS, "ledger"])
+def test_bytes_that_nobody_can_read_are_set_aside_and_counted(world: World, queue: str) -> None:
+    for body in HOSTILE:
+        world.broker.append(body, 0) if queue == "ledger" else world.broker.put(queue, body)
+    world.at(at(11))
+    assert unreadable(world) == len(HOSTILE)
+    all_is_well(world)
+
+
+@pytest.mark.parametrize("queue", [TOKEN, worker_queue("west")])
+def test_any_bytes_are_a_token_and_too_many_do_no_harm(world: World, queue: str) -> None:
+    for body in HOSTILE:
+        world.broker.put(queue, body)
+    world.settle()
+    all_is_well(world)
+
+
+def test_kinds_from_another_version_do_not_spoil_their_neighbours(world: World) -> None:
+    strange = {"kind": "CronJobTeleported", "key": "default/odd"}
+    world.broker.put(COMMANDS, envelope(strange, declared()))
+    world.broker.append(batch(world, strange, {"kind": "Proof", "replica": "west-1", "at": at(10)}), 0)
+    world.at(at(11))
+    assert unreadable(world) == 2
+    all_is_well(world)
+    assert at(60) in [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
+
+
+# --- messages that say nonsense ---
+
+
+def declared() -> dict[str, Any]:
+    """A command from a cluster that has no replica to contradict it; its runs go to west."""
+    said = {"kind": "CronJobDeclared", "key": ODD, "cluster": "south", "uid": "u", "generation": 1, "created_at": NOON}
+    return said | {"spec": spec({"schedule": "* * * * *", "clusters": "west"})}
+
+
+def reports(run_id: str) -> Iterator[dict[str, Any]]:
+    run = {"key": HELLO, "run_id": run_id, "cluster": "west"}
+    yield {"kind": "RunStarted", "started": at(60)} | run
+    yield {
+        "kind": "RunFinished",
+        "outcome": "Succeeded",
+        "finished": at(61),
+        "started": at(60),
+        "reason": "r",
+        "message": "m",
+    } | run
+    yield {"kind": "RunRefused", "reason": "r", "message": "m", "too_late": False} | run
+    yield {"kind": "RunStopped", "reason": "r"} | run
+    yield {"kind": "ClusterSeen", "cluster": "south", "replica": "south-1", "api_ok": True, "clock": at(55), "labels": {"a": "b"}}
+
+
+NONSENSE: list[Any] = [
+    None,
+    "",
+    "x",
+    "x" * 1_000_000,
+    "/",
+    "a/b/c",
+    "\x00",
+    -1,
+    2**63,
+    10**40,
+    0.5,
+    True,
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    "2026-11-24T12:00:00",  # in no zone
+    "2026-11-24T13:00:00+01:00",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999Z",
+    "0001-01-01T00:00:00+14:00",
+]
+
+
+def distorted(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every message that has one field of nonsense, or lacks one."""
+    for field, value in itertools.product(message, NONSENSE):
+        if field != "kind":
+            yield message | {field: value}
+    for field in message:
+        yield {name: value for name, value in message.items() if name != field}
+
+
+def envelope(*messages: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"id": "i", "sent_at": NOON, "from": "mallory", "messages": messages, "v": 1})
+
+
+def batch(world: World, *records: dict[str, Any]) -> bytes:
+    assert world.executor is not None
+    assert world.executor.session is not None
+    epoch = world.executor.session.state.epoch
+    return msgspec.json.encode({"v": 1, "epoch": epoch, "from": "mallory", "sent_at": NOON, "records": records})
+
+
+def test_nonsense_in_commands_harms_nobody(world: World) -> None:
+    withdrawn = {"kind": "CronJobWithdrawn", "key": ODD, "cluster": "south", "uid": "u"}
+    for number, message in enumerate([*distorted(declared()), *distorted(withdrawn)]):
+        if message.get("key") == ODD:
+            message["key"] = f"{ODD}-{number}"  # one that nobody has heard of, so that everything in it counts
+        world.broker.put(COMMANDS, envelope(message))
+        if number % 20 == 0:
+            world.settle()
+    all_is_well(world)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_nonsense_in_reports_harms_nobody(world: World, number: int) -> None:
+    """About a run that is open meanwhile."""
+    world.at(at(56))
+    assert world.executor is not None
+    assert world.executor.session is not None
+    run = world.executor.session.state.progress[HELLO].open[0]
+    for message in distorted(list(reports(run.id))[number]):
+        sane = {name: value for name, value in message.items() if name not in ("run_id", "key", "cluster")}
+        if (
+            message.get("run_id") == run.id
+            and message.get("key") == HELLO
+            and message.get("cluster") == "west"
+            and "kind" in sane
+        ):
+            continue  # what a worker says of its own run is believed
+        world.broker.put(REPORTS, envelope(message))
+        world.settle()
+    all_is_well(world)
+
+
+def records() -> Iterator[dict[str, Any]]:
+    """What only an executor writes; here somebody else does, in its epoch."""
+    run = {"id": f"u.{int(at(60).timestamp())}.1", "tick": at(60), "cluster": "west", "start_by": at(80), "fencing": 1}
+    run |= {"attempt": 1, "state": "Pending", "job": "odd-1", "started": at(60), "reason": "r", "refused_by": ["north"]}
+    verdict = {"tick": at(0), "verdict": "Succeeded", "reason": "r", "message": "m", "cluster": "west", "job": "odd-0"}
+    held = {"tick": at(60), "reason": "NoCluster", "message": "m"}
+    home = {"key": ODD, "cluster": "south", "uid": "u", "generation": 1, "created_at": NOON, "revision": 1, "changed_at": NOON}
+    definition = {"kind": "Definition", "spec": spec({"schedule": "* * * * *", "clusters": "west"})} | home
+    yield definition
+    progress = {"kind": "Progress", "key": ODD, "cronjob_id": "u", "last_tick": NOON, "fencing": 1, "last_scheduled": NOON}
+    for field, value in (("open", run), ("recent", verdict)):
+        for part in distorted({"kind": ""} | value):
+            part.pop("kind", None)
+            yield progress | {field: [part]}
+    for part in distorted({"kind": ""} | held):
+        part.pop("kind", None)
+        yield progress | {"held": part}
+    cluster = {"name": "south", "seen_at": at(55), "api_ok": True, "replica": "south-1", "labels": {"a": "b"}}
+    for part in distorted({"kind": ""} | cluster):
+        part.pop("kind", None)
+        yield {"kind": "ClusterState", "cluster": part}
+    for whole in (definition, progress, {"kind": "Removed", "key": ODD, "cluster": "south"}):
+        yield from distorted(whole)
+    yield {"kind": "Removed", "key": ODD}
+
+
+def test_nonsense_in_the_ledger_harms_nobody(world: World) -> None:
+    for number, record in enumerate(records()):
+        if record.get("key") == ODD:
+            record["key"] = f"{ODD}-{number}"
+        world.broker.append(batch(world, record), 0)
+        if number % 10 == 0:
+            world.settle()
+    all_is_well(world)
+
+
+def test_a_checkpoint_of_nobody_makes_the_executor_step_down_and_come_back(world: World) -> None:
+    assert world.executor is not None
+    assert world.executor.session is not None
+    checkpoint = {"kind": "Checkpoint", "replica": "mallory", "cluster": "south", "at": at(10), "born": NOON}
+    body = {"v": 1, "epoch": 2**52, "from": "mallory", "sent_at": NOON, "records": [checkpoint]}
+    world.broker.append(msgspec.json.encode(body), 0)
+    all_is_well(world)
+    assert world.executor.session.state.epoch > 2**52
+
+
+# --- objects ---
+
+DISTORTED_SPECS: dict[str, Any] = {
+    "a schedule of 300 KB": {"schedule": "*," * 150_000},
+    "a schedule that is no text": {"schedule": 5},
+    "a zone of 100 KB": {"timeZone": "x" * 100_000},
+    "clusters that are no list": {"placement": {"clusters": "west"}},
+    "clusters that are no names": {"placement": {"clusters": ["\x00", "", "x" * 10_000]}},
+    "numbers that are none": {"startingDeadlineSeconds": "soon", "successfulJobsHistoryLimit": -1},
+    "numbers beyond measure": {"startingDeadlineSeconds": 2**31, "failedJobsHistoryLimit": 10**40},
+    "a deadline of seventy years": {"startingDeadlineSeconds": 2**31 - 1},
+    "no template": {"jobTemplate": None},
+    "a template without a pod": {"jobTemplate": {"spec": {"template": {}}}},
+    "labels that are a list": {"jobTemplate": {"metadata": {"labels": [1, 2]}, "spec": {"template": {"spec": {}}}}},
+    "annotations that are a text": {"jobTemplate": {"metadata": {"annotations": "x"}, "spec": {"template": {"spec": {}}}}},
+    "metadata that is a number": {"jobTemplate": {"metadata": 5, "spec": {"template": {"spec": {}}}}},
+    "a pod that is a text": {"jobTemplate": {"spec": {"template": {"spec": "x"}}}},
+    "containers that are an object": {"jobTemplate": {"spec": {"template": {"spec": {"containers": {"a": 1}}}}}},
+    "containers that are a number": {"jobTemplate": {"spec": {"template": {"spec": {"containers": 7}}}}},
+    "containers that are texts": {"jobTemplate": {"spec": {"template": {"spec": {"containers": ["x", None, 3]}}}}},
+    "an environment that is a text": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": "x"}]}}}}},
+    "an environment of numbers": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [1, None]}]}}}}},
+    "names in it that are lists": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [{"name": []}]}]}}}}},
+    "a deadline of the Job that is a text": {"jobTemplate": {"spec": {"activeDeadlineSeconds": "x", "template": {"spec": {}}}}},
+    "a template of a megabyte": {"jobTemplate": {"spec": {"template": {"spec": {"x": "y" * 2**20}}}}},
+}
+
+
+@pytest.mark.parametrize("what", DISTORTED_SPECS)
+def test_an_object_that_no_sane_person_writes_shows_what_is_wrong_and_harms_nobody(world: World, what: str) -> None:
+    sane = spec({"schedule": "* * * * *"})
+    world.cluster("west").apply(ODD, sane | DISTORTED_SPECS[what])
+    all_is_well(world)
+    status = world.cluster("west").cronjobs[ODD]["status"]
+    accepted = next(condition for condition in status["conditions"] if condition["type"] == "Accepted")
+    ran = [made for made in all_made(list(world.clusters.values())) if made.key == ODD]
+    assert ran if what == "a deadline of seventy years" else accepted["status"] == "False"
+    assert len(accepted["message"]) <= 1000
+
+
+@pytest.mark.parametrize("length", [1, 51, 52, 53, 63, 64, 200, 253])
+@pytest.mark.parametrize("schedule", ["* * * * *", "@every 45s"])
+def test_names_up_to_the_longest_that_there_are(world: World, length: int, schedule: str) -> None:
+    """The CRD takes 52 characters; what was made before it did must not hurt."""
+    key = key_of("default", "n" * length)
+    world.cluster("west").apply(key, spec({"schedule": schedule, "runs": "5"}))
+    all_is_well(world)
+    shown = world.cluster("west").cronjobs[key]["status"]
+    assert [verdict["verdict"] for verdict in shown["recent"]] == ["Succeeded"] * 2
+
+
+def test_two_long_names_that_begin_alike_do_not_take_each_others_jobs(world: World) -> None:
+    keys = [key_of("default", "n" * 70 + end) for end in "ab"]
+    for key in keys:
+        world.cluster("west").apply(key, spec({"schedule": "* * * * *", "runs": "5"}))
+    all_is_well(world)
+    shown = [world.cluster("west").cronjobs[key]["status"]["recent"] for key in keys]
+    assert [[verdict["verdict"] for verdict in each] for each in shown] == [["Succeeded"] * 2] * 2
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 1000])
+def test_a_thousand_changes_of_one_object_in_a_second_end_with_the_last(world: World, at_once: int) -> None:
+    for number in range(1000):
+        world.cluster("west").apply(ODD, spec({"schedule": f"{number % 60} 1 * * *"}))
+        if number % at_once == at_once - 1:
+            world.at(at(10 + number / 1000))
+    world.cluster("west").apply(ODD, spec({"schedule": "* * * * *", "runs": "5"}))
+    all_is_well(world)
+    ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
+    assert ran == [at(60), at(120)]
+    assert world.cluster("west").patches < 100
