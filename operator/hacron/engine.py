@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import assert_never
 
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
@@ -74,6 +75,14 @@ class Engine:
         self.mirror.attach(state)
         return Session(broker, state, scheduler, executor, worker, self.relay, self.mirror)
 
+    def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
+        """Take in what Kubernetes says while there is no connection: it must not pile up, and the newest will be needed.
+
+        Jobs are listed afresh with the next connection.
+        """
+        for arrival in arrivals:
+            _note(self.relay, self.mirror, arrival, now)
+
 
 class Session:
     """The roles on one broker connection. Thrown away with it: nothing is ever resumed."""
@@ -105,7 +114,9 @@ class Session:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable."""
         folded = self._fold()
         for arrival in arrivals:
-            self._take(arrival, now)
+            if isinstance(arrival, Answer | JobSeen | JobsListed):
+                self.worker.take(arrival, now)
+            _note(self._relay, self._mirror, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now)
@@ -135,19 +146,18 @@ class Session:
                 self.worker.greet()
         return folded
 
-    def _take(self, arrival: FromKubernetes, now: Moment) -> None:
-        match arrival:
-            case CronJobSeen():
-                self._relay.take(arrival, now)
-                self._mirror.take(arrival, now)
-            case WatchBegan():
-                self._relay.list_soon()
-            case JobSeen() | JobsListed():
-                self.worker.take(arrival, now)
-            case Answer():
-                self.worker.take(arrival, now)
-                self._relay.take(arrival, now)
-                self._mirror.take(arrival, now)
+
+def _note(relay: Relay, mirror: Mirror, arrival: FromKubernetes, now: Moment) -> None:
+    match arrival:
+        case CronJobSeen() | Answer():
+            relay.take(arrival, now)
+            mirror.take(arrival, now)
+        case WatchBegan():
+            relay.list_soon()
+        case JobSeen() | JobsListed():
+            pass
+        case _:
+            assert_never(arrival)
 
 
 def rules_of(settings: Settings) -> Rules:

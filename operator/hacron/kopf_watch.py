@@ -1,7 +1,7 @@
 """Kopf, in a thread and a loop of its own: every event on a HACronJob becomes a value in the engine's queue.
 
 Only `on.event` handlers: they write nothing to the objects, so every replica may run them. Kopf may fail and be started again
-without the engine noticing; deletions that it misses meanwhile are found by the relay's inventory.
+without the engine noticing. Deletions that it misses meanwhile are found by the relay's inventory, which a WatchBegan asks for.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from hacron.ports import CronJobSeen, FromKubernetes, WatchBegan
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
+KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp")
+LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -53,6 +55,7 @@ class CronJobWatch:
         self._on_arrival = on_arrival
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
+        self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
@@ -75,7 +78,8 @@ class CronJobWatch:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             began = time.monotonic()
-            self._arrivals.put(WatchBegan())
+            self._put(WatchBegan())
+            self._listed_at = began
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
@@ -84,6 +88,17 @@ class CronJobWatch:
                 pause_s = FIRST_PAUSE_S
             self._stopping.wait(pause_s)
             pause_s = min(LAST_PAUSE_S, pause_s * 2)
+
+    def _note_list(self) -> None:
+        """An object was listed. When Kopf has lost track of changes, it lists again and tells of no deletion."""
+        now = time.monotonic()
+        if now - self._listed_at >= LIST_ENDS_S:
+            self._put(WatchBegan())
+        self._listed_at = now
+
+    def _put(self, arrival: CronJobSeen | WatchBegan) -> None:
+        self._arrivals.put(arrival)
+        self._on_arrival()
 
     async def _operator(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -94,9 +109,9 @@ class CronJobWatch:
 
         @kopf.on.event(GROUP, "v1", "hacronjobs", registry=registry)
         async def seen(event: Any, **_: Any) -> None:
-            body = dict(event["object"])
-            self._arrivals.put(CronJobSeen(body=body, gone=event["type"] == "DELETED"))
-            self._on_arrival()
+            if event["type"] is None:
+                self._note_list()
+            self._put(CronJobSeen(body=_slim(event["object"]), gone=event["type"] == "DELETED"))
 
         # Kopf would name itself after the user that it runs as, who has no name in a container.
         identity: Any = "hacron"
@@ -109,6 +124,12 @@ class CronJobWatch:
             operator.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await operator
+
+
+def _slim(body: Any) -> dict[str, Any]:
+    """Keep what a declaration and its mirror are made of."""
+    metadata = {name: body["metadata"][name] for name in KEPT if name in body["metadata"]}
+    return {"metadata": metadata, "spec": body.get("spec"), "status": body.get("status")}
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -88,6 +88,8 @@ class Replica:
                 pause_s = backoff_s * random.uniform(0.5, 1.0)
                 self._say_unavailable(str(reason), pause_s)
                 self._stopping.wait(pause_s)
+                while not self._arrivals.empty():
+                    self._engine.absorb(self._arrived(), moment())
                 backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
             finally:
                 self._drop()

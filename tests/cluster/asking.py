@@ -14,7 +14,7 @@ from hacron.core.manifests import LABEL
 from hacron.core.model import Key, key_of
 from hacron.kube.access import read_access
 from hacron.kube.client import KubeClient
-from hacron.kube.http import ApiServer
+from hacron.kube.http import JSON, ApiServer
 from hacron.ports import Answer, CreateJob, FromKubernetes, JobSeen, JobsListed, Request
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.wait import until
@@ -92,13 +92,21 @@ def some_key(namespace: str) -> Key:
     return key_of(namespace, "hello")
 
 
-def all_at_once(kubeconfig: Path, requests: Iterable[tuple[str, str, dict[str, Any] | None]]) -> list[int]:
-    """Send method, path and body of many requests at the same time; return the statuses."""
+def all_at_once(
+    kubeconfig: Path, requests: Iterable[tuple[str, str, dict[str, Any] | None]], *, kind: str = JSON, width: int = 16
+) -> list[int]:
+    """Send method, path and body of many requests, `width` at the same time; return the statuses."""
 
     async def go() -> list[int]:
-        api = ApiServer(read_access(kubeconfig), lambda: read_access(kubeconfig), connections=16, timeout_s=30)
+        api = ApiServer(read_access(kubeconfig), lambda: read_access(kubeconfig), connections=width, timeout_s=30)
+        lane = asyncio.Semaphore(width)
+
+        async def send(request: tuple[str, str, dict[str, Any] | None]) -> int:
+            async with lane:
+                return (await api.send(*request, kind=kind)).status
+
         try:
-            return [reply.status for reply in await asyncio.gather(*(api.send(*request) for request in requests))]
+            return await asyncio.gather(*map(send, requests))
         finally:
             await api.close()
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hacron.ports import Answer, ListInventory
+from hacron.ports import Answer, CronJobSeen, FromKubernetes, ListInventory
 from hacron.replica import Replica, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
@@ -105,7 +105,8 @@ class Alone:
         settings = Settings(cluster="west", replica="west-1", broker_url=url)
         kube = FakeKube(FakeCluster("west", datetime.now(UTC)), "west-1", lambda: datetime.now(UTC))
         self.said: list[Health] = []
-        self.replica = Replica(settings, kube, queue.SimpleQueue(), Metrics(replica="west-1", cluster="west", tzdata=""))
+        self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
+        self.replica = Replica(settings, kube, self.arrivals, Metrics(replica="west-1", cluster="west", tzdata=""))
         self.replica.health = self.said.append
         self.thread = threading.Thread(target=self.replica.run)
 
@@ -132,3 +133,11 @@ def test_a_replica_without_a_broker_says_so_goes_on_trying_and_stops_at_once(
     assert all("Connection refused" in health.reasons[0] and "secret" not in health.reasons[0] for health in told)
     lines = [record for record in caplog.records if record.message == "broker unavailable"]
     assert [record.levelname for record in lines[:2]] == ["WARNING", "DEBUG"]  # the same again is no news
+
+
+def test_what_kubernetes_says_does_not_pile_up_while_there_is_no_broker(alone: Alone) -> None:
+    alone.thread.start()
+    for number in range(10_000):
+        metadata = {"namespace": "default", "name": f"many-{number % 10}", "uid": "1", "generation": number}
+        alone.arrivals.put(CronJobSeen(body={"metadata": metadata, "spec": {"suspend": True}, "status": {}}))
+    until(alone.arrivals.empty, 20, "an empty queue")
