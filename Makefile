@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test demo lock clean
+.PHONY: help venv lint types unit test demo bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: lint types ## lint, types and every test
 
 demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
 	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)
+
+bench: venv ## the numbers, beside the stock CronJob controller: about half an hour (PARTS="minute many stock")
+	$(BIN)/python -m bench $(PARTS)
 
 lock: ## renew the lock files from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

@@ -93,7 +93,7 @@ def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fl
     assert executor.terminate(timeout=10) == 0
     assert time.monotonic() - stopped < 5
     successor = fleet.await_executor(other_than=executor)
-    end = watched.await_runs(since=now())
+    end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
     assert executor.lines("gives the token back")
     assert successor.lines("is the executor")
@@ -105,18 +105,18 @@ def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> 
     executor = fleet.await_executor()
     executor.kill()
     fleet.await_executor(other_than=executor)
-    end = watched.await_runs(since=now())
+    end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
     executor.start()
     executor.wait_ready()
-    watched.judge(begin, watched.await_runs(since=now()))
+    watched.judge(begin, watched.await_runs(since=now(), count=6))
 
 
 def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:
     begin = now()
     worker = next(replica for replica in fleet.in_cluster("west") if replica.told().get("worker"))
     worker.kill()
-    end = watched.await_runs(since=now())
+    end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
 
 
@@ -165,11 +165,11 @@ def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched,
     with channel(broker) as at_broker:
         for _ in range(3):
             at_broker.basic_publish(prefix, f"{prefix}.token", b"{}")
-    watched.judge(begin, watched.await_runs(since=now()))
+    watched.judge(begin, watched.await_runs(since=now(), count=6))
     assert fleet.executor() is executor
     executor.kill()  # now the surplus would show
     fleet.await_executor(other_than=executor)
-    watched.judge(begin, watched.await_runs(since=now()))
+    watched.judge(begin, watched.await_runs(since=now(), count=6))
 
 
 def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker) -> None:

@@ -1,0 +1,284 @@
+"""The numbers of the main job, on real parts, beside the stock CronJob controller on the same API server.
+
+    python -m bench [--minutes N] [minute] [many] [stock]
+
+Two clusters, one broker, three replicas, all on this machine. Figures of one run can be compared with each other; those of two
+runs depend on what else the machine did. Lateness is told twice: by the worker's own clock, from the tick to the moment in which
+the POST is sent, and by a watch, from the tick to when a reader outside learns of the Job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bench.api import Api, Arrivals, Seen
+from bench.figures import Report, cpu_s, memory_mib, spread
+from tests.testbed import judge
+from tests.testbed.broker import Broker
+from tests.testbed.cluster import Cluster, start_together
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import manifest
+from tests.testbed.fleet import Fleet
+from tests.testbed.install import install
+from tests.testbed.wait import until
+
+HACRONJOBS = "/apis/hacron.io/v1/namespaces/default/hacronjobs"
+CRONJOBS = "/apis/batch/v1/namespaces/default/cronjobs"
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
+FEW, MANY, SHARING = 350, 10_000, 1_000
+KILLS = 10
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["minute", "many", "stock"], help="minute, many, stock; default: all")
+    parser.add_argument("--minutes", type=int, default=5, help="how long the part `minute` looks; default 5")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        bench = Bench(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hacron-bench-"))))
+        stack.callback(bench.tear_down)
+        bench.set_up()
+        for part in arguments.parts:
+            match part:
+                case "minute":
+                    bench.every_minute(arguments.minutes)
+                case "many":
+                    bench.many()
+                case "stock":
+                    bench.stock()
+                case _:
+                    parser.error(f"there is no part {part}")
+
+
+class Bench:
+    """Everything that is measured, over parts that are set up once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.broker = Broker(directory / "broker")
+        self.clusters: dict[str, Cluster] = {name: ControlPlane(name, directory / name) for name in ("west", "east")}
+        self.report = Report()
+        self._directory = directory
+        self._fleets = 0
+
+    def set_up(self) -> None:
+        """Start the broker and the clusters."""
+        start_together([self.broker, *self.clusters.values()])
+        for cluster in self.clusters.values():
+            install(cluster)
+        self.west = Api(self.clusters["west"])
+
+    def tear_down(self) -> None:
+        """Stop everything."""
+        for cluster in self.clusters.values():
+            cluster.stop()
+        self.broker.close()
+
+    # --- 350 cronjobs every minute, with pods ---
+
+    def every_minute(self, minutes: int) -> None:
+        """Let 350 cronjobs run every minute, their pods for a second, and look at who used what."""
+        fleet = self._start_fleet()
+        try:
+            with Arrivals(self.west) as arrivals:
+                self.west.post(HACRONJOBS, (_body(f"minute-{n:03}", "* * * * *", run_seconds=1) for n in range(FEW)))
+                _sleep_until_minute()
+                before, began = {replica.name: cpu_s(replica.pid) for replica in fleet}, time.monotonic()
+                _sleep(60 * minutes - 5, "350 cronjobs every minute")
+                elapsed = time.monotonic() - began
+                used = {replica.name: cpu_s(replica.pid) - before[replica.name] for replica in fleet}
+                seen = list(arrivals.seen)
+            executor = fleet.await_executor()
+            rows = [("Jobs made, due", f"{len(seen)}, {FEW * _minutes(seen)}"), *_lateness(fleet, seen)]
+            for replica in fleet:
+                what = "executor" if replica is executor else "standby"
+                what += ", worker" if replica.told().get("worker") else ""
+                share = f"{100 * used[replica.name] / elapsed:.1f} % of a core, {memory_mib(replica.pid):.0f} MiB at most"
+                rows.append((f"{replica.name} ({what})", share))
+            self.report.add(f"{FEW} cronjobs every minute for {minutes} minutes, pods of one second", rows)
+        finally:
+            self._end_fleet(fleet)
+
+    # --- 10,000 cronjobs ---
+
+    def many(self) -> None:
+        """Let 1,000 of 10,000 cronjobs share a minute; kill executors; apply one more."""
+        bare_s = self._bare_burst()
+        fleet = self._start_fleet()
+        try:
+            rare = (_body(f"rare-{n:05}", f"{n % 60} {n // 60 % 24} 1 1 *") for n in range(MANY - SHARING))
+            took = self.west.post(HACRONJOBS, rare)
+            sharing = (_body(f"sharing-{n:04}", "* * * * *", suspended_jobs=True) for n in range(SHARING))
+            took += self.west.post(HACRONJOBS, sharing)
+            settled_s = self._await_declared(fleet, MANY)
+            with Arrivals(self.west) as arrivals:
+                _sleep_until_minute()
+                _sleep(130, f"{SHARING} of {MANY} cronjobs every minute")
+                seen = list(arrivals.seen)
+            last = [max((s.arrived - tick).total_seconds() for s in seen if s.tick == tick) for tick in _ticks(seen)]
+            rows = [
+                (f"POST of {MANY} HACronJobs by {_client()}", f"{took:.0f} s"),
+                ("until the last of them was scheduled, after that", f"{settled_s:.1f} s"),
+                ("Jobs made, due", f"{len(seen)}, {SHARING * _minutes(seen)}"),
+                *_lateness(fleet, seen),
+                ("tick to the last of 1,000 Jobs, each minute", ", ".join(f"{value:.2f} s" for value in last)),
+                (f"POST of 1,000 such Jobs by {_client()}, three times", ", ".join(f"{value:.2f} s" for value in bare_s)),
+                ("ratio of the best of both", f"{min(last) / min(bare_s):.2f}"),
+                *[(f"memory of {replica.name} at most", f"{memory_mib(replica.pid):.0f} MiB") for replica in fleet],
+            ]
+            self.report.add(f"{MANY} cronjobs, of which {SHARING} share every minute; their Jobs are suspended", rows)
+            self.report.add(f"Apply with {MANY} cronjobs there", self._apply_to_scheduled(fleet))
+            self.report.add(f"Takeover after SIGKILL with {MANY} cronjobs, {KILLS} kills", self._takeovers(fleet))
+        finally:
+            self._end_fleet(fleet)
+
+    def _bare_burst(self) -> list[float]:
+        took = []
+        for turn in range(3):
+            bodies = [_job(f"bare-{turn}-{n:04}") for n in range(SHARING)]
+            took.append(self.west.post(JOBS, bodies))
+            self.west.delete(f"{JOBS}/{body['metadata']['name']}" for body in bodies)
+        return took
+
+    def _await_declared(self, fleet: Fleet, count: int) -> float:
+        began = time.monotonic()
+        executor = fleet.await_executor()
+        until(lambda: len(executor.lines("cronjob declared")) >= count, 300, f"{count} declared", every=0.5)
+        return time.monotonic() - began
+
+    def _apply_to_scheduled(self, fleet: Fleet) -> list[tuple[str, str]]:
+        """From the answer of the API server to a new HACronJob, to the executor's record of it."""
+        executor = fleet.await_executor()
+        stored: dict[str, datetime] = {}
+        for number in range(50):
+            name = f"new-{number:02}"
+            self.west.post(HACRONJOBS, [_body(name, "0 0 1 1 *")])
+            stored[f"default/{name}"] = datetime.now(UTC)
+        lines = until(
+            lambda: _all_of(stored, {line["cronjob"]: line["ts"] for line in executor.lines("cronjob declared")}), 60, "all"
+        )
+        delays = [(judge.instant(lines[name]) - at).total_seconds() * 1000 for name, at in stored.items()]
+        return [("from the API server's answer to the executor's record, 50 times, p50 / p99 / max", spread(delays, "ms"))]
+
+    def _takeovers(self, fleet: Fleet) -> list[tuple[str, str]]:
+        took: list[float] = []
+        for _ in range(KILLS):
+            executor = fleet.await_executor()
+            killed = datetime.now(UTC)
+            executor.kill()
+            successor = fleet.await_executor(other_than=executor)
+            took.append((judge.instant(successor.lines("is the executor")[-1]["ts"]) - killed).total_seconds() * 1000)
+            executor.start()
+            executor.wait_ready(120)
+        return [("from the kill until the successor's own checkpoint is read back, p50 / p99 / max", spread(took, "ms"))]
+
+    # --- the stock controller ---
+
+    def stock(self) -> None:
+        """Let the stock CronJob controller do the same: 350 and then 1,000 CronJobs every minute, Jobs suspended."""
+        for count in (FEW, SHARING):
+            with Arrivals(self.west) as arrivals:
+                self.west.post(CRONJOBS, (_cronjob(f"stock-{n:04}") for n in range(count)))
+                _sleep_until_minute()
+                _sleep(175, f"{count} stock CronJobs every minute")
+                seen = list(arrivals.seen)
+            self.west.delete(f"{CRONJOBS}/stock-{n:04}" for n in range(count))
+            late = [(one.arrived - one.tick).total_seconds() for one in seen]
+            rows = [
+                ("Jobs made, due", f"{len(seen)}, {count * 3}"),
+                ("tick to Job, by a watch, p50 / p99 / max", spread(late, "s")),
+            ]
+            self.report.add(f"The stock CronJob controller: {count} CronJobs every minute for 3 minutes, Jobs suspended", rows)
+
+    # --- parts ---
+
+    def _start_fleet(self) -> Fleet:
+        self._fleets += 1
+        directory = self._directory / f"fleet-{self._fleets}"
+        fleet = Fleet(
+            directory, broker_url=self.broker.url, clusters=self.clusters, prefix=f"bench-{self._fleets}", names=_names()
+        )
+        fleet.start()
+        return fleet
+
+    def _end_fleet(self, fleet: Fleet) -> None:
+        fleet.stop()
+        for kind in ("hacronjobs", "jobs"):
+            self.clusters["west"].kubectl("delete", kind, "--all", "--cascade=background", "--wait=false")
+
+
+def _names() -> tuple[str, ...]:
+    return ("west-1", "west-2", "east-1")
+
+
+def _client() -> str:
+    return "a bare client, 32 at once"
+
+
+def _body(name: str, schedule: str, *, run_seconds: float = 1, suspended_jobs: bool = False) -> dict[str, Any]:
+    import json
+
+    body: dict[str, Any] = json.loads(manifest(name, schedule, run_seconds=run_seconds))
+    if suspended_jobs:
+        body["spec"]["jobTemplate"]["spec"]["suspend"] = True
+    return body
+
+
+def _job(name: str) -> dict[str, Any]:
+    template = _body(name, "* * * * *", suspended_jobs=True)["spec"]["jobTemplate"]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, **template}
+
+
+def _cronjob(name: str) -> dict[str, Any]:
+    body = _body(name, "* * * * *", suspended_jobs=True)
+    return {**body, "apiVersion": "batch/v1", "kind": "CronJob"}
+
+
+def _lateness(fleet: Fleet, seen: Sequence[Seen]) -> list[tuple[str, str]]:
+    posted = [line["late_ms"] for replica in fleet for line in replica.lines("Job made")]
+    seconds = [round((one.created - one.tick).total_seconds()) for one in seen]
+    counted = ", ".join(f"{second} s: {seconds.count(second)}" for second in sorted(set(seconds)))
+    return [
+        ("tick to POST, by the worker's clock, p50 / p99 / max", spread(posted, "ms")),
+        ("tick to Job, by a watch, p50 / p99 / max", spread([_ms(one.arrived - one.tick) for one in seen], "ms")),
+        ("creationTimestamp minus tick", counted),
+    ]
+
+
+def _ms(time_: timedelta) -> float:
+    return time_.total_seconds() * 1000
+
+
+def _ticks(seen: Sequence[Seen]) -> list[datetime]:
+    return sorted({one.tick for one in seen})
+
+
+def _minutes(seen: Sequence[Seen]) -> int:
+    return len(_ticks(seen))
+
+
+def _all_of(names: dict[str, datetime], found: dict[str, str]) -> dict[str, str] | None:
+    return found if names.keys() <= found.keys() else None
+
+
+def _sleep_until_minute() -> None:
+    """Sleep until 45 seconds past: what comes at the full minute is decided from here on."""
+    time.sleep((45 - datetime.now(UTC).second) % 60)
+
+
+def _sleep(seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        print(f"# {what}: {left:.0f} s to go", flush=True)
+        time.sleep(min(30.0, left))
+
+
+if __name__ == "__main__":
+    main()

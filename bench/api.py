@@ -1,0 +1,136 @@
+"""An API server under a benchmark: many objects posted at once, and every Job noted as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import yaml
+
+from tests.testbed.cluster import Cluster
+
+AT_ONCE = 32  # requests under way; as many as a replica's client has
+TICK = "hacron.io/tick"
+CRON_TICK = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of the stock controller carry
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A Job as it was first told of."""
+
+    name: str
+    tick: datetime
+    created: datetime  # creationTimestamp: whole seconds
+    arrived: datetime  # our clock when the watch told of it: some milliseconds after it was stored
+
+
+class Api:
+    """Admin's view of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        config = yaml.safe_load(cluster.admin_kubeconfig.read_text())
+        self._server: str = config["clusters"][0]["cluster"]["server"]
+        self._headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}", "Content-Type": "application/json"}
+        self._ca: str = config["clusters"][0]["cluster"]["certificate-authority-data"]
+
+    def post(self, path: str, bodies: Iterable[dict[str, Any]]) -> float:
+        """POST all bodies, AT_ONCE at a time; return the seconds it took. Raises when one is refused."""
+        data = [json.dumps(body).encode() for body in bodies]
+        return asyncio.run(self._each("POST", [(path, body) for body in data]))
+
+    def delete(self, paths: Iterable[str]) -> float:
+        """DELETE all paths, AT_ONCE at a time."""
+        return asyncio.run(self._each("DELETE", [(path, b'{"propagationPolicy":"Background"}') for path in paths]))
+
+    def get(self, path: str) -> dict[str, Any]:
+        """GET one path."""
+
+        async def ask() -> dict[str, Any]:
+            async with self._session() as session, session.get(self._server + path) as response:
+                found: dict[str, Any] = await response.json(content_type=None)
+                return found
+
+        return asyncio.run(ask())
+
+    async def _each(self, method: str, requests: list[tuple[str, bytes]]) -> float:
+        left = list(reversed(requests))
+
+        async def work(session: aiohttp.ClientSession) -> None:
+            while left:
+                path, body = left.pop()
+                async with session.request(method, self._server + path, data=body) as response:
+                    text = await response.text()
+                    if response.status >= 300 and response.status != 404:
+                        raise RuntimeError(f"{method} {path}: {response.status} {text[:300]}")
+
+        began = time.monotonic()
+        async with self._session() as session:
+            await asyncio.gather(*(work(session) for _ in range(AT_ONCE)))
+        return time.monotonic() - began
+
+    def _session(self) -> aiohttp.ClientSession:
+        context = ssl.create_default_context(cadata=_pem(self._ca))
+        connector = aiohttp.TCPConnector(limit=AT_ONCE, ssl=context)
+        return aiohttp.ClientSession(connector=connector, headers=self._headers, read_bufsize=2**22)
+
+    async def watch(self, seen: list[Seen], ready: threading.Event) -> None:
+        """Append every new Job with a tick to `seen`, until cancelled."""
+        path = f"{self._server}/apis/batch/v1/jobs?watch=true"
+        known: set[str] = set()
+        async with self._session() as session, session.get(path, timeout=aiohttp.ClientTimeout(total=None)) as response:
+            ready.set()
+            async for line in response.content:
+                arrived = datetime.now(UTC)
+                job = json.loads(line)["object"]
+                metadata = job["metadata"]
+                annotations = metadata.get("annotations") or {}
+                tick = annotations.get(TICK) or annotations.get(CRON_TICK)
+                if tick is None or metadata["uid"] in known:
+                    continue
+                known.add(metadata["uid"])
+                created = datetime.fromisoformat(metadata["creationTimestamp"])
+                seen.append(Seen(metadata["name"], datetime.fromisoformat(tick).astimezone(UTC), created, arrived))
+
+
+class Arrivals:
+    """Notes Jobs in a thread of its own, between `with` and its end."""
+
+    def __init__(self, api: Api) -> None:
+        self.seen: list[Seen] = []
+        self._api = api
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Arrivals:
+        self._thread.start()
+        if not self._ready.wait(30):
+            raise TimeoutError("the watch on Jobs")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        self._task = self._loop.create_task(self._api.watch(self.seen, self._ready))
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._loop.close()
+
+
+def _pem(data: str) -> str:
+    import base64
+
+    return base64.b64decode(data).decode()
