@@ -19,7 +19,7 @@ from hacron.telemetry.instruments import Totals
 from hacron.telemetry.metrics import Metrics
 from hacron.turn import Moment
 
-EVERY_S: Final = 0.2  # a busy engine turns a thousand times a second
+EVERY_S: Final = 0.5  # a busy engine turns a thousand times a second
 
 
 class Meter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,9 +38,13 @@ class FakeApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.installed = True  # the CRD
         self.broken = False
+        self.outdated = threading.Event()  # the first watch has lost track of the changes
         self.over = threading.Event()
         self.watched = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A Kopf that ends does not wait for its answers."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.flush()
+        if self.server.watched == 1 and self.server.outdated.wait(20) and not self.server.over.is_set():
+            self.wfile.write(json.dumps({"type": "ERROR", "object": {"code": 410}}).encode() + b"\n")
+            return
         self.server.over.wait()
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
@@ -106,6 +114,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     thread.start()
     yield api
     api.over.set()
+    api.outdated.set()
     api.shutdown()
     api.server_close()
     thread.join()
@@ -133,6 +142,20 @@ def test_a_watch_that_found_no_resource_finds_it_when_told_to_begin_again(api: F
     api.installed = True
     watching.watch.begin_again()
     until(lambda: watching.count(CronJobSeen) == 1, 20, "the HACronJob")
+
+
+def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
+    api: FakeApi, watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kopf_watch, "LIST_ENDS_S", 0.5)
+    watching.watch.start()
+    until(lambda: watching.count(CronJobSeen) == 1, 20, "the HACronJob")
+    assert watching.count(WatchBegan) == 1
+    listed_at = time.monotonic()
+    until(lambda: time.monotonic() - listed_at > 0.5, 20, "the end of the list")
+    api.outdated.set()
+    until(lambda: watching.count(CronJobSeen) == 2, 20, "the HACronJob again")
+    assert [type(each) for each in watching.seen] == [WatchBegan, CronJobSeen, WatchBegan, CronJobSeen]
 
 
 def test_a_watch_stops_when_told_to_and_does_not_begin_again(api: FakeApi, watching: Watching) -> None:
