@@ -1,0 +1,200 @@
+"""The floor: a replica that starts reads only what still matters, and knows what everybody knows.
+
+Stories of all kinds, with an executor that writes stale records again early and often. At every message of the ledger, whoever
+starts there at the floor that it names comes to the same State as who has read everything from the beginning.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hacron import engine
+from hacron.broker import codec
+from hacron.core.messages import Entry
+from hacron.core.model import key_of
+from hacron.core.state import State
+from hacron.executor import Lease
+from tests.fakes.broker import FakeBroker, Stored
+from tests.scenarios.judge import wrong
+from tests.scenarios.script import spec
+from tests.scenarios.world import World
+
+HOMES, REPLICAS = ("west", "east"), ("west-1", "east-1", "west-2")
+POLICIES = {"a": "Allow", "b": "Forbid", "c": "Replace"}  # of each cronjob, as long as the story lasts
+
+
+@pytest.fixture(autouse=True)
+def stale_records_are_written_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = functools.partial(Lease, rewrite_after_messages=20, rewrite_at_least=3)
+    monkeypatch.setattr(engine, "Lease", eager)
+
+
+def folded(messages: list[Stored]) -> State:
+    state = State()
+    for stored in messages:
+        state.apply(entry(stored))
+    return state
+
+
+def entry(stored: Stored) -> Entry:
+    return Entry(offset=stored.offset, size=len(stored.body), batch=codec.decode_batch(stored.body)[0])
+
+
+def what_matters(state: State) -> dict[str, Any]:
+    """What decisions depend on. Not when the ledger began, nor how it was read."""
+    runs = {cluster: dict(runs) for cluster, runs in state.open_runs.items() if runs}
+    known = {"definitions": dict(state.definitions), "progress": dict(state.progress), "clusters": dict(state.clusters)}
+    return known | {"epoch": state.epoch, "open": runs, "floor": state.floor, "live": state.live}
+
+
+def differing(broker: FakeBroker) -> list[int]:
+    """Return the offsets at which a start from the floor ends otherwise than a start from the beginning."""
+    everything, found = State(), []
+    for stored in broker.ledger:
+        everything.apply(entry(stored))
+        from_floor = folded(broker.ledger[stored.floor : stored.offset + 1])
+        if what_matters(from_floor) != what_matters(everything):
+            found.append(stored.offset)
+    return found
+
+
+# --- any story ---
+
+Act = Callable[[World], object]
+
+
+def apply(name: str, home: str, fields: dict[str, str]) -> Act:
+    key = key_of("default", name)
+    return lambda world: world.cluster(home).apply(key, spec({"runs": "9", "policy": POLICIES[name]} | fields))
+
+
+def delete(name: str, home: str) -> Act:
+    def act(world: World) -> None:
+        if key_of("default", name) in world.cluster(home).cronjobs:
+            world.cluster(home).delete(key_of("default", name))
+
+    return act
+
+
+def befall(what: str, name: str) -> Act:
+    """Something happens to a replica, if it can happen to it now."""
+
+    def act(world: World) -> None:
+        process = world.processes[name]
+        if not process.alive:
+            world.start(name)
+        elif what == "dies":
+            process.die()
+        elif what == "stops" and process.frozen_since is None:
+            process.stop()
+        elif what == "freezes" and process.frozen_since is None:
+            world.freeze(name)
+        elif what == "thaws" and process.frozen_since is not None:
+            world.thaw(name)
+        elif what == "is cut off" and process.broker is not None:
+            world.isolate(name)
+
+    return act
+
+
+def lands(world: World) -> None:
+    """What was appended through nodes that were cut off arrives now."""
+    world.broker.unstrand()
+
+
+def passes(seconds: int) -> Act:
+    return lambda world: world.at(world.now + timedelta(seconds=seconds))
+
+
+names, homes = st.sampled_from(list(POLICIES)), st.sampled_from(HOMES)
+specs = st.fixed_dictionaries(
+    {
+        "schedule": st.sampled_from(["* * * * *", "@every 20s", "*/2 * * * *", "nonsense"]),
+        "suspend": st.sampled_from(["true", "false", "false"]),
+        "clusters": st.sampled_from(["west,east", "east"]),
+    }
+)
+acts = st.one_of(
+    st.builds(apply, names, homes, specs),
+    st.builds(delete, names, homes),
+    st.builds(befall, st.sampled_from(["dies", "stops", "freezes", "thaws", "is cut off"]), st.sampled_from(REPLICAS)),
+    st.builds(passes, st.integers(1, 45)),
+    st.just(lands),
+)
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(st.lists(acts, min_size=8, max_size=30))
+def test_from_the_floor_or_from_the_beginning_the_state_is_the_same(story: list[Act]) -> None:
+    world = World()
+    for name in REPLICAS:
+        world.start(name)
+    world.settle()
+    for act in story:
+        act(world)
+        world.settle()
+    for name in REPLICAS:
+        befall("thaws", name)(world)
+    passes(90)(world)
+    assert differing(world.broker) == []
+    assert wrong(world) == []
+
+
+# --- one story ---
+
+
+def calm_world(broker: FakeBroker | None = None) -> World:
+    """A quarter of an hour of two cronjobs that fire, and one that is declared once and then only stands there."""
+    world = World(broker)
+    world.start("west-1")
+    world.start("east-1")
+    apply("a", "west", {"schedule": "* * * * *"})(world)
+    apply("b", "east", {"schedule": "@every 20s"})(world)
+    apply("c", "west", {"schedule": "0 0 1 1 *"})(world)
+    passes(900)(world)
+    return world
+
+
+def test_the_floor_rises_and_little_has_to_be_read() -> None:
+    world = calm_world()
+    end = world.broker.ledger[-1]
+    assert end.offset > 900
+    assert end.offset - end.floor < 40
+    floors = [stored.floor for stored in world.broker.ledger]
+    assert floors == sorted(floors)
+
+
+def test_a_replica_that_starts_late_reads_little_and_takes_over_at_once() -> None:
+    world = calm_world()
+    latecomer = world.start("east-2")
+    world.settle()
+    assert latecomer.session is not None
+    assert 0 < latecomer.session.state.entries_read < 50
+    for name in ("west-1", "east-1"):
+        world.processes[name].die()
+    world.settle()
+    assert world.executor is latecomer
+    passes(60)(world)
+    made = [one.tick for one in world.cluster("east").made if one.key == key_of("default", "b")]
+    assert made[-1] > world.now - timedelta(seconds=21)
+    assert wrong(world) == []
+
+
+def test_what_the_broker_drops_is_what_nobody_needs() -> None:
+    world = calm_world(FakeBroker(ledger_bytes=100_000))
+    assert world.broker.ledger[0].offset > 100
+    session = world.broker.connect("east-2", "east")
+    assert not session.ledger.truncated
+
+
+def test_without_rewriting_the_floor_stays_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the tests above owe it to the rewriting."""
+    monkeypatch.setattr(engine, "Lease", Lease)
+    assert calm_world().broker.ledger[-1].floor < 10
