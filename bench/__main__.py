@@ -10,6 +10,7 @@ the POST is sent, and by a watch, from the tick to when a reader outside learns 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.api import Api, Arrivals, Seen
 from bench.figures import Report, cpu_s, memory_mib, spread
 from tests.testbed import judge
+from tests.testbed.api import Api, Arrivals, Seen
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import Cluster, start_together
 from tests.testbed.control_plane import ControlPlane
@@ -223,8 +224,6 @@ def _client() -> str:
 
 
 def _body(name: str, schedule: str, *, run_seconds: float = 1, suspended_jobs: bool = False) -> dict[str, Any]:
-    import json
-
     body: dict[str, Any] = json.loads(manifest(name, schedule, run_seconds=run_seconds))
     if suspended_jobs:
         body["spec"]["jobTemplate"]["spec"]["suspend"] = True

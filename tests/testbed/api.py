@@ -1,8 +1,10 @@
-"""An API server under a benchmark: many objects posted at once, and every Job noted as it arrives."""
+"""An API server asked for much at once: objects posted and patched by the thousand, and every Job noted as it arrives."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
 import ssl
 import threading
@@ -50,30 +52,27 @@ class Api:
         """DELETE all paths, AT_ONCE at a time."""
         return asyncio.run(self._each("DELETE", [(path, b'{"propagationPolicy":"Background"}') for path in paths]))
 
-    def get(self, path: str) -> dict[str, Any]:
-        """GET one path."""
+    def patch(self, path: str, patches: Iterable[object]) -> float:
+        """Merge-patch one object, once after the other."""
+        kind = {"Content-Type": "application/merge-patch+json"}
+        return asyncio.run(self._each("PATCH", [(path, json.dumps(patch).encode()) for patch in patches], kind, at_once=1))
 
-        async def ask() -> dict[str, Any]:
-            async with self._session() as session, session.get(self._server + path) as response:
-                found: dict[str, Any] = await response.json(content_type=None)
-                return found
-
-        return asyncio.run(ask())
-
-    async def _each(self, method: str, requests: list[tuple[str, bytes]]) -> float:
+    async def _each(
+        self, method: str, requests: list[tuple[str, bytes]], headers: dict[str, str] | None = None, at_once: int = AT_ONCE
+    ) -> float:
         left = list(reversed(requests))
 
         async def work(session: aiohttp.ClientSession) -> None:
             while left:
                 path, body = left.pop()
-                async with session.request(method, self._server + path, data=body) as response:
+                async with session.request(method, self._server + path, data=body, headers=headers) as response:
                     text = await response.text()
                     if response.status >= 300 and response.status != 404:
                         raise RuntimeError(f"{method} {path}: {response.status} {text[:300]}")
 
         began = time.monotonic()
         async with self._session() as session:
-            await asyncio.gather(*(work(session) for _ in range(AT_ONCE)))
+            await asyncio.gather(*(work(session) for _ in range(at_once)))
         return time.monotonic() - began
 
     def _session(self) -> aiohttp.ClientSession:
@@ -122,15 +121,10 @@ class Arrivals:
 
     def _run(self) -> None:
         self._task = self._loop.create_task(self._api.watch(self.seen, self._ready))
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._loop.close()
+        self._loop.close()
 
 
 def _pem(data: str) -> str:
-    import base64
-
     return base64.b64decode(data).decode()

@@ -1,0 +1,86 @@
+"""A cluster falls silent with a run decided for it: AtMostOnce starts nothing elsewhere, AtLeastOnce does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import QUICK
+from tests.testbed import judge
+from tests.testbed.broker import Broker
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import await_status, manifest, remove_all
+from tests.testbed.fleet import Fleet
+from tests.testbed.judge import Ran
+from tests.testbed.replica import Replica
+from tests.testbed.wait import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
+
+PLACED = {"placement": {"clusters": ["west", "east"]}}
+
+
+@pytest.fixture
+def fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet whose executor is in east."""
+    clusters = {"west": west, "east": east}
+    fleet = Fleet(tmp_path, broker_url=broker.url, clusters=clusters, prefix=prefix, names=("east-1", "west-1"), env=QUICK)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.stop()
+        for cluster in clusters.values():
+            remove_all(cluster)
+
+
+def decided(executor: Replica, cronjob: str) -> list[dict[str, Any]]:
+    return [line for line in executor.lines("run decided") if line["cronjob"].endswith(f"/{cronjob}")]
+
+
+def at(ran: list[Ran], name: str, tick: datetime) -> list[Ran]:
+    return [one for one in judge.of(ran, name) if one.tick == tick]
+
+
+def verdict(status: dict[str, Any], tick: datetime, attempt: int) -> dict[str, Any]:
+    found = [v for v in status.get("recent", []) if judge.instant(v["tick"]) == tick and v.get("attempt", 1) == attempt]
+    return found[0] if found else {}
+
+
+def test_a_silent_cluster_loses_a_run_or_has_it_tried_elsewhere(fleet: Fleet, west: ControlPlane, east: ControlPlane) -> None:
+    executor = fleet.await_executor()
+    assert executor.cluster == "east"
+    for name, guarantee in (("once", "AtMostOnce"), ("surely", "AtLeastOnce")):
+        for cluster in (west, east):
+            cluster.apply(manifest(name, "@every 15s", guarantee=guarantee, **PLACED))
+    until(lambda: decided(executor, "once") and decided(executor, "surely"), 40, "runs decided ahead", every=0.02)
+    fleet["west-1"].kill()  # it has the runs in hand and their ticks are still to come
+    first = {name: decided(executor, name)[0] for name in ("once", "surely")}
+    ticks = {name: judge.instant(line["tick"]) for name, line in first.items()}
+    assert all(line["cluster"] == "west" for line in first.values())
+
+    again = until(lambda: at(judge.jobs([west, east]), "surely", ticks["surely"]), 60, "the second attempt", every=0.5)
+    assert [(one.cluster, one.attempt) for one in again] == [("east", 2)]
+    lost = await_status(east, "once", lambda s: verdict(s, ticks["once"], 1).get("verdict") == "Lost", "the loss told", 60)
+    assert verdict(lost, ticks["once"], 1)["cluster"] == "west"
+    later = until(
+        lambda: [r for r in judge.of(judge.jobs([east]), "once") if r.tick > ticks["once"]], 60, "the next tick in east"
+    )
+    assert later[0].attempt == 1
+    assert at(judge.jobs([west, east]), "once", ticks["once"]) == []
+
+    fleet["west-1"].start()
+
+    told = await_status(
+        east, "once", lambda s: verdict(s, ticks["once"], 1).get("verdict") == "Missed", "the truth told by west", 60
+    )
+    assert verdict(told, ticks["once"], 1)["reason"] == "StartByPassed"
+    ran = judge.jobs([west, east])
+    assert at(ran, "once", ticks["once"]) == []
+    assert [(one.cluster, one.attempt) for one in at(ran, "surely", ticks["surely"])] == [("east", 2)]
+    numbers = [one.fencing for one in judge.of(ran, "surely")]
+    assert len(set(numbers)) == len(numbers)

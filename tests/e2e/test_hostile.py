@@ -1,0 +1,88 @@
+"""What nobody would send in good faith: broken messages on every queue, objects at every limit, a storm of changes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pika
+import pytest
+
+from tests.testbed import judge
+from tests.testbed.api import Api
+from tests.testbed.broker import Broker
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import await_status, condition, manifest
+from tests.testbed.fleet import Fleet
+from tests.testbed.wait import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
+
+HACRONJOBS = "/apis/hacron.io/v1/namespaces/default/hacronjobs"
+QUEUES = ("commands", "reports", "ledger", "token", "worker.west")
+ENVELOPE = {"v": 1, "id": "x", "sent_at": "2030-01-01T00:00:00Z", "from": "nobody", "messages": [{"kind": "Nonsense"}]}
+BODIES = [
+    b"",
+    b"\x00\xff" * 50,
+    b"{" * 100_000,
+    b"[" * 100_000,
+    b'{"v": 1',
+    b"null",
+    json.dumps({"v": 99, "messages": []}).encode(),
+    json.dumps(ENVELOPE).encode(),
+    json.dumps({"v": 1, "epoch": 2**60, "from": "x", "sent_at": "2030-01-01T00:00:00Z", "records": []}).encode(),
+    json.dumps({"v": 1, "epoch": -1, "from": "x", "sent_at": "no time", "records": [{"kind": "Proof"}]}).encode(),
+    b'"' + b"x" * 3_000_000 + b'"',
+    b"x" * 12_000_000,
+]
+
+
+def test_broken_messages_on_every_queue_stop_nothing(fleet: Fleet, west: ControlPlane, broker: Broker, prefix: str) -> None:
+    west.apply(manifest("steady", "@every 2s"))
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for queue in QUEUES:
+            for body in BODIES:
+                channel.basic_publish(prefix, f"{prefix}.{queue}", body, mandatory=True)
+    since = datetime.now(UTC)
+    until(lambda: len([r for r in judge.jobs([west]) if r.tick > since]) >= 4, 60, "runs after the storm", every=0.5)
+    assert judge.doubled(judge.jobs([west])) == []
+    assert all(replica.alive for replica in fleet)
+    executor = fleet.await_executor()
+    unreadable = {
+        queue: executor.metrics().get(f'hacron_messages_unreadable_total{{queue="{queue}"}}', 0.0)
+        for queue in ("commands", "reports", "ledger")
+    }
+    assert all(count >= len(BODIES) - 1 for count in unreadable.values()), unreadable
+
+
+def test_a_thousand_changes_of_one_object_in_a_moment_end_with_the_last(fleet: Fleet, west: ControlPlane) -> None:
+    west.apply(manifest("steady", "@every 2s"))
+    west.apply(manifest("stormy", "@every 1h"))
+    Api(west).patch(f"{HACRONJOBS}/stormy", [{"spec": {"startingDeadlineSeconds": number}} for number in range(1, 1000)])
+    west.kubectl("patch", "hacj", "stormy", "--type=merge", "-p", '{"spec":{"schedule":"@every 2s"}}')
+    since = datetime.now(UTC)
+
+    def both_run() -> bool:
+        found = [one for one in judge.jobs([west]) if one.tick > since]
+        return all(len(judge.of(found, name)) >= 3 for name in ("steady", "stormy"))
+
+    until(both_run, 60, "runs after the storm", every=0.5)
+    status = await_status(west, "stormy", lambda s: s.get("observedGeneration", 0) >= 1000, "the newest generation")
+    assert condition(status, "Accepted")["status"] == "True"
+    assert all(replica.alive for replica in fleet)
+
+
+def test_objects_at_their_limits_are_told_what_is_wrong_with_them(fleet: Fleet, west: ControlPlane) -> None:
+    long_name = "n" * 52
+    west.apply(manifest(long_name, "@every 2s"))
+    west.apply(manifest("long-list", ",".join(str(n % 60) for n in range(300)) + " * * * *"))
+    west.apply(manifest("never", "0 0 31 2 *"))
+    name = until(lambda: judge.of(judge.jobs([west]), long_name), 30, "a run of the long name", every=0.5)[0].job
+    assert len(name) <= 63
+    status = await_status(west, "long-list", lambda s: condition(s, "Accepted"), "a word on the long list")
+    assert condition(status, "Accepted")["status"] == "True"
+    status = await_status(west, "never", lambda s: condition(s, "Scheduled"), "a word on what never fires")
+    assert condition(status, "Scheduled")["reason"] == "NeverFires"
+    assert all(replica.alive for replica in fleet)
