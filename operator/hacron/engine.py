@@ -153,7 +153,7 @@ def _note(relay: Relay, mirror: Mirror, arrival: FromKubernetes, now: Moment) ->
             relay.take(arrival, now)
             mirror.take(arrival, now)
         case WatchBegan():
-            relay.list_soon()
+            relay.watch_began(now)
         case JobSeen() | JobsListed():
             pass
         case _:

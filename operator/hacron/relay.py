@@ -8,6 +8,7 @@ themselves. Clusters that declare different things never fight: each compares on
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 COMPARED_PER_TURN = 300
 LIST_AGAIN_S = 5.0  # after an inventory that failed
+LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
 
 
@@ -68,6 +70,8 @@ class Relay:
         self._requests: list[Request] = []
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
+        self._watch_began = -math.inf  # monotonic
+        self._listed: frozenset[Key] = frozenset()  # what the newest inventory has
         self.complete = False  # an inventory has been taken: what was not seen may not exist
         self.complaint = ""  # why there is no inventory, if the API server answers; told to people
 
@@ -83,9 +87,10 @@ class Relay:
         """Note that State has changed for these cronjobs."""
         self._dirty.update(dict.fromkeys(keys))
 
-    def list_soon(self) -> None:
-        """The watch has started again, and may have missed deletions."""
-        self._list_at = 0.0
+    def watch_began(self, moment: Moment) -> None:
+        """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
+        self._watch_began = moment.mono
+        self._list_at = moment.mono
 
     def take(self, arrival: CronJobSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
@@ -153,7 +158,7 @@ class Relay:
             self._gone.pop(key, None)
             return None
         if self._gone.get(key) != entry.uid:
-            if self.complete:
+            if self.complete and key not in self._listed:
                 self._ask(key)  # absence from what was seen proves nothing: it may be newer than that
             return None
         if not self._is_time(key, entry.uid, 0, worker, now):
@@ -222,11 +227,19 @@ class Relay:
         if not answer.ok or since is None:
             self._list_at = moment.mono + LIST_AGAIN_S
             return
-        self._list_at = moment.mono + self._inventory_interval_s
         self.complete = True
+        began = self._watch_began
+        is_listing = moment.mono - began < LET_THE_WATCH_LIST_S
+        if since < began:
+            self._list_at = moment.mono  # a deletion that the watch has missed may be newer than this list
+        else:
+            self._list_at = began + LET_THE_WATCH_LIST_S if is_listing else moment.mono + self._inventory_interval_s
         listed = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
+        self._listed = frozenset(listed)
         for key, (uid, generation) in listed.items():
             seen = self._seen.get(key)
+            if seen is None and is_listing:
+                continue  # ten thousand questions whose answers are on their way
             if seen is None or (seen.declared.uid != uid or seen.declared.generation < generation):
                 self._ask(key)
         for key, seen in self._seen.items():

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hacron.core.messages import CronJobDeclared
+import msgspec
+
+from hacron.core.messages import CronJobDeclared, Definition
 from hacron.core.model import Key
 from hacron.core.state import State
-from hacron.ports import CronJobSeen
-from hacron.relay import LET_THE_WORKER_SPEAK, Relay
+from hacron.ports import Answer, CronJobSeen, GetCronJob, ListInventory, Request
+from hacron.relay import LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-HELLO = Key("default/hello")
+HELLO, OTHER = Key("default/hello"), Key("default/other")
 SPEC = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {}}}}}
 
 
@@ -39,8 +41,11 @@ class Desk:
         cluster = FakeCluster("west", NOON)
         self.session = FakeBroker().connect("west-1", "west")
         self.session.inbox.open()
-        self.relay = Relay(cluster="west", kube=FakeKube(cluster, "west-1", lambda: NOON))
-        self.relay.attach(State())
+        self.cluster = cluster
+        self.kube = FakeKube(cluster, "west-1", lambda: NOON)
+        self.relay = Relay(cluster="west", kube=self.kube)
+        self.state = State()
+        self.relay.attach(self.state)
         self.relay.take(CronJobSeen(body=cluster.apply(HELLO, SPEC)), Moment(NOON, 0.0))
 
     def sent(self, beside: Beside, later: timedelta = timedelta()) -> list[CronJobDeclared]:
@@ -69,3 +74,55 @@ def test_what_the_ledger_does_not_show_is_said_again_but_not_at_once() -> None:
     desk = Desk()
     said = [len(desk.sent(Beside(), timedelta(seconds=second))) for second in range(7)]
     assert said == [1, 0, 0, 1, 0, 0, 1]
+
+
+# --- what the watch has not told of ---
+
+
+class Library(Desk):
+    """A relay whose requests are answered, and whose watch tells nothing."""
+
+    def turn_at(self, second: float) -> list[Request]:
+        """Turn once, have what is asked answered, and return it."""
+        moment = Moment(NOON + timedelta(seconds=second), second)
+        self.relay.turn(self.session.outbox, Beside(), moment)
+        self.kube.serve()
+        answers = [arrival for arrival in self.kube.arrivals if isinstance(arrival, Answer)]
+        self.kube.arrivals.clear()
+        for answer in answers:
+            self.relay.take(answer, moment)
+        return [answer.request for answer in answers]
+
+
+def test_what_the_watch_is_about_to_list_is_not_asked_for_one_by_one() -> None:
+    """Of ten thousand HACronJobs it tells within seconds; only what it has left out by then is asked for."""
+    library = Library()
+    library.cluster.apply(OTHER, SPEC)
+    library.relay.watch_began(Moment(NOON, 0.0))
+    assert library.turn_at(0.0) == [ListInventory()]
+    library.relay.touch([OTHER])
+    assert library.turn_at(1.0) == []
+    assert library.turn_at(LET_THE_WATCH_LIST_S) == [ListInventory()]
+    assert library.turn_at(LET_THE_WATCH_LIST_S + 1) == [GetCronJob(key=OTHER)]
+
+
+def test_a_watch_that_began_during_an_inventory_asks_for_another() -> None:
+    """A deletion that it missed may be newer than the list that is under way."""
+    library = Library()
+    library.kube.held = True
+    assert library.turn_at(0.0) == []
+    library.relay.watch_began(Moment(NOON + timedelta(seconds=1), 1.0))
+    library.kube.held = False
+    assert library.turn_at(2.0) == [ListInventory()]
+    assert library.turn_at(3.0) == [ListInventory()]
+
+
+def test_an_object_that_is_in_the_ledger_but_not_in_the_inventory_is_asked_for() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    gone = Definition(
+        key=OTHER, cluster="west", uid="1", generation=1, created_at=NOON, revision=1, changed_at=NOON, spec=msgspec.Raw(b"{}")
+    )
+    library.state.definitions[OTHER] = {"west": gone}
+    library.relay.touch([OTHER])
+    assert library.turn_at(1.0) == [GetCronJob(key=OTHER)]
