@@ -173,7 +173,7 @@ class Errands:
             pass
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))
-        elif answer.unreachable or (_over_quota(answer) and moment.wall <= run.start_by):
+        elif answer.unreachable or (_may_pass(answer) and moment.wall <= run.start_by):
             errand.try_later(run, answer, moment.wall)
         else:
             reason = "QuotaExceeded" if _over_quota(answer) else str(answer.body.get("reason") or f"Status{answer.status}")
@@ -236,6 +236,11 @@ class Errands:
             self._errands.pop(key, None)
 
 
+def _may_pass(answer: Answer) -> bool:
+    """Whether it is a refusal that may not last as long as the run may wait."""
+    return answer.lacks_right or _over_quota(answer)
+
+
 def _over_quota(answer: Answer) -> bool:
-    """A full quota empties again; every other 403 is a refusal."""
+    """A full quota empties again."""
     return answer.status == 403 and "exceeded quota" in str(answer.body.get("message", ""))

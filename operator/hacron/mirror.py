@@ -166,7 +166,7 @@ class Mirror:
         if self._trying.get(key) != version:
             return
         del self._trying[key]
-        if answer.unreachable:
+        if answer.unreachable or answer.lacks_right:  # it says nothing of the template
             self._agenda.put(key, moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s)))
             return
         refused = not answer.ok and answer.status != 409

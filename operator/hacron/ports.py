@@ -6,6 +6,7 @@ dumb: they carry, they do not decide. All calls are made from the engine's threa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -145,6 +146,14 @@ class Broker(Protocol):
 # --- Kubernetes ---------------------------------------------------------------------------------------------------------
 
 
+_LACKS_RIGHT = re.compile(r'is forbidden: User ".*" cannot \w+ resource')
+
+
+def lacks_right(status: int, body: Mapping[str, Any]) -> bool:
+    """Whether this is what RBAC says; webhooks, quotas and the like say 403 too, but of the object and not of us."""
+    return status == 403 and _LACKS_RIGHT.search(str(body.get("message", ""))) is not None
+
+
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
@@ -225,6 +234,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         """No answer, one that says "not now", or a token that has ended: worth another try, and nobody's fault."""
         return self.status in (0, 401, 408, 429) or self.status >= 500
 
+    @property
+    def lacks_right(self) -> bool:
+        """The operator lacks a right, or is not known to have it yet: an API server that has just started knows of none."""
+        return lacks_right(self.status, self.body)
+
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     """From the watch on our Jobs: added or changed (body), or gone."""
@@ -258,7 +272,7 @@ class Kubernetes(Protocol):
 
     @property
     def reachable(self) -> bool:
-        """Whether the API server has answered lately."""
+        """Whether the API server can be worked with: it answers, and we may at least look at Jobs."""
 
     @property
     def tally(self) -> Mapping[tuple[str, int], int]:

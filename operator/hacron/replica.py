@@ -190,10 +190,10 @@ def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[s
     """
     if not session.caught_up:
         yield "ledger: still being read"
-    if not kube.reachable:
-        yield "kubernetes: the API server does not answer"
-    elif relay.complaint:
+    if relay.complaint:
         yield f"kubernetes: HACronJobs cannot be listed: {relay.complaint}"
+    elif not kube.reachable:
+        yield "kubernetes: the API server does not answer"
     elif not relay.complete:
         yield "kubernetes: HACronJobs are still being listed"
 

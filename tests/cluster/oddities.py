@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hacron.kube.http import PROBE
 from tests.testbed import tools
 
 
@@ -56,6 +57,7 @@ class OddServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
         self.asked: list[Asked] = []
+        self.works = True  # as far as probes are told
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
@@ -71,8 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
-        if self.path == "/apis/batch":
-            said = Said(200, b'{"kind": "APIGroup"}')
+        if self.path == PROBE and self.server.works:
+            said = Said(404, b'{"kind": "Status"}')
         else:
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             asked = Asked(self.command, self.path, token, self._shown())

@@ -216,5 +216,6 @@ def test_a_missing_right_is_told_in_the_words_of_the_api_server(west: ControlPla
         answer = other.ask(create("hello", namespace))
         assert answer.status == 403
         assert 'cannot create resource "jobs" in API group "batch"' in answer.body["message"]
+        assert answer.lacks_right
         assert not answer.unreachable
-        assert other.client.reachable
+        until(lambda: not other.client.reachable, 20, "the word that nothing can be done there")

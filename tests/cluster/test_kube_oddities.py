@@ -144,6 +144,33 @@ def test_one_path_that_hangs_does_not_make_the_cluster_unreachable(begin: Begin)
         over.set()
 
 
+FORBIDDEN = 'jobs.batch is forbidden: User "us" cannot create resource "jobs" in API group "batch" in the namespace "default"'
+DENIED = [
+    'admission webhook "policy.example" denied the request: nobody may',
+    'jobs.batch "hello" is forbidden: exceeded quota: jobs, requested: count/jobs.batch=1, used: 5, limited: 5',
+    'pods "hello" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+]
+
+
+def test_an_api_server_that_lets_us_do_nothing_cannot_be_worked_with(begin: Begin) -> None:
+    """Also one that has just started, and knows nobody's rights yet."""
+    kube, server = begin(lambda _: status(403, FORBIDDEN))
+    server.works = False
+    assert kube.ask(create("hello", "default")).lacks_right
+    until(lambda: not kube.client.reachable, 20, "the word that nothing can be done there")
+    server.works = True
+    until(lambda: kube.client.reachable, 20, "the word that there can")
+
+
+@pytest.mark.parametrize("words", DENIED)
+def test_what_is_denied_to_one_job_says_nothing_of_our_rights(begin: Begin, words: str) -> None:
+    kube, _ = begin(lambda _: status(403, words))
+    answer = kube.ask(create("hello", "default"))
+    assert not answer.lacks_right
+    assert not answer.unreachable
+    assert kube.client.reachable
+
+
 def test_jobs_do_not_wait_for_what_no_job_waits_for(begin: Begin) -> None:
     arrived = threading.Event()
 

@@ -52,7 +52,7 @@ class FakeKube:
 
     @property
     def reachable(self) -> bool:
-        return self.cluster.up and not self.cluster.mute
+        return self.cluster.up and not self.cluster.mute and not self.cluster.forbids
 
     def submit(self, requests: Sequence[Request]) -> None:
         self._waiting.extend(requests)
@@ -111,6 +111,9 @@ class FakeKube:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="connection refused")
         if self.cluster.busy:
             return Answer(request=request, status=429, body={"message": "too many requests"}, sent_at=sent_at)
+        if self.cluster.forbids:
+            said = {"message": 'jobs.batch is forbidden: User "hacron" cannot do resource "jobs"'}
+            return Answer(request=request, status=403, body=said, sent_at=sent_at)
         status, body = self._perform(request)
         if self.cluster.mute:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="no answer in time")

@@ -73,6 +73,7 @@ class FakeCluster:
         self.up = True  # down: connections are refused, watches break
         self.mute = False  # acts, but no answer arrives
         self.busy = False  # answers every request with "not now"; watches go on
+        self.forbids = False  # the operator has no rights; watches go on
         self.denies = ""  # what an admission webhook says against every new Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each

@@ -152,6 +152,8 @@ class Script:
                 cluster.start()
             case "mute" | "speaks":
                 cluster.mute = what == "mute"
+            case "forbids" | "permits":
+                cluster.forbids = what == "forbids"
             case "busy" | "idle":
                 cluster.busy = what == "busy"
             case _:

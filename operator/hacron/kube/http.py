@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from hacron.kube.access import Access
+from hacron.ports import lacks_right
 from hacron.settings.loading import InvalidSettings
 from hacron.telemetry.version import program_version
 
@@ -31,6 +32,8 @@ CONNECT_S: Final = 5.0
 KEEP_ALIVE_S: Final = 75.0
 READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
 READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
+# A Job that there is not: to say so takes the API server, what it stores in, and the rights that any run needs.
+PROBE: Final = "/apis/batch/v1/namespaces/default/jobs/hacron-probe"
 PROBE_S: Final = 5.0
 PROBE_AGAIN_S: Final = 1.0
 LONGEST_RETRY_AFTER_S: Final = 30.0
@@ -145,9 +148,14 @@ class ApiServer:
         while True:
             self._doubt.clear()
             answered_at = self._answered_at
-            with contextlib.suppress(Exception):  # whatever it is, it is no answer
-                await self.send("GET", "/apis/batch", timeout_s=PROBE_S)  # only who is let in may ask for it
-            self.reachable = self._answered_at != answered_at
+            try:
+                reply = await self.send("GET", PROBE, timeout_s=PROBE_S)
+                why = f"status {reply.status}: {reply.body.get('message', '')}"
+            except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
+                why = f"{type(error).__name__}: {error}"
+            was_reachable, self.reachable = self.reachable, self._answered_at != answered_at
+            if was_reachable and not self.reachable:
+                log.info("the API server cannot be worked with", extra={"why": why[:300]})
             await asyncio.sleep(PROBE_AGAIN_S)
             while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
                 with contextlib.suppress(TimeoutError):
@@ -198,7 +206,9 @@ class ApiServer:
                 self._doubt.set()
         sent_at = (payload.sent_at if payload is not None else None) or began
         body = _understood(status, content)
-        if status not in NOT_SERVING:
+        if lacks_right(status, body):
+            self._doubt.set()
+        elif status not in NOT_SERVING:
             self._answered()
         return Reply(status, body, sent_at, _seconds(response.headers.get("Retry-After")))
 
