@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
@@ -87,7 +88,7 @@ class FakeBroker:
         self.down = False
         self.ledger: list[Stored] = []
         self.sessions: list[FakeSession] = []
-        self.limbo: list[tuple[bytes, int]] = []  # appended through a node that was cut off
+        self.limbo: list[Callable[[], None]] = []  # what was published through nodes that were cut off
         self._ledger_bytes = ledger_bytes
         self._queues: dict[str, Queue] = {}
         self._next_offset = 0
@@ -135,15 +136,17 @@ class FakeBroker:
             queue.deliver()
 
     def strand(self, session: FakeSession) -> None:
-        """Expel a session, and take what it appends without confirming it: `unstrand` decides that it arrives after all."""
+        """Expel a session; what it publishes is taken and not confirmed, and nothing new comes to it. `unstrand` ends it."""
         self.expel(session)
         session.stranded = True
 
     def unstrand(self) -> None:
-        """Let what cut-off nodes have taken arrive now."""
+        """Let what cut-off nodes have taken arrive now. Who was still connected to them is cut off as they join the others."""
         limbo, self.limbo = self.limbo, []
-        for body, floor in limbo:
-            self.append(body, floor)
+        for land in limbo:
+            land()
+        for session in [session for session in self.sessions if session.stranded]:
+            self._disconnect(session, "the node has joined the others again")
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; its consumers are cancelled."""
@@ -231,6 +234,13 @@ class FakeSession:
             raise
         self.check()
 
+    def publish(self, land: Callable[[], None]) -> None:
+        """Let a message arrive, now or when the node that it went to joins the others."""
+        if self.stranded:
+            self.broker.limbo.append(land)
+            raise BrokerUnavailable("no answer for 2 s: a publisher confirm")
+        land()
+
     def consume(self, queue: Queue) -> Consumer:
         consumer = Consumer(self)
         queue.line.append(consumer)
@@ -315,10 +325,7 @@ class FakeLedger:
         broker = self._session.broker
         for body in map(codec.encode_batch, batches):
             with self._session.effect("append"):
-                if self._session.stranded:
-                    broker.limbo.append((body, floor))
-                    raise BrokerUnavailable("no answer for 2 s: a publisher confirm")
-                broker.append(body, floor)
+                self._session.publish(partial(broker.append, body, floor))
 
     def _decode(self, body: bytes) -> Batch | None:
         try:
@@ -358,7 +365,7 @@ class FakeToken:
 
     def put_back(self) -> None:
         with self._session.effect("put_back"):
-            self._session.broker.put(self._name, b"{}")
+            self._session.publish(partial(self._session.broker.put, self._name, b"{}"))
 
     def receive(self) -> None:
         """Acknowledge all tokens but the newest."""
@@ -430,4 +437,4 @@ class FakeOutbox:
     def _send(self, effect: str, queue: str, messages: Iterable[Command | Report]) -> None:
         with self._session.effect(effect):
             for body in envelopes(messages, self._session.replica, self._clock()):
-                self._session.broker.put(queue, body)
+                self._session.publish(partial(self._session.broker.put, queue, body))

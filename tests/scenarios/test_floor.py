@@ -7,7 +7,6 @@ starts there at the floor that it names comes to the same State as who has read 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +21,9 @@ from hacron.core.model import key_of
 from hacron.core.state import State
 from hacron.executor import Lease
 from tests.fakes.broker import FakeBroker, Stored
+from tests.scenarios import acts
 from tests.scenarios.judge import wrong
-from tests.scenarios.script import spec
 from tests.scenarios.world import World
-
-HOMES, REPLICAS = ("west", "east"), ("west-1", "east-1", "west-2")
-POLICIES = {"a": "Allow", "b": "Forbid", "c": "Replace"}  # of each cronjob, as long as the story lasts
 
 
 @pytest.fixture(autouse=True)
@@ -67,84 +63,16 @@ def differing(broker: FakeBroker) -> list[int]:
 
 # --- any story ---
 
-Act = Callable[[World], object]
+happens = st.one_of(acts.of_people, acts.of_replicas, acts.of_time, st.just(acts.lands))
 
 
-def apply(name: str, home: str, fields: dict[str, str]) -> Act:
-    key = key_of("default", name)
-    return lambda world: world.cluster(home).apply(key, spec({"runs": "9", "policy": POLICIES[name]} | fields))
-
-
-def delete(name: str, home: str) -> Act:
-    def act(world: World) -> None:
-        if key_of("default", name) in world.cluster(home).cronjobs:
-            world.cluster(home).delete(key_of("default", name))
-
-    return act
-
-
-def befall(what: str, name: str) -> Act:
-    """Something happens to a replica, if it can happen to it now."""
-
-    def act(world: World) -> None:
-        process = world.processes[name]
-        if not process.alive:
-            world.start(name)
-        elif what == "dies":
-            process.die()
-        elif what == "stops" and process.frozen_since is None:
-            process.stop()
-        elif what == "freezes" and process.frozen_since is None:
-            world.freeze(name)
-        elif what == "thaws" and process.frozen_since is not None:
-            world.thaw(name)
-        elif what == "is cut off" and process.broker is not None:
-            world.isolate(name)
-
-    return act
-
-
-def lands(world: World) -> None:
-    """What was appended through nodes that were cut off arrives now."""
-    world.broker.unstrand()
-
-
-def passes(seconds: int) -> Act:
-    return lambda world: world.at(world.now + timedelta(seconds=seconds))
-
-
-names, homes = st.sampled_from(list(POLICIES)), st.sampled_from(HOMES)
-specs = st.fixed_dictionaries(
-    {
-        "schedule": st.sampled_from(["* * * * *", "@every 20s", "*/2 * * * *", "nonsense"]),
-        "suspend": st.sampled_from(["true", "false", "false"]),
-        "clusters": st.sampled_from(["west,east", "east"]),
-    }
-)
-acts = st.one_of(
-    st.builds(apply, names, homes, specs),
-    st.builds(delete, names, homes),
-    st.builds(befall, st.sampled_from(["dies", "stops", "freezes", "thaws", "is cut off"]), st.sampled_from(REPLICAS)),
-    st.builds(passes, st.integers(1, 45)),
-    st.just(lands),
-)
-
-
-@settings(derandomize=True, max_examples=30, deadline=None)
-@given(st.lists(acts, min_size=8, max_size=30))
-def test_from_the_floor_or_from_the_beginning_the_state_is_the_same(story: list[Act]) -> None:
-    world = World()
-    for name in REPLICAS:
-        world.start(name)
-    world.settle()
-    for act in story:
-        act(world)
-        world.settle()
-    for name in REPLICAS:
-        befall("thaws", name)(world)
-    passes(90)(world)
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(st.lists(happens, min_size=8, max_size=30))
+def test_from_the_floor_or_from_the_beginning_the_state_is_the_same(story: list[acts.Act]) -> None:
+    world = acts.begin()
+    acts.tell(world, story)
+    acts.heal(world)
     assert differing(world.broker) == []
-    assert wrong(world) == []
 
 
 # --- one story ---
@@ -155,10 +83,10 @@ def calm_world(broker: FakeBroker | None = None) -> World:
     world = World(broker)
     world.start("west-1")
     world.start("east-1")
-    apply("a", "west", {"schedule": "* * * * *"})(world)
-    apply("b", "east", {"schedule": "@every 20s"})(world)
-    apply("c", "west", {"schedule": "0 0 1 1 *"})(world)
-    passes(900)(world)
+    acts.apply("a", "west", {"schedule": "* * * * *"})(world)
+    acts.apply("b", "east", {"schedule": "@every 20s"})(world)
+    acts.apply("c", "west", {"schedule": "0 0 1 1 *"})(world)
+    acts.passes(900)(world)
     return world
 
 
@@ -181,7 +109,7 @@ def test_a_replica_that_starts_late_reads_little_and_takes_over_at_once() -> Non
         world.processes[name].die()
     world.settle()
     assert world.executor is latecomer
-    passes(60)(world)
+    acts.passes(60)(world)
     made = [one.tick for one in world.cluster("east").made if one.key == key_of("default", "b")]
     assert made[-1] > world.now - timedelta(seconds=21)
     assert wrong(world) == []

@@ -212,7 +212,7 @@ class World:
     def isolate(self, name: str) -> None:
         """Cut off the broker node it is connected to: others are given what it holds, and it is not told.
 
-        What it appends is taken and not confirmed, and may arrive after all: see `FakeBroker.unstrand`.
+        What it publishes is taken and not confirmed, and may arrive after all: see `FakeBroker.unstrand`.
         """
         broker = self.processes[name].broker
         assert broker is not None
