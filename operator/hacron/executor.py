@@ -8,31 +8,30 @@ the successor. In doubt it steps down: whatever it still had to say is said by s
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from hacron import decisions
 from hacron.core.cron import tzdata_version
 from hacron.core.messages import (
     Batch,
     Checkpoint,
     Command,
-    Definition,
     Entry,
-    Progress,
     Proof,
     Record,
     Report,
 )
-from hacron.core.model import InvalidCronJob, Verdict
+from hacron.core.model import Verdict
+from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
-from hacron.core.state import Applied, State, understand
+from hacron.core.state import Applied, State
 from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 100_000  # of one ledger message, roughly; one cronjob's records are never split
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -206,8 +205,8 @@ class Executor:
             self.tally.proofs += 1
             groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))
             groups.extend((record,) for record in self._stale())
-        _tell(groups, self._state)
-        self._verdicts = list(_verdicts(groups, self._state))
+        decisions.tell(groups, self._state)
+        self._verdicts = list(decisions.verdicts(groups, self._state))
         _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
         _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
         if groups:
@@ -236,89 +235,7 @@ class Executor:
         self._verdicts = []
 
 
-def pack(groups: Iterable[tuple[Record, ...]]) -> list[list[Record]]:
-    """Put groups together into batches of about BATCH_BYTES. A group stays whole: it counts together or not at all."""
-    batches: list[list[Record]] = []
-    room = 0
-    for group in groups:
-        size = sum(map(_size, group))
-        if size > room:
-            batches.append([])
-            room = BATCH_BYTES
-        batches[-1].extend(group)
-        room -= size
-    return batches
-
-
-def _size(record: Record) -> int:
-    match record:
-        case Definition():
-            return 300 + len(bytes(record.spec))
-        case Progress():
-            return 300 + 350 * len(record.open) + 250 * len(record.recent)
-        case _:
-            return 200
-
-
 def _count(things: Iterable[Record | Command | Report], counts: dict[str, int]) -> None:
     for thing in things:
         kind = type(thing).__name__
         counts[kind] = counts.get(kind, 0) + 1
-
-
-def _tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
-    """Log each decision that a person would ask about."""
-    for group in groups:
-        for record in group:
-            if isinstance(record, Definition):
-                known = state.definitions.get(record.key, {}).get(record.cluster)
-                if known is None or known.revision != record.revision:
-                    said = {"cronjob": record.key, "cluster": record.cluster, "generation": record.generation}
-                    found = understand(record)
-                    wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
-                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said | wrong)
-            elif isinstance(record, Progress):
-                _tell_progress(record, state.progress.get(record.key))
-
-
-def _tell_progress(after: Progress, before: Progress | None) -> None:
-    if before is after:
-        return  # only written again
-    known = {run.id: run.state for run in before.open} if before else {}
-    for run in after.open:
-        if run.id not in known:
-            log.info(
-                "run decided",
-                extra={
-                    "cronjob": after.key,
-                    "tick": run.tick,
-                    "cluster": run.cluster,
-                    "job": run.job,
-                    "attempt": run.attempt,
-                },
-            )
-        elif known[run.id] != run.state and run.reason:
-            fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
-            log.info(f"run is {run.state.lower()}", extra=fields)
-    for verdict in _new_verdicts(after, before):
-        said: dict[str, object] = {
-            "cronjob": after.key,
-            "tick": verdict.tick,
-            "verdict": verdict.verdict,
-            "reason": verdict.reason,
-        }
-        log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
-    if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
-        log.info("cronjob withdrawn", extra={"cronjob": after.key})
-
-
-def _verdicts(groups: Iterable[tuple[Record, ...]], state: State) -> Iterator[Verdict]:
-    for group in groups:
-        for record in group:
-            if isinstance(record, Progress):
-                yield from _new_verdicts(record, state.progress.get(record.key))
-
-
-def _new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
-    known = set(before.recent) if before else set()
-    return [verdict for verdict in after.recent if verdict not in known]

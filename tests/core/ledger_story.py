@@ -25,10 +25,10 @@ from hacron.core.messages import (
     RunStopped,
 )
 from hacron.core.model import Key, Run, Verdict, key_of
+from hacron.core.packing import pack
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
-from hacron.executor import pack
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 LONG_BEFORE = NOON - timedelta(days=30)

@@ -1,0 +1,70 @@
+"""What is told of decisions: a log line for each that a person would ask about, and the verdicts that are new."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from hacron.core.messages import Definition, Progress, Record
+from hacron.core.model import InvalidCronJob, Verdict
+from hacron.core.state import State, understand
+
+log = logging.getLogger(__name__)
+
+
+def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
+    """Log each decision that a person would ask about."""
+    for group in groups:
+        for record in group:
+            if isinstance(record, Definition):
+                known = state.definitions.get(record.key, {}).get(record.cluster)
+                if known is None or known.revision != record.revision:
+                    said = {"cronjob": record.key, "cluster": record.cluster, "generation": record.generation}
+                    found = understand(record)
+                    wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
+                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said | wrong)
+            elif isinstance(record, Progress):
+                _tell_progress(record, state.progress.get(record.key))
+
+
+def _tell_progress(after: Progress, before: Progress | None) -> None:
+    if before is after:
+        return  # only written again
+    known = {run.id: run.state for run in before.open} if before else {}
+    for run in after.open:
+        if run.id not in known:
+            log.info(
+                "run decided",
+                extra={
+                    "cronjob": after.key,
+                    "tick": run.tick,
+                    "cluster": run.cluster,
+                    "job": run.job,
+                    "attempt": run.attempt,
+                },
+            )
+        elif known[run.id] != run.state and run.reason:
+            fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
+            log.info(f"run is {run.state.lower()}", extra=fields)
+    for verdict in _new_verdicts(after, before):
+        said: dict[str, object] = {
+            "cronjob": after.key,
+            "tick": verdict.tick,
+            "verdict": verdict.verdict,
+            "reason": verdict.reason,
+        }
+        log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
+    if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
+        log.info("cronjob withdrawn", extra={"cronjob": after.key})
+
+
+def verdicts(groups: Iterable[tuple[Record, ...]], state: State) -> Iterator[Verdict]:
+    for group in groups:
+        for record in group:
+            if isinstance(record, Progress):
+                yield from _new_verdicts(record, state.progress.get(record.key))
+
+
+def _new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
+    known = set(before.recent) if before else set()
+    return [verdict for verdict in after.recent if verdict not in known]
