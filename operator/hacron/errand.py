@@ -70,7 +70,7 @@ class Errand:
     def refuse(self, run: Run, reason: str, sentence: str) -> None:
         """Say no, if a look shows that the Job does not exist."""
         self.send(get_request(self.key, run))
-        self.refusal = RunRefused(key=self.key, run_id=run.id, cluster=self.cluster, reason=reason, message=sentence[:500])
+        self.refusal = RunRefused(key=self.key, run_id=run.id, cluster=self.cluster, reason=reason[:100], message=sentence[:500])
 
     def conclude(self, report: RunReport) -> None:
         """Settle what is to be told, whatever else is seen of the Job."""

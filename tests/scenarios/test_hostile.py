@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from hacron.broker import codec
 from hacron.core.model import key_of
 from tests.broker.test_contract import HOSTILE
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
@@ -308,3 +309,16 @@ def test_a_thousand_changes_of_one_object_in_a_second_end_with_the_last(world: W
     ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
     assert ran == [at(60), at(120)]
     assert world.cluster("west").patches < 100
+
+
+def test_what_is_made_of_the_longest_command_that_can_be_read_can_be_read_too(world: World) -> None:
+    room = codec.MESSAGE_BYTES - len(msgspec.json.encode(declared()))
+    long = declared()
+    long["spec"]["jobTemplate"]["metadata"] = {"annotations": {"long": "x" * (room - 100)}}
+    world.broker.put(COMMANDS, envelope(long))
+    world.at(at(11))
+    assert unreadable(world) == 0
+    assert world.executor is not None
+    assert world.executor.session is not None
+    assert ODD in world.executor.session.state.definitions
+    all_is_well(world)

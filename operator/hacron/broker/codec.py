@@ -19,8 +19,11 @@ from hacron.core.messages import CronJobDeclared as Declared
 BODY_BYTES: Final = 8 * 2**20
 """A longer body is not even parsed. Written are about 100 KB, or one message."""
 
-MESSAGE_BYTES: Final = 2 * 2**20
-"""Of one message or record. The API server takes no object over 1.5 MiB, so none of ours is longer."""
+MESSAGE_BYTES: Final = 7 * 2**18
+"""Of one command or report. The API server takes no object over 1.5 MiB, so none of ours is longer."""
+
+RECORD_BYTES: Final = 2 * 2**20
+"""Of one record: what was made of any command must be readable, or it would be decided again for ever."""
 
 T = TypeVar("T")
 Wire = TypeVar("Wire", "_WireBatch", Envelope)
@@ -90,9 +93,9 @@ def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
 
 
 def decode_record(raw: msgspec.Raw) -> Record:
-    record = _parse(_record, raw, MESSAGE_BYTES)
+    record = _parse(_record, raw, RECORD_BYTES)
     if isinstance(record, Definition):
-        _parse(_object, record.spec, MESSAGE_BYTES)
+        _parse(_object, record.spec, RECORD_BYTES)
     return record
 
 

@@ -304,5 +304,5 @@ def _ended(status: dict[str, Any]) -> tuple[Outcome, datetime | None, str, str] 
         at = instant(condition.get("lastTransitionTime"))
         if condition["type"] == "Complete":
             return Outcome.SUCCEEDED, instant(status.get("completionTime")) or at, "", ""
-        return Outcome.FAILED, at, str(condition.get("reason") or ""), str(condition.get("message") or "")[:500]
+        return Outcome.FAILED, at, str(condition.get("reason") or "")[:100], str(condition.get("message") or "")[:500]
     return None
