@@ -18,6 +18,7 @@ from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, stop_request
 from hacron.jobs import Jobs
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace
+from hacron.standin import StandIn
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Errands:
         self._state = state
         self._jobs = jobs
         self._outgoing = outgoing
-        self._backup_after = backup_after
+        self._help = StandIn(backup_after)
         self._tally = tally
         self._consent = Consent(cluster=cluster, state=state)
         self._errands: dict[Key, dict[str, Errand]] = {}  # by run id
@@ -124,12 +125,15 @@ class Errands:
         """Make a Job that the worker should have made: it may be frozen. Everything else is left to it."""
         if isinstance(duty, Say) and run.state is RunState.PENDING:
             return errand.say(duty.report, moment.wall)
-        overdue = max(run.tick, errand.since) + self._backup_after  # a run that was decided late is not overdue at once
+        overdue = self._help.overdue_at(run.tick, errand.since)
         if run.state is not RunState.PENDING or moment.wall > run.start_by:
             return None
         if moment.wall < overdue:
             return overdue
         if isinstance(duty, Create):
+            wait_until = self._help.begin(run.id, moment.wall)
+            if wait_until is not None:
+                return wait_until
             self._create(run, errand, moment)
         return None
 
@@ -165,6 +169,7 @@ class Errands:
         return view
 
     def _created(self, run: Run, errand: Errand, made: JobView | None, answer: Answer, moment: Moment) -> None:
+        self._help.end(run.id, answer.ok, answer.status == 409, moment.wall)
         if answer.ok:
             errand.succeed()
             if made is not None and not made.tombstone:
@@ -232,6 +237,7 @@ class Errands:
         errands = self._errands.get(key, {})
         for run_id in errands.keys() - {run.id for run in runs}:
             del errands[run_id]
+            self._help.forget(run_id)
         if not errands:
             self._errands.pop(key, None)
 

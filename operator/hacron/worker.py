@@ -26,6 +26,7 @@ from hacron.turn import Moment
 log = logging.getLogger(__name__)
 
 LOOKS_PER_TURN = 500
+REPORT_PACE_S = 0.05  # the first goes at once; in a burst of Jobs, many go together
 
 
 class Worker:
@@ -75,6 +76,7 @@ class Worker:
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives
         self._api_ok = True
         self._hastens = True
+        self._report_at = 0.0  # monotonic; not before it the next reports go
 
     # --- what comes in ---
 
@@ -126,7 +128,8 @@ class Worker:
         if self._outgoing.requests:
             requests, self._outgoing.requests = self._outgoing.requests, []
             self._kube.submit(requests)
-        if self._outgoing.reports:
+        if self._outgoing.reports and moment.mono >= self._report_at:
+            self._report_at = moment.mono + REPORT_PACE_S
             reports, self._outgoing.reports = self._outgoing.reports, []
             self._outbox.send_reports(reports)
 
@@ -140,6 +143,8 @@ class Worker:
             wait = min(wait, (look - moment.wall).total_seconds())
         if self.active and self._seen_at is not None:
             wait = min(wait, self._seen_at + self._seen_interval_s - moment.mono)
+        if self._outgoing.reports:
+            wait = min(wait, self._report_at - moment.mono)
         return max(0.0, wait)
 
     def newest_tick(self, key: Key) -> datetime | None:

@@ -82,21 +82,28 @@ class Api:
 
     async def watch(self, seen: list[Seen], ready: threading.Event) -> None:
         """Append every new Job with a tick to `seen`, until cancelled."""
-        path = f"{self._server}/apis/batch/v1/jobs?watch=true"
         known: set[str] = set()
-        async with self._session() as session, session.get(path, timeout=aiohttp.ClientTimeout(total=None)) as response:
-            ready.set()
-            async for line in response.content:
-                arrived = datetime.now(UTC)
-                job = json.loads(line)["object"]
-                metadata = job["metadata"]
-                annotations = metadata.get("annotations") or {}
-                tick = annotations.get(TICK) or annotations.get(CRON_TICK)
-                if tick is None or metadata["uid"] in known:
-                    continue
-                known.add(metadata["uid"])
-                created = datetime.fromisoformat(metadata["creationTimestamp"])
-                seen.append(Seen(metadata["name"], datetime.fromisoformat(tick).astimezone(UTC), created, arrived))
+        version = ""
+        async with self._session() as session:
+            while True:  # a server that has much to do ends watches that are slow to read
+                path = f"{self._server}/apis/batch/v1/jobs?watch=true&allowWatchBookmarks=true&resourceVersion={version}"
+                async with session.get(path, timeout=aiohttp.ClientTimeout(total=None)) as response:
+                    ready.set()
+                    async for line in response.content:
+                        version = _note(json.loads(line), seen, known)
+
+
+def _note(event: dict[str, Any], seen: list[Seen], known: set[str]) -> str:
+    """Take in one event; return where to go on."""
+    arrived = datetime.now(UTC)
+    metadata = event["object"].get("metadata", {})
+    annotations = metadata.get("annotations") or {}
+    tick = annotations.get(TICK) or annotations.get(CRON_TICK)
+    if tick is not None and metadata["uid"] not in known:
+        known.add(metadata["uid"])
+        created = datetime.fromisoformat(metadata["creationTimestamp"])
+        seen.append(Seen(metadata["name"], datetime.fromisoformat(tick).astimezone(UTC), created, arrived))
+    return str(metadata.get("resourceVersion", ""))
 
 
 class Arrivals:

@@ -6,6 +6,7 @@ One thread with one asyncio loop. Nothing is tried again here: whoever asked dec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -36,6 +37,7 @@ from hacron.ports import (
 log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
+GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
 PAGE: Final = 500
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -114,9 +116,10 @@ class KubeClient:
         try:
             self._spawn(self._api.probe())
             self._spawn(self._api.renew_access())
-            for lane, width in ((self._fast, self._concurrency), (self._slow, SLOW_LANE)):
-                for _ in range(width):
-                    self._spawn(self._serve(lane))
+            for _ in range(self._concurrency):
+                self._spawn(self._serve(self._fast))
+            for _ in range(SLOW_LANE):
+                self._spawn(self._serve(self._slow, gives_way=True))
             self._loop.run_forever()
         finally:
             self._loop.run_until_complete(self._close())
@@ -151,9 +154,11 @@ class KubeClient:
 
     # --- one request ---
 
-    async def _serve(self, lane: asyncio.Queue[Request]) -> None:
+    async def _serve(self, lane: asyncio.Queue[Request], gives_way: bool = False) -> None:
         while True:
             request = await lane.get()
+            if gives_way:
+                await self._until_nothing_hurries()
             try:
                 reply = await self._perform(request)
                 answer = Answer(
@@ -168,6 +173,12 @@ class KubeClient:
             except Exception as error:  # noqa: BLE001  whoever asked waits for one answer, whatever has happened
                 answer = Answer(request=request, status=0, body={}, reason=f"{type(error).__name__}: {error}"[:300])
             self._deliver(answer)
+            lane.task_done()
+
+    async def _until_nothing_hurries(self) -> None:
+        """Wait until no Job waits to be made: a thousand statuses would share the API server with a thousand Jobs."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._fast.join(), GIVES_WAY_S)
 
     async def _perform(self, request: Request) -> Reply:
         send = self._api.send
