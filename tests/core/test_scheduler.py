@@ -352,3 +352,16 @@ def test_jobs_that_never_end_do_not_pile_up_without_end() -> None:
     story.finished(story.progress.open[0])
     story.at(MOST_OPEN + 61)
     assert story.run.tick == NOON + timedelta(seconds=MOST_OPEN + 61)
+
+
+def test_a_run_to_be_stopped_in_a_silent_cluster_blocks_only_until_its_active_deadline_is_over() -> None:
+    story = Story()
+    body = {"placement": {"clusters": ["west", "east"]}, "jobSpec": {"activeDeadlineSeconds": 100}}
+    story.declare(spec(concurrencyPolicy="Replace", **body))
+    story.at(60)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.at(180)
+    assert story.runs == ["60 Stopping west #1"]
+    story.at(190)
+    assert story.runs == ["60 Stopping west #1", "180 Pending east #1"]

@@ -56,13 +56,14 @@ def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: dateti
 def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: datetime, rules: Rules) -> tuple[Run, ...]:
     """Return the runs that may still be running.
 
-    A run in a silent cluster counts: until activeDeadlineSeconds are over, or, under AtLeastOnce, until `lost_after`.
+    A run in a silent cluster counts, also one that is to be stopped there: until activeDeadlineSeconds are over, or, under
+    AtLeastOnce, until `lost_after`.
     """
     return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
 
 
 def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
-    if run.state is not RunState.LOST:
+    if run.state not in (RunState.LOST, RunState.STOPPING):
         return False
     if cronjob.active_deadline_s is not None:
         latest_end = run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin

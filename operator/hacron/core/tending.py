@@ -89,9 +89,9 @@ def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rul
             yield max(run.start_by + rules.skew_margin, silent_since + rules.silent_after)
         elif run.state is RunState.RUNNING:
             yield silent_since + rules.lost_after
-        elif run.state is RunState.LOST and cronjob.active_deadline_s is not None:
+        elif cronjob.active_deadline_s is not None:
             yield run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
-        elif run.state is RunState.LOST and cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
+        elif cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
             yield run.start_by if _is_unplaced(run, cronjob) else silent_since + rules.lost_after
 
 
