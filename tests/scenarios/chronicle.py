@@ -7,7 +7,7 @@ only written again say nothing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hacron.broker import codec
 from hacron.core.messages import (
@@ -182,8 +182,9 @@ def short(key: str) -> str:
 
 
 def clock(instant: datetime) -> str:
-    """HH:MM:SS, and the fraction if there is one."""
-    return f"{instant:%H:%M:%S}" + (f".{instant.microsecond:06d}".rstrip("0") if instant.microsecond else "")
+    """HH:MM:SS, and the milliseconds if there are any."""
+    instant += timedelta(microseconds=500)
+    return f"{instant:%H:%M:%S}" + (f".{instant.microsecond // 1000:03d}".rstrip("0").rstrip("."))
 
 
 def tick(instant: datetime) -> str:

@@ -132,7 +132,8 @@ class Process:
         self.kube.arrivals, arrived = deque[FromKubernetes](), self.kube.arrivals
         session.turn(self.moment(), arrived)
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
-        self._due = self._world.now + timedelta(microseconds=math.ceil(wait_s * 1e6))
+        micros = math.ceil(round(wait_s * 1e6, 3))
+        self._due = self._world.now + timedelta(microseconds=max(micros, 1) if wait_s > 0 else 0)
 
     def _drop(self, pause_s: float) -> None:
         if self.broker is not None:
