@@ -42,3 +42,26 @@ def test_only_runs_knows_the_life_of_a_run() -> None:
     left = {state for state, _ in runs.TRANSITIONS}
     assert left == {state for state in RunState if state.is_open}
     assert set(runs.TRANSITIONS.values()) == set(RunState) - {RunState.PENDING, RunState.LOST}
+
+
+def transitions() -> str:
+    """Return the life of a run as the table in ARCHITECTURE.md."""
+    reports = sorted({report for _, report in runs.TRANSITIONS})
+    rows = ["| state | " + " | ".join(reports) + " |", "|---" * (len(reports) + 1) + "|"]
+    for state in (state for state in RunState if state.is_open):
+        after = [runs.TRANSITIONS.get((state, report)) for report in reports]
+        rows.append(f"| {state} | " + " | ".join(str(one) if one else "" for one in after) + " |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_the_life_of_a_run_is_the_one_that_runs() -> None:
+    assert transitions() in (REPOSITORY / "ARCHITECTURE.md").read_text()
+
+
+def test_the_map_of_the_house_names_every_module() -> None:
+    told = (REPOSITORY / "ARCHITECTURE.md").read_text()
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in MODULES if path.name != "__init__.py"}
+    named = [room for room in rooms if (room if room.endswith(".py") else f"{room}/") not in told]
+    assert named == []
+    core = [path.name for path in (PACKAGE / "core").glob("*.py") if path.name != "__init__.py"]
+    assert [name for name in core if name not in told] == []
