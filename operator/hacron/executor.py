@@ -125,7 +125,9 @@ class Executor:
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without any message arriving."""
-        if self.epoch is None or not self.decides or self._outstanding:
+        if self.epoch is None:
+            return max(0.0, self._missing_at(moment) - moment.mono)  # the token itself, and all else, arrives
+        if not self.decides or self._outstanding:
             return 0.5
         wait = self._proved_at + self._lease.proof_interval_s - moment.mono
         look = self._scheduler.next_look()
@@ -156,15 +158,18 @@ class Executor:
 
     def _put_back_if_missing(self, moment: Moment) -> None:
         """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm."""
-        if self._life_at is None:
-            self._life_at = moment.mono
-        waited_s = moment.mono - max(self._life_at, self._token_put_back_at or 0.0)
         never_begun = self._state.epoch == 0 and self._token_put_back_at is None
-        if never_begun or waited_s > self._lease.token_missing_after_s:
-            log.info("puts a token back: no sign of an executor", extra={"waited_s": round(waited_s, 1)})
+        if never_begun or moment.mono >= self._missing_at(moment):
+            log.info("puts a token back: no sign of an executor")
             self._token_put_back_at = moment.mono
             self.tally.tokens_put_back += 1
             self._token.put_back()
+
+    def _missing_at(self, moment: Moment) -> float:
+        """Return from when on the token counts as gone (monotonic)."""
+        if self._life_at is None:
+            self._life_at = moment.mono
+        return max(self._life_at, self._token_put_back_at or 0.0) + self._lease.token_missing_after_s
 
     # --- being executor ---
 
