@@ -38,7 +38,7 @@ def begin(world: World | None = None) -> World:
     for home in HOMES:
         world.cluster(home).namespaces["default"]["hacron.io/accept-from"] = "*"
     for name in REPLICAS:
-        world.start(name)
+        world.start(name, inventory_interval_s=60)  # soon enough for a story's end
     world.settle()
     return world
 
@@ -91,7 +91,7 @@ def befall(what: str, name: str) -> Act:
     def act(world: World) -> None:
         process = world.processes[name]
         if not process.alive:
-            world.start(name)
+            world.start(name, inventory_interval_s=60)
         elif what == "dies":
             process.die()
         elif what == "stops" and process.frozen_since is None:

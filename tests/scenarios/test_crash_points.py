@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hacron import errand, relay
+from hacron import engine, errand, relay
 from hacron.core import manifests
 from hacron.core.messages import Batch, Command, Report
 from hacron.core.model import key_of
@@ -27,15 +27,15 @@ from tests.scenarios.script import spec
 from tests.scenarios.world import NOON, Died, World
 
 HEALS_WITHIN = timedelta(seconds=25)  # a takeover, and the time in which a late run may start
-GOES_ON_FOR = timedelta(seconds=55)  # at least one more tick of each cronjob that is old enough
+GOES_ON_FOR = timedelta(seconds=45)  # at least one more tick of each cronjob that is old enough
 LANDS_AFTER = timedelta(seconds=30)  # what was appended through a node that was cut off
 STEP_S, END_S = 5, 130
 CALM = {  # fewer effects that are all alike
     "proof_interval_s": 8,
     "proof_lease_s": 20,
     "token_missing_after_s": 30,
-    "seen_interval_s": 10,
-    "silent_after_s": 30,
+    "seen_interval_s": 20,
+    "silent_after_s": 60,
 }
 
 Acts = dict[int, list[Callable[[], object]]]
@@ -148,6 +148,12 @@ def counted(found: list[Branch]) -> Counter[str]:
     return Counter(branch.effect for branch in found if branch.done)
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks_around_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas turn when something arrives, and when they said that they would."""
+    monkeypatch.setattr(engine, "LONGEST_WAIT_S", 60.0)
+
+
 @pytest.fixture
 def nothing_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Relays and workers repeat what the ledger does not show; that would hide a message that was lost."""
@@ -156,7 +162,7 @@ def nothing_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 EXECUTOR = ("west-worker", "west-1", "east-1")  # the executor is west-1, and only that
-WORKER = ("east-1", "west-1", "west-2", "east-2")  # west-1 is the worker and the relay of its cluster
+WORKER = ("east-1", "west-1", "west-2")  # west-1 is the worker and the relay of its cluster
 EVERYTHING = ("west-1", "west-2", "east-1")
 
 
@@ -179,7 +185,7 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     assert effects["CreateJob"] > 10
     assert effects["DeleteJob"] > 4
     assert effects["PatchStatus"] > 30
-    assert effects["send_reports"] > 30
+    assert effects["send_reports"] > 20
     assert effects["send_commands"] >= 3
 
 
