@@ -242,7 +242,7 @@ def _hand_over(spec: dict[str, Any], run: Run) -> None:
 # --- Job → what a worker needs to know ------------------------------------------------------------------------------------------
 
 
-class JobView(msgspec.Struct, frozen=True, kw_only=True):
+class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Job of ours, as last seen."""
 
     key: Key

@@ -15,7 +15,7 @@ from hacron.core.model import Cluster, ClusterName, Held, Instant, KeyText, Name
 VERSION = 1
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=True):
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind", tag=True):
     pass
 
 
@@ -111,7 +111,7 @@ Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen
 RunReport = RunStarted | RunFinished | RunRefused | RunStopped
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one AMQP message on `commands` or `reports` holds: many messages of one sender."""
 
     id: str
@@ -185,7 +185,7 @@ class Removed(_Message, frozen=True):
 Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one ledger message holds: records of one executor that count together or not at all."""
 
     epoch: int
@@ -194,7 +194,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[Record, ...]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A batch as it stands in the ledger."""
 
     offset: int  # position in the stream

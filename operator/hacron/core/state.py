@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from hacron.core import manifests
 from hacron.core.messages import (
@@ -30,8 +30,7 @@ Subject = tuple[str, str, str]
 """What a record is about: a newer record of the same subject replaces the older one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Where the newest record of a subject stands."""
 
     offset: int
