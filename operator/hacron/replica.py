@@ -7,10 +7,12 @@ was built on it is thrown away: nothing is ever resumed, State is folded afresh 
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -223,6 +225,7 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     _introduce(settings)
+    _favour_the_engine()
     http.start()
     kube.start()
     watch.start()
@@ -244,6 +247,15 @@ def _listen(metrics: Metrics, settings: Settings) -> HttpServer:
     except OSError as error:
         where = f"HACRON_HTTP_HOST ({settings.http_host}) and HACRON_HTTP_PORT ({settings.http_port})"
         raise InvalidSettings((f"{where}: cannot listen there: {error.strerror}",)) from error
+
+
+def _favour_the_engine() -> None:
+    """Keep the other threads, and the garbage of Kopf's, from holding up the engine in the wrong moment."""
+    # By default the young are looked at after every 700 objects more, and everything every few seconds while HACronJobs come
+    # in: with 10,000 of them for 75 ms at a time, in which no tick is started and no token taken.
+    gc.set_threshold(20_000, 50, 100)
+    # A thread that computes gives way within so many seconds, not 5 ms: the engine needs its turn several times in one turn.
+    sys.setswitchinterval(0.001)
 
 
 def _introduce(settings: Settings) -> None:
