@@ -142,5 +142,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 250
     settings.networking.connect_timeout = 5.0
     settings.networking.request_timeout = 30.0
+    settings.networking.error_backoffs = (1.0, 1.0, 2.0, *[3.0] * 100)  # its own grow to 21 s; after all of them it fails
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     return settings

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hacron.kube import http
 from hacron.ports import GetJob, ListInventory
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.testbed.control_plane import ControlPlane
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def kube(west: ControlPlane) -> Iterator[Asking]:
+def kube(west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:  # noqa: ARG001  goes after it
     """A client that does not wait long, of an API server that works in the end."""
+    monkeypatch.setattr(http, "PROBE_S", 1.0)
     with asking(west.operator_kubeconfig, timeout_s=2.0) as found:
         assert found.ask(get("hello")).status == 404
         yield found

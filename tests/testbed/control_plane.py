@@ -90,9 +90,18 @@ class ControlPlane(Cluster):
         self._apiserver.kill()
 
     def start_apiserver(self) -> None:
-        """Start the API server again and wait until it is ready."""
+        """Start the API server again, if it was stopped, and wait until it is ready and Jobs get pods.
+
+        The controllers are started anew with it: they would look for it in pauses that grow to more than a minute.
+        """
+        if self._apiserver.alive:
+            return
         self._apiserver.start()
         self._await_apiserver()
+        for process in self._others:
+            process.kill()
+            process.start()
+        until(self._node_is_ready, 60, f"the node of {self.name}")
 
     def freeze_apiserver(self) -> None:
         """Make the API server hang: it takes connections and answers none."""

@@ -50,7 +50,12 @@ def created(cluster: Cluster, name: str, namespace: str = "default") -> datetime
 
 
 def await_status(
-    cluster: Cluster, name: str, wanted: Callable[[dict[str, Any]], object], what: str, timeout: float = 30
+    cluster: Cluster,
+    name: str,
+    wanted: Callable[[dict[str, Any]], object],
+    what: str,
+    timeout: float = 30,
+    namespace: str = "default",
 ) -> dict[str, Any]:
     """Return the status as soon as it is `wanted`."""
     last: dict[str, Any] = {}
@@ -58,7 +63,7 @@ def await_status(
     def look() -> bool:
         nonlocal last
         try:
-            last = read(cluster, name).get("status", {})
+            last = read(cluster, name, namespace).get("status", {})
         except KubectlFailed:
             return False
         return bool(last) and bool(wanted(last))

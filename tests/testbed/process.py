@@ -108,6 +108,12 @@ class Process:
     def freeze(self) -> None:
         """Stop the whole process group in its tracks (SIGSTOP): connections stay open, nothing answers."""
         self.signal(signal.SIGSTOP)
+        until(lambda: not self.alive or self._stopped(), 10, f"{self.name} to be frozen", every=0.001)
+
+    def _stopped(self) -> bool:
+        """Whether every thread has stopped; a busy one goes on for a moment after the signal."""
+        states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        return bool(states) and all(state in "TZ" for state in states)
 
     def thaw(self) -> None:
         """Let a frozen process group go on (SIGCONT)."""

@@ -90,7 +90,6 @@ class ApiServer:
 
     def __init__(self, access: Access, read_access: Callable[[], Access], *, connections: int, timeout_s: float) -> None:
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
-        self.reachable = True  # what the newest probe found, or an answer since
         self._access = access
         self._read_access = read_access  # may wait for a program, so it is called in a thread
         self._read_at = time.monotonic()
@@ -100,7 +99,18 @@ class ApiServer:
         self._session: aiohttp.ClientSession | None = None
         self._answered_at = 0.0
         self._doubt = asyncio.Event()
+        self._works = asyncio.Event()  # what the newest probe found, or an answer since
+        self._works.set()
         self._old_sessions: set[asyncio.Task[None]] = set()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the API server can be worked with."""
+        return self._works.is_set()
+
+    async def until_reachable(self) -> None:
+        """Wait until the API server can be worked with."""
+        await self._works.wait()
 
     async def send(
         self,
@@ -153,8 +163,8 @@ class ApiServer:
                 why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
                 why = f"{type(error).__name__}: {error}"
-            was_reachable, self.reachable = self.reachable, self._answered_at != answered_at
-            if was_reachable and not self.reachable:
+            if self.reachable and self._answered_at == answered_at:
+                self._works.clear()
                 log.info("the API server cannot be worked with", extra={"why": why[:300]})
             await asyncio.sleep(PROBE_AGAIN_S)
             while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
@@ -214,7 +224,7 @@ class ApiServer:
 
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
-        self.reachable = True
+        self._works.set()
 
     def _count(self, verb: str, status: int) -> None:
         self.tally[verb, status] = self.tally.get((verb, status), 0) + 1

@@ -52,6 +52,9 @@ class JobWatch:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(LAST_PAUSE_S, pause_s * 2)
+            if not self._api.reachable:  # the watch is back as soon as the API server is
+                await self._api.until_reachable()
+                pause_s = FIRST_PAUSE_S
 
     async def _list(self) -> None:
         items: list[dict[str, Any]] = []
