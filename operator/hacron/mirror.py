@@ -15,7 +15,7 @@ import msgspec
 
 from hacron.core import manifests
 from hacron.core.agenda import Agenda
-from hacron.core.model import CronJob, Key, Run, namespace_of
+from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
 from hacron.core.state import State
 from hacron.core.status import render
 from hacron.ports import Answer, CreateJob, CronJobSeen, Kubernetes, PatchStatus, Request
@@ -153,7 +153,7 @@ class Mirror:
             return []
         self._trying[key] = version
         tick = definition.changed_at.replace(second=0, microsecond=0)
-        name = manifests.job_name(key.split("/", 1)[1], tick, 9)
+        name = manifests.job_name(name_of(key), tick, 1)
         run = Run(id="dry-run", tick=tick, cluster=self._cluster, start_by=tick, fencing=0, job=name)
         try:
             body = manifests.job_body(run, key, definition.spec, owner_uid=None, epoch=0)

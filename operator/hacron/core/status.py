@@ -35,22 +35,25 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
         "lastScheduleTime": _time(progress.last_scheduled),
         "lastSuccessfulTime": _time(progress.last_successful),
         "nextScheduleTime": _time(upcoming),
-        "active": [_active(run) for run in active],
+        "active": [_active(run) for run in active] or None,
         "activeCount": len(active),
-        "recent": [_recent(verdict) for verdict in reversed(progress.recent)],
+        "recent": [_recent(verdict) for verdict in reversed(progress.recent)] or None,
         "lastResult": last.verdict.value if last else None,
         "lastCluster": (last.cluster or None) if last else None,
     }
 
 
 def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None) -> datetime | None:
-    """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided."""
+    """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided.
+
+    Not one that is due and waits: that is told by the condition Scheduled.
+    """
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return None
     newest = max((run.tick for run in progress.open if run.state is RunState.PENDING), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
-    return cronjob.schedule.next_after(progress.last_tick)
+    return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
 
 
 def _is_ahead(run: Run, upcoming: datetime | None) -> bool:
@@ -115,9 +118,9 @@ def _active(run: Run) -> dict[str, Any]:
         "cluster": run.cluster,
         "job": run.job,
         "tick": rfc3339(run.tick),
-        "attempt": run.attempt,
         "state": run.state.value,
         "runId": run.id,
+        **_unless_one("attempt", run.attempt),
     }
 
 
@@ -129,12 +132,17 @@ def _recent(verdict: Verdict) -> dict[str, Any]:
         "message": verdict.message,
         "cluster": verdict.cluster,
         "job": verdict.job,
-        "attempt": verdict.attempt,
-        "count": verdict.count,
+        **_unless_one("attempt", verdict.attempt),
+        **_unless_one("count", verdict.count),
         "started": _time(verdict.started),
         "finished": _time(verdict.finished),
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def _unless_one(name: str, number: int) -> dict[str, int]:
+    """Leave out what is as usual: `kubectl describe` shows ten verdicts below each other."""
+    return {} if number == 1 else {name: number}
 
 
 def _time(when: datetime | None) -> str | None:
