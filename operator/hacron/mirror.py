@@ -114,13 +114,16 @@ class Mirror:
 
     def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
         digest = self._under_way.pop(key, None)
+        if answer.status == 404:
+            return
         if answer.ok and digest is not None:
             self._shown[key] = digest
-            self._again_at[key] = moment.wall + SHOW_AGAIN
-            self._agenda.put(key, moment.wall + SHOW_AGAIN)  # for what has changed meanwhile
-        elif answer.status != 404:
+            again_at = moment.wall + SHOW_AGAIN  # for what has changed meanwhile
+        else:
             log.info("status not written", extra={"cronjob": key, "status": answer.status, "why": answer.reason})
-            self._agenda.put(key, moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s)))
+            again_at = moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s))
+        self._again_at[key] = again_at
+        self._agenda.put(key, again_at)
 
     def _observe(self, body: dict[str, Any], gone: bool) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""

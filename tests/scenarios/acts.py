@@ -82,6 +82,16 @@ def delete(name: str, home: str) -> Act:
     return Act(f"delete {name} {home}", act)
 
 
+def delete_job(home: str, number: int) -> Act:
+    def act(world: World) -> None:
+        jobs = list(world.cluster(home).jobs.values())
+        if jobs:
+            metadata = jobs[number % len(jobs)].body["metadata"]
+            world.cluster(home).delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=number % 2 == 0)
+
+    return Act(f"one of {home}'s Jobs is deleted", act)
+
+
 # --- what befalls replicas ---
 
 
@@ -104,6 +114,15 @@ def befall(what: str, name: str) -> Act:
             world.isolate(name)
 
     return Act(f"{name} {what}", act)
+
+
+def goes_wrong(name: str, by_s: float) -> Act:
+    """Its clock goes wrong, by less than what clocks may differ by."""
+
+    def act(world: World) -> None:
+        world.processes[name].skew = timedelta(seconds=by_s)
+
+    return Act(f"{name}'s clock is {by_s} s ahead", act)
 
 
 lands = Act("what was appended through nodes that were cut off lands", lambda world: world.broker.unstrand())
@@ -162,13 +181,18 @@ def passes(seconds: float) -> Act:
 names, homes, replicas = st.sampled_from(list(KINDS)), st.sampled_from(HOMES), st.sampled_from(REPLICAS)
 specs = st.fixed_dictionaries(
     {
-        "schedule": st.sampled_from(["* * * * *", "@every 20s", "*/2 * * * *", "nonsense"]),
+        "schedule": st.sampled_from(["* * * * *", "@every 20s", "@every 7s", "*/2 * * * *", "nonsense"]),
         "suspend": st.sampled_from(["true", "false", "false"]),
         "clusters": st.sampled_from(["west,east", "east"]),
     }
 )
-of_people = st.one_of(st.builds(apply, names, homes, specs), st.builds(delete, names, homes))
-of_replicas = st.builds(befall, st.sampled_from(["dies", "stops", "freezes", "thaws", "is cut off"]), replicas)
+of_people = st.one_of(
+    st.builds(apply, names, homes, specs), st.builds(delete, names, homes), st.builds(delete_job, homes, st.integers(0, 9))
+)
+of_replicas = st.one_of(
+    st.builds(befall, st.sampled_from(["dies", "stops", "freezes", "thaws", "is cut off"]), replicas),
+    st.builds(goes_wrong, replicas, st.sampled_from([-0.9, -0.3, 0.0, 0.4, 0.9])),
+)
 of_the_broker = st.builds(
     befall_broker,
     st.sampled_from(

@@ -188,6 +188,10 @@ class Script:
         """The Jobs that exist in a cluster now."""
         return sorted(name for _, name in self.world.cluster(cluster).jobs)
 
+    def do_count(self, cluster: str, what: str) -> list[str]:
+        """How often something was done in a cluster: Jobs made, statuses patched."""
+        return [f"{getattr(self.world.cluster(cluster), what)} {what}"]
+
     def do_status(self, cluster: str, name: str) -> list[str]:
         """What `kubectl describe` shows of a HACronJob."""
         status = self.world.cluster(cluster).cronjobs[_key(name)].get("status", {})
