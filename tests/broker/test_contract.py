@@ -259,11 +259,10 @@ def test_a_batch_of_megabytes_is_read_back(world: World) -> None:
     assert len(read(session, 1)[0].batch.records) == 50
 
 
-def test_a_ledger_that_is_deleted_is_noticed(world: World) -> None:
-    if not hasattr(world, "proxy"):
-        pytest.skip("in memory, wipe() stands for it")
-    session = world.open()
-    world.delete("ledger")
+@pytest.mark.broker
+def test_a_ledger_that_is_deleted_is_noticed(real: World) -> None:
+    session = real.open()
+    real.delete("ledger")
     with pytest.raises(BrokerUnavailable):
         settle(session)
 
