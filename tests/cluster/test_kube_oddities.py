@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,8 @@ import pytest
 
 from hacron.core.model import key_of
 from hacron.kube import job_watch
-from hacron.ports import GetCronJob, GetJob, ListInventory, PatchStatus
+from hacron.kube.client import KubeClient
+from hacron.ports import FromKubernetes, GetCronJob, GetJob, ListInventory, PatchStatus
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status, watch
 from tests.testbed.wait import until
@@ -189,6 +191,22 @@ def test_jobs_do_not_wait_for_what_no_job_waits_for(begin: Begin) -> None:
     order = [getattr(answer.request, "run_id", "") for answer in answers]
     assert order.index("hello") < 20
     assert arrived.is_set()
+
+
+def test_whoever_waits_is_called_when_all_has_arrived(tmp_path: Path) -> None:
+    """Not for every answer, but after the last one too."""
+    arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
+    calls: list[int] = []
+    with odd_server(lambda _: JOB) as server:
+        where = kubeconfig(tmp_path / "kubeconfig", server.url)
+        client = KubeClient(where, arrivals, lambda: calls.append(arrivals.qsize()))
+        client.start()
+        try:
+            client.submit([get(f"{number}") for number in range(100)])
+            until(lambda: 100 in calls, 20, "a call with everything in the queue")
+        finally:
+            client.stop()
+    assert len(calls) <= 100
 
 
 # --- watches --------------------------------------------------------------------------------------------------------------------

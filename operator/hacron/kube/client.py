@@ -44,7 +44,7 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 
 class KubeClient:
-    """ports.Kubernetes. `arrivals` receives values; `on_arrival` is called after each, from this client's thread."""
+    """ports.Kubernetes. `arrivals` receives values; `on_arrival` is called after some, from this client's thread."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class KubeClient:
         self._fast: asyncio.Queue[Request] = asyncio.Queue()
         self._slow: asyncio.Queue[Request] = asyncio.Queue()
         self._watching: asyncio.Task[None] | None = None
+        self._calls = False  # on_arrival is about to be called
 
     @property
     def reachable(self) -> bool:
@@ -150,6 +151,12 @@ class KubeClient:
 
     def _deliver(self, arrival: FromKubernetes) -> None:
         self._arrivals.put(arrival)
+        if not self._calls:  # once for all that arrives in this turn of the loop
+            self._calls = True
+            self._loop.call_soon(self._call)
+
+    def _call(self) -> None:
+        self._calls = False
         self._on_arrival()
 
     # --- one request ---
