@@ -14,7 +14,7 @@ import pytest
 
 from hacron.core.model import key_of
 from hacron.kube import job_watch
-from hacron.kube.client import KubeClient
+from hacron.kube.client import SLOW_LANE, KubeClient
 from hacron.ports import FromKubernetes, GetCronJob, GetJob, ListInventory, PatchStatus
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status, watch
@@ -144,6 +144,33 @@ def test_one_path_that_hangs_does_not_make_the_cluster_unreachable(begin: Begin)
         assert kube.client.reachable
     finally:
         over.set()
+
+
+def test_a_job_that_hangs_holds_up_no_status(begin: Begin) -> None:
+    over = threading.Event()
+
+    def reply(asked: Asked) -> Said:
+        if asked.method == "POST":
+            over.wait(20)
+        return JOB
+
+    kube, _ = begin(reply)
+    try:
+        patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+        kube.client.submit([create("hello", "default"), *patches])
+        until(lambda: len(kube.answers()) >= 50, 20, "fifty answers")
+        assert all(isinstance(answer.request, PatchStatus) for answer in kube.answers()[:50])
+    finally:
+        over.set()
+
+
+def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> None:
+    kube, server = begin(lambda _: JOB)
+    jobs = [create(f"{number}", "default") for number in range(300)]
+    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    kube.ask_all([*patches, *jobs])
+    methods = [asked.method for asked in server.asked]
+    assert methods[:200].count("PATCH") <= SLOW_LANE
 
 
 FORBIDDEN = 'jobs.batch is forbidden: User "us" cannot create resource "jobs" in API group "batch" in the namespace "default"'

@@ -68,6 +68,8 @@ class KubeClient:
         self._tasks: set[asyncio.Task[None]] = set()
         self._fast: asyncio.Queue[Request] = asyncio.Queue()
         self._slow: asyncio.Queue[Request] = asyncio.Queue()
+        self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn
+        self._calm.set()
         self._watching: asyncio.Task[None] | None = None
         self._calls = False  # on_arrival is about to be called
 
@@ -118,9 +120,9 @@ class KubeClient:
             self._spawn(self._api.probe())
             self._spawn(self._api.renew_access())
             for _ in range(self._concurrency):
-                self._spawn(self._serve(self._fast))
+                self._spawn(self._serve_fast())
             for _ in range(SLOW_LANE):
-                self._spawn(self._serve(self._slow, gives_way=True))
+                self._spawn(self._serve_slow())
             self._loop.run_forever()
         finally:
             self._loop.run_until_complete(self._close())
@@ -140,7 +142,11 @@ class KubeClient:
 
     def _take(self, requests: list[Request]) -> None:
         for request in requests:
-            (self._slow if _can_wait(request) else self._fast).put_nowait(request)
+            if _can_wait(request):
+                self._slow.put_nowait(request)
+            else:
+                self._fast.put_nowait(request)
+                self._calm.clear()
 
     def _watch(self, on: bool) -> None:
         if on and self._watching is None:
@@ -161,31 +167,34 @@ class KubeClient:
 
     # --- one request ---
 
-    async def _serve(self, lane: asyncio.Queue[Request], gives_way: bool = False) -> None:
+    async def _serve_fast(self) -> None:
         while True:
-            request = await lane.get()
-            if gives_way:
-                await self._until_nothing_hurries()
-            try:
-                reply = await self._perform(request)
-                answer = Answer(
-                    request=request,
-                    status=reply.status,
-                    body=reply.body,
-                    sent_at=reply.sent_at,
-                    retry_after_s=reply.retry_after_s,
-                )
-            except TooLate:
-                answer = Answer(request=request, status=0, body={}, reason="TooLate")
-            except Exception as error:  # noqa: BLE001  whoever asked waits for one answer, whatever has happened
-                answer = Answer(request=request, status=0, body={}, reason=f"{type(error).__name__}: {error}"[:300])
-            self._deliver(answer)
-            lane.task_done()
+            request = await self._fast.get()
+            if self._fast.empty():
+                self._calm.set()
+            self._deliver(await self._answer(request))
 
-    async def _until_nothing_hurries(self) -> None:
-        """Wait until no Job waits to be made: a thousand statuses would share the API server with a thousand Jobs."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._fast.join(), GIVES_WAY_S)
+    async def _serve_slow(self) -> None:
+        """Begin nothing while a Job waits for its turn: a thousand statuses would share the API server with a thousand Jobs.
+
+        What has begun is not waited for: a webhook may hang.
+        """
+        while True:
+            request = await self._slow.get()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._calm.wait(), GIVES_WAY_S)
+            self._deliver(await self._answer(request))
+
+    async def _answer(self, request: Request) -> Answer:
+        try:
+            reply = await self._perform(request)
+        except TooLate:
+            return Answer(request=request, status=0, body={}, reason="TooLate")
+        except Exception as error:  # noqa: BLE001  whoever asked waits for one answer, whatever has happened
+            return Answer(request=request, status=0, body={}, reason=f"{type(error).__name__}: {error}"[:300])
+        return Answer(
+            request=request, status=reply.status, body=reply.body, sent_at=reply.sent_at, retry_after_s=reply.retry_after_s
+        )
 
     async def _perform(self, request: Request) -> Reply:
         send = self._api.send
