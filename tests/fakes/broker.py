@@ -20,6 +20,7 @@ from hacron.core.messages import Batch, Command, Entry, Report
 from hacron.ports import BrokerUnavailable
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+LOST = b"lost"  # in place of a message that will not come back when it is given back
 TOKEN, COMMANDS, REPORTS = "token", "commands", "reports"
 
 
@@ -45,8 +46,9 @@ class Consumer:
     arrived: deque[bytes] = field(default_factory=deque)
     revoked: bool = False  # what it holds has been given to others, and it does not know
 
-    def unacknowledged(self) -> list[bytes]:
-        return [*self.arrived, *self.sent]
+    def returned(self) -> list[bytes]:
+        """What goes back to the queue from here."""
+        return [body for body in (*self.arrived, *self.sent) if body is not LOST]
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Queue:
         """Requeue what the consumer has not acknowledged, in its old place."""
         if consumer.revoked:
             return
-        self.ready.extendleft(reversed(consumer.unacknowledged()))
+        self.ready.extendleft(reversed(consumer.returned()))
         consumer.arrived.clear()
         consumer.sent.clear()
         self.deliver()
@@ -131,7 +133,7 @@ class FakeBroker:
         """
         for consumer, queue in session.consumers:
             queue.leave(consumer)
-            queue.ready.extendleft(reversed(consumer.unacknowledged()))
+            queue.ready.extendleft(reversed(consumer.returned()))
             consumer.revoked = True
             queue.deliver()
 
@@ -155,11 +157,12 @@ class FakeBroker:
             consumer.session.doubt = "the broker has cancelled a consumer"
 
     def lose(self, name: str) -> None:
-        """Lose every message of a queue, also those that somebody holds and goes on believing in."""
+        """Lose every message of a queue. What somebody holds stays with him, and is gone when he gives it back."""
         queue = self.queue(name)
         queue.ready.clear()
         for consumer in queue.line:
-            consumer.revoked = bool(consumer.unacknowledged())
+            consumer.arrived = deque([LOST] * len(consumer.arrived))
+            consumer.sent = deque([LOST] * len(consumer.sent))
 
     def queue(self, name: str) -> Queue:
         return self._queues.setdefault(name, Queue(single=name not in (COMMANDS, REPORTS)))
