@@ -52,6 +52,7 @@ PAGE = b"<html><body>Please log in</body></html>"
         Said(201, PAGE),
         Said(404, PAGE),
         Said(404, b'{"error": "no such route"}'),
+        Said(404, b'{"kind": "Error", "type": "error"}'),
         Said(403, b""),
         Said(409, b'["not", "a", "Status"]'),
         Said(201, b'{"kind": "Job", "metadata"'),
