@@ -19,8 +19,9 @@ from typing import Any, Final, assert_never
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
-from hacron.kube.http import MERGE_PATCH, ApiServer, NoAnswer, Reply, TooLate
+from hacron.kube.http import MERGE_PATCH, ApiServer
 from hacron.kube.job_watch import JobWatch
+from hacron.kube.reply import NoAnswer, Reply, TooLate
 from hacron.ports import (
     Answer,
     CreateJob,

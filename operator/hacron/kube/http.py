@@ -13,12 +13,13 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 
 from hacron.kube.access import Access
+from hacron.kube.reply import NoAnswer, Reply, TooLate, seconds, understood
 from hacron.ports import lacks_right
 from hacron.settings.loading import InvalidSettings
 from hacron.telemetry.version import program_version
@@ -36,32 +37,9 @@ READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
 PROBE: Final = "/apis/batch/v1/namespaces/default/jobs/hacron-probe"
 PROBE_S: Final = 5.0
 PROBE_AGAIN_S: Final = 1.0
-LONGEST_RETRY_AFTER_S: Final = 30.0
 
 NOT_LET_IN: Final = 401
 NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in doubt whether the API server can be worked with
-NOT_NOW: Final = (401, 408, 429)  # like every 5xx these may come from what stands before the API server, in any form
-
-
-class TooLate(Exception):
-    """The request was not sent: the time until which it might be had passed."""
-
-
-class NoAnswer(Exception):
-    """What came back is not of an API server."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"status {status}: {text}")
-        self.status = status
-
-
-class Reply(NamedTuple):
-    """What the API server said."""
-
-    status: int
-    body: dict[str, Any]
-    sent_at: datetime
-    retry_after_s: float = 0.0
 
 
 class Timed(aiohttp.BytesPayload):
@@ -215,12 +193,12 @@ class ApiServer:
             if status in (0, *NOT_SERVING):
                 self._doubt.set()
         sent_at = (payload.sent_at if payload is not None else None) or began
-        body = _understood(status, content)
+        body = understood(status, content)
         if lacks_right(status, body):
             self._doubt.set()
         elif status not in NOT_SERVING:
             self._answered()
-        return Reply(status, body, sent_at, _seconds(response.headers.get("Retry-After")))
+        return Reply(status, body, sent_at, seconds(response.headers.get("Retry-After")))
 
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
@@ -278,27 +256,3 @@ class ApiServer:
             await asyncio.sleep(self._timeout.total or CONNECT_S)
         finally:
             await session.close()
-
-
-def _understood(status: int, content: bytes) -> dict[str, Any]:
-    """Return what the API server says.
-
-    Raises NoAnswer for anything else: a proxy's 404 does not say that a Job is gone, and a page for logging in is not a Job.
-    """
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        body = None
-    if isinstance(body, dict) and "kind" in body and (status < 300 or body["kind"] == "Status"):
-        return body
-    text = content[:200].decode(errors="replace").strip()
-    if status in NOT_NOW or status >= 500:
-        return {"message": text}
-    raise NoAnswer(status, f"not of an API server: {text}")
-
-
-def _seconds(retry_after: str | None) -> float:
-    try:
-        return min(LONGEST_RETRY_AFTER_S, max(0.0, float(retry_after or 0)))
-    except ValueError:
-        return 0.0

@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from hacron.core.manifests import LABEL
-from hacron.kube.http import ApiServer, NoAnswer
+from hacron.kube.http import ApiServer
+from hacron.kube.reply import NoAnswer
 from hacron.ports import JobSeen, JobsListed
 
 log = logging.getLogger(__name__)

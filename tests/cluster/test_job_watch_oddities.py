@@ -1,0 +1,120 @@
+"""Watches on Jobs that end, break and fall silent, as only a misbehaving server shows them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hacron.kube import job_watch
+from tests.cluster.asking import Asking, asking
+from tests.cluster.oddities import Asked, Said, kubeconfig, odd_server, status, watch
+from tests.testbed.wait import until
+
+
+def job_called(name: str, version: int) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": f"{version}"}}
+
+
+def listed(version: int, *names: str) -> Said:
+    items = [job_called(name, version) for name in names]
+    body = {"kind": "JobList", "metadata": {"resourceVersion": f"{version}"}, "items": items}
+    return Said(200, json.dumps(body).encode())
+
+
+TOO_OLD = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version: 5 (9)"}}
+
+
+class Script:
+    """Answers lists and watches by turns; when a script has ended, watches stay quiet and its last list stands."""
+
+    def __init__(self, lists: list[Said], watches: list[Said]) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.since: list[str] = []  # where each watch began
+        self.over = threading.Event()
+
+    def __call__(self, asked: Asked) -> Said:
+        if "watch=true" not in asked.path:
+            return self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        self.since.append(asked.path.rpartition("resourceVersion=")[2])
+        if self.watches:
+            return self.watches.pop(0)
+        self.over.wait(30)
+        return watch()
+
+
+@pytest.fixture
+def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Asking]]:
+    """Watch Jobs by a script, with short pauses."""
+    monkeypatch.setattr(job_watch, "FIRST_PAUSE_S", 0.01)
+    with ExitStack() as stack:
+
+        def start(script: Script) -> Asking:
+            server = stack.enter_context(odd_server(script))
+            stack.callback(script.over.set)
+            kube = stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=2.0))
+            kube.client.watch_jobs(True)
+            return kube
+
+        yield start
+
+
+def test_a_watch_that_ends_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
+    bookmark = {"type": "BOOKMARK", "object": job_called("", 9)}
+    added = {"type": "ADDED", "object": job_called("hello", 7)}
+    script = Script([listed(5)], [watch(added), watch(bookmark), watch()])
+    kube = follow(script)
+    until(lambda: len(script.since) == 4, 20, "the fourth watch")
+    assert script.since == ["5", "7", "9", "9"]
+    assert len(kube.lists()) == 1
+    assert len(kube.sightings("hello")) == 1
+
+
+@pytest.mark.parametrize("said", [watch(TOO_OLD), status(410, "Expired"), status(500), Said(200, b"{broken\n")])
+def test_a_watch_that_cannot_go_on_lists_everything_again(follow: Callable[[Script], Asking], said: Said) -> None:
+    script = Script([listed(5, "a", "b"), listed(9, "b")], [said])
+    kube = follow(script)
+    until(lambda: len(script.since) == 2, 20, "the second watch")
+    assert kube.lists() == [{"a", "b"}, {"b"}]
+    assert script.since == ["5", "9"]
+
+
+def test_a_watch_that_was_cut_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
+    added = json.dumps({"type": "ADDED", "object": job_called("hello", 7)}).encode() + b"\n"
+    cut = Said(200, added, {"Content-Length": "1000", "Connection": "close"})
+    script = Script([listed(5)], [cut])
+    kube = follow(script)
+    until(lambda: len(script.since) == 2, 20, "the second watch")
+    assert script.since == ["5", "7"]
+    assert len(kube.lists()) == 1
+
+
+def test_a_list_that_fails_is_tried_again(follow: Callable[[Script], Asking]) -> None:
+    script = Script([status(503), Said(200, b'{"kind": "JobList"}'), Said(404, b"<html>"), listed(5, "a")], [])
+    kube = follow(script)
+    until(lambda: script.since == ["5"], 20, "a watch")
+    assert kube.lists() == [{"a"}]
+
+
+def test_a_watch_is_cut_when_it_is_too_quiet(follow: Callable[[Script], Asking], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may be gone without a word; a good server says something every minute."""
+    monkeypatch.setattr(job_watch, "QUIET_S", 0.2)
+    script = Script([listed(5, "a"), listed(9, "a")], [])
+    kube = follow(script)
+    until(lambda: len(script.since) >= 2, 20, "the second watch")
+    assert script.since[:2] == ["5", "9"]
+    assert kube.lists()[0] == {"a"}
+
+
+def test_a_great_change_arrives_whole(follow: Callable[[Script], Asking]) -> None:
+    changed = job_called("hello", 7)
+    changed["metadata"]["annotations"] = {"big": "x" * 1_000_000}
+    kube = follow(Script([listed(5)], [watch({"type": "ADDED", "object": changed})]))
+    until(lambda: kube.sightings("hello"), 20, "the Job")
+    assert kube.sightings("hello")[0].body["metadata"] == changed["metadata"]
