@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from kubernetes.config import incluster_config
 
 from hacron.kopf_watch import CronJobWatch
 from hacron.kube.client import KubeClient
@@ -99,17 +98,15 @@ class TestInAPod:
         token, authority = tmp_path / "token", tmp_path / "ca.crt"
         token.write_text(known["users"][0]["user"]["token"])
         authority.write_bytes(base64.b64decode(known["clusters"][0]["cluster"]["certificate-authority-data"]))
-        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
         address = urlsplit(known["clusters"][0]["cluster"]["server"])
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
 
     @pytest.fixture
     @staticmethod
-    def client(west: ControlPlane) -> Iterator[tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]]:
+    def client(west: ControlPlane, tmp_path: Path) -> Iterator[tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]]:
         seen: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        client = KubeClient(None, seen, lambda: None)
+        client = KubeClient(None, seen, lambda: None, service_account=tmp_path)
         client.start()
         yield client, seen
         client.stop()
