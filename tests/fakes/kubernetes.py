@@ -41,7 +41,7 @@ class Made:
     by: str  # replica
     at: datetime
     over: datetime | None = None  # ended or gone
-    how: str = ""  # Complete, Failed, gone
+    how: str = ""  # Complete, Failed, gone, collected
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")
@@ -259,10 +259,10 @@ class FakeCluster:
         self._over(job, final)
         self.tell(f"{job} {'has failed' if fails else 'is complete'}")
 
-    def _remove(self, job: Job) -> None:
+    def _remove(self, job: Job, how: str = "gone") -> None:
         metadata = job.body["metadata"]
         del self.jobs[metadata["namespace"], metadata["name"]]
-        self._over(job, "gone")
+        self._over(job, how)
         if job.gone_at is not None:
             self.tell(f"{job} is gone")
         if _is_managed(job.body):
@@ -279,7 +279,7 @@ class FakeCluster:
             owners = job.body["metadata"].get("ownerReferences", [])
             if owners and not any(owner["uid"] in uids for owner in owners):
                 self.tell(f"{job} is collected as garbage")
-                self._remove(job)
+                self._remove(job, "collected")
 
     def _cronjob_changed(self, key: Key) -> None:
         self._emit(CronJobSeen(body=_copy(self.cronjobs[key])))
