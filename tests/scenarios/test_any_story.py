@@ -57,7 +57,7 @@ def not_well(world: World) -> Iterator[str]:
                 yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(derandomize=True, max_examples=25, deadline=None)
 @given(st.lists(everything, min_size=10, max_size=40))
 def test_whatever_happens_nothing_runs_twice_and_in_the_end_all_is_well(story: list[acts.Act]) -> None:
     world = acts.begin()

@@ -189,12 +189,14 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     assert effects["send_commands"] >= 3
 
 
-def test_a_replica_that_is_everything_dies_after_each_of_its_effects() -> None:
-    found = branches("west-1", EVERYTHING, dies, concerns=lambda _, done: done)
+def test_a_replica_that_is_everything_dies_after_each_effect_that_others_go_by() -> None:
+    found = branches(
+        "west-1", EVERYTHING, dies, concerns=lambda effect, done: done and effect not in ("acknowledge", "PatchStatus")
+    )
     assert failures(found) == []
     effects = counted(found)
-    assert {"append", "acknowledge", "CreateJob", "send_commands"} < effects.keys()
-    assert len(found) == effects.total() > 200
+    assert {"append", "CreateJob", "DeleteJob", "send_commands", "send_reports"} < effects.keys()
+    assert len(found) == effects.total() > 100
 
 
 def is_append(effect: str, done: bool) -> bool:
