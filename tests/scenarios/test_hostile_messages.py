@@ -1,64 +1,24 @@
-"""What others may send: bytes that nobody can read, messages that say nonsense, objects that no sane person writes.
+"""What others may send: bytes that nobody can read, and messages that say nonsense.
 
-Nothing crashes, nothing blocks, and beside it an ordinary cronjob fires every minute. Each leaves a count, a condition or a
-verdict.
+Nothing crashes, nothing blocks, and beside it an ordinary cronjob fires every minute. What cannot be read is counted.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from hacron.broker import codec
-from hacron.core.model import key_of
 from tests.broker.test_contract import HOSTILE
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
-from tests.scenarios.judge import wrong
+from tests.scenarios.ordinary import HELLO, ODD, all_is_well, at, unreadable
 from tests.scenarios.script import spec
 from tests.scenarios.world import NOON, World
-
-HELLO = key_of("default", "hello")
-ODD = key_of("default", "odd")
-
-
-def at(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def world() -> World:
-    """Two replicas in two clusters, a namespace that accepts anything, and the ordinary cronjob."""
-    world = World()
-    world.start("west-1")
-    world.start("east-1")
-    world.cluster("west").namespaces["default"] = {"hacron.io/accept-from": "*"}
-    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
-    world.at(at(10))
-    return world
-
-
-def all_is_well(world: World, until: float = 130) -> None:
-    """Let two minutes pass: hello fires in each, and there is an executor."""
-    world.at(at(until))
-    ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == HELLO and not made.tombstone]
-    assert ran == [at(60 * minute) for minute in range(1, int(until // 60) + 1)]
-    assert world.executor is not None
-    assert wrong(world) == []
-
-
-def unreadable(world: World) -> int:
-    """How much the executor has set aside."""
-    assert world.executor is not None
-    broker = world.executor.broker
-    assert broker is not None
-    return sum(broker.inbox.unreadable.values()) + broker.ledger.unreadable
-
 
 # --- bytes ---
 
@@ -236,79 +196,6 @@ def test_a_checkpoint_of_nobody_makes_the_executor_step_down_and_come_back(world
     world.broker.append(msgspec.json.encode(body), 0)
     all_is_well(world)
     assert world.executor.session.state.epoch > 2**52
-
-
-# --- objects ---
-
-DISTORTED_SPECS: dict[str, Any] = {
-    "a schedule of 300 KB": {"schedule": "*," * 150_000},
-    "a schedule that is no text": {"schedule": 5},
-    "a zone of 100 KB": {"timeZone": "x" * 100_000},
-    "clusters that are no list": {"placement": {"clusters": "west"}},
-    "clusters that are no names": {"placement": {"clusters": ["\x00", "", "x" * 10_000]}},
-    "numbers that are none": {"startingDeadlineSeconds": "soon", "successfulJobsHistoryLimit": -1},
-    "numbers beyond measure": {"startingDeadlineSeconds": 2**31, "failedJobsHistoryLimit": 10**40},
-    "a deadline of seventy years": {"startingDeadlineSeconds": 2**31 - 1},
-    "no template": {"jobTemplate": None},
-    "a template without a pod": {"jobTemplate": {"spec": {"template": {}}}},
-    "labels that are a list": {"jobTemplate": {"metadata": {"labels": [1, 2]}, "spec": {"template": {"spec": {}}}}},
-    "annotations that are a text": {"jobTemplate": {"metadata": {"annotations": "x"}, "spec": {"template": {"spec": {}}}}},
-    "metadata that is a number": {"jobTemplate": {"metadata": 5, "spec": {"template": {"spec": {}}}}},
-    "a pod that is a text": {"jobTemplate": {"spec": {"template": {"spec": "x"}}}},
-    "containers that are an object": {"jobTemplate": {"spec": {"template": {"spec": {"containers": {"a": 1}}}}}},
-    "containers that are a number": {"jobTemplate": {"spec": {"template": {"spec": {"containers": 7}}}}},
-    "containers that are texts": {"jobTemplate": {"spec": {"template": {"spec": {"containers": ["x", None, 3]}}}}},
-    "an environment that is a text": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": "x"}]}}}}},
-    "an environment of numbers": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [1, None]}]}}}}},
-    "names in it that are lists": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [{"name": []}]}]}}}}},
-    "a deadline of the Job that is a text": {"jobTemplate": {"spec": {"activeDeadlineSeconds": "x", "template": {"spec": {}}}}},
-    "a template of a megabyte": {"jobTemplate": {"spec": {"template": {"spec": {"x": "y" * 2**20}}}}},
-}
-
-
-@pytest.mark.parametrize("what", DISTORTED_SPECS)
-def test_an_object_that_no_sane_person_writes_shows_what_is_wrong_and_harms_nobody(world: World, what: str) -> None:
-    sane = spec({"schedule": "* * * * *"})
-    world.cluster("west").apply(ODD, sane | DISTORTED_SPECS[what])
-    all_is_well(world)
-    status = world.cluster("west").cronjobs[ODD]["status"]
-    accepted = next(condition for condition in status["conditions"] if condition["type"] == "Accepted")
-    ran = [made for made in all_made(list(world.clusters.values())) if made.key == ODD]
-    assert ran if what == "a deadline of seventy years" else accepted["status"] == "False"
-    assert len(accepted["message"]) <= 1000
-
-
-@pytest.mark.parametrize("length", [1, 51, 52, 53, 63, 64, 200, 253])
-@pytest.mark.parametrize("schedule", ["* * * * *", "@every 45s"])
-def test_names_up_to_the_longest_that_there_are(world: World, length: int, schedule: str) -> None:
-    """The CRD takes 52 characters; what was made before it did must not hurt."""
-    key = key_of("default", "n" * length)
-    world.cluster("west").apply(key, spec({"schedule": schedule, "runs": "5"}))
-    all_is_well(world)
-    shown = world.cluster("west").cronjobs[key]["status"]
-    assert [verdict["verdict"] for verdict in shown["recent"]] == ["Succeeded"] * 2
-
-
-def test_two_long_names_that_begin_alike_do_not_take_each_others_jobs(world: World) -> None:
-    keys = [key_of("default", "n" * 70 + end) for end in "ab"]
-    for key in keys:
-        world.cluster("west").apply(key, spec({"schedule": "* * * * *", "runs": "5"}))
-    all_is_well(world)
-    shown = [world.cluster("west").cronjobs[key]["status"]["recent"] for key in keys]
-    assert [[verdict["verdict"] for verdict in each] for each in shown] == [["Succeeded"] * 2] * 2
-
-
-@pytest.mark.parametrize("at_once", [1, 10, 1000])
-def test_a_thousand_changes_of_one_object_in_a_second_end_with_the_last(world: World, at_once: int) -> None:
-    for number in range(1000):
-        world.cluster("west").apply(ODD, spec({"schedule": f"{number % 60} 1 * * *"}))
-        if number % at_once == at_once - 1:
-            world.at(at(10 + number / 1000))
-    world.cluster("west").apply(ODD, spec({"schedule": "* * * * *", "runs": "5"}))
-    all_is_well(world)
-    ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
-    assert ran == [at(60), at(120)]
-    assert world.cluster("west").patches < 100
 
 
 def test_what_is_made_of_the_longest_command_that_can_be_read_can_be_read_too(world: World) -> None:
