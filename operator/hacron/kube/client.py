@@ -21,6 +21,7 @@ from hacron.core.model import Key, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
 from hacron.kube.http import MERGE_PATCH, ApiServer
 from hacron.kube.job_watch import JobWatch
+from hacron.kube.listing import list_all
 from hacron.kube.reply import NoAnswer, Reply, TooLate
 from hacron.ports import (
     Answer,
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
-PAGE: Final = 500
+ALL_CRONJOBS: Final = f"/apis/{GROUP}/v1/hacronjobs?"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -228,19 +229,8 @@ class KubeClient:
                 assert_never(request)
 
     async def _list_inventory(self) -> Reply:
-        items: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            path = f"/apis/{GROUP}/v1/hacronjobs?limit={PAGE}&continue={token}"
-            reply = await self._api.send("GET", path, accept=METADATA_ONLY)
-            if reply.status != 200:
-                return reply
-            for item in reply.body["items"] or []:  # null when there is none
-                metadata = item["metadata"]
-                items.append({name: metadata[name] for name in ("namespace", "name", "uid", "generation")})
-            token = reply.body["metadata"].get("continue") or ""
-            if not token:
-                return reply._replace(body={"items": items})
+        reply, items = await list_all(self._api, ALL_CRONJOBS, _entry, METADATA_ONLY)
+        return reply._replace(body={"items": items}) if reply.status == 200 else reply
 
 
 def _can_wait(request: Request) -> bool:
@@ -256,6 +246,10 @@ def _can_wait(request: Request) -> bool:
             return False
         case _:
             assert_never(request)
+
+
+def _entry(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: item["metadata"][name] for name in ("namespace", "name", "uid", "generation")}
 
 
 def _jobs(namespace: str) -> str:

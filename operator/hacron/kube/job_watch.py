@@ -17,13 +17,13 @@ import msgspec
 
 from hacron.core.manifests import LABEL
 from hacron.kube.http import ApiServer
+from hacron.kube.listing import list_all
 from hacron.kube.reply import NoAnswer
 from hacron.ports import JobSeen, JobsListed
 
 log = logging.getLogger(__name__)
 
 PATH: Final = f"/apis/batch/v1/jobs?labelSelector={LABEL}%3Dtrue"
-PAGE: Final = 500
 WATCH_S: Final = 300  # after it the server ends the watch, and it is begun again where it ended
 QUIET_S: Final = 90.0  # the server sends a bookmark every minute; a watch without one is cut
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0
@@ -58,16 +58,9 @@ class JobWatch:
                 pause_s = FIRST_PAUSE_S
 
     async def _list(self) -> None:
-        items: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            reply = await self._api.send("GET", f"{PATH}&limit={PAGE}&continue={token}")
-            if reply.status != 200:
-                raise NoAnswer(reply.status, str(reply.body.get("message", "")))
-            items += [_slim(item) for item in reply.body["items"] or []]
-            token = reply.body["metadata"].get("continue") or ""
-            if not token:
-                break
+        reply, items = await list_all(self._api, PATH, _slim)
+        if reply.status != 200:
+            raise NoAnswer(reply.status, str(reply.body.get("message", "")))
         self._deliver(JobsListed(items=tuple(items)))
         self._version = str(reply.body["metadata"]["resourceVersion"])
 
