@@ -21,11 +21,11 @@ from typing import Any
 
 from bench.figures import Report, cpu_s, memory_mib, spread
 from tests.testbed import judge
-from tests.testbed.api import Api, Arrivals, Seen
+from tests.testbed.api import AT_ONCE, Api, Arrivals, Seen
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import Cluster, start_together
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import manifest
+from tests.testbed.cronjobs import manifest, remove_all
 from tests.testbed.fleet import Fleet
 from tests.testbed.install import install
 from tests.testbed.wait import until
@@ -35,6 +35,7 @@ CRONJOBS = "/apis/batch/v1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 FEW, MANY, SHARING = 350, 10_000, 1_000
 KILLS = 10
+BARE = f"a bare client, {AT_ONCE} at once"
 
 
 def main() -> None:
@@ -125,12 +126,12 @@ class Bench:
                 seen = list(arrivals.seen)
             last = [max((s.arrived - tick).total_seconds() for s in seen if s.tick == tick) for tick in _ticks(seen)]
             rows = [
-                (f"POST of {MANY} HACronJobs by {_client()}", f"{took:.0f} s"),
+                (f"POST of {MANY} HACronJobs by {BARE}", f"{took:.0f} s"),
                 ("until the last of them was scheduled, after that", f"{settled_s:.1f} s"),
                 ("Jobs made, due", f"{len(seen)}, {SHARING * _minutes(seen)}"),
                 *_lateness(fleet, seen),
                 ("tick to the last of 1,000 Jobs, each minute", ", ".join(f"{value:.2f} s" for value in last)),
-                (f"POST of 1,000 such Jobs by {_client()}, three times", ", ".join(f"{value:.2f} s" for value in bare_s)),
+                (f"POST of 1,000 such Jobs by {BARE}, three times", ", ".join(f"{value:.2f} s" for value in bare_s)),
                 ("ratio of the best of both", f"{min(last) / min(bare_s):.2f}"),
                 *[(f"memory of {replica.name} at most", f"{memory_mib(replica.pid):.0f} MiB") for replica in fleet],
             ]
@@ -205,24 +206,13 @@ class Bench:
     def _start_fleet(self) -> Fleet:
         self._fleets += 1
         directory = self._directory / f"fleet-{self._fleets}"
-        fleet = Fleet(
-            directory, broker_url=self.broker.url, clusters=self.clusters, prefix=f"bench-{self._fleets}", names=_names()
-        )
+        fleet = Fleet(directory, broker_url=self.broker.url, clusters=self.clusters, prefix=f"bench-{self._fleets}")
         fleet.start()
         return fleet
 
     def _end_fleet(self, fleet: Fleet) -> None:
         fleet.stop()
-        for kind in ("hacronjobs", "jobs"):
-            self.clusters["west"].kubectl("delete", kind, "--all", "--cascade=background", "--wait=false")
-
-
-def _names() -> tuple[str, ...]:
-    return ("west-1", "west-2", "east-1")
-
-
-def _client() -> str:
-    return "a bare client, 32 at once"
+        remove_all(self.clusters["west"])
 
 
 def _body(name: str, schedule: str, *, run_seconds: float = 1, suspended_jobs: bool = False) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import remove_all
 from tests.testbed.fleet import Fleet
 
-NAMES = ("west-1", "west-2", "east-1", "east-2")  # so that any one of them may die
-
 QUICK = {
     # A frozen executor is replaced within 2 x 2 s + 1 s, and a cluster is silent after 6 s.
     "HACRON_HEARTBEAT_S": "2",
@@ -26,9 +24,17 @@ QUICK = {
 
 
 @pytest.fixture
-def stopped_fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
+def names() -> tuple[str, ...]:
+    """The replicas of the fleet, the one that becomes executor first; a test may have others."""
+    return "west-1", "west-2", "east-1", "east-2"  # so that any one of them may die
+
+
+@pytest.fixture
+def stopped_fleet(
+    broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, names: tuple[str, ...], tmp_path: Path
+) -> Iterator[Fleet]:
     """Yield a fleet that the test starts; nothing of it is left afterwards."""
-    fleet = Fleet(tmp_path, broker_url=broker.url, clusters={"west": west, "east": east}, prefix=prefix, names=NAMES, env=QUICK)
+    fleet = Fleet(tmp_path, broker_url=broker.url, clusters={"west": west, "east": east}, prefix=prefix, names=names, env=QUICK)
     try:
         yield fleet
     finally:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import QUICK
 from tests.testbed import judge
-from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, manifest, remove_all
+from tests.testbed.cronjobs import await_status, manifest
 from tests.testbed.fleet import Fleet
 from tests.testbed.judge import Ran
 from tests.testbed.replica import Replica
@@ -25,17 +21,9 @@ PLACED = {"placement": {"clusters": ["west", "east"]}}
 
 
 @pytest.fixture
-def fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet whose executor is in east."""
-    clusters = {"west": west, "east": east}
-    fleet = Fleet(tmp_path, broker_url=broker.url, clusters=clusters, prefix=prefix, names=("east-1", "west-1"), env=QUICK)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.stop()
-        for cluster in clusters.values():
-            remove_all(cluster)
+def names() -> tuple[str, ...]:
+    """The executor is in east, and all of west dies with one replica."""
+    return "east-1", "west-1"
 
 
 def decided(executor: Replica, cronjob: str) -> list[dict[str, Any]]:

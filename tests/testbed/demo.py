@@ -25,7 +25,7 @@ from tests.testbed import judge, tools
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import Cluster, start_together
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import manifest
+from tests.testbed.cronjobs import created, manifest
 from tests.testbed.demo_screen import Screen
 from tests.testbed.fleet import Fleet
 from tests.testbed.install import install
@@ -50,7 +50,7 @@ class Demo:
         self.fleet: Fleet | None = None
         self.declared: list[Declared] = []
         self.takeover_ms: float | None = None
-        self.begun = self.ended = datetime.now(UTC)
+        self.ended = datetime.now(UTC)
 
     # --- the parts ---
 
@@ -83,7 +83,6 @@ class Demo:
     def play(self) -> None:
         """Apply, kill, apply, change, delete."""
         assert self.fleet is not None
-        self.begun = datetime.now(UTC)
         end = time.monotonic() + self.seconds
         for name, cluster in self.clusters.items():
             for example in sorted(EXAMPLES.glob("*.yaml")):
@@ -183,8 +182,7 @@ class Declared:
         self.name: str = body["metadata"]["name"]
         self.schedule: str = body["spec"]["schedule"]
         self.time_zone: str = body["spec"].get("timeZone", "Etc/UTC")
-        path = "jsonpath={.metadata.creationTimestamp}"
-        self.born = judge.instant(cluster.kubectl("get", "hacronjob", self.name, "-o", path))
+        self.born = created(cluster, self.name)
 
 
 def _as_example(file: Path) -> str:
