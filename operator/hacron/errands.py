@@ -23,6 +23,10 @@ from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
+# A HACronJob is applied in one cluster after the other: after a change so recent, that it is not declared here may not be the
+# last word. Later a refusal is said before the tick, so that another cluster can make the Job in time.
+ON_ITS_WAY = timedelta(seconds=30)
+
 
 @dataclass(slots=True)
 class WorkerTally:
@@ -155,6 +159,8 @@ class Errands:
                 mine = self._state.definitions.get(key, {}).get(self._cluster)
                 owner_uid = mine.uid if mine else None
                 errand.body = manifests.job_body(run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch)
+            case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
+                pass  # looked at again when it is declared here, and at the tick
             case False:
                 errand.refuse(run, "NotAccepted", self._consent.why_not(key))
             case None:
