@@ -16,6 +16,7 @@ import yaml
 
 from hacron.core import manifests
 from hacron.core.model import InvalidCronJob, Run, key_of
+from hacron.core.spec import parse
 from tests.cluster.door import Door, job, pod, spec
 from tests.core.ledger_story import NOON
 from tests.testbed.control_plane import ControlPlane
@@ -146,7 +147,7 @@ class TestBesideCronJob:
         cronjob, hacronjob = door.ask("CronJob", spec(**fields)), door.ask("HACronJob", spec(**fields))
         assert cronjob.refusal == ""
         assert hacronjob.refusal == ""
-        manifests.parse(KEY, msgspec.json.encode(hacronjob.stored))
+        parse(KEY, msgspec.json.encode(hacronjob.stored))
         assert shared(hacronjob.stored) == shared(cronjob.stored)
 
     @pytest.mark.parametrize(("fields", "says"), BOTH_REFUSE, ids=shown)
@@ -159,7 +160,7 @@ class TestBesideCronJob:
         assert not door.ask("CronJob", spec(**fields)).taken, cannot_know
         stored = door.ask("HACronJob", spec(**fields)).stored
         try:
-            manifests.parse(KEY, msgspec.json.encode(stored))
+            parse(KEY, msgspec.json.encode(stored))
         except InvalidCronJob:
             return
         # The operator understands the rest of it, and has the API server try the Job.
@@ -215,7 +216,7 @@ class TestOwnFields:
     def test_what_the_operator_understands_is_taken(self, door: Door, fields: Fields) -> None:
         answer = door.ask("HACronJob", spec(**fields))
         assert answer.refusal == ""
-        manifests.parse(KEY, msgspec.json.encode(answer.stored))
+        parse(KEY, msgspec.json.encode(answer.stored))
 
     @pytest.mark.parametrize(("fields", "says"), REFUSED, ids=shown)
     def test_what_it_would_not_is_told_at_the_door(self, door: Door, fields: Fields, says: str) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, key_of
+from hacron.core.spec import parse
 from tests.cluster.door import Door
 from tests.core.ledger_story import NOON
 from tests.testbed.control_plane import ControlPlane
@@ -24,7 +25,7 @@ def body(path: Path) -> dict[str, Any]:
 
 
 def cronjob(path: Path) -> CronJob:
-    return manifests.parse(key_of("default", path.stem), msgspec.json.encode(body(path)["spec"]))
+    return parse(key_of("default", path.stem), msgspec.json.encode(body(path)["spec"]))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
+from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
@@ -81,7 +82,7 @@ def _cronjob(key: Key, world: World) -> CronJob | None:
         if key in cluster.cronjobs:
             command = manifests.declared(cluster.name, cluster.cronjobs[key])
             try:
-                return manifests.parse(key, command.spec)
+                return parse(key, command.spec)
             except ValueError:
                 continue
     return None

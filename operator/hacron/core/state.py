@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, assert_never
 
-from hacron.core import manifests
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -25,6 +24,7 @@ from hacron.core.messages import (
     Removed,
 )
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key
+from hacron.core.spec import parse
 
 Subject = tuple[str, str, str]
 """What a record is about: a newer record of the same subject replaces the older one."""
@@ -221,6 +221,6 @@ class State:
 def understand(definition: Definition) -> CronJob | InvalidCronJob:
     """Parse what a home cluster declares; what is wrong with it is a value, not an exception."""
     try:
-        return manifests.parse(definition.key, definition.spec)
+        return parse(definition.key, definition.spec)
     except InvalidCronJob as invalid:
         return invalid
