@@ -16,7 +16,7 @@ from hacron.core.state import State
 from hacron.errands import WorkerTally
 from hacron.executor import Executor, Lease, Tally
 from hacron.mirror import Mirror
-from hacron.ports import Answer, Broker, CronJobSeen, FromKubernetes, JobSeen, JobsListed, Kubernetes, WatchBegan
+from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.turn import Folded, Moment
@@ -149,7 +149,7 @@ class Session:
 
 def _note(relay: Relay, mirror: Mirror, arrival: FromKubernetes, now: Moment) -> None:
     match arrival:
-        case CronJobSeen() | Answer():
+        case ObjectSeen() | Answer():
             relay.take(arrival, now)
             mirror.take(arrival, now)
         case WatchBegan():

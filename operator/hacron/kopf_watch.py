@@ -1,7 +1,8 @@
-"""Kopf, in a thread and a loop of its own: every event on a HACronJob becomes a value in the engine's queue.
+"""Kopf, in a thread and a loop of its own for each kind: every event on an object becomes a value in the engine's queue.
 
 Only `on.event` handlers: they write nothing to the objects, so every replica may run them. Kopf may fail and be started again
 without the engine noticing. Deletions that it misses meanwhile are found by the relay's inventory, which a WatchBegan asks for.
+A kind that cannot be watched, because its resource or a right is missing, ends the Kopf of that kind alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 import kopf
 
 from hacron.core.manifests import GROUP
-from hacron.ports import CronJobSeen, FromKubernetes, WatchBegan
+from hacron.core.model import Kind
+from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Write nothing to the object."""
 
 
-class CronJobWatch:
+class KopfWatch:
     """Supervises Kopf. `on_arrival` is called after each value that was put into the queue, from Kopf's thread."""
 
     def __init__(
@@ -48,15 +50,17 @@ class CronJobWatch:
         connection: Callable[[], dict[str, Any]],
         arrivals: queue.SimpleQueue[FromKubernetes],
         on_arrival: Callable[[], None],
+        kind: Kind = Kind.CRONJOB,
     ) -> None:
         """`connection` gives the fields of kopf.ConnectionInfo, asked again when credentials have expired."""
         self._connection = connection
         self._arrivals = arrivals
         self._on_arrival = on_arrival
+        self._kind = kind
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
-        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -78,12 +82,13 @@ class CronJobWatch:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             began = time.monotonic()
-            self._put(WatchBegan())
+            self._put(WatchBegan(kind=self._kind))
             self._listed_at = began
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
-                log.warning("the watch ended", extra={"why": f"{type(error).__name__}: {error}"[:200], "again_in_s": pause_s})
+                said = {"kind": self._kind, "why": f"{type(error).__name__}: {error}"[:200], "again_in_s": pause_s}
+                log.warning("the watch ended", extra=said)
             if time.monotonic() - began > LAST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             self._stopping.wait(pause_s)
@@ -93,10 +98,10 @@ class CronJobWatch:
         """An object was listed. When Kopf has lost track of changes, it lists again and tells of no deletion."""
         now = time.monotonic()
         if now - self._listed_at >= LIST_ENDS_S:
-            self._put(WatchBegan())
+            self._put(WatchBegan(kind=self._kind))
         self._listed_at = now
 
-    def _put(self, arrival: CronJobSeen | WatchBegan) -> None:
+    def _put(self, arrival: ObjectSeen | WatchBegan) -> None:
         self._arrivals.put(arrival)
         self._on_arrival()
 
@@ -107,11 +112,11 @@ class CronJobWatch:
         def login(**_: Any) -> kopf.ConnectionInfo:
             return kopf.ConnectionInfo(**self._connection())
 
-        @kopf.on.event(GROUP, "v1", "hacronjobs", registry=registry)
+        @kopf.on.event(GROUP, "v1", self._kind.plural, registry=registry)
         async def seen(event: Any, **_: Any) -> None:
             if event["type"] is None:
                 self._note_list()
-            self._put(CronJobSeen(body=_slim(event["object"]), gone=event["type"] == "DELETED"))
+            self._put(ObjectSeen(body=_slim(event["object"]), gone=event["type"] == "DELETED", kind=self._kind))
 
         # Kopf would name itself after the user that it runs as, who has no name in a container.
         identity: Any = "hacron"

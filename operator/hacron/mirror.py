@@ -18,7 +18,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
 from hacron.core.state import State
 from hacron.core.status import render
-from hacron.ports import Answer, CreateJob, CronJobSeen, Kubernetes, PatchStatus, Request
+from hacron.ports import Answer, CreateJob, Kubernetes, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,10 @@ class Mirror:
         """Note that State has changed for these cronjobs."""
         self._dirty.update(dict.fromkeys(keys))
 
-    def take(self, arrival: CronJobSeen | Answer, moment: Moment) -> None:
+    def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case CronJobSeen(body=body, gone=gone):
+            case ObjectSeen(body=body, gone=gone):
                 self._observe(body, gone)
             case Answer(request=PatchStatus(key=key)):
                 self._patched(key, arrival, moment)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hacron.core.messages import Batch, Command, Entry, Report
-from hacron.core.model import Key
+from hacron.core.model import Key, Kind
 
 
 class BrokerUnavailable(Exception):
@@ -190,14 +190,16 @@ class DeleteJob(_Request, frozen=True):
 
 
 class PatchStatus(_Request, frozen=True):
-    """Merge-patch the status subresource of a HACronJob."""
+    """Merge-patch the status subresource of one of our objects."""
 
     key: Key
     status: dict[str, Any]
+    kind: Kind = Kind.CRONJOB
 
 
-class GetCronJob(_Request, frozen=True):
+class GetObject(_Request, frozen=True):
     key: Key
+    kind: Kind = Kind.CRONJOB
 
 
 class GetNamespace(_Request, frozen=True):
@@ -207,10 +209,12 @@ class GetNamespace(_Request, frozen=True):
 
 
 class ListInventory(_Request, frozen=True):
-    """List the metadata of all HACronJobs: key → (uid, generation)."""
+    """List the metadata of all our objects of a kind: key → (uid, generation)."""
+
+    kind: Kind = Kind.CRONJOB
 
 
-Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetCronJob | GetNamespace | ListInventory
+Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetObject | GetNamespace | ListInventory
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,18 +257,21 @@ class JobsListed(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[dict[str, Any], ...]
 
 
-class CronJobSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """From Kopf: a HACronJob was listed, added or changed (body), or deleted."""
+class ObjectSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """From Kopf: one of our objects was listed, added or changed (body), or deleted."""
 
     body: dict[str, Any]
     gone: bool = False
+    kind: Kind = Kind.CRONJOB
 
 
-class WatchBegan(msgspec.Struct, frozen=True):
-    """From Kopf's thread: the watch on HACronJobs begins, perhaps again; deletions may have been missed."""
+class WatchBegan(msgspec.Struct, frozen=True, kw_only=True):
+    """From Kopf's thread: the watch on a kind of our objects begins, perhaps again; deletions may have been missed."""
+
+    kind: Kind = Kind.CRONJOB
 
 
-FromKubernetes = Answer | JobSeen | JobsListed | CronJobSeen | WatchBegan
+FromKubernetes = Answer | JobSeen | JobsListed | ObjectSeen | WatchBegan
 
 
 class Kubernetes(Protocol):

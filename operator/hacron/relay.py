@@ -21,7 +21,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition
 from hacron.core.model import Key, key_of
 from hacron.core.state import State
-from hacron.ports import Answer, CronJobSeen, GetCronJob, Kubernetes, ListInventory, Outbox, Request
+from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
 from hacron.turn import TELL_AGAIN, Moment
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Relay:
         self._told: dict[Key, tuple[str, int, datetime]] = {}  # uid, generation (0: withdrawn), when
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
-        self._asked: set[Key] = set()  # GetCronJob under way
+        self._asked: set[Key] = set()  # GetObject under way
         self._requests: list[Request] = []
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
@@ -92,12 +92,12 @@ class Relay:
         self._watch_began = moment.mono
         self._list_at = moment.mono
 
-    def take(self, arrival: CronJobSeen | Answer, moment: Moment) -> None:
+    def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case CronJobSeen(body=body, gone=gone):
+            case ObjectSeen(body=body, gone=gone):
                 self._observe(body, gone, moment)
-            case Answer(request=GetCronJob(key=key)):
+            case Answer(request=GetObject(key=key)):
                 self._asked.discard(key)
                 if arrival.ok:
                     self._observe(arrival.body, False, moment)
@@ -210,7 +210,7 @@ class Relay:
     def _ask(self, key: Key) -> None:
         if key not in self._asked:
             self._asked.add(key)
-            self._requests.append(GetCronJob(key=key))
+            self._requests.append(GetObject(key=key))
 
     # --- the inventory ---
 

@@ -202,7 +202,7 @@ def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[s
 
 def run(settings: Settings) -> int:
     """Run one replica until SIGTERM or SIGINT; return the exit code. Raises InvalidSettings."""
-    from hacron.kopf_watch import CronJobWatch
+    from hacron.kopf_watch import KopfWatch
     from hacron.kube.client import KubeClient
 
     metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
@@ -217,7 +217,7 @@ def run(settings: Settings) -> int:
         settings.kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s
     )
     http = _listen(metrics, settings)
-    watch = CronJobWatch(kube.connection, arrivals, on_arrival)
+    watch = KopfWatch(kube.connection, arrivals, on_arrival)
     engine = Replica(settings, kube, arrivals, metrics)
     engine.watch_again = watch.begin_again
     engine.health = lambda health: setattr(http, "health", health)

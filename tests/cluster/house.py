@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hacron.engine import Engine, Session
-from hacron.kopf_watch import CronJobWatch
+from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
 from hacron.ports import FromKubernetes
 from hacron.settings.fields import Settings
@@ -30,7 +30,7 @@ class Replica:
         self.name = name
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, news.set, timeout_s=3.0)
-        self.watch = CronJobWatch(self.kube.connection, self.arrivals, news.set)
+        self.watch = KopfWatch(self.kube.connection, self.arrivals, news.set)
         present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **settings)
         self.engine = Engine(present, self.kube)
         self.session: Session = self.engine.begin(broker.connect(name, cluster.name, lambda: datetime.now(UTC)))

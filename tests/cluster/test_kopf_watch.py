@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from hacron.kopf_watch import CronJobWatch
+from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
-from hacron.ports import CronJobSeen, FromKubernetes, WatchBegan
+from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 from tests.cluster.asking import all_at_once, with_user
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
@@ -31,7 +31,7 @@ class Watching:
     def __init__(self, kubeconfig: Path) -> None:
         self._arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         client = KubeClient(kubeconfig, self._arrivals, lambda: None)  # never started: it only knows the way
-        self.watch = CronJobWatch(client.connection, self._arrivals, lambda: None)
+        self.watch = KopfWatch(client.connection, self._arrivals, lambda: None)
         self._seen: list[FromKubernetes] = []
 
     @property
@@ -43,9 +43,9 @@ class Watching:
     def beginnings(self) -> int:
         return sum(isinstance(each, WatchBegan) for each in self.seen)
 
-    def sightings(self, name: str, namespace: str) -> list[CronJobSeen]:
+    def sightings(self, name: str, namespace: str) -> list[ObjectSeen]:
         wanted = {"namespace": namespace, "name": name}
-        return [each for each in self.seen if isinstance(each, CronJobSeen) and wanted.items() <= each.body["metadata"].items()]
+        return [each for each in self.seen if isinstance(each, ObjectSeen) and wanted.items() <= each.body["metadata"].items()]
 
     def newest(self, name: str, namespace: str) -> dict[str, Any]:
         """Return the newest body that was seen; nothing when there is none, or the object is gone."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hacron.core.model import key_of
-from hacron.ports import DeleteJob, GetCronJob, GetJob, GetNamespace, ListInventory, PatchStatus
+from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, ListInventory, PatchStatus
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest
@@ -152,13 +152,13 @@ def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPla
     assert first.status == 200
     second = kube.ask(PatchStatus(key=key, status={"lastResult": "Succeeded", "lastCluster": None}))
     assert second.body["status"] == {"lastResult": "Succeeded", "activeCount": 2}
-    assert kube.ask(GetCronJob(key=key)).body["metadata"]["generation"] == 1
+    assert kube.ask(GetObject(key=key)).body["metadata"]["generation"] == 1
 
 
 def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -> None:
     key = key_of(namespace, "gone")
     assert kube.ask(PatchStatus(key=key, status={"activeCount": 1})).status == 404
-    assert kube.ask(GetCronJob(key=key)).status == 404
+    assert kube.ask(GetObject(key=key)).status == 404
 
 
 def test_a_namespace_shows_whom_it_accepts(kube: Asking, west: ControlPlane, namespace: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from hacron.core.model import key_of
 from hacron.kube.client import SLOW_LANE, KubeClient
-from hacron.ports import FromKubernetes, GetCronJob, GetJob, ListInventory, PatchStatus
+from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status
 from tests.testbed.wait import until
@@ -105,7 +105,7 @@ def test_a_server_without_the_resource_says_so_in_one_line_of_text(begin: Begin)
     """An inventory passes it on, for people; that one HACronJob is gone it does not mean."""
     kube, _ = begin(lambda _: Said(404, b"404 page not found\n"))
     assert kube.ask(ListInventory()).status == 404
-    assert kube.ask(GetCronJob(key=key_of("default", "hello"))).status == 0
+    assert kube.ask(GetObject(key=key_of("default", "hello"))).status == 0
 
 
 def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
@@ -122,7 +122,7 @@ def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
 
 def test_a_request_that_makes_no_sense_gets_an_answer_too(begin: Begin) -> None:
     kube, _ = begin(lambda _: JOB)
-    answers = kube.ask_all([GetCronJob(key="without-a-slash"), create("x", "default", {"spec": {1, 2}, 3: object()})])  # type: ignore[typeddict-item]
+    answers = kube.ask_all([GetObject(key="without-a-slash"), create("x", "default", {"spec": {1, 2}, 3: object()})])  # type: ignore[typeddict-item]
     assert [answer.status for answer in answers] == [0, 0]
     assert kube.ask(get("hello")).status == 201, "and the client goes on"
 
@@ -211,7 +211,7 @@ def test_jobs_do_not_wait_for_what_no_job_waits_for(begin: Begin) -> None:
 
     kube, _ = begin(reply)
     patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
-    looks = [GetCronJob(key=key_of("default", f"{number}")) for number in range(50)]
+    looks = [GetObject(key=key_of("default", f"{number}")) for number in range(50)]
     tries = [create(f"try-{number}", "default", dry_run=True) for number in range(50)]
     answers = kube.ask_all([*patches, *looks, *tries, create("hello", "default")])
     order = [getattr(answer.request, "run_id", "") for answer in answers]

@@ -10,13 +10,13 @@ from typing import assert_never
 from hacron.ports import (
     Answer,
     CreateJob,
-    CronJobSeen,
     DeleteJob,
     FromKubernetes,
-    GetCronJob,
     GetJob,
     GetNamespace,
+    GetObject,
     ListInventory,
+    ObjectSeen,
     PatchStatus,
     Request,
 )
@@ -46,7 +46,7 @@ class FakeKube:
         self._watches_jobs = False
         cluster.watchers.append(self._see)
         if cluster.up:
-            self.arrivals.extend(CronJobSeen(body=body) for body in cluster.cronjobs.values())
+            self.arrivals.extend(ObjectSeen(body=body) for body in cluster.cronjobs.values())
 
     # --- the port ---
 
@@ -98,7 +98,7 @@ class FakeKube:
     # --- inside ---
 
     def _see(self, event: Event) -> None:
-        if isinstance(event, CronJobSeen) or self._watches_jobs:
+        if isinstance(event, ObjectSeen) or self._watches_jobs:
             self.arrivals.append(event)
 
     def _answer(self, request: Request, sent_at: datetime) -> Answer:
@@ -142,7 +142,7 @@ class FakeKube:
                 )
             case PatchStatus():
                 return cluster.patch_status(request.key, request.status)
-            case GetCronJob():
+            case GetObject():
                 return cluster.get_cronjob(request.key)
             case GetNamespace():
                 return cluster.get_namespace(request.namespace)

@@ -16,11 +16,11 @@ import msgspec
 
 from hacron.core import manifests
 from hacron.core.model import Key, name_of, namespace_of
-from hacron.ports import CronJobSeen, JobSeen, JobsListed
+from hacron.ports import JobSeen, JobsListed, ObjectSeen
 
 Body = dict[str, Any]
 Reply = tuple[int, Body]  # HTTP status, and the object or what is wrong
-Event = JobSeen | JobsListed | CronJobSeen
+Event = JobSeen | JobsListed | ObjectSeen
 
 STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job deleted in the foreground are gone
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
@@ -105,7 +105,7 @@ class FakeCluster:
         """Delete a HACronJob and what it owns; `unseen`: no watch tells of it."""
         body = self.cronjobs.pop(key)
         if not unseen:
-            self._emit(CronJobSeen(body=_copy(body), gone=True))
+            self._emit(ObjectSeen(body=_copy(body), gone=True))
         self._collect_garbage()
 
     def move(self, now: datetime) -> None:
@@ -126,7 +126,7 @@ class FakeCluster:
         self.up = True
         self._emit(self.list_jobs())
         for body in self.cronjobs.values():
-            self._emit(CronJobSeen(body=_copy(body)))
+            self._emit(ObjectSeen(body=_copy(body)))
 
     # --- the API ---
 
@@ -282,7 +282,7 @@ class FakeCluster:
                 self._remove(job, "collected")
 
     def _cronjob_changed(self, key: Key) -> None:
-        self._emit(CronJobSeen(body=_copy(self.cronjobs[key])))
+        self._emit(ObjectSeen(body=_copy(self.cronjobs[key])))
 
     def _emit(self, event: Event) -> None:
         if self.up:

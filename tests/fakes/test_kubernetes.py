@@ -7,7 +7,7 @@ from typing import Any
 
 from hacron.core.manifests import job_body
 from hacron.core.model import Run, key_of
-from hacron.ports import Answer, CreateJob, CronJobSeen, DeleteJob, GetJob, JobSeen, JobsListed, PatchStatus
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
 from tests.core.ledger_story import spec
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
@@ -122,7 +122,7 @@ def test_a_status_is_merged_kept_and_told_and_changes_no_generation() -> None:
     desk.cluster.apply(HELLO, {"schedule": "x"})
     desk.told()
     desk.ask(PatchStatus(key=HELLO, status={"a": 1, "b": 2}))
-    assert [type(seen) for seen in desk.seen] == [CronJobSeen]
+    assert [type(seen) for seen in desk.seen] == [ObjectSeen]
     desk.ask(PatchStatus(key=HELLO, status={"b": None}))
     body = desk.cluster.cronjobs[HELLO]
     assert (body["status"], body["metadata"]["generation"]) == ({"a": 1}, 1)

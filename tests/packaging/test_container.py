@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from hacron.kopf_watch import CronJobWatch
+from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
-from hacron.ports import Answer, CronJobSeen, FromKubernetes, ListInventory
+from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest
 
@@ -114,12 +114,12 @@ class TestInAPod:
 
     def test_cronjobs_are_seen(self, west: ControlPlane, client: tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]) -> None:
         kube, seen = client
-        watch = CronJobWatch(kube.connection, seen, lambda: None)
+        watch = KopfWatch(kube.connection, seen, lambda: None)
         watch.start()
         try:
             west.apply(manifest("nameless"))
             arrivals = iter(lambda: seen.get(timeout=20), None)
-            assert "nameless" in (each.body["metadata"]["name"] for each in arrivals if isinstance(each, CronJobSeen))
+            assert "nameless" in (each.body["metadata"]["name"] for each in arrivals if isinstance(each, ObjectSeen))
         finally:
             watch.stop()
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from hacron import kopf_watch
-from hacron.kopf_watch import CronJobWatch
-from hacron.ports import CronJobSeen, FromKubernetes, WatchBegan
+from hacron.kopf_watch import KopfWatch
+from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 from tests.testbed.wait import until
 
 
@@ -96,7 +96,7 @@ class Watching:
     def __init__(self, api: FakeApi) -> None:
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         connection = {"server": api.url, "ca_path": None, "insecure": True, "token": None, "scheme": None}
-        self.watch = CronJobWatch(lambda: connection, self.arrivals, lambda: None)
+        self.watch = KopfWatch(lambda: connection, self.arrivals, lambda: None)
         self.seen: list[FromKubernetes] = []
 
     def count(self, kind: type[FromKubernetes]) -> int:
@@ -132,7 +132,7 @@ def test_a_watch_that_fails_begins_anew(api: FakeApi, watching: Watching) -> Non
     watching.watch.start()
     until(lambda: watching.count(WatchBegan) >= 3, 20, "two watches after the first")
     api.broken = False
-    until(lambda: watching.count(CronJobSeen) >= 1 and api.watched >= 3, 20, "a watch that works")
+    until(lambda: watching.count(ObjectSeen) >= 1 and api.watched >= 3, 20, "a watch that works")
 
 
 def test_a_watch_that_found_no_resource_finds_it_when_told_to_begin_again(api: FakeApi, watching: Watching) -> None:
@@ -141,7 +141,7 @@ def test_a_watch_that_found_no_resource_finds_it_when_told_to_begin_again(api: F
     until(lambda: watching.count(WatchBegan) == 1, 20, "the first look")
     api.installed = True
     watching.watch.begin_again()
-    until(lambda: watching.count(CronJobSeen) == 1, 20, "the HACronJob")
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
 
 
 def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
@@ -149,13 +149,13 @@ def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
 ) -> None:
     monkeypatch.setattr(kopf_watch, "LIST_ENDS_S", 0.5)
     watching.watch.start()
-    until(lambda: watching.count(CronJobSeen) == 1, 20, "the HACronJob")
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
     assert watching.count(WatchBegan) == 1
     listed_at = time.monotonic()
     until(lambda: time.monotonic() - listed_at > 0.5, 20, "the end of the list")
     api.outdated.set()
-    until(lambda: watching.count(CronJobSeen) == 2, 20, "the HACronJob again")
-    assert [type(each) for each in watching.seen] == [WatchBegan, CronJobSeen, WatchBegan, CronJobSeen]
+    until(lambda: watching.count(ObjectSeen) == 2, 20, "the HACronJob again")
+    assert [type(each) for each in watching.seen] == [WatchBegan, ObjectSeen, WatchBegan, ObjectSeen]
 
 
 def test_a_watch_stops_when_told_to_and_does_not_begin_again(api: FakeApi, watching: Watching) -> None:

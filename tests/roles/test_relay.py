@@ -10,7 +10,7 @@ import msgspec
 from hacron.core.messages import CronJobDeclared, Definition
 from hacron.core.model import Key
 from hacron.core.state import State
-from hacron.ports import Answer, CronJobSeen, GetCronJob, ListInventory, Request
+from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
 from hacron.relay import LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker
@@ -46,7 +46,7 @@ class Desk:
         self.relay = Relay(cluster="west", kube=self.kube)
         self.state = State()
         self.relay.attach(self.state)
-        self.relay.take(CronJobSeen(body=cluster.apply(HELLO, SPEC)), Moment(NOON, 0.0))
+        self.relay.take(ObjectSeen(body=cluster.apply(HELLO, SPEC)), Moment(NOON, 0.0))
 
     def sent(self, beside: Beside, later: timedelta = timedelta()) -> list[CronJobDeclared]:
         self.relay.turn(self.session.outbox, beside, Moment(NOON + later, later.total_seconds()))
@@ -103,7 +103,7 @@ def test_what_the_watch_is_about_to_list_is_not_asked_for_one_by_one() -> None:
     library.relay.touch([OTHER])
     assert library.turn_at(1.0) == []
     assert library.turn_at(LET_THE_WATCH_LIST_S) == [ListInventory()]
-    assert library.turn_at(LET_THE_WATCH_LIST_S + 1) == [GetCronJob(key=OTHER)]
+    assert library.turn_at(LET_THE_WATCH_LIST_S + 1) == [GetObject(key=OTHER)]
 
 
 def test_a_watch_that_began_during_an_inventory_asks_for_another() -> None:
@@ -125,4 +125,4 @@ def test_an_object_that_is_in_the_ledger_but_not_in_the_inventory_is_asked_for()
     )
     library.state.definitions[OTHER] = {"west": gone}
     library.relay.touch([OTHER])
-    assert library.turn_at(1.0) == [GetCronJob(key=OTHER)]
+    assert library.turn_at(1.0) == [GetObject(key=OTHER)]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hacron.ports import Answer, CronJobSeen, FromKubernetes, ListInventory
+from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
 from hacron.replica import Replica, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
@@ -139,5 +139,5 @@ def test_what_kubernetes_says_does_not_pile_up_while_there_is_no_broker(alone: A
     alone.thread.start()
     for number in range(10_000):
         metadata = {"namespace": "default", "name": f"many-{number % 10}", "uid": "1", "generation": number}
-        alone.arrivals.put(CronJobSeen(body={"metadata": metadata, "spec": {"suspend": True}, "status": {}}))
+        alone.arrivals.put(ObjectSeen(body={"metadata": metadata, "spec": {"suspend": True}, "status": {}}))
     until(alone.arrivals.empty, 20, "an empty queue")

@@ -52,6 +52,17 @@ class InvalidCronJob(ValueError):
         self.field = field
 
 
+class Kind(StrEnum):
+    """The custom resources. Objects of either are watched, listed, compared with the ledger and shown its `.status` alike."""
+
+    CRONJOB = "HACronJob"
+    DEMAND = "HACronJobRun"
+
+    @property
+    def plural(self) -> str:
+        return f"{self.lower()}s"
+
+
 class Guarantee(StrEnum):
     AT_MOST_ONCE = "AtMostOnce"
     AT_LEAST_ONCE = "AtLeastOnce"

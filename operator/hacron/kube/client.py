@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from hacron.core.manifests import GROUP
-from hacron.core.model import Key, name_of, namespace_of
+from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
 from hacron.kube.http import MERGE_PATCH, ApiServer
 from hacron.kube.job_watch import JobWatch
@@ -28,9 +28,9 @@ from hacron.ports import (
     CreateJob,
     DeleteJob,
     FromKubernetes,
-    GetCronJob,
     GetJob,
     GetNamespace,
+    GetObject,
     ListInventory,
     PatchStatus,
     Request,
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
-ALL_CRONJOBS: Final = f"/apis/{GROUP}/v1/hacronjobs?"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -212,14 +211,16 @@ class KubeClient:
                     options["preconditions"] = {"uid": request.uid}
                 return await send("DELETE", f"{_jobs(request.namespace)}/{request.name}", options)
             case PatchStatus():
-                return await send("PATCH", f"{_cronjob(request.key)}/status", {"status": request.status}, kind=MERGE_PATCH)
-            case GetCronJob():
-                return await send("GET", _cronjob(request.key))
+                return await send(
+                    "PATCH", f"{_object(request.kind, request.key)}/status", {"status": request.status}, kind=MERGE_PATCH
+                )
+            case GetObject():
+                return await send("GET", _object(request.kind, request.key))
             case GetNamespace():
                 return await send("GET", f"/api/v1/namespaces/{request.namespace}")
             case ListInventory():
                 try:
-                    return await self._list_inventory()
+                    return await self._list_inventory(request.kind)
                 except NoAnswer as error:
                     if error.status != 404:
                         raise
@@ -228,8 +229,8 @@ class KubeClient:
             case _:
                 assert_never(request)
 
-    async def _list_inventory(self) -> Reply:
-        reply, items = await list_all(self._api, ALL_CRONJOBS, _entry, METADATA_ONLY)
+    async def _list_inventory(self, kind: Kind) -> Reply:
+        reply, items = await list_all(self._api, f"/apis/{GROUP}/v1/{kind.plural}?", _entry, METADATA_ONLY)
         return reply._replace(body={"items": items}) if reply.status == 200 else reply
 
 
@@ -240,7 +241,7 @@ def _can_wait(request: Request) -> bool:
             return can_wait
         case DeleteJob(foreground=hurries):
             return not hurries
-        case PatchStatus() | ListInventory() | GetCronJob():
+        case PatchStatus() | ListInventory() | GetObject():
             return True
         case GetJob() | GetNamespace():
             return False
@@ -256,5 +257,5 @@ def _jobs(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
-def _cronjob(key: Key) -> str:
-    return f"/apis/{GROUP}/v1/namespaces/{namespace_of(key)}/hacronjobs/{name_of(key)}"
+def _object(kind: Kind, key: Key) -> str:
+    return f"/apis/{GROUP}/v1/namespaces/{namespace_of(key)}/{kind.plural}/{name_of(key)}"
