@@ -1,27 +1,19 @@
-"""The command line: run a replica, and look at what it would run with."""
+"""The command line: run a replica, and what people and scripts ask without one."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
-import platform
 import sys
-import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
-from hacron.core.cron import tzdata_version
-from hacron.settings.loading import CONFIG, InvalidSettings, load
-from hacron.settings.showing import table as settings_table
-from hacron.settings.showing import without_passwords
-from hacron.telemetry.logs import setup_logging
-from hacron.telemetry.metrics import table as metrics_table
+from hacron.commands import listings, next, version
+from hacron.commands.calls import MISUSE, NO, OK, Commands, Misuse, Parser, complain
+from hacron.settings.loading import InvalidSettings, load
 from hacron.telemetry.version import program_version
 
-OK = 0
-INVALID = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use
+INTERRUPTED = 130  # as shells say it: by Ctrl-C
 
 DESCRIPTION = """\
 HACronJob runs cron jobs across Kubernetes clusters: one declaration, one run per tick, whichever
@@ -44,119 +36,63 @@ Example:
 
 `hacron settings` lists all variables, `hacron metrics` all metrics. Exit codes: 0 stopped as asked, 2 something
 about the call or the settings is wrong (one line each on standard error), anything else: start it again.
+All other commands need no settings, no broker and no cluster, and answer at once.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say and return the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few characters
     args = _parser().parse_args(argv)
     try:
-        match args.command:
-            case "run":
-                return _run(args.config)
-            case "metrics":
-                return _list_metrics(args.output)
-            case "settings":
-                return _check(args.config, args.output) if args.check else _list_settings(args.output)
-            case _:
-                return _version()
+        code: int = args.call(args)
+        sys.stdout.flush()
+        return code
+    except Misuse as misuse:
+        complain(str(misuse))
+        return MISUSE
     except InvalidSettings as error:
         for problem in error.problems:
             print(f"hacron: {problem}", file=sys.stderr)
-        return INVALID
+        return MISUSE
     except BrokenPipeError:  # `hacron settings | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain again at its end
+        _forget_the_output()
         return OK
+    except OSError as error:  # what the commands read, they look after themselves
+        if args.call is _run:
+            raise
+        _forget_the_output()
+        complain(f"standard output cannot be written: {error.strerror}")
+        return NO
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hacron",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="hacron", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"hacron {program_version()}")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-
-    config = argparse.ArgumentParser(add_help=False)
-    says = f"YAML file with settings; default: the one that {CONFIG} names, if any"
-    config.add_argument("--config", type=Path, metavar="FILE", help=says)
-
-    commands.add_parser("run", parents=[config], help="run a replica", description="Run a replica until it is told to stop.")
-    listing = commands.add_parser(
-        "settings",
-        parents=[config],
-        help="list all settings, or check the present ones",
-        description="List all settings: variable, unit, default, and what follows from it.",
-    )
-    listing.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
-    listing.add_argument(
-        "--check",
-        action="store_true",
-        help="instead, check environment and file, and show what a replica would go by, without passwords",
-    )
-    metrics = commands.add_parser(
-        "metrics",
-        help="list all metrics",
-        description="List all metrics of a replica, at /metrics: name, labels, type and meaning. Where one is the same"
-        " everywhere, take the maximum over replicas, not the sum. Those named process_ are of the process.",
-    )
-    metrics.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
-    commands.add_parser("version", help="show the versions of hacron, Python and the time zones")
+    commands: Commands = parser.add_subparsers(dest="command", metavar="command", required=True, parser_class=Parser)
+    run = commands.add_parser("run", help="run a replica", description="Run a replica until it is told to stop.")
+    listings.add_config(run)
+    run.set_defaults(call=_run)
+    for command in (next, listings, version):
+        command.register(commands)
     return parser
 
 
-def _run(config: Path | None) -> int:
-    present = load(os.environ, config)
+def _run(args: argparse.Namespace) -> int:
+    present = load(os.environ, args.config)
+    from hacron.telemetry.logs import setup_logging
+
     setup_logging(present.log_format, present.log_level)
     from hacron import replica  # not before the settings are right: it brings Kopf, pika and aiohttp along
 
     return replica.run(present)
 
 
-def _check(config: Path | None, output: str) -> int:
-    values = without_passwords(load(os.environ, config))
-    if output == "json":
-        print(json.dumps(values, indent=2))
-    else:
-        print("\n".join(f"{name}={value}" for name, value in values.items()))
-    return OK
-
-
-def _list_settings(output: str) -> int:
-    rows = settings_table()
-    if output == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
-        return OK
-    for row in rows:
-        default = "required" if row.default is None else f"default: {row.default}"
-        print(_paragraph(f"{row.variable}  ({row.unit}; {default})", row.consequence))
-    return OK
-
-
-def _list_metrics(output: str) -> int:
-    rows = metrics_table()
-    if output == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
-        return OK
-    for row in rows:
-        labels = f"{{{','.join(row.labels)}}}" if row.labels else ""
-        closed = [f" {label}: {', '.join(values)}." for label, values in row.labels.items() if values]
-        print(_paragraph(f"{row.name}{labels}  ({row.type})", row.meaning + "".join(closed)))
-    return OK
-
-
-def _paragraph(head: str, says: str) -> str:
-    return f"{head}\n{textwrap.fill(says, width=100, initial_indent='    ', subsequent_indent='    ')}"
-
-
-def _version() -> int:
-    print(f"hacron {program_version()}")
-    print(f"Python {platform.python_version()}")
-    print(f"tzdata {tzdata_version()}")
-    return OK
+def _forget_the_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain again at its end
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -205,6 +206,12 @@ def test_version_tells_what_replicas_must_agree_on(capsys: Output) -> None:
     assert lines[2] == f"tzdata {tzdata_version()}"
 
 
+def test_version_speaks_json(capsys: Output) -> None:
+    assert main(["version", "--output", "json"]) == 0
+    versions = json.loads(capsys.readouterr().out)
+    assert versions == {"hacron": program_version(), "python": platform.python_version(), "tzdata": tzdata_version()}
+
+
 def test_the_version_option_tells_the_version(capsys: Output) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
@@ -225,7 +232,9 @@ def test_help_names_the_required_variables_and_gives_an_example(capsys: Output) 
 def test_a_call_that_is_wrong_has_exit_code_2(wrong: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(wrong)
-    assert capsys.readouterr().err.startswith("usage: hacron")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hacron: ")
+    assert line.endswith(" --help")
 
 
 def test_the_module_runs_as_a_program() -> None:

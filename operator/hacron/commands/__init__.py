@@ -1,0 +1,1 @@
+"""What people and scripts call: each command in a module of its own."""

@@ -1,0 +1,77 @@
+"""What all commands share: how a call is read, and how something is said to whoever made it.
+
+Results go to standard output, everything else to standard error, one line per matter. Exit code 2 means that the call or what it
+was given is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn, TypeAlias
+
+from hacron.core.cronfields import quoted
+
+OK: Final = 0
+NO: Final = 1  # the answer is no, or something could not be done
+MISUSE: Final = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use
+
+LONGEST_LINE = 500
+
+
+class Misuse(ValueError):
+    """The call is wrong; the text is one sentence for whoever made it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads a command line; what is wrong with it is one line."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{message}; see {self.prog} --help")
+        sys.exit(MISUSE)
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what add_subparsers() returns; argparse has no public name for it
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Let a command be asked for JSON."""
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error, in one line, what is wrong."""
+    line = " ".join(sentence.split())
+    print(f"hacron: {line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + '...'}", file=sys.stderr)
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    if lines:
+        print("\n".join(lines))
+
+
+def time_of(option: str, text: str) -> datetime:
+    """Read the time that an option was given; without an offset it is returned as it is, in no zone. Raises Misuse."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return found if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Misuse(f"{option}: {quoted(text)} is not a time; write it like 2026-03-28T08:00:00Z") from error
+
+
+def instant_of(option: str, text: str) -> datetime:
+    """Read the instant that an option was given. Raises Misuse."""
+    found = time_of(option, text)
+    if found.tzinfo is None:
+        raise Misuse(f"{option}: {quoted(text)} is in no time zone; write UTC like 2026-03-28T08:00:00Z or an offset like +01:00")
+    return found
