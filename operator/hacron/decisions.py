@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 
+from hacron.core import pausing
 from hacron.core.messages import Definition, Progress, Record
 from hacron.core.model import InvalidCronJob, Verdict
 from hacron.core.state import State, understand
@@ -23,8 +24,17 @@ def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
                     found = understand(record)
                     wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
                     log.info("cronjob declared" if known is None else "cronjob changed", extra=said | wrong)
+                if record.pause != (known.pause if known is not None else None):
+                    _tell_pause(record)
             elif isinstance(record, Progress):
                 _tell_progress(record, state.progress.get(record.key))
+
+
+def _tell_pause(definition: Definition) -> None:
+    if definition.pause is None:
+        log.info("cronjob no longer paused", extra={"cronjob": definition.key, "cluster": definition.cluster})
+    else:
+        log.info("cronjob paused", extra={"cronjob": definition.key, "why": pausing.describe(definition)})
 
 
 def _tell_progress(after: Progress, before: Progress | None) -> None:
@@ -54,6 +64,8 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
             "reason": verdict.reason,
         }
         log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
+    if after.pause_over is not None and (before is None or before.pause_over != after.pause_over):
+        log.info("the pause is over", extra={"cronjob": after.key, "since": after.pause_over})
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})
 

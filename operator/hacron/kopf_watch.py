@@ -18,14 +18,14 @@ from typing import Any
 
 import kopf
 
-from hacron.core.manifests import GROUP
+from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.core.model import Kind
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
-KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp")
+KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp", "resourceVersion")
 LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
 
 
@@ -134,6 +134,8 @@ class KopfWatch:
 def _slim(body: Any) -> dict[str, Any]:
     """Keep what a declaration and its mirror are made of."""
     metadata = {name: body["metadata"][name] for name in KEPT if name in body["metadata"]}
+    annotations = body["metadata"].get("annotations") or {}
+    metadata["annotations"] = {name: annotations[name] for name in (PAUSE, PAUSE_BY, PAUSE_UNTIL) if name in annotations}
     return {"metadata": metadata, "spec": body.get("spec"), "status": body.get("status")}
 
 

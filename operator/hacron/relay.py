@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition
-from hacron.core.model import Key, key_of
+from hacron.core.model import Key, Pause, key_of
 from hacron.core.state import State
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
 from hacron.turn import TELL_AGAIN, Moment
@@ -30,6 +30,10 @@ COMPARED_PER_TURN = 300
 LIST_AGAIN_S = 5.0  # after an inventory that failed
 LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
+
+
+What = tuple[str, int, Pause | None]
+"""What a command says of an object: its uid, its generation (0: withdrawn), its pause."""
 
 
 class LocalWorker(Protocol):
@@ -63,7 +67,7 @@ class Relay:
         self._state = State()
         self._seen: dict[Key, Seen] = {}
         self._gone: dict[Key, str] = {}  # uid of an object that certainly no longer exists
-        self._told: dict[Key, tuple[str, int, datetime]] = {}  # uid, generation (0: withdrawn), when
+        self._told: dict[Key, tuple[What, datetime]] = {}  # and when
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: set[Key] = set()  # GetObject under way
@@ -144,10 +148,10 @@ class Relay:
         if seen is None:
             return self._withdraw(key, entry, worker, now)
         declared = seen.declared
-        if entry is not None and entry.uid == declared.uid and entry.generation >= declared.generation:
+        if entry is not None and entry.uid == declared.uid and _stands(entry, declared):
             self._told.pop(key, None)
             return None
-        if not self._is_time(key, declared.uid, declared.generation, worker, now):
+        if not self._is_time(key, (declared.uid, declared.generation, declared.pause), worker, now):
             return None
         ran = [tick for tick in (declared.last_schedule_time, worker.newest_tick(key)) if tick is not None]
         return replace(declared, last_schedule_time=max(ran, default=None))
@@ -161,23 +165,23 @@ class Relay:
             if self.complete and key not in self._listed:
                 self._ask(key)  # absence from what was seen proves nothing: it may be newer than that
             return None
-        if not self._is_time(key, entry.uid, 0, worker, now):
+        if not self._is_time(key, (entry.uid, 0, None), worker, now):
             return None
         return CronJobWithdrawn(key=key, cluster=self._cluster, uid=entry.uid)
 
-    def _is_time(self, key: Key, uid: str, generation: int, worker: LocalWorker, now: datetime) -> bool:
+    def _is_time(self, key: Key, what: What, worker: LocalWorker, now: datetime) -> bool:
         """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
         told = self._told.get(key)
-        if told is None or told[:2] != (uid, generation):
+        if told is None or told[0] != what:
             first_at = now if worker.active and worker.knows_jobs else now + LET_THE_WORKER_SPEAK
-            self._told[key] = (uid, generation, first_at)
+            self._told[key] = (what, first_at)
             if first_at > now:
                 self._agenda.put(key, first_at)
                 return False
-        elif now < told[2]:
-            self._agenda.put(key, told[2])
+        elif now < told[1]:
+            self._agenda.put(key, told[1])
             return False
-        self._told[key] = (uid, generation, now + TELL_AGAIN)
+        self._told[key] = (what, now + TELL_AGAIN)
         self._agenda.put(key, now + TELL_AGAIN)
         return True
 
@@ -192,7 +196,7 @@ class Relay:
             if known is None or known.declared.uid == declared.uid:
                 self._forget(declared.key, declared.uid)
             return
-        if known is not None and known.declared.uid == declared.uid and known.declared.generation > declared.generation:
+        if known is not None and known.declared.uid == declared.uid and _is_older(declared, known.declared):
             return
         self._seen[declared.key] = Seen(declared, moment.mono)
         self._gone.pop(declared.key, None)
@@ -255,6 +259,17 @@ class Relay:
         elif self.complaint and not complaint:
             log.info("HACronJobs can be listed again")
         self.complaint = complaint
+
+
+def _is_older(one: CronJobDeclared, other: CronJobDeclared) -> bool:
+    return (one.generation, one.version) < (other.generation, other.version)
+
+
+def _stands(entry: Definition, declared: CronJobDeclared) -> bool:
+    """Whether the ledger says what this object says, or what a newer version of it says."""
+    if entry.generation != declared.generation:
+        return entry.generation > declared.generation
+    return entry.pause == declared.pause or entry.version > declared.version
 
 
 def _why_not_listed(answer: Answer) -> str:

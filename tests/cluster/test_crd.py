@@ -199,6 +199,15 @@ class TestOwnFields:
         {"placement": {"clusters": None}},
         {"placement": None},
         {"guarantee": None},
+        {"concurrencyPolicy": "Queue"},
+        {"concurrencyPolicy": "Queue", "maxActive": 100, "catchUp": {"limit": 100}},
+        {"concurrencyPolicy": "Queue", "maxActive": None, "catchUp": {"policy": "All"}},
+        {"catchUp": None},
+        {"catchUp": {}},
+        {"catchUp": {"policy": "None"}},
+        {"catchUp": {"policy": "All", "windowSeconds": 3600, "limit": 5, "spreadSeconds": 30, "afterEdits": True}},
+        {"catchUp": {"policy": None, "windowSeconds": None, "limit": None, "spreadSeconds": None, "afterEdits": None}},
+        {"catchUp": {"policy": "Last"}, "concurrencyPolicy": "Replace"},
     )
     REFUSED: tuple[tuple[Fields, str], ...] = (
         ({"guarantee": "ExactlyOnce"}, 'supported values: "AtMostOnce", "AtLeastOnce"'),
@@ -210,6 +219,15 @@ class TestOwnFields:
         ({"placement": {"clusters": ["w" * 64]}}, "Too long"),
         ({"placement": {"clusters": [f"cluster-{n}" for n in range(33)]}}, "must have at most 32 items"),
         ({"placement": {"cluster": "west"}}, 'unknown field "spec.placement.cluster"'),
+        ({"maxActive": 2}, "spec.maxActive: Invalid value: goes with concurrencyPolicy Queue only"),
+        ({"maxActive": 0, "concurrencyPolicy": "Queue"}, "greater than or equal to 1"),
+        ({"maxActive": 101, "concurrencyPolicy": "Queue"}, "less than or equal to 100"),
+        ({"catchUp": {"policy": "First"}}, 'supported values: "None", "Last", "All"'),
+        ({"catchUp": {"policy": "Last"}, "concurrencyPolicy": "Queue"}, "must be All with concurrencyPolicy Queue"),
+        ({"catchUp": {"policy": "All"}, "concurrencyPolicy": "Replace"}, "All goes not with concurrencyPolicy Replace"),
+        ({"catchUp": {"limit": 101}}, "less than or equal to 100"),
+        ({"catchUp": {"windowSeconds": -1}}, "greater than or equal to 0"),
+        ({"catchUp": {"window": "1h"}}, 'unknown field "spec.catchUp.window"'),
     )
 
     @pytest.mark.parametrize("fields", TAKEN, ids=shown)

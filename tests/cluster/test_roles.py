@@ -243,3 +243,20 @@ def test_a_storm_of_changes_is_shown_in_few_patches(running: House, west: Contro
 def patches(running: House) -> int:
     tallies = [dict(replica.kube.tally) for replica in running.replicas.values()]
     return sum(count for tally in tallies for (verb, _), count in tally.items() if verb == "PATCH")
+
+
+def test_an_annotation_pauses_until_it_is_taken_away(west: ControlPlane, namespace: str) -> None:
+    west.apply(manifest("hello", "@every 2s", namespace=namespace))
+    await_(west, namespace, lambda status: newest(status).get("verdict") == "Succeeded", "a run that ended")
+    west.kubectl("annotate", "hacj", "hello", "-n", namespace, "hacron.io/pause=moving house", "hacron.io/pause-by=ann")
+    status = await_(
+        west, namespace, lambda status: status.get("paused") is True and not status["activeCount"], "paused, and at rest"
+    )
+    assert (status["pause"]["by"], status["pause"]["reason"], status["pause"]["cluster"]) == ("ann", "moving house", "west")
+    assert condition(status, "Scheduled")["reason"] == "Paused"
+    west.kubectl("annotate", "hacj", "hello", "-n", namespace, "hacron.io/pause-")
+    ran = status["lastScheduleTime"]
+    status = await_(west, namespace, lambda status: status["lastScheduleTime"] != ran, "another run")
+    assert "paused" not in status
+    assert "Paused" in [verdict.get("reason") for verdict in status["recent"]]
+    assert read(west, "hello", namespace)["metadata"]["generation"] == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hacron.core.firing import MOST_OPEN
+from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import Definition, Outcome
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 

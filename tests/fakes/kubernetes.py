@@ -101,6 +101,14 @@ class FakeCluster:
         self._cronjob_changed(key)
         return self.cronjobs[key]
 
+    def annotate(self, key: Key, annotations: dict[str, str | None]) -> None:
+        """Set annotations of a HACronJob, or take them away: its generation stays."""
+        metadata = self.cronjobs[key]["metadata"]
+        told = metadata.get("annotations", {}) | annotations
+        metadata["annotations"] = {name: text for name, text in told.items() if text is not None}
+        metadata["resourceVersion"] = self._next()
+        self._cronjob_changed(key)
+
     def delete(self, key: Key, *, unseen: bool = False) -> None:
         """Delete a HACronJob and what it owns; `unseen`: no watch tells of it."""
         body = self.cronjobs.pop(key)

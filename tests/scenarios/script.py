@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from hacron.core.manifests import GROUP
 from hacron.core.model import Key, key_of
 from tests.fakes.broker import TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
@@ -134,6 +135,12 @@ class Script:
 
     def do_delete(self, cluster: str, name: str, how: str = "") -> None:
         self.world.cluster(cluster).delete(_key(name), unseen=how == "unseen")
+
+    def do_annotate(self, cluster: str, name: str, *annotations: str) -> None:
+        """Annotate as kubectl does: `pause=why`, and `pause-` to remove it; hacron.io/ is left out."""
+        pairs = [text.partition("=") for text in annotations]
+        said = {f"{GROUP}/{word.removesuffix('-')}": text if mark else None for word, mark, text in pairs}
+        self.world.cluster(cluster).annotate(_key(name), said)
 
     def do_delete_job(self, cluster: str, name: str, when: str) -> None:
         """Delete the Job of a tick, as a person does."""

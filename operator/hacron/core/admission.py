@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hacron.core.hearing import Hearing
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
+from hacron.core.model import CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
 from hacron.core.rules import Rules
+
+MOST_OPEN = 300  # runs of one cronjob; each makes its record in the ledger longer, and a Job that never ends is open for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +35,58 @@ class Hold:
     stop: tuple[Run, ...] = ()  # runs to be stopped first (Replace)
 
 
-def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: datetime) -> Start | Skip | Hold:
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How late a tick may start, and by which field."""
+
+    after: timedelta
+    rule: str
+
+
+def deadline(cronjob: CronJob, rules: Rules) -> Deadline | None:
+    """Return the tightest of the bounds on how late a tick of a cronjob may start; None when it may be however late."""
+    found = []
+    if cronjob.starting_deadline_s is not None:
+        seconds = cronjob.starting_deadline_s
+        found.append(Deadline(timedelta(seconds=seconds), f"startingDeadlineSeconds is {seconds}"))
+    if cronjob.catch_up.window_s is not None:
+        seconds = cronjob.catch_up.window_s
+        found.append(Deadline(timedelta(seconds=seconds), f"catchUp.windowSeconds is {seconds}"))
+    if cronjob.catch_up.policy is CatchUpPolicy.NONE:
+        found.append(Deadline(rules.start_window, "catchUp.policy is None"))
+    return min(found, key=lambda bound: bound.after, default=None)
+
+
+def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: datetime, rules: Rules) -> Start | Skip | Hold:
     """Decide about a due tick.
 
     `blocking` are the runs that may still be running anywhere (see `blocking_runs`). The deadline window is open at its start:
     a tick that is exactly startingDeadlineSeconds late does not start (Kubernetes, pkg/controller/cronjob/utils.go).
     """
-    if cronjob.starting_deadline_s is not None and tick <= now - timedelta(seconds=cronjob.starting_deadline_s):
-        late = (now - tick).total_seconds()
-        return Skip(
-            "DeadlineExceeded",
-            f"found {late:.0f} s late; startingDeadlineSeconds is {cronjob.starting_deadline_s}",
-        )
-    if not blocking or cronjob.policy is ConcurrencyPolicy.ALLOW:
+    bound = deadline(cronjob, rules)
+    if bound is not None and tick <= now - bound.after:
+        return Skip("DeadlineExceeded", f"found {(now - tick).total_seconds():.0f} s late; {bound.rule}")
+    if not blocking or len(blocking) < most_at_once(cronjob):
         return Start()
     names = ", ".join(f"{run.job} in {run.cluster}" for run in blocking[:3])
-    if cronjob.policy is ConcurrencyPolicy.FORBID:
-        return Hold("JobAlreadyActive", f"concurrencyPolicy Forbid: {names} may still be running")
-    return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} is gone", stop=tuple(blocking))
+    match cronjob.policy:
+        case ConcurrencyPolicy.REPLACE:
+            return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} is gone", stop=tuple(blocking))
+        case ConcurrencyPolicy.QUEUE:
+            return Hold("Queued", f"concurrencyPolicy Queue, maxActive {cronjob.max_active}: {names} may still be running")
+        case _:
+            return Hold("JobAlreadyActive", f"concurrencyPolicy Forbid: {names} may still be running")
+
+
+def most_at_once(cronjob: CronJob) -> int:
+    """Return how many runs of a cronjob there may be at a time."""
+    match cronjob.policy:
+        case ConcurrencyPolicy.ALLOW:
+            return MOST_OPEN
+        case ConcurrencyPolicy.QUEUE:
+            return cronjob.max_active
+        case _:
+            return 1
 
 
 def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: datetime, rules: Rules) -> tuple[Run, ...]:

@@ -6,14 +6,16 @@ An edit counts from the moment of the edit: ticks that the new schedule would ha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from hacron.core import pausing
 from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import CronJob, InvalidCronJob, RunState, Verdict, VerdictKind
+from hacron.core.model import CronJob, InvalidCronJob, Key, Pause, RunState, Verdict, VerdictKind
 from hacron.core.rules import Rules
 
 
@@ -26,12 +28,69 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
     mine = homes.get(command.cluster)
     if mine is not None and not _is_newer(command, mine):
         return
-    before = draft.cronjob(command.key)
+    before = Standing.of(draft, command.key)
     if mine is not None and mine.uid != command.uid and len(homes) == 1:
         _retire(draft, command, now, rules)  # deleted and made anew: another cronjob of the same name
-        before = None
-    draft.define(
-        Definition(
+        before = Standing()
+    draft.define(_definition(draft, command, mine, now))
+    progress = draft.progress(command.key)
+    ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
+    if progress is None or progress.withdrawn_at is not None:
+        draft.put(_begin(progress, command, ran))
+        return
+    if recovering and ran is not None and ran > progress.last_tick:
+        progress = replace(progress, last_tick=ran)
+    draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
+
+
+def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rules) -> None:
+    """Take in that a home cluster no longer has the object with this uid."""
+    mine = draft.homes(command.key).get(command.cluster)
+    if mine is None or mine.uid != command.uid:
+        return
+    before = Standing.of(draft, command.key)
+    if len(draft.homes(command.key)) == 1:
+        _retire(draft, command, now, rules)
+        return
+    draft.undefine(command.key, command.cluster)
+    progress = draft.progress(command.key)
+    if progress is not None:
+        draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What all home clusters together say of a cronjob."""
+
+    cronjob: CronJob | InvalidCronJob | None = None
+    pause: Pause | None = None
+
+    @classmethod
+    def of(cls, draft: Draft, key: Key) -> Standing:
+        paused = pausing.longest(draft.homes(key))
+        return cls(draft.cronjob(key), paused.pause if paused is not None else None)
+
+    def rests(self, now: datetime) -> str:
+        """Return in a word why nothing fires, although the spec is in order."""
+        if isinstance(self.cronjob, CronJob) and self.cronjob.suspend:
+            return "Suspended"
+        return "Paused" if self.pause is not None and not self.pause.is_over(now) else ""
+
+
+def end_pause(progress: Progress, cronjob: CronJob, until: datetime, rules: Rules) -> Progress:
+    """Draw the line under a pause that has ended by itself; what came in it is decided as a whole."""
+    if not cronjob.catch_up.after_edits:
+        progress = _pass_over_rest(progress, cronjob, until, "Paused", rules)
+        progress = replace(progress, last_tick=max(progress.last_tick, until))
+    return replace(progress, pause_over=until)
+
+
+def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None, now: datetime) -> Definition:
+    same_spec = mine is not None and (mine.uid, mine.generation) == (command.uid, command.generation)
+    if mine is not None and same_spec:
+        definition = mine
+    else:
+        definition = Definition(
             key=command.key,
             cluster=command.cluster,
             uid=command.uid,
@@ -42,36 +101,18 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
             changed_at=now,
             spec=command.spec,
         )
-    )
-    progress = draft.progress(command.key)
-    ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
-    if progress is None or progress.withdrawn_at is not None:
-        draft.put(_begin(progress, command, ran))
-        return
-    if recovering and ran is not None and ran > progress.last_tick:
-        progress = replace(progress, last_tick=ran)
-    draft.put(_edited(progress, before, draft.cronjob(command.key), now, rules))
-
-
-def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rules) -> None:
-    """Take in that a home cluster no longer has the object with this uid."""
-    mine = draft.homes(command.key).get(command.cluster)
-    if mine is None or mine.uid != command.uid:
-        return
-    before = draft.cronjob(command.key)
-    if len(draft.homes(command.key)) == 1:
-        _retire(draft, command, now, rules)
-        return
-    draft.undefine(command.key, command.cluster)
-    progress = draft.progress(command.key)
-    if progress is not None:
-        draft.put(_edited(progress, before, draft.cronjob(command.key), now, rules))
+    paused_at = None
+    if command.pause is not None:
+        paused_at = now if mine is None or mine.pause is None else mine.paused_at
+    return replace(definition, pause=command.pause, paused_at=paused_at, version=command.version)
 
 
 def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
-    if command.uid == mine.uid:
+    if command.uid != mine.uid:
+        return command.created_at >= mine.created_at
+    if command.generation != mine.generation:
         return command.generation > mine.generation
-    return command.created_at >= mine.created_at
+    return command.pause != mine.pause and command.version >= mine.version
 
 
 def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None) -> Progress:
@@ -100,42 +141,34 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: date
     draft.put(replace(progress, open=stopping, held=None, withdrawn_at=now))
 
 
-def _edited(
-    progress: Progress,
-    before: CronJob | InvalidCronJob | None,
-    after: CronJob | InvalidCronJob | None,
-    now: datetime,
-    rules: Rules,
-) -> Progress:
-    """Let a change of the winning definition count from now on."""
+def _edited(progress: Progress, before: Standing, after: Standing, now: datetime, rules: Rules) -> Progress:
+    """Let a change of what counts, be it the spec or a pause, count from now on."""
     if before == after:
         return progress  # also a new template: it is read when the Job is made
     progress = take_back(progress, now, rules)
-    runs_now = isinstance(after, CronJob) and not after.suspend
-    ran_before = isinstance(before, CronJob) and not before.suspend
-    same_schedule = isinstance(before, CronJob) and isinstance(after, CronJob) and before.schedule == after.schedule
-    if runs_now and ran_before and same_schedule:
-        return progress
+    fires_now = isinstance(after.cronjob, CronJob) and not after.rests(now)
+    fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
+    if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
+        if fires_now and fired_before and before.cronjob.schedule == after.cronjob.schedule:
+            return progress
+        if after.cronjob.catch_up.after_edits:
+            return replace(progress, held=None)
     held = progress.held
     if held is not None:
-        skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason="Edited", message="edited while it waited")
+        reason, how = ("Edited", "edited") if fires_now else (after.rests(now) or "Edited", "stopped from firing")
+        skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason=reason, message=f"{how} while it waited")
         progress = with_verdict(progress, skipped, rules.recent_limit)
-    elif runs_now and isinstance(before, CronJob) and before.suspend:
-        progress = _pass_over_paused(progress, before, now, rules)
+    elif fires_now and isinstance(before.cronjob, CronJob) and before.rests(now):
+        progress = _pass_over_rest(progress, before.cronjob, now, before.rests(now), rules)
     return replace(progress, last_tick=max(progress.last_tick, now), held=None)
 
 
-def _pass_over_paused(progress: Progress, paused: CronJob, now: datetime, rules: Rules) -> Progress:
-    """Decide a paused range as a whole: resuming never starts the past."""
-    count = paused.schedule.count(progress.last_tick, now)
-    last = paused.schedule.latest(progress.last_tick, now)
+def _pass_over_rest(progress: Progress, resting: CronJob, until: datetime, reason: str, rules: Rules) -> Progress:
+    """Decide what passed while it rested as a whole: resuming never starts the past."""
+    last = resting.schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
     if last is None:
         return progress
-    verdict = Verdict(
-        tick=last,
-        verdict=VerdictKind.SKIPPED,
-        reason="Suspended",
-        message=f"{how_many(count)} while suspended",
-        count=count,
-    )
+    count = resting.schedule.count(progress.last_tick, until)
+    message = f"{how_many(count)} while {reason.lower()}"
+    verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason=reason, message=message, count=count)
     return with_verdict(progress, verdict, rules.recent_limit)

@@ -1,19 +1,20 @@
 """From ticks to runs: which tick is due, may it start, where.
 
-At most one run comes out of the ticks that have passed: the latest. Older ones get a verdict. A tick is decided a little before
-it comes if nothing can change the answer any more.
+Of the ticks that have passed the latest may still run, or the newest few where catchUp or the policy says so; older ones get a
+verdict. A tick is decided a little before it comes if nothing can change the answer any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from hacron.core import placement
-from hacron.core.admission import Hold, Skip, Start, admit, blocking_runs
+from hacron.core.admission import MOST_OPEN, Hold, Skip, Start, admit, blocking_runs, deadline, most_at_once
+from hacron.core.backlog import newest
 from hacron.core.draft import with_verdict
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
@@ -32,7 +33,8 @@ from hacron.core.rules import Rules
 from hacron.core.runs import run_id
 
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
-MOST_OPEN = 300  # runs of one cronjob; each makes its record in the ledger longer, and a Job that never ends is open for ever
+NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
+FOR_EARLIER_RUNS = ("JobAlreadyActive", "Replacing", "Queued")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Scene:
     hearing: Hearing
     rules: Rules
     now: datetime
+    rests: bool = False  # suspended or paused: nothing new is started
 
     def choose(self, without: Collection[str] = ()) -> str | None:
         return placement.choose(self._candidates, self.hearing.clusters, self.now, self.rules.silent_after, without)
@@ -58,24 +61,26 @@ class Scene:
 
 def fire(progress: Progress, scene: Scene) -> Progress:
     """Decide every tick that is due by now, then those that come within `decide_ahead`."""
-    latest = scene.cronjob.schedule.latest(progress.last_tick, scene.now) if progress.last_tick < scene.now else None
-    if latest is None:
-        return _fire_ahead(progress, scene)
-    progress = _pass_over_older(progress, latest, scene)
-    if len(progress.open) >= MOST_OPEN:
-        sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
-        skipped = Verdict(tick=latest, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
-        return _decided(progress, latest, scene, skipped)
-    match admit(scene.cronjob, latest, _blocking(progress, scene), scene.now):
-        case Skip(reason, message):
-            return _decided(progress, latest, scene, _missed(latest, reason, message))
-        case Hold(reason, message, stop):
-            return _hold(_stop(progress, stop), Held(latest, reason, message))
-        case Start():
-            cluster = scene.choose()
-            if cluster is None:
-                return _hold(progress, Held(latest, "NoCluster", scene.why_none()))
-            return _fire_ahead(start(progress, latest, cluster, scene), scene)
+    due = _due(progress, scene)
+    if due:
+        progress = _pass_over_older(progress, due[0], scene)
+    for tick in due:
+        progress = _fire_due(progress, tick, scene)
+        if progress.last_tick < tick:
+            return progress  # it waits, and so do those after it
+    return _fire_ahead(progress, scene)
+
+
+def waits(progress: Progress, cronjob: CronJob, rules: Rules) -> Iterator[datetime]:
+    """Yield the instants at which a held tick may be decided although nothing has happened."""
+    held = progress.held
+    if held is None:
+        return
+    bound = deadline(cronjob, rules)
+    if bound is not None:
+        yield held.tick + bound.after
+    if held.reason == SPREAD and progress.made_up_at is not None:
+        yield progress.made_up_at + timedelta(seconds=cronjob.catch_up.spread_s)
 
 
 def start(
@@ -90,8 +95,9 @@ def start(
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     start_by = max(tick, scene.now) + scene.rules.start_window
-    if scene.cronjob.starting_deadline_s is not None:
-        start_by = min(start_by, max(tick + timedelta(seconds=scene.cronjob.starting_deadline_s), scene.now))
+    bound = deadline(scene.cronjob, scene.rules)
+    if bound is not None:
+        start_by = min(start_by, max(tick + bound.after, scene.now))
     run = Run(
         id=run_id(progress.cronjob_id, tick, attempt),
         tick=tick,
@@ -119,17 +125,60 @@ def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them))
 
 
+def _due(progress: Progress, scene: Scene) -> list[datetime]:
+    """Return the ticks that have come and may still run, oldest first."""
+    schedule, last_tick = scene.cronjob.schedule, progress.last_tick
+    latest = schedule.latest(last_tick, scene.now) if last_tick < scene.now else None
+    if latest is None:
+        return []
+    return [latest] if scene.cronjob.due_at_once == 1 else newest(schedule, last_tick, scene.now, scene.cronjob.due_at_once)
+
+
+def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
+    if len(progress.open) >= MOST_OPEN:
+        sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
+        skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
+        return _decided(progress, tick, scene, skipped)
+    match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, scene.rules):
+        case Skip(reason, message):
+            return _decided(progress, tick, scene, _not_started(progress, tick, reason, message))
+        case Hold(reason, message, stop):
+            return _hold(_stop(progress, stop), Held(tick, reason, message))
+        case Start():
+            return _make_up_for(progress, tick, scene) if _is_late(tick, scene) else _start_due(progress, tick, scene)
+
+
+def _start_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
+    cluster = scene.choose()
+    if cluster is None:
+        return _hold(progress, Held(tick, NO_CLUSTER, scene.why_none()))
+    return start(progress, tick, cluster, scene)
+
+
+def _make_up_for(progress: Progress, tick: datetime, scene: Scene) -> Progress:
+    """Start a tick that has long passed, but not too soon after the one before."""
+    spread = timedelta(seconds=scene.cronjob.catch_up.spread_s)
+    if progress.made_up_at is not None and scene.now < progress.made_up_at + spread:
+        return _hold(progress, Held(tick, SPREAD, f"catchUp.spreadSeconds: starts {spread.seconds} s after the one before"))
+    after = _start_due(progress, tick, scene)
+    return replace(after, made_up_at=scene.now) if spread and after.held is None else after
+
+
+def _is_late(tick: datetime, scene: Scene) -> bool:
+    return scene.now - tick > scene.rules.start_window
+
+
 def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
     """Decide ticks before they come, where only the user could still change the answer."""
     for _ in range(MANY_AHEAD):
-        if len(progress.open) >= (MOST_OPEN if scene.cronjob.policy is ConcurrencyPolicy.ALLOW else 1):
+        if len(progress.open) >= most_at_once(scene.cronjob):
             return progress  # whether a run will have ended by then is known only then
         tick = scene.cronjob.schedule.next_after(progress.last_tick)
         if tick is None or tick > scene.now + scene.rules.decide_ahead:
             return progress
-        decision = admit(scene.cronjob, tick, (), tick)
+        decision = admit(scene.cronjob, tick, (), tick, scene.rules)
         if isinstance(decision, Skip):
-            progress = _decided(progress, tick, scene, _missed(tick, decision.reason, decision.message))
+            progress = _decided(progress, tick, scene, _not_started(progress, tick, decision.reason, decision.message))
             continue
         cluster = scene.choose()
         if cluster is None:
@@ -138,19 +187,23 @@ def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
     return progress
 
 
-def _pass_over_older(progress: Progress, latest: datetime, scene: Scene) -> Progress:
-    """Give the ticks before the latest due one their verdict: they will not run any more."""
+def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progress:
+    """Give the ticks before the first that may still run their verdict: they will not run any more."""
     schedule = scene.cronjob.schedule
-    older = schedule.latest(progress.last_tick, latest - timedelta(microseconds=1))
+    older = schedule.latest(progress.last_tick, first - timedelta(microseconds=1))
     if older is None:
         return progress
     count = schedule.count(progress.last_tick, older)
     held = progress.held
-    if count == 1 and held is not None and held.tick == older:
-        kind = VerdictKind.MISSED if held.reason == "NoCluster" else VerdictKind.SKIPPED
+    if scene.cronjob.policy is ConcurrencyPolicy.QUEUE:
+        sentence = f"{how_many(count)} gave way: no more than {scene.cronjob.catch_up.limit} may wait (catchUp.limit)"
+        verdict = Verdict(tick=older, verdict=VerdictKind.SKIPPED, reason="QueueFull", message=sentence, count=count)
+    elif count == 1 and held is not None and held.tick == older:
+        kind = VerdictKind.SKIPPED if held.reason in FOR_EARLIER_RUNS else VerdictKind.MISSED
         verdict = Verdict(tick=older, verdict=kind, reason=held.reason, message=held.message)
     else:
-        sentence = f"{how_many(count)} passed while nothing could be started; only the latest is made up for"
+        made_up_for = "the latest is" if scene.cronjob.due_at_once == 1 else f"the newest {scene.cronjob.due_at_once} are"
+        sentence = f"{how_many(count)} passed while nothing could be started; only {made_up_for} made up for"
         verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
     return _decided(progress, older, scene, verdict)
 
@@ -164,8 +217,15 @@ def _blocking(progress: Progress, scene: Scene) -> tuple[Run, ...]:
     return blocking_runs(scene.cronjob, progress.open, scene.hearing, scene.now, scene.rules)
 
 
-def _missed(tick: datetime, reason: str, message: str) -> Verdict:
-    return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=message)
+def _not_started(progress: Progress, tick: datetime, reason: str, message: str) -> Verdict:
+    """Say that a tick is over, and what it waited for until then."""
+    held = progress.held
+    if held is None or held.tick != tick:
+        return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=message)
+    waited = f"{held.message}; {message}"
+    if held.reason in FOR_EARLIER_RUNS:
+        return Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason=held.reason, message=waited)
+    return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=waited)
 
 
 def _decided(progress: Progress, tick: datetime, scene: Scene, verdict: Verdict) -> Progress:

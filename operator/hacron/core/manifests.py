@@ -15,7 +15,7 @@ import msgspec
 
 from hacron.core import cronzone
 from hacron.core.messages import CronJobDeclared, Outcome
-from hacron.core.model import Key, Run, key_of, name_of, namespace_of
+from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
 
 GROUP = "hacron.io"
 API_VERSION = f"{GROUP}/v1"
@@ -24,6 +24,7 @@ LABEL = f"{GROUP}/managed"  # on every Job of ours: what the worker's watch sele
 CRONJOB = f"{GROUP}/cronjob"  # annotation: the cronjob's name
 CRONJOB_LABEL = CRONJOB  # as far as a label can hold it
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
+PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
@@ -47,7 +48,29 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
         spec=msgspec.Raw(msgspec.json.encode(body.get("spec") or {})),
         last_schedule_time=instant(ran),
+        pause=_pause(metadata.get("annotations") or {}),
+        version=_version(metadata.get("resourceVersion")),
     )
+
+
+def _pause(annotations: dict[str, Any]) -> Pause | None:
+    """Read the annotations that pause: it is paused when there is a reason, even an empty one, unless that is "false"."""
+    reason = annotations.get(PAUSE)
+    if not isinstance(reason, str) or reason.strip().lower() == "false":
+        return None
+    text = str(annotations.get(PAUSE_UNTIL) or "").strip()
+    until = instant(text)
+    return Pause(
+        reason="" if reason.strip().lower() == "true" else reason[:1000],
+        by=str(annotations.get(PAUSE_BY) or "")[:253],
+        until=until,
+        unreadable_until=text[:80] if until is None else "",
+    )
+
+
+def _version(text: object) -> int:
+    """Order the versions of one object; Kubernetes lets them be compared as numbers."""
+    return int(text) % 2**53 if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def instant(text: object) -> datetime | None:

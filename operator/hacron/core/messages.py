@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from hacron.core.model import Cluster, ClusterName, Held, Instant, KeyText, Name, Number, Run, Sentence, Uid, Verdict
+from hacron.core.model import Cluster, ClusterName, Held, Instant, KeyText, Name, Number, Pause, Run, Sentence, Uid, Verdict
 
 VERSION = 1
 
@@ -34,6 +34,8 @@ class CronJobDeclared(_Message, frozen=True):
     last_schedule_time: Instant | None = (
         None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
     )
+    pause: Pause | None = None  # may change while the generation stays
+    version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
 
 
 class CronJobWithdrawn(_Message, frozen=True):
@@ -152,6 +154,9 @@ class Definition(_Message, frozen=True):
     revision: Number  # grows with every change of any definition; the greatest of a cronjob wins
     changed_at: Instant
     spec: msgspec.Raw
+    pause: Pause | None = None
+    paused_at: Instant | None = None
+    version: Number = 0
 
 
 class Progress(_Message, frozen=True):
@@ -166,6 +171,8 @@ class Progress(_Message, frozen=True):
     last_scheduled: Instant | None = None  # tick of the newest run that started
     last_successful: Instant | None = None  # when the newest success ended
     held: Held | None = None
+    made_up_at: Instant | None = None  # when a tick that had long passed was started last; with catchUp.spreadSeconds
+    pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
 
 

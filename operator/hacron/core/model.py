@@ -72,6 +72,37 @@ class ConcurrencyPolicy(StrEnum):
     ALLOW = "Allow"
     FORBID = "Forbid"
     REPLACE = "Replace"
+    QUEUE = "Queue"  # in order, at most max_active at a time
+
+
+class CatchUpPolicy(StrEnum):
+    NONE = "None"
+    LAST = "Last"
+    ALL = "All"
+
+
+class CatchUp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is done about ticks that have passed and were not decided. The defaults are what CronJob does."""
+
+    policy: CatchUpPolicy = CatchUpPolicy.LAST
+    window_s: int | None = None  # a tick that is later than this is not made up for
+    limit: int = 10  # All: how many ticks may wait to be made up for; the oldest give way
+    spread_s: int = 0  # All: made-up runs are decided at least so far apart
+    after_edits: bool = (
+        False  # also what passed while it was suspended or paused, or would have been due under an edited schedule
+    )
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A pause apart from the spec: nothing fires until it is taken away, or is over by itself."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    by: Name = ""
+    until: Instant | None = None
+    unreadable_until: Name = ""  # what its author wrote instead of a time
+
+    def is_over(self, now: datetime) -> bool:
+        return self.until is not None and now >= self.until
 
 
 class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -83,10 +114,17 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     starting_deadline_s: int | None = None
     policy: ConcurrencyPolicy = ConcurrencyPolicy.ALLOW
     guarantee: Guarantee = Guarantee.AT_MOST_ONCE
+    max_active: int = 1  # Queue: how many runs at a time
+    catch_up: CatchUp = CatchUp()
     clusters: tuple[str, ...] = ()  # in order of preference; empty: the clusters that declare it
     active_deadline_s: int | None = None  # of the Job: after it, a run that nobody hears of is over
     successful_limit: int = 3
     failed_limit: int = 1
+
+    @property
+    def due_at_once(self) -> int:
+        """How many ticks that have passed may still run: the newest so many."""
+        return self.catch_up.limit if self.catch_up.policy is CatchUpPolicy.ALL else 1
 
 
 class RunState(StrEnum):

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from hacron.core import pausing
 from hacron.core.agenda import Agenda
-from hacron.core.declaring import declare, withdraw
+from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.draft import Draft
-from hacron.core.firing import Scene, fire
+from hacron.core.firing import Scene, fire, waits
 from hacron.core.hearing import Hearing
 from hacron.core.messages import (
     ClusterSeen,
     Command,
     CronJobDeclared,
     CronJobWithdrawn,
+    Definition,
     Progress,
     Record,
     Report,
@@ -126,7 +128,10 @@ class Scheduler:
         if scene is None:
             return
         progress = expire(progress, scene)
-        if not scene.cronjob.suspend and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
+        ended = _ended_pause(progress, draft.homes(key), now)
+        if ended is not None:
+            progress = end_pause(progress, scene.cronjob, ended, self._rules)
+        if not scene.rests and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
@@ -136,8 +141,14 @@ class Scheduler:
         cronjob = draft.cronjob(progress.key)
         if not isinstance(cronjob, CronJob) or progress.withdrawn_at is not None:
             return None
-        homes = tuple(draft.homes(progress.key))
-        return Scene(cronjob=cronjob, homes=homes, hearing=self._hearing(draft.clusters), rules=self._rules, now=now)
+        return Scene(
+            cronjob=cronjob,
+            homes=tuple(draft.homes(progress.key)),
+            hearing=self._hearing(draft.clusters),
+            rules=self._rules,
+            now=now,
+            rests=bool(Standing.of(draft, progress.key).rests(now)),
+        )
 
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
         executor = self._state.executor
@@ -166,8 +177,15 @@ class Scheduler:
             return
         for instant in deadlines(progress, cronjob, self._hearing(self._state.clusters), rules):
             yield instant if after is None or instant > after else after + rules.look_again
+        paused = pausing.longest(self._state.definitions[key])
+        if paused is not None and paused.pause is not None and paused.pause.until != progress.pause_over:
+            if paused.pause.until is not None:
+                yield paused.pause.until
+            return
         if cronjob.suspend:
             return
+        for instant in waits(progress, cronjob, rules):
+            yield instant if after is None or instant > after else after + rules.look_again
         looked = progress.last_tick if after is None else max(progress.last_tick, after)
         tick = cronjob.schedule.next_after(looked, base=progress.last_tick)
         if tick is not None:
@@ -177,3 +195,11 @@ class Scheduler:
             yield after + rules.settle
         if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again
+
+
+def _ended_pause(progress: Progress, homes: Mapping[str, Definition], now: datetime) -> datetime | None:
+    """Return when a pause has ended by itself, if that has not been noted yet."""
+    paused = pausing.longest(homes)
+    if paused is None or paused.pause is None or not paused.pause.is_over(now):
+        return None
+    return paused.pause.until if paused.pause.until != progress.pause_over else None

@@ -7,9 +7,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from hacron.core import cron, template
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
+from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
 
-E = TypeVar("E", Guarantee, ConcurrencyPolicy)
+E = TypeVar("E", Guarantee, ConcurrencyPolicy, CatchUpPolicy)
+
+MOST_ACTIVE = 100  # maxActive
+MOST_MADE_UP_FOR = 100  # catchUp.limit
+LONGEST_SPREAD_S = 86_400
 
 
 def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
@@ -31,12 +35,15 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         schedule = cron.parse(fields["schedule"], fields.get("timeZone"))
     except cron.InvalidSchedule as invalid:
         raise InvalidCronJob(invalid.field, str(invalid)) from invalid
+    policy = _choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW)
     return CronJob(
         key=key,
         schedule=schedule,
         suspend=_flag(fields, "suspend"),
         starting_deadline_s=_count(fields, "startingDeadlineSeconds", "startingDeadlineSeconds", None),
-        policy=_choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW),
+        policy=policy,
+        max_active=_max_active(fields, policy),
+        catch_up=_catch_up(fields, policy),
         guarantee=_choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
         clusters=_clusters(fields),
         active_deadline_s=_count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
@@ -45,30 +52,62 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
     )
 
 
-def _flag(fields: dict[str, Any], name: str) -> bool:
+def _max_active(fields: dict[str, Any], policy: ConcurrencyPolicy) -> int:
+    if fields.get("maxActive") is not None and policy is not ConcurrencyPolicy.QUEUE:
+        raise InvalidCronJob("maxActive", "maxActive goes with concurrencyPolicy Queue only")
+    return _number(fields, "maxActive", "maxActive", range(1, MOST_ACTIVE + 1), 1)
+
+
+def _catch_up(fields: dict[str, Any], policy: ConcurrencyPolicy) -> CatchUp:
+    found = fields.get("catchUp")
+    if found is not None and not isinstance(found, dict):
+        raise InvalidCronJob("catchUp", "catchUp must be an object with policy, windowSeconds, limit, spreadSeconds, afterEdits")
+    given: dict[str, Any] = found or {}
+    usual = CatchUpPolicy.ALL if policy is ConcurrencyPolicy.QUEUE else CatchUpPolicy.LAST
+    chosen = _choice(given, "policy", usual, "catchUp.policy")
+    if policy is ConcurrencyPolicy.QUEUE and chosen is not CatchUpPolicy.ALL:
+        raise InvalidCronJob("catchUp.policy", "catchUp.policy must be All with concurrencyPolicy Queue, where every tick waits")
+    if policy is ConcurrencyPolicy.REPLACE and chosen is CatchUpPolicy.ALL:
+        raise InvalidCronJob(
+            "catchUp.policy", "catchUp.policy All goes not with concurrencyPolicy Replace: each would end the last"
+        )
+    return CatchUp(
+        policy=chosen,
+        window_s=_count(given, "windowSeconds", "catchUp.windowSeconds", None),
+        limit=_number(given, "limit", "catchUp.limit", range(1, MOST_MADE_UP_FOR + 1), CatchUp().limit),
+        spread_s=_number(given, "spreadSeconds", "catchUp.spreadSeconds", range(LONGEST_SPREAD_S + 1), 0),
+        after_edits=_flag(given, "afterEdits", "catchUp.afterEdits"),
+    )
+
+
+def _flag(fields: dict[str, Any], name: str, field: str = "") -> bool:
     value = fields.get(name)
     if value is not None and not isinstance(value, bool):
-        raise InvalidCronJob(name, f"{name} must be true or false")
+        raise InvalidCronJob(field or name, f"{field or name} must be true or false")
     return bool(value)
 
 
 def _count(fields: dict[str, Any], name: str, field: str, default: int | None) -> int | None:
+    return default if fields.get(name) is None else _number(fields, name, field, range(2**31), 0)
+
+
+def _number(fields: dict[str, Any], name: str, field: str, allowed: range, default: int) -> int:
     value = fields.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 2**31 - 1:
-        raise InvalidCronJob(field, f"{field} must be a whole number from 0 to 2147483647")
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise InvalidCronJob(field, f"{field} must be a whole number from {allowed[0]} to {allowed[-1]}")
     return value
 
 
-def _choice(fields: dict[str, Any], name: str, default: E) -> E:
+def _choice(fields: dict[str, Any], name: str, default: E, field: str = "") -> E:
     value = fields.get(name)
     if value is None:
         return default
     try:
         return type(default)(value)
     except (ValueError, TypeError) as error:
-        raise InvalidCronJob(name, f"{name} must be one of {', '.join(type(default))}") from error
+        raise InvalidCronJob(field or name, f"{field or name} must be one of {', '.join(type(default))}") from error
 
 
 def _clusters(fields: dict[str, Any]) -> tuple[str, ...]:

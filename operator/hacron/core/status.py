@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from hacron.core import pausing
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict
@@ -26,12 +27,15 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
     if definition is None or progress is None:
         return None
     cronjob = state.cronjob(key)
-    upcoming = _next_tick(progress, cronjob)
+    paused = _paused(state, progress)
+    upcoming = _next_tick(progress, cronjob, paused)
     active = [run for run in progress.open if not _is_ahead(run, upcoming)]
     last = progress.recent[-1] if progress.recent else None
     return {
         "observedGeneration": definition.generation,
-        "conditions": _conditions(state, definition, progress, cronjob, template_refusal),
+        "conditions": _conditions(state, definition, progress, cronjob, paused, template_refusal),
+        "paused": True if paused is not None else None,
+        "pause": _pause(paused) if paused is not None else None,
         "lastScheduleTime": _time(progress.last_scheduled),
         "lastSuccessfulTime": _time(progress.last_successful),
         "nextScheduleTime": _time(upcoming),
@@ -43,13 +47,25 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
     }
 
 
-def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None) -> datetime | None:
+def _paused(state: State, progress: Progress) -> Definition | None:
+    """The definition that pauses the cronjob; None when none does, or the executor has noted that the pause is over."""
+    paused = pausing.longest(state.definitions.get(progress.key, {}))
+    if paused is None or paused.pause is None:
+        return None
+    until = paused.pause.until
+    return None if until is not None and until == progress.pause_over else paused
+
+
+def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> datetime | None:
     """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided.
 
     Not one that is due and waits: that is told by the condition Scheduled.
     """
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return None
+    if paused is not None and paused.pause is not None:
+        until = paused.pause.until
+        return cronjob.schedule.next_after(max(until, progress.last_tick), base=progress.last_tick) if until is not None else None
     newest = max((run.tick for run in progress.open if run.state is RunState.PENDING), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
@@ -65,6 +81,7 @@ def _conditions(
     definition: Definition,
     progress: Progress,
     cronjob: CronJob | InvalidCronJob | None,
+    paused: Definition | None,
     template_refusal: str | None,
 ) -> list[dict[str, Any]]:
     def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
@@ -85,7 +102,7 @@ def _conditions(
         conditions.append(condition("Accepted", False, "TemplateRefused", template_refusal, changed))
     else:
         conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
-    conditions.append(_scheduled(condition, progress, cronjob, changed))
+    conditions.append(_scheduled(condition, progress, cronjob, paused, changed))
     homes = state.definitions.get(definition.key, {})
     differing = sorted(home for home, other in homes.items() if bytes(other.spec) != bytes(definition.spec))
     if differing:
@@ -99,11 +116,15 @@ def _conditions(
     return conditions
 
 
-def _scheduled(condition: Any, progress: Progress, cronjob: CronJob | InvalidCronJob | None, since: datetime) -> dict[str, Any]:
+def _scheduled(
+    condition: Any, progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None, since: datetime
+) -> dict[str, Any]:
     if not isinstance(cronjob, CronJob):
         found: dict[str, Any] = condition("Scheduled", False, "Invalid", "nothing fires until the spec is corrected", since)
     elif cronjob.suspend:
         found = condition("Scheduled", False, "Suspended", "spec.suspend is true", since)
+    elif paused is not None:
+        found = condition("Scheduled", False, "Paused", pausing.describe(paused), paused.paused_at or since)
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
     elif cronjob.schedule.next_after(progress.last_tick) is None:
@@ -111,6 +132,13 @@ def _scheduled(condition: Any, progress: Progress, cronjob: CronJob | InvalidCro
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)
     return found
+
+
+def _pause(paused: Definition) -> dict[str, Any]:
+    pause = paused.pause
+    assert pause is not None
+    fields = {"cluster": paused.cluster, "by": pause.by, "reason": pause.reason, "until": _time(pause.until)}
+    return {"since": _time(paused.paused_at)} | {name: value for name, value in fields.items() if value}
 
 
 def _active(run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hacron.core.admission import Skip, admit, blocking_runs
 from hacron.core.draft import with_verdict
-from hacron.core.firing import Scene, start
+from hacron.core.firing import NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
 from hacron.core.model import CronJob, Guarantee, Run, RunState, Verdict, VerdictKind
@@ -58,10 +58,10 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
     )
     if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
         return with_verdict(progress, late, rules.recent_limit)  # the truth about a tick that was given up
-    if scene is None or scene.cronjob.suspend or run.attempt >= MOST_ATTEMPTS:
+    if scene is None or scene.rests or run.attempt >= MOST_ATTEMPTS:
         return with_verdict(progress, late, rules.recent_limit)
     overtaken = report.too_late and progress.last_tick > run.tick
-    if overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now), Skip):
+    if overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip):
         return with_verdict(progress, late, rules.recent_limit)
     refused_by = run.refused_by if report.too_late else (*run.refused_by, run.cluster)
     cluster = scene.choose(without=refused_by)
@@ -97,7 +97,7 @@ def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rul
 
 def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
     """Whether something would start as soon as there is a cluster for it."""
-    held = progress.held is not None and progress.held.reason == "NoCluster"
+    held = progress.held is not None and progress.held.reason == NO_CLUSTER
     return held or any(_is_unplaced(run, cronjob) for run in progress.open)
 
 
@@ -158,7 +158,7 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
-    if run.attempt >= MOST_ATTEMPTS or scene.cronjob.suspend:
+    if run.attempt >= MOST_ATTEMPTS or scene.rests:
         return None
     taken = {other.cluster for other in progress.open if other.tick == run.tick}
     return scene.choose(without=taken | set(run.refused_by))
