@@ -1,16 +1,20 @@
-"""What is told of decisions: a log line for each that a person would ask about, and the verdicts that are new."""
+"""What the log says of decisions: a line for each that a person would ask about."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from hacron.core import pausing
+from hacron.core.draft import new_verdicts
 from hacron.core.messages import Definition, Progress, Record
-from hacron.core.model import InvalidCronJob, Verdict
+from hacron.core.model import InvalidCronJob, Verdict, VerdictKind
 from hacron.core.state import State, understand
 
 log = logging.getLogger(__name__)
+
+MOST_WORDS = 300
+NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so it seems, and by nobody's wish
 
 
 def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
@@ -43,40 +47,28 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
     known = {run.id: run.state for run in before.open} if before else {}
     for run in after.open:
         if run.id not in known:
-            log.info(
-                "run decided",
-                extra={
-                    "cronjob": after.key,
-                    "tick": run.tick,
-                    "cluster": run.cluster,
-                    "job": run.job,
-                    "attempt": run.attempt,
-                },
-            )
+            said = {"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt}
+            log.info("run decided", extra=said | ({"why": run.because} if run.because else {}))
         elif known[run.id] != run.state and run.reason:
             fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
             log.info(f"run is {run.state.lower()}", extra=fields)
-    for verdict in _new_verdicts(after, before):
-        said: dict[str, object] = {
-            "cronjob": after.key,
-            "tick": verdict.tick,
-            "verdict": verdict.verdict,
-            "reason": verdict.reason,
-        }
-        log.info("verdict", extra=said | ({"why": verdict.message} if verdict.message else {}))
+    for verdict in new_verdicts(after, before):
+        level = logging.WARNING if verdict.verdict in NOT_RUN else logging.INFO
+        log.log(level, "verdict", extra={"cronjob": after.key} | _said(verdict))
     if after.pause_over is not None and (before is None or before.pause_over != after.pause_over):
         log.info("the pause is over", extra={"cronjob": after.key, "since": after.pause_over})
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})
 
 
-def verdicts(groups: Iterable[tuple[Record, ...]], state: State) -> Iterator[Verdict]:
-    for group in groups:
-        for record in group:
-            if isinstance(record, Progress):
-                yield from _new_verdicts(record, state.progress.get(record.key))
-
-
-def _new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
-    known = set(before.recent) if before else set()
-    return [verdict for verdict in after.recent if verdict not in known]
+def _said(verdict: Verdict) -> dict[str, object]:
+    """Return what a line says of a verdict; what is empty is left out."""
+    said: dict[str, object] = {
+        "tick": verdict.tick,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "cluster": verdict.cluster,
+        "job": verdict.job,
+        "why": verdict.message[:MOST_WORDS],
+    }
+    return {name: value for name, value in said.items() if value} | ({"ticks": verdict.count} if verdict.count > 1 else {})

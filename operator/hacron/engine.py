@@ -15,6 +15,7 @@ from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errands import WorkerTally
 from hacron.executor import Executor, Lease, Tally
+from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
 from hacron.relay import Relay
@@ -34,6 +35,7 @@ class Engine:
         self._kube = kube
         self.relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
         self.mirror = Mirror(cluster=settings.cluster, kube=kube)
+        self.herald = Herald(cluster=settings.cluster, replica=settings.replica, kube=kube, which=settings.events)
         self.tally = Tally()
         self.worker_tally = WorkerTally()
 
@@ -73,7 +75,8 @@ class Engine:
         )
         self.relay.attach(state)
         self.mirror.attach(state)
-        return Session(broker, state, scheduler, executor, worker, self.relay, self.mirror)
+        self.herald.attach(state)
+        return Session(broker, state, scheduler, executor, worker, self.relay, self.mirror, self.herald)
 
     def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
         """Take in what Kubernetes says while there is no connection: it must not pile up, and the newest will be needed.
@@ -81,7 +84,7 @@ class Engine:
         Jobs are listed afresh with the next connection.
         """
         for arrival in arrivals:
-            _note(self.relay, self.mirror, arrival, now)
+            _note(self.relay, self.mirror, self.herald, arrival, now)
 
 
 class Session:
@@ -96,6 +99,7 @@ class Session:
         worker: Worker,
         relay: Relay,
         mirror: Mirror,
+        herald: Herald,
     ) -> None:
         self.broker = broker
         self.state = state
@@ -104,6 +108,7 @@ class Session:
         self._scheduler = scheduler
         self._relay = relay
         self._mirror = mirror
+        self._herald = herald
 
     @property
     def caught_up(self) -> bool:
@@ -112,22 +117,24 @@ class Session:
 
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable."""
-        folded = self._fold()
+        folded = self._fold(now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
                 self.worker.take(arrival, now)
-            _note(self._relay, self._mirror, arrival, now)
+            _note(self._relay, self._mirror, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now)
             self._relay.turn(self.broker.outbox, self.worker, now)
             self._mirror.turn(self.worker.active, now)
+            self._herald.turn(self.worker.active, now)
 
     def wait(self, now: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
         if not self.caught_up:
             return READING_WAIT_S
-        return min(LONGEST_WAIT_S, *(role.next_turn(now) for role in (self.executor, self.worker, self._relay, self._mirror)))
+        roles = (self.executor, self.worker, self._relay, self._mirror, self._herald)
+        return min(LONGEST_WAIT_S, *(role.next_turn(now) for role in roles))
 
     def give_back(self) -> None:
         """On stop: no more decisions, then the tokens, then goodbye."""
@@ -135,10 +142,14 @@ class Session:
         self.worker.stop()
         self.broker.connection.close()
 
-    def _fold(self) -> list[Folded]:
+    def _fold(self, now: Moment) -> list[Folded]:
         """Take in what the ledger has brought, and tell the roles which cronjobs it was about."""
-        folded = [Folded(entry, self.state.apply(entry)) for entry in self.broker.ledger.read()]
-        for _, applied in folded:
+        live = self.caught_up
+        folded = []
+        for entry in self.broker.ledger.read():
+            applied = self.state.apply(entry)
+            folded.append(Folded(entry, applied))
+            self._herald.note(entry, applied, live, now)
             if applied.keys:
                 for role in (self._scheduler, self.worker, self._relay, self._mirror):
                     role.touch(applied.keys)
@@ -147,11 +158,13 @@ class Session:
         return folded
 
 
-def _note(relay: Relay, mirror: Mirror, arrival: FromKubernetes, now: Moment) -> None:
+def _note(relay: Relay, mirror: Mirror, herald: Herald, arrival: FromKubernetes, now: Moment) -> None:
     match arrival:
         case ObjectSeen() | Answer():
             relay.take(arrival, now)
             mirror.take(arrival, now)
+            if isinstance(arrival, Answer):
+                herald.take(arrival, now)
         case WatchBegan():
             relay.watch_began(now)
         case JobSeen() | JobsListed():

@@ -76,7 +76,7 @@ class Errand:
         """Settle what is to be told, whatever else is seen of the Job."""
         if isinstance(report, RunRefused):
             said = {"cronjob": self.key, "run": report.run_id, "reason": report.reason, "why": report.message[:300]}
-            log.warning("run refused", extra=said)
+            log.debug("run refused", extra=said)  # the executor's log tells it, with what follows from it
         self.conclusion = report
 
     def succeed(self) -> None:

@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from hacron import decisions
+from hacron.core import reasons
 from hacron.core.cron import tzdata_version
+from hacron.core.draft import new_verdicts
 from hacron.core.messages import (
     Batch,
     Checkpoint,
     Command,
     Entry,
+    Progress,
     Proof,
     Record,
     Report,
 )
-from hacron.core.model import Verdict
 from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
@@ -57,7 +59,7 @@ class Tally:
     records: dict[str, int] = field(default_factory=dict)  # written, by kind
     commands: dict[str, int] = field(default_factory=dict)  # taken, by kind
     reports: dict[str, int] = field(default_factory=dict)  # taken, by kind
-    verdicts: dict[str, int] = field(default_factory=dict)  # ticks, by verdict; only what has been read back
+    verdicts: dict[tuple[str, str], int] = field(default_factory=dict)  # ticks, by verdict and reason; only what was read back
 
 
 class Executor:
@@ -92,7 +94,6 @@ class Executor:
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
         self._proved_at = 0.0  # monotonic; when we last wrote a proof
         self._outstanding = 0  # batches appended and not read back
-        self._verdicts: list[Verdict] = []  # new in these batches
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._token_put_back_at: float | None = None
 
@@ -185,8 +186,7 @@ class Executor:
             )
         self._outstanding -= 1
         self.proven_at = moment.mono
-        if not self._outstanding:
-            self._count_verdicts()
+        self._count_verdicts(batch, applied)
         if applied.checkpoint is not None:
             self.decides = True
             self.tally.takeovers += 1
@@ -211,7 +211,6 @@ class Executor:
             groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))
             groups.extend((record,) for record in self._stale())
         decisions.tell(groups, self._state)
-        self._verdicts = list(decisions.verdicts(groups, self._state))
         _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
         _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
         if groups:
@@ -234,10 +233,13 @@ class Executor:
             _count(batch.records, self.tally.records)
         self._ledger.append(batches, self._state.floor)
 
-    def _count_verdicts(self) -> None:
-        for verdict in self._verdicts:
-            self.tally.verdicts[verdict.verdict] = self.tally.verdicts.get(verdict.verdict, 0) + verdict.count
-        self._verdicts = []
+    def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
+        """Count ticks by what became of them: whoever wrote it counts it, once it has been read back."""
+        for record in batch.records:
+            if isinstance(record, Progress):
+                for verdict in new_verdicts(record, applied.was[record.key].progress):
+                    label = reasons.label(verdict)
+                    self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
 
 
 def _count(things: Iterable[Record | Command | Report], counts: dict[str, int]) -> None:

@@ -104,8 +104,10 @@ class Meter:
         totals.bring_each(metrics.records_written, did.records)
         totals.bring_each(metrics.commands_taken, did.commands)
         totals.bring_each(metrics.reports_taken, did.reports)
-        totals.bring_each(metrics.verdicts, did.verdicts)
+        for label, count in did.verdicts.items():
+            totals.bring(metrics.verdicts, count, *label)
         totals.bring(metrics.status_patches, self._engine.mirror.patches)
+        totals.bring_each(metrics.events, self._engine.herald.tally)
         for (verb, code), count in dict(self._kube.tally).items():  # copied at once: another thread adds to it
             totals.bring(metrics.kube_requests, count, verb, str(code))
         lags, self._engine.worker_tally.lag_s = self._engine.worker_tally.lag_s, []

@@ -208,13 +208,20 @@ class GetNamespace(_Request, frozen=True):
     namespace: str
 
 
+class PostEvent(_Request, frozen=True):
+    """POST an Event that tells of a HACronJob."""
+
+    key: Key
+    body: dict[str, Any]
+
+
 class ListInventory(_Request, frozen=True):
     """List the metadata of all our objects of a kind: key → (uid, generation)."""
 
     kind: Kind = Kind.CRONJOB
 
 
-Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetObject | GetNamespace | ListInventory
+Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetObject | GetNamespace | PostEvent | ListInventory
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,7 +293,7 @@ class Kubernetes(Protocol):
         """How many requests were sent, by HTTP method (or WATCH) and status (0: no answer came)."""
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Take requests to be sent, many at once; Jobs go before status patches. Every one gets exactly one Answer."""
+        """Take requests to be sent, many at once; Jobs go before statuses, these before Events. Each gets exactly one Answer."""
 
     def watch_jobs(self, on: bool) -> None:
         """Begin or end to deliver JobsListed and JobSeen for all Jobs with our label."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hacron.core import events
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -53,6 +54,7 @@ class Story:
         self.epoch = 7
         self.alive = set(clusters)
         self.written: list[Record] = []
+        self.events: list[events.Event] = []  # what people are told
         self._write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
         self._heartbeat()
 
@@ -73,6 +75,10 @@ class Story:
 
     def tell(self, *messages: Command | Report) -> None:
         self._write(self.scheduler.decide(messages, self.now))
+
+    def rewrite(self) -> None:
+        """Write all live records again, as the executor does to let the floor rise."""
+        self._write([(record,) for record in list(self.state.stalest())])
 
     def declare(self, body: msgspec.Raw, key: Key = HELLO, cluster: str = "west", generation: int = 1, **fields: Any) -> None:
         uid = fields.pop("uid", f"uid-{cluster}")
@@ -125,6 +131,9 @@ class Story:
             assert applied.counts
             self.scheduler.touch(applied.keys)
             self.written.extend(records)
+            state = self.state
+            for key, was in applied.was.items():
+                self.events += events.tell(was, state.progress.get(key), state.winner(key), state.cronjob(key))
 
 
 def _seconds(tick: datetime) -> int:

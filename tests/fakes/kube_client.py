@@ -18,12 +18,13 @@ from hacron.ports import (
     ListInventory,
     ObjectSeen,
     PatchStatus,
+    PostEvent,
     Request,
 )
 from tests.fakes.kubernetes import Body, Event, FakeCluster
 
-METHODS = {CreateJob: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
-SLOW = (PatchStatus, ListInventory)  # never before a Job
+METHODS = {CreateJob: "POST", PostEvent: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
+SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
 
 
 class FakeKube:
@@ -146,6 +147,8 @@ class FakeKube:
                 return cluster.get_cronjob(request.key)
             case GetNamespace():
                 return cluster.get_namespace(request.namespace)
+            case PostEvent():
+                return cluster.post_event(request.body)
             case ListInventory():
                 return cluster.list_inventory()
             case _:

@@ -80,6 +80,8 @@ class FakeCluster:
         self.cronjobs: dict[Key, Body] = {}
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
+        self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
+        self.denies_events: set[str] = set()  # on objects of these names, as in a namespace that is being deleted
         self.patches = 0
         self.watchers: list[Callable[[Event], None]] = []  # each client's, which knows whether it watches
         self.tell: Callable[[str], None] = lambda _: None
@@ -194,6 +196,15 @@ class FakeCluster:
         if name not in self.namespaces:
             return _status(404, "NotFound", f'namespaces "{name}" not found')
         return 200, {"metadata": {"name": name, "annotations": dict(self.namespaces[name])}}
+
+    def post_event(self, body: Body) -> Reply:
+        at = body["metadata"]["namespace"], body["metadata"]["name"]
+        if body["involvedObject"]["name"] in self.denies_events:
+            return _status(403, "Forbidden", f'events "{at[1]}" is forbidden: unable to create new content in namespace {at[0]}')
+        if at in self.events:
+            return _status(409, "AlreadyExists", f'events "{at[1]}" already exists')
+        self.events[at] = _copy(body)
+        return 201, _copy(body)
 
     def list_inventory(self) -> Reply:
         wanted = ("namespace", "name", "uid", "generation")

@@ -17,6 +17,7 @@ RIGHTS = [
     ("hacron.io", "hacronjobs/status", ["patch"]),
     ("hacron.io", "hacronjobs/finalizers", ["update"]),
     ("batch", "jobs", ["create", "get", "list", "watch", "delete"]),
+    ("", "events", ["create"]),
     ("", "namespaces", ["get"]),
 ]
 

@@ -195,6 +195,11 @@ class Script:
         """The Jobs that exist in a cluster now."""
         return sorted(name for _, name in self.world.cluster(cluster).jobs)
 
+    def do_events(self, cluster: str, name: str) -> list[str]:
+        """The Events on a HACronJob, oldest first."""
+        found = [event for event in self.world.cluster(cluster).events.values() if event["involvedObject"]["name"] == name]
+        return [f"{event['type']} {event['reason']}: {event['message']}" for event in found]
+
     def do_count(self, cluster: str, what: str) -> list[str]:
         """How often something was done in a cluster: Jobs made, statuses patched."""
         return [f"{getattr(self.world.cluster(cluster), what)} {what}"]

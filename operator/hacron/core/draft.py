@@ -96,6 +96,12 @@ class Draft:
         return tuple(records)
 
 
+def new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
+    """Return the verdicts that were not there before, in the order of ticks."""
+    known = set(before.recent) if before else set()
+    return [verdict for verdict in after.recent if verdict not in known]
+
+
 def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
     """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one."""
     others = [v for v in progress.recent if (v.tick, v.attempt) != (verdict.tick, verdict.attempt)]

@@ -32,6 +32,7 @@ from hacron.core.model import (
 from hacron.core.rules import Rules
 from hacron.core.runs import run_id
 
+MOST_WORDS = 300  # about an earlier attempt; they are in each record while the run is open
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
 NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
 FOR_EARLIER_RUNS = ("JobAlreadyActive", "Replacing", "Queued")
@@ -90,6 +91,7 @@ def start(
     scene: Scene,
     attempt: int = 1,
     refused_by: tuple[str, ...] = (),
+    because: str = "",
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job."""
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
@@ -107,6 +109,7 @@ def start(
         attempt=attempt,
         job=job_name(name_of(progress.key), tick, attempt),
         refused_by=refused_by,
+        because=because[:MOST_WORDS],
     )
     last_tick = max(progress.last_tick, tick)
     return replace(progress, open=(*progress.open, run), fencing=fencing, last_tick=last_tick, held=None)

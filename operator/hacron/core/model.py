@@ -25,12 +25,18 @@ KeyText = Annotated[Key, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}/[-.a-z0-9]{1,25
 ClusterName = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}\Z")]
 Name = Annotated[str, msgspec.Meta(max_length=253)]
 Uid = Annotated[str, msgspec.Meta(max_length=128)]  # short enough that a run's id, which is made of it, is a Name
-Sentence = Annotated[str, msgspec.Meta(max_length=4000)]
+LONGEST_SENTENCE = 4000
+Sentence = Annotated[str, msgspec.Meta(max_length=LONGEST_SENTENCE)]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 def key_of(namespace: str, name: str) -> Key:
     return Key(f"{namespace}/{name}")
+
+
+def sentence(*parts: str) -> str:
+    """Put what is to be said into one Sentence; parts that are empty say nothing."""
+    return "; ".join(part for part in parts if part)[:LONGEST_SENTENCE]
 
 
 def namespace_of(key: Key) -> str:
@@ -159,6 +165,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     started: Instant | None = None
     reason: Name = ""  # why it is STOPPING or LOST
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
+    because: Sentence = ""  # of a further attempt: what became of the one before
 
 
 class VerdictKind(StrEnum):

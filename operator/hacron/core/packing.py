@@ -28,6 +28,6 @@ def _size(record: Record) -> int:
         case Definition():
             return 300 + len(bytes(record.spec))
         case Progress():
-            return 300 + 350 * len(record.open) + 250 * len(record.recent)
+            return 300 + sum(350 + len(run.because) for run in record.open) + 250 * len(record.recent)
         case _:
             return 200

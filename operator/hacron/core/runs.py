@@ -18,7 +18,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from hacron.core.messages import Outcome, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
-from hacron.core.model import Run, RunState, Verdict, VerdictKind
+from hacron.core.model import Run, RunState, Verdict, VerdictKind, sentence
 
 P, R, S, L = RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST
 
@@ -91,13 +91,21 @@ _VERDICTS = {
 }
 
 
+_SENTENCES = {
+    "Replaced": "it made way for a later tick (concurrencyPolicy Replace)",
+    "Withdrawn": "the HACronJob was deleted",
+    "JobGone": "its Job was deleted before it had ended",
+}
+
+
 def verdict_of(run: Run, *, reason: str = "", message: str = "", finished: datetime | None = None) -> Verdict:
     """Say what became of the tick of a run that is closed, or given up as LOST."""
+    reason = reason or run.reason
     return Verdict(
         tick=run.tick,
         verdict=_VERDICTS[run.state],
-        reason=reason or run.reason,
-        message=message,
+        reason=reason,
+        message=sentence(message or _SENTENCES.get(reason, ""), run.because),
         cluster=run.cluster,
         job=run.job,
         attempt=run.attempt,

@@ -7,8 +7,8 @@ wrote a record, not a clock. Records of an executor that has been superseded are
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, assert_never
 
@@ -30,6 +30,13 @@ Subject = tuple[str, str, str]
 """What a record is about: a newer record of the same subject replaces the older one."""
 
 
+class Was(NamedTuple):
+    """A cronjob before an entry."""
+
+    progress: Progress | None
+    winner: Definition | None
+
+
 class Mark(NamedTuple):
     """Where the newest record of a subject stands."""
 
@@ -46,6 +53,7 @@ class Applied:
     clusters: tuple[str, ...] = ()
     proof: bool = False
     checkpoint: Checkpoint | None = None
+    was: Mapping[Key, Was] = field(default_factory=dict)  # each of `keys` before it
 
 
 SKIPPED = Applied(counts=False)
@@ -89,7 +97,7 @@ class State:
             return SKIPPED
         self.counted_position = entry.offset
         mark = Mark(entry.offset, bytes_before)
-        keys: dict[Key, None] = {}
+        was: dict[Key, Was] = {}
         clusters: dict[str, None] = {}
         proof, checkpoint = False, None
         for record in entry.batch.records:
@@ -101,23 +109,23 @@ class State:
                     self.proof = record
                     proof = True
                 case Definition():
+                    self._note(record.key, was)
                     self._define(record)
                     self._touch(("definition", record.key, record.cluster), mark)
-                    keys[record.key] = None
                 case Progress():
+                    self._note(record.key, was)
                     self._progress(record)
                     self._touch(("progress", record.key, ""), mark)
-                    keys[record.key] = None
                 case ClusterState():
                     self.clusters[record.cluster.name] = record.cluster
                     self._touch(("cluster", record.cluster.name, ""), mark)
                     clusters[record.cluster.name] = None
                 case Removed():
+                    self._note(record.key, was)
                     self._remove(record)
-                    keys[record.key] = None
                 case _:
                     assert_never(record)
-        return Applied(True, tuple(keys), tuple(clusters), proof, checkpoint)
+        return Applied(True, tuple(was), tuple(clusters), proof, checkpoint, was)
 
     def _counts(self, batch: Batch, first: bool) -> bool:
         """Apply the counting rule: the epoch of the newest counting checkpoint, or a checkpoint with a greater one."""
@@ -183,6 +191,10 @@ class State:
                     yield ClusterState(cluster=self.clusters[name])
 
     # --- folding ---
+
+    def _note(self, key: Key, was: dict[Key, Was]) -> None:
+        if key not in was:
+            was[key] = Was(self.progress.get(key), self.winner(key))
 
     def _define(self, record: Definition) -> None:
         self.definitions.setdefault(record.key, {})[record.cluster] = record

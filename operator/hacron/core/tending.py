@@ -16,7 +16,7 @@ from hacron.core.draft import with_verdict
 from hacron.core.firing import NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
-from hacron.core.model import CronJob, Guarantee, Run, RunState, Verdict, VerdictKind
+from hacron.core.model import CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 from hacron.core.runs import advance, verdict_of
 
@@ -42,7 +42,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
             progress = replace(progress, last_successful=max(progress.last_successful or report.finished, report.finished))
         verdict = verdict_of(after, reason=report.reason, message=report.message, finished=report.finished)
     else:
-        verdict = verdict_of(after, reason=run.reason or getattr(report, "reason", ""))
+        verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
     return with_verdict(progress, verdict, rules.recent_limit)
 
 
@@ -52,7 +52,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         tick=run.tick,
         verdict=VerdictKind.MISSED if report.too_late else VerdictKind.REFUSED,
         reason=report.reason,
-        message=report.message,
+        message=sentence(report.message, run.because),
         cluster=run.cluster,
         attempt=run.attempt,
     )
@@ -67,7 +67,12 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
     cluster = scene.choose(without=refused_by)
     if cluster is None:
         return with_verdict(progress, late, rules.recent_limit)
-    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by)
+    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, _because(run, report))
+
+
+def _because(run: Run, report: RunRefused) -> str:
+    """Say why there is a further attempt, the latest reason first: what is too long is cut at its end."""
+    return sentence(f"{run.cluster} had refused it ({report.reason}: {report.message})", run.because)
 
 
 def expire(progress: Progress, scene: Scene) -> Progress:
@@ -139,6 +144,7 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
             scene,
             run.attempt + 1,
             run.refused_by,
+            _unheard(run),
         )
     if _is_silent(run, scene, scene.rules.silent_after):
         return _lost(progress, run, scene, "ClusterSilent")
@@ -152,9 +158,13 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
         if elsewhere is None:
             return progress
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
-        return start(placed, run.tick, elsewhere, scene, run.attempt + 1, run.refused_by)
+        return start(placed, run.tick, elsewhere, scene, run.attempt + 1, run.refused_by, _unheard(run))
     blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
     return progress if blocks else _without(progress, run)
+
+
+def _unheard(run: Run) -> str:
+    return f"nothing was heard from {run.cluster}, where it may have run too"
 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:

@@ -33,6 +33,7 @@ from hacron.ports import (
     GetObject,
     ListInventory,
     PatchStatus,
+    PostEvent,
     Request,
 )
 
@@ -68,7 +69,8 @@ class KubeClient:
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fast: asyncio.Queue[Request] = asyncio.Queue()
-        self._slow: asyncio.Queue[Request] = asyncio.Queue()
+        self._slow: asyncio.PriorityQueue[tuple[bool, int, Request]] = asyncio.PriorityQueue()  # Events after all else
+        self._taken = 0
         self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn
         self._calm.set()
         self._watching: asyncio.Task[None] | None = None
@@ -144,7 +146,8 @@ class KubeClient:
     def _take(self, requests: list[Request]) -> None:
         for request in requests:
             if _can_wait(request):
-                self._slow.put_nowait(request)
+                self._taken += 1
+                self._slow.put_nowait((isinstance(request, PostEvent), self._taken, request))
             else:
                 self._fast.put_nowait(request)
                 self._calm.clear()
@@ -181,7 +184,7 @@ class KubeClient:
         What has begun is not waited for: a webhook may hang.
         """
         while True:
-            request = await self._slow.get()
+            _, _, request = await self._slow.get()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._calm.wait(), GIVES_WAY_S)
             self._deliver(await self._answer(request))
@@ -218,6 +221,8 @@ class KubeClient:
                 return await send("GET", _object(request.kind, request.key))
             case GetNamespace():
                 return await send("GET", f"/api/v1/namespaces/{request.namespace}")
+            case PostEvent():
+                return await send("POST", f"/api/v1/namespaces/{namespace_of(request.key)}/events", request.body)
             case ListInventory():
                 try:
                     return await self._list_inventory(request.kind)
@@ -241,7 +246,7 @@ def _can_wait(request: Request) -> bool:
             return can_wait
         case DeleteJob(foreground=hurries):
             return not hurries
-        case PatchStatus() | ListInventory() | GetObject():
+        case PatchStatus() | ListInventory() | GetObject() | PostEvent():
             return True
         case GetJob() | GetNamespace():
             return False

@@ -247,6 +247,13 @@ class Settings:
     )
 
     # Who looks at it
+    events: str = setting(
+        "All, Problems or None",
+        one_of("All", "Problems", "None"),
+        "What is told in Events on HACronJobs: all that becomes of their ticks, only what somebody may have to see to "
+        "(type Warning), or nothing. Two or three for each run; the API server keeps them for an hour.",
+        default="All",
+    )
     http_host: str = setting(
         "address",
         matching(r"[\w.:%-]+", "an address or host name"),

@@ -12,6 +12,7 @@ from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
+from hacron.core import reasons
 from hacron.core.messages import Command, Record, Report
 from hacron.core.model import RunState, VerdictKind
 from hacron.telemetry.instruments import Age, begun
@@ -28,6 +29,7 @@ TURN_BUCKETS_S: Final = (
 )
 
 CONDITIONS: Final = ("valid", "invalid", "suspended")
+EVENTS: Final = ("posted", "known", "refused", "dropped")
 STEP_DOWNS: Final = ("Superseded", "NoProof", "TokenLost", "ConnectionLost")  # as `ports.Why` has them
 
 
@@ -93,9 +95,13 @@ class Metrics:
         )
         self.verdicts = self._counter(
             "verdicts",
-            "Ticks that this replica, as executor, wrote a verdict for. One that was lost and then heard of has two.",
+            "Ticks that this replica, as executor, wrote a verdict for. One that was lost and then heard of has two. "
+            "A reason that neither this program nor Kubernetes is known to give is Other.",
             verdict=VerdictKind,
+            reason=(),
         )
+        for pair in reasons.labels():
+            self.verdicts.labels(*pair)
         self.tick_lag = self._histogram(
             "tick_lag_seconds", "From a tick to the POST of its Job, of Jobs made by this replica.", TICK_LAG_BUCKETS_S
         )
@@ -141,6 +147,12 @@ class Metrics:
             monotonic,
         )
         self.status_patches = self._counter("status_patches", "Statuses of HACronJobs that this replica wrote.")
+        self.events = self._counter(
+            "events",
+            "What became of Events on HACronJobs: posted by this replica, found to be there already, refused by the API server, "
+            "or dropped because too many waited.",
+            outcome=EVENTS,
+        )
 
     def _info(self, says: str, about: dict[str, str]) -> None:
         self._note("info", "gauge", says, dict.fromkeys(about, ()))

@@ -1,0 +1,213 @@
+"""What people are told in Events on a HACronJob: a cronjob before and after an entry of the ledger in, sentences out.
+
+Each sentence stands alone: which tick, in which cluster, how late, and why. The same change is told in the same words by every
+replica, under the same name, so that it stands there once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from hacron.core import reasons
+from hacron.core.draft import new_verdicts
+from hacron.core.firing import how_many
+from hacron.core.manifests import API_VERSION, KIND, rfc3339
+from hacron.core.messages import Definition, Progress
+from hacron.core.model import CronJob, Held, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, name_of, namespace_of
+from hacron.core.state import Was
+
+COMPONENT = "hacron"
+MOST_CHARACTERS = 1000  # an API server takes 1024 bytes
+
+
+class Event(NamedTuple):
+    subject: str  # what it tells of, the same in every replica
+    reason: str  # CamelCase, for machines
+    message: str
+    problem: bool = False
+
+
+def tell(
+    was: Was, progress: Progress | None, winner: Definition | None, cronjob: CronJob | InvalidCronJob | None
+) -> Iterator[Event]:
+    """Yield what an entry of the ledger means to whoever looks at the HACronJob, in the order in which it happened.
+
+    `progress`, `winner` and `cronjob` are what the ledger says after it.
+    """
+    if winner is not None and (was.winner is None or was.winner.revision != winner.revision):
+        yield from _declared(winner, progress, cronjob)
+    if progress is None or progress is was.progress:
+        return
+    before = was.progress
+    old_runs = {run.id: run for run in before.open} if before else {}
+    old_verdicts = before.recent if before else ()
+    for verdict in new_verdicts(progress, before):
+        if verdict.started is not None and _has_not_started(old_runs.values(), verdict):
+            yield _started(verdict.job, verdict.cluster, verdict.tick, verdict.attempt, verdict.started)
+        yield _became(verdict, again=any(_same(verdict, old) for old in old_verdicts))
+    yield from _taken_back(old_runs.values(), progress, cronjob)
+    for run in progress.open:
+        old = old_runs.get(run.id)
+        if old is None and run.attempt > 1:
+            yield _placed_elsewhere(run)
+        if run.started is not None and (old is None or old.started is None):
+            yield _started(run.job, run.cluster, run.tick, run.attempt, run.started)
+    held = progress.held
+    if held is not None and (before is None or before.held is None or _waits(before.held) != _waits(held)):
+        yield _held(held)
+
+
+def body(event: Event, key: Key, uid: str, replica: str, at: datetime) -> dict[str, Any]:
+    """Return the Event as an object, on the HACronJob with this uid. Its name is made of what it tells."""
+    name = name_of(key)
+    hashed = hashlib.sha256(f"{uid} {event.subject}".encode()).hexdigest()[:16]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name[:200]}.{hashed}", "namespace": namespace_of(key)},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": namespace_of(key),
+            "name": name,
+            "uid": uid,
+        },
+        "type": "Warning" if event.problem else "Normal",
+        "reason": event.reason,
+        "message": _cut(event.message),
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": replica[:128],
+        "firstTimestamp": rfc3339(at),
+        "lastTimestamp": rfc3339(at),
+        "count": 1,
+    }
+
+
+# --- the spec -------------------------------------------------------------------------------------------------------------------
+
+
+def _declared(winner: Definition, progress: Progress | None, cronjob: CronJob | InvalidCronJob | None) -> Iterator[Event]:
+    subject = f"spec.{winner.revision}"
+    if isinstance(cronjob, InvalidCronJob):
+        yield Event(subject, _what_is_wrong(cronjob.field), f"Nothing runs until spec is corrected: {cronjob}", True)
+    elif isinstance(cronjob, CronJob) and progress is not None and cronjob.schedule.next_after(progress.last_tick) is None:
+        yield Event(subject, "InvalidSchedule", "Nothing will run: the schedule has no tick within five years", True)
+
+
+def _what_is_wrong(field: str) -> str:
+    if field == "timeZone":
+        return "UnknownTimeZone"
+    return "UnparseableSchedule" if "schedule" in field.lower() else "InvalidSpec"
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------------------
+
+
+def _started(job: str, cluster: str, tick: datetime, attempt: int, started: datetime) -> Event:
+    again = f", attempt {attempt}" if attempt > 1 else ""
+    sentence = f"Created job {job} in cluster {cluster} for the tick of {rfc3339(tick)}{again}, {_late(tick, started)}"
+    return Event(f"started.{_number(tick)}.{attempt}.{cluster}", "SuccessfulCreate", sentence)
+
+
+def _placed_elsewhere(run: Run) -> Event:
+    why = f": {run.because}" if run.because else ""
+    sentence = f"The tick of {rfc3339(run.tick)} is tried again, in cluster {run.cluster}, attempt {run.attempt}{why}"
+    return Event(f"placed.{run.id}", "PlacedElsewhere", sentence)
+
+
+def _taken_back(old: Iterable[Run], progress: Progress, cronjob: CronJob | InvalidCronJob | None) -> Iterator[Event]:
+    """Yield the runs that were decided ahead and are no more; their ticks had not come, so they have no verdict."""
+    kept = {(run.tick, run.attempt) for run in progress.open} | {(verdict.tick, verdict.attempt) for verdict in progress.recent}
+    tried_again = {(run.tick, run.attempt - 1) for run in progress.open}
+    for run in old:
+        if run.state is RunState.PENDING and (run.tick, run.attempt) not in kept | tried_again:
+            what = "suspended" if isinstance(cronjob, CronJob) and cronjob.suspend else "changed"
+            sentence = f"The run of {rfc3339(run.tick)} in cluster {run.cluster} was taken back: the HACronJob was {what} before"
+            yield Event(f"taken-back.{run.fencing}", "TakenBack", sentence)
+
+
+def _held(held: Held) -> Event:
+    reason, problem = reasons.WAITING.get(held.reason, reasons.Told(held.reason, False))
+    return Event(
+        f"held.{_number(held.tick)}.{held.reason}", reason, f"The tick of {rfc3339(held.tick)} waits: {held.message}", problem
+    )
+
+
+# --- verdicts -------------------------------------------------------------------------------------------------------------------
+
+
+def _became(verdict: Verdict, again: bool) -> Event:
+    reason, problem = reasons.told(verdict)
+    sentence = _sentence(verdict)
+    subject = f"verdict.{_number(verdict.tick)}.{verdict.attempt}.{verdict.verdict}.{verdict.reason}"
+    return Event(subject, reason, f"After all: {sentence}" if again else sentence, problem)
+
+
+def _sentence(verdict: Verdict) -> str:
+    again = f", attempt {verdict.attempt}," if verdict.attempt > 1 else ""
+    tick = f"the tick of {rfc3339(verdict.tick)}{again}"
+    there = f" in cluster {verdict.cluster}" if verdict.cluster else ""
+    why = f": {verdict.message or verdict.reason}" if verdict.message or verdict.reason else ""
+    whose = f": {verdict.reason}{why if verdict.message else ''}" if verdict.reason else why  # in the words of others
+    also = f"; {verdict.message}" if verdict.message else ""
+    match verdict.verdict:
+        case VerdictKind.SUCCEEDED:
+            return f"Saw completed job: {verdict.job}, condition: Complete; {tick} ran{there}{_course(verdict)}{also}"
+        case VerdictKind.FAILED:
+            return f"Saw completed job: {verdict.job}, condition: Failed; {tick} ran{there}{_course(verdict)}{whose}"
+        case VerdictKind.STOPPED if verdict.reason == "JobGone":
+            return f"Active job went missing: {verdict.job}, of {tick}{there}{why}"
+        case VerdictKind.STOPPED:
+            return f"Deleted job {verdict.job}, of {tick}{there}{why}"
+        case VerdictKind.REFUSED:
+            return f"Error creating job{there}; {tick} did not run{whose}"
+        case VerdictKind.LOST:
+            return f"The run of {tick}{there} was given up{why}"
+        case VerdictKind.SKIPPED | VerdictKind.MISSED:
+            which = f"{how_many(verdict.count)} up to {rfc3339(verdict.tick)}" if verdict.count > 1 else tick
+            return f"{which[0].upper()}{which[1:]} did not run{there}{why}"
+
+
+def _course(verdict: Verdict) -> str:
+    """Say how late it began, and how long it took."""
+    if verdict.started is None:
+        return ""
+    took = f" and took {_seconds(verdict.started, verdict.finished)} s" if verdict.finished is not None else ""
+    return f", began {_late(verdict.tick, verdict.started)}{took}"
+
+
+# --- inside ---------------------------------------------------------------------------------------------------------------------
+
+
+def _has_not_started(runs: Iterable[Run], verdict: Verdict) -> bool:
+    """Whether nothing was said of a run's start yet: it is told of when it has ended."""
+    return any((run.tick, run.attempt) == (verdict.tick, verdict.attempt) and run.started is None for run in runs)
+
+
+def _same(verdict: Verdict, other: Verdict) -> bool:
+    return (verdict.tick, verdict.attempt) == (other.tick, other.attempt)
+
+
+def _waits(held: Held) -> tuple[datetime, str]:
+    return held.tick, held.reason
+
+
+def _late(tick: datetime, started: datetime) -> str:
+    late_s = _seconds(tick, started)
+    return f"{late_s} s late" if late_s > 0 else "on time"
+
+
+def _seconds(begin: datetime, end: datetime) -> int:
+    return max(0, round((end - begin).total_seconds()))
+
+
+def _number(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+def _cut(message: str) -> str:
+    return message.encode()[:MOST_CHARACTERS].decode(errors="ignore")

@@ -1,0 +1,117 @@
+"""Every reason that the program gives has a line in the table, and a sentence beside it where it is given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hacron
+from hacron.core import reasons
+from hacron.core.events import tell
+from hacron.core.messages import Progress
+from hacron.core.model import Verdict, VerdictKind
+from hacron.core.reasons import BY_KIND, BY_REASON, WAITING, label, labels, told
+from hacron.core.state import Was
+from tests.core.ledger_story import HELLO, NOON
+
+HOUSE = Path(hacron.__file__).parent
+# What gives a reason: by keyword, or among its arguments.
+GIVERS = {"Verdict", "Skip", "Hold", "Held", "RunRefused", "RunStopped", "replace", "refuse", "verdict_of"}
+GIVERS |= {"_lost", "_pass_over_rest"}
+
+Names = dict[str, set[str]]  # name of a variable or a function → texts that it may be or return
+
+
+def given() -> Iterator[tuple[str, str]]:
+    """Yield each reason that stands in the code, and where."""
+    for path in [*(HOUSE / "core").glob("*.py"), *HOUSE.glob("*.py")]:
+        tree = ast.parse(path.read_text())
+        names = dict(_named(tree))
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and _name(call.func) in GIVERS:
+                values = [each.value for each in call.keywords if each.arg == "reason"] or call.args
+                found = set().union(*(_texts(value, names) for value in values))
+                yield from ((text, f"{path.name}:{call.lineno}") for text in found if text[:1].isupper() and text.isalpha())
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
+    returned: Names = {}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.FunctionDef):
+            values = [inner.value for inner in ast.walk(each) if isinstance(inner, ast.Return) and inner.value is not None]
+            returned[each.name] = set().union(*(_texts(value, {}) for value in values))
+    yield from returned.items()
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Assign):
+            targets = [name for target in each.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            yield from ((target.id, _texts(each.value, returned)) for target in targets)
+
+
+def _name(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr if function.attr not in GIVERS - {"refuse"} else ""
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _texts(value: ast.expr, names: Names) -> set[str]:
+    """Return the texts that an expression may be, or its parts: of a condition both."""
+    match value:
+        case ast.Constant(value=str(text)):
+            return {text}
+        case ast.Name(id=name):
+            return names.get(name, set())
+        case ast.Call(func=function):
+            return names.get(_name(function), set())
+        case ast.IfExp(body=one, orelse=other):
+            return _texts(one, names) | _texts(other, names)
+        case ast.BoolOp(values=parts) | ast.Tuple(elts=parts):
+            return set().union(*(_texts(part, names) for part in parts))
+        case _:
+            return set()
+
+
+GIVEN = dict(given())
+KNOWN = {reason for _, reason in BY_REASON} | set(WAITING)
+
+
+def test_reasons_are_found_in_the_code() -> None:
+    assert {"StartByPassed", "PlacedElsewhere", "JobAlreadyActive", "Suspended", "NotAccepted", "Replaced"} <= set(GIVEN)
+
+
+@pytest.mark.parametrize("reason", sorted(GIVEN))
+def test_a_reason_that_the_code_gives_is_in_the_table(reason: str) -> None:
+    assert reason in KNOWN, f"{GIVEN[reason]} gives it; how is it told? See core/reasons.py"
+
+
+@pytest.mark.parametrize("reason", sorted(KNOWN))
+def test_a_reason_in_the_table_is_given_somewhere(reason: str) -> None:
+    assert reason in GIVEN
+
+
+@pytest.mark.parametrize(("kind", "reason"), [*BY_REASON, *((kind, "") for kind in VerdictKind)])
+def test_each_verdict_becomes_one_event_with_its_reason_and_words(kind: VerdictKind, reason: str) -> None:
+    verdict = Verdict(tick=NOON, verdict=kind, reason=reason, message="in these words", cluster="west", job="hello-1")
+    before = Progress(key=HELLO, cronjob_id="x", last_tick=NOON)
+    after = Progress(key=HELLO, cronjob_id="x", last_tick=NOON, recent=(verdict,))
+    (event,) = tell(Was(before, None), after, None, None)
+    assert (event.reason, event.problem) == told(verdict)
+    assert "2026-11-24T12:00:00Z" in event.message
+    assert "in these words" in event.message
+    assert "west" in event.message
+
+
+def test_what_others_call_a_reason_does_not_make_a_metric_longer() -> None:
+    odd = [Verdict(tick=NOON, verdict=kind, reason=f"Odd{number}") for kind in VerdictKind for number in range(100)]
+    usual = [Verdict(tick=NOON, verdict=kind, reason=reason) for kind, reason in BY_REASON]
+    assert {label(verdict) for verdict in (*odd, *usual)} <= set(labels())
+    assert len(labels()) == len(set(labels())) < 100
+    assert set(BY_KIND) == set(VerdictKind)
+
+
+def test_more_than_a_hundred_missed_ticks_are_warned_of_as_kubernetes_does() -> None:
+    many = Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=101)
+    assert told(many) == reasons.TOO_MANY
+    assert told(Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=100)) != reasons.TOO_MANY

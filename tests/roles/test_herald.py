@@ -1,0 +1,265 @@
+"""Events are told once, by whoever is the cluster's worker, and hold nothing up."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from hacron.core.messages import Batch, Checkpoint, Definition, Entry, Progress, Record
+from hacron.core.model import Held, Key, key_of
+from hacron.core.state import State
+from hacron.herald import PAUSE_S, POSTS_UNDER_WAY, RECALLS, WITHOUT_RIGHT_S, Herald
+from hacron.turn import Moment
+from tests.core.ledger_story import spec
+from tests.fakes.kube_client import FakeKube
+from tests.fakes.kubernetes import Body, FakeCluster
+from tests.scenarios.script import Script
+from tests.scenarios.world import NOON
+
+HELLO = key_of("default", "hello")
+
+
+class Desk:
+    """A herald in west, and a ledger that speaks of cronjobs whose ticks wait."""
+
+    def __init__(self, **settings: object) -> None:
+        self.cluster = FakeCluster("west", NOON)
+        self.now = NOON
+        self.kube = FakeKube(self.cluster, "west-1", lambda: self.now)
+        self.herald = Herald(cluster="west", replica="west-1", kube=self.kube, **settings)  # type: ignore[arg-type]
+        self.state = State()
+        self.herald.attach(self.state)
+        self.read(Checkpoint(replica="r", cluster="west", at=NOON, born=NOON), live=False)
+
+    def declare(self, key: Key = HELLO, cluster: str = "west") -> None:
+        about = {"generation": 1, "created_at": NOON, "revision": 1, "changed_at": NOON, "spec": spec()}
+        definition = Definition(key=key, cluster=cluster, uid=f"uid-{key}", **about)  # type: ignore[arg-type]
+        self.read(definition, Progress(key=key, cronjob_id="x", last_tick=NOON), live=False)
+
+    def happens(
+        self, tick: int, key: Key = HELLO, reason: str = "JobAlreadyActive", *, live: bool = True, ago_s: float = 0
+    ) -> None:
+        """Another tick of a cronjob waits."""
+        held = Held(NOON + timedelta(minutes=tick), reason, "earlier runs")
+        self.read(Progress(key=key, cronjob_id="x", last_tick=NOON, held=held), live=live, ago_s=ago_s)
+
+    def read(self, *records: Record, live: bool = True, ago_s: float = 0) -> None:
+        batch = Batch(epoch=1, sender="r", sent_at=self.now - timedelta(seconds=ago_s), records=records)
+        entry = Entry(offset=self.state.position + 1, size=1, batch=batch)
+        self.herald.note(entry, self.state.apply(entry), live, self.moment)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now, (self.now - NOON).total_seconds())
+
+    def turn(self, active: bool = True) -> None:
+        """Turn until all is quiet."""
+        self.herald.turn(active, self.moment)
+        while self.kube.has_work:
+            self.kube.serve()
+            while self.kube.arrivals:
+                answer = self.kube.arrivals.popleft()
+                self.herald.take(answer, self.moment)  # type: ignore[arg-type]
+            self.herald.turn(active, self.moment)
+
+    @property
+    def told(self) -> list[Body]:
+        return list(self.cluster.events.values())
+
+    @property
+    def ticks(self) -> list[str]:
+        """The ticks that were told of."""
+        return [event["message"].removeprefix("The tick of 2026-11-24T12:")[:2] for event in self.told]
+
+
+# --- who tells what -----------------------------------------------------------------------------
+
+
+def test_the_worker_tells_on_the_object_of_its_own_cluster() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.happens(1)
+    desk.turn()
+    (event,) = desk.told
+    assert event["involvedObject"]["uid"] == "uid-default/hello"
+    assert event["reportingInstance"] == "west-1"
+    assert desk.herald.tally == {"posted": 1}
+
+
+def test_where_the_cronjob_is_not_declared_there_is_nothing_to_tell_on() -> None:
+    desk = Desk()
+    desk.declare(cluster="east")
+    desk.happens(1)
+    desk.turn()
+    assert desk.told == []
+
+
+def test_history_is_not_told_but_for_the_last_seconds() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.happens(1, live=False, ago_s=60)
+    desk.happens(2, live=False, ago_s=5)
+    desk.turn()
+    assert desk.ticks == ["02"], "what the worker before may not have told"
+
+
+def test_what_is_met_for_the_first_time_while_the_ledger_is_read_is_not_news() -> None:
+    desk = Desk()
+    desk.happens(1, live=False)  # a record that was written again just now
+    desk.declare()
+    desk.turn()
+    assert desk.told == []
+
+
+def test_a_new_worker_tells_what_came_while_there_was_none() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.happens(1)
+    desk.turn(active=False)
+    desk.pass_time(RECALLS.total_seconds() - 1)
+    desk.happens(2)
+    desk.turn(active=False)
+    assert desk.told == []
+    desk.pass_time(2)
+    desk.turn(active=False)
+    desk.turn()
+    assert desk.ticks == ["02"]
+
+
+def test_only_problems_are_told_if_one_wants_no_more() -> None:
+    desk = Desk(which="Problems")
+    desk.declare()
+    desk.happens(1)
+    desk.happens(2, reason="NoCluster")
+    desk.turn()
+    assert [event["type"] for event in desk.told] == ["Warning"]
+
+
+def test_nothing_is_told_if_one_wants_nothing() -> None:
+    desk = Desk(which="None")
+    desk.declare()
+    desk.happens(1, reason="NoCluster")
+    desk.turn()
+    assert (desk.told, desk.herald.tally) == ([], {})
+
+
+# --- what it meets ------------------------------------------------------------------------------
+
+
+def test_what_stands_there_already_is_fine() -> None:
+    desk = Desk()
+    desk.declare()
+    for _ in range(2):
+        desk.happens(1)
+        desk.happens(2)
+    desk.turn()
+    assert desk.ticks == ["01", "02"]
+    assert desk.herald.tally == {"posted": 2, "known": 2}
+
+
+def test_an_api_server_that_does_not_answer_is_asked_again_after_a_pause() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.cluster.up = False
+    desk.happens(1)
+    desk.turn()
+    desk.cluster.up = True
+    desk.turn()
+    assert desk.told == []
+    assert 0 < desk.herald.next_turn(desk.moment) <= PAUSE_S
+    desk.pass_time(PAUSE_S)
+    desk.turn()
+    assert desk.ticks == ["01"]
+
+
+def test_a_missing_right_is_said_once_and_tried_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.declare()
+    desk.cluster.forbids = True
+    with caplog.at_level(logging.WARNING):
+        for tick in range(1, 5):
+            desk.happens(tick)
+            desk.turn()
+            desk.pass_time(WITHOUT_RIGHT_S * 2 / 3)
+    assert [record.message for record in caplog.records] == ["Event refused"]
+    assert desk.herald.tally["refused"] == 3
+    desk.cluster.forbids = False
+    desk.pass_time(WITHOUT_RIGHT_S)
+    desk.turn()
+    assert desk.ticks == ["04"]
+
+
+def test_a_namespace_that_is_being_deleted_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    other = key_of("default", "other")
+    desk.declare()
+    desk.declare(other)
+    desk.cluster.denies_events = {"hello"}
+    with caplog.at_level(logging.WARNING):
+        for tick in range(1, 4):
+            desk.happens(tick)
+        desk.happens(1, other)
+        desk.turn()
+    assert [event["involvedObject"]["name"] for event in desk.told] == ["other"]
+    assert len(caplog.records) == 1
+
+
+def test_only_some_posts_are_under_way_at_once() -> None:
+    desk = Desk()
+    desk.declare()
+    for tick in range(1, 50):
+        desk.happens(tick)
+    desk.herald.turn(True, desk.moment)
+    desk.herald.turn(True, desk.moment)
+    desk.kube.serve()
+    assert len(desk.told) == POSTS_UNDER_WAY
+    desk.turn()
+    assert len(desk.told) == POSTS_UNDER_WAY, "the answers are not in yet"
+
+
+def test_when_too_much_waits_the_oldest_is_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(most_waiting=10)
+    desk.declare()
+    desk.turn()
+    with caplog.at_level(logging.WARNING):
+        for tick in range(1, 31):
+            desk.happens(tick)
+    assert len(caplog.records) == 1
+    desk.turn()
+    assert desk.ticks == [str(tick) for tick in range(21, 31)]
+    assert desk.herald.tally["dropped"] == 20
+
+
+# --- in a world ---------------------------------------------------------------------------------
+
+
+def test_the_next_worker_goes_on_without_a_gap_and_repeats_nothing() -> None:
+    script = Script()
+    for line in ("replicas west-1 west-2 east-1", "at 12:00:05", 'apply west hello schedule="@every 10s" runs=1'):
+        script.run(line)
+    script.run("at 12:01:01")
+    worker = script.world.worker("west")
+    assert worker is not None
+    script.run(f"kill {worker.name}")
+    script.run("at 12:02:00")
+    lines = script.run("events west hello")
+    made = [line for line in lines if "SuccessfulCreate" in line]
+    ended = [line for line in lines if "SawCompletedJob" in line]
+    assert len(lines) == len(set(lines)) == len(made) + len(ended)
+    assert len(made) == len([job for job in script.world.cluster("west").made if not job.tombstone])
+    assert len(ended) == len(made)
+
+
+def test_each_home_tells_on_its_own_object() -> None:
+    script = Script()
+    for line in ("replicas west-1 east-1", "at 12:00:05"):
+        script.run(line)
+    for cluster in ("west", "east"):
+        script.run(f'apply {cluster} hello schedule="* * * * *" runs=5')
+    script.run("at 12:01:30")
+    assert script.run("events west hello") == script.run("events east hello") != []
