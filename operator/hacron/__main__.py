@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hacron.commands import convert, listings, next, version
+from hacron.commands import convert, explain, listings, next, version
 from hacron.commands.calls import MISUSE, NO, OK, Commands, Misuse, Parser, complain
 from hacron.settings.loading import InvalidSettings, load
 from hacron.telemetry.version import program_version
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a replica", description="Run a replica until it is told to stop.")
     listings.add_config(run)
     run.set_defaults(call=_run)
-    for command in (next, convert, listings, version):
+    for command in (next, explain, convert, listings, version):
         command.register(commands)
     return parser
 

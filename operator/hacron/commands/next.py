@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from hacron.commands import wallclock
 from hacron.commands.calls import MISUSE, OK, Commands, Misuse, add_output, instant_of, print_json, print_lines
+from hacron.commands.gaps import gaps
 from hacron.commands.subjects import Subject, add_arguments, asked_for, valid
 from hacron.core.cronfields import quoted
 from hacron.core.manifests import rfc3339
 from hacron.core.model import CronJob
 
 COUNT, MOST = 5, 10_000
-SHOWN_LEFT_OUT = 3
 
 DESCRIPTION = """\
 Print the coming ticks of a schedule, or of all HACronJobs and CronJobs in manifests, as the operator goes by them.
@@ -78,33 +78,6 @@ def ticks(subject: Subject, cronjob: CronJob, after: datetime, count: int) -> li
     return found
 
 
-def left_out(subject: Subject, after: datetime, until: datetime) -> Iterator[tuple[wallclock.Change, list[datetime]]]:
-    """Give the local times of the schedule that the clocks were moved past, with after < change <= until."""
-    if subject.interval:
-        return
-    # On a wall clock that nobody moves all local times exist.
-    unmoved = subject.with_fields(timeZone="Etc/UTC", startTime=None, endTime=None, daylightSaving=None).schedule
-    for change in wallclock.changes(subject.zone, after, until):
-        if not change.is_gap:
-            continue
-        missing: list[datetime] = []
-        wall = unmoved.next_after(change.old.replace(tzinfo=UTC) - timedelta(microseconds=1))
-        while wall is not None and change.leaves_out(wall.replace(tzinfo=None)):
-            missing.append(wall.replace(tzinfo=None))
-            wall = unmoved.next_after(wall)
-        if missing:
-            yield change, missing
-
-
-def gap_text(change: wallclock.Change, missing: list[datetime]) -> str:
-    """Say which local times were left out, and why."""
-    times = ", ".join(wallclock.clock_text(wall) for wall in missing[:SHOWN_LEFT_OUT])
-    more = f" and {len(missing) - SHOWN_LEFT_OUT} more" if len(missing) > SHOWN_LEFT_OUT else ""
-    day = wallclock.date_text(missing[0])
-    clocks = f"clocks go from {wallclock.clock_text(change.old)} to {wallclock.clock_text(change.new)}"
-    return f"{day} {times}{more}: left out, {clocks}"
-
-
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST):
         raise Misuse(f"--count: {quoted(text)} is not a whole number from 1 to {MOST}")
@@ -136,8 +109,7 @@ def _table(subject: Subject, after: datetime, coming: list[datetime]) -> Iterato
     yield f"{heads[0]:{wide[0]}}  {heads[1]:{wide[1]}}  UTC"
     before = wallclock.local(subject.zone, after).utcoffset() if after.year > 1 else None
     for (earlier, tick), (time, offset) in zip(pairwise([after, *coming]), times, strict=True):
-        for change, missing in left_out(subject, earlier, tick):
-            yield f"[{gap_text(change, missing)}]"
+        yield from (f"[{gap.sentence}]" for gap in gaps(subject, earlier, tick))
         here = wallclock.local(subject.zone, tick).utcoffset()
         marks = _marks(subject, tick, None if here == before or before is None else wallclock.offset_text(before))
         yield f"{time:{wide[0]}}  {offset:{wide[1]}}  {rfc3339(tick)}{marks}"

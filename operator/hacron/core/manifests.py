@@ -48,12 +48,12 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
         spec=msgspec.Raw(msgspec.json.encode(body.get("spec") or {})),
         last_schedule_time=instant(ran),
-        pause=_pause(metadata.get("annotations") or {}),
+        pause=pause_of(metadata.get("annotations") or {}),
         version=_version(metadata.get("resourceVersion")),
     )
 
 
-def _pause(annotations: dict[str, Any]) -> Pause | None:
+def pause_of(annotations: dict[str, Any]) -> Pause | None:
     """Read the annotations that pause: it is paused when there is a reason, even an empty one, unless that is "false"."""
     reason = annotations.get(PAUSE)
     if not isinstance(reason, str) or reason.strip().lower() == "false":
@@ -77,14 +77,14 @@ def instant(text: object) -> datetime | None:
     """Read an RFC 3339 time; None when it is none."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except (ValueError, OverflowError):  # OverflowError: a time on the first or the last day that there is
         return None
-    return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
 
 
 def rfc3339(when: datetime) -> str:
     """Write an instant as Kubernetes does: UTC, whole seconds."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 # --- Run → Job ------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.messages import Definition
+from hacron.core.model import Pause
 
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -23,15 +24,18 @@ def longest(homes: Mapping[str, Definition]) -> Definition | None:
 
 def describe(definition: Definition) -> str:
     """Say in one sentence where it is paused, by whom, until when and why."""
-    pause = definition.pause
-    assert pause is not None
+    assert definition.pause is not None
+    return f"paused in {definition.cluster}{details(definition.pause)}"
+
+
+def details(pause: Pause) -> str:
+    """Say by whom, until when and why; to go on after "paused"."""
     by = f" by {pause.by[:80]}" if pause.by else ""
     until = f" until {pause.until:%Y-%m-%d %H:%M:%S} UTC" if pause.until else ""
     why = f": {pause.reason[:300]}" if pause.reason else ""
-    paused = f"paused in {definition.cluster}{by}{until}{why}"
     if not pause.unreadable_until:
-        return paused
-    return f"{paused} ({PAUSE_UNTIL} is no time such as 2026-12-24T18:00:00Z; remove {PAUSE} to end it)"
+        return f"{by}{until}{why}"
+    return f"{by}{until}{why} ({PAUSE_UNTIL} is no time such as 2026-12-24T18:00:00Z; remove {PAUSE} to end it)"
 
 
 def _end(definition: Definition) -> datetime:
