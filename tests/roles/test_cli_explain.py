@@ -80,7 +80,7 @@ def test_a_local_time_that_does_not_exist_is_left_out(explain: Any) -> None:
     nightly = manifest(schedule="30 2 * * *", timeZone="Europe/Prague")
     answer = explain(nightly, "2026-03-29T02:30")
     assert (answer.fires, answer.at) == (False, [])
-    assert answer.against == {"LeftOut": "02:30 on Sun 2026-03-29 does not exist in Europe/Prague: clocks go from 02:00 to 03:00"}
+    assert answer.against == {"LeftOut": "02:30 on Sun 2026-03-29 is left out in Europe/Prague: clocks go from 02:00 to 03:00"}
     assert (answer.before, answer.after) == ("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z")
     nearby = explain(nightly, "2026-03-29T01:30:00Z")
     assert nearby.findings["LeftOutNearby"] == "Sun 2026-03-29 02:30: left out, clocks go from 02:00 to 03:00"

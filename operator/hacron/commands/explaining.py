@@ -83,8 +83,8 @@ def _not_due(subject: Subject, asked: datetime, at: tuple[datetime, ...]) -> Ite
         return
     if not at:
         change = _in_gap(subject, asked)
-        where = f"{wallclock.clock_text(asked)} on {wallclock.date_text(asked)} does not exist in {subject.zone.name}"
-        yield Finding("LeftOut", f"{where}: {clocks(change)}", against=True)
+        shown = f"{wallclock.clock_text(asked)} on {wallclock.date_text(asked)}"
+        yield Finding("LeftOut", f"{shown} is left out in {subject.zone.name}: {clocks(change)}", against=True)
         walls = [asked]
     else:
         walls = [wallclock.local(subject.zone, instant).replace(tzinfo=None) for instant in at[:1]]

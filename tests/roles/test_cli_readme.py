@@ -1,0 +1,38 @@
+"""What README.md shows of the command line is what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hacron.__main__ import main
+
+REPOSITORY = Path(__file__).parents[2]
+SECTION = (REPOSITORY / "README.md").read_text().split("\n## Command line\n")[1].split("\n## ")[0]
+SHOWN = [
+    call.partition("\n")
+    for block in re.findall(r"```\n(.*?)```", SECTION, re.DOTALL)
+    for call in block.removeprefix("$ ").split("\n$ ")
+    if call.startswith("hacron ")
+]
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown[0])
+def test_the_readme_shows_what_is_printed(
+    shown: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    call, _, output = shown
+    main(shlex.split(call)[1:])
+    assert capsys.readouterr().out.rstrip("\n") == output.rstrip("\n")
+
+
+def test_each_command_has_its_place_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert {"next", "explain", "convert"} <= set(commands)
+    assert [name for name in commands if f"`hacron {name}`" not in SECTION and name != "run"] == []
