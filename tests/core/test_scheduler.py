@@ -365,3 +365,16 @@ def test_a_run_to_be_stopped_in_a_silent_cluster_blocks_only_until_its_active_de
     assert story.runs == ["60 Stopping west #1"]
     story.at(190)
     assert story.runs == ["60 Stopping west #1", "180 Pending east #1"]
+
+
+def test_the_latest_missed_tick_is_found_however_uneven_the_schedule() -> None:
+    story = Story()
+    story.declare(spec("30 3,4,5 * * 1-5"), created_at=NOON.replace(hour=2))
+    assert story.run.tick == NOON.replace(hour=5, minute=30)
+
+
+def test_with_a_deadline_of_nothing_nothing_ever_runs() -> None:
+    story = Story()
+    story.declare(spec(startingDeadlineSeconds=0))
+    story.at(200)
+    assert (story.runs, story.verdicts) == ([], [f"{tick} Missed DeadlineExceeded" for tick in (60, 120, 180)])

@@ -179,10 +179,8 @@ def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
         tick = scene.cronjob.schedule.next_after(progress.last_tick)
         if tick is None or tick > scene.now + scene.rules.decide_ahead:
             return progress
-        decision = admit(scene.cronjob, tick, (), tick, scene.rules)
-        if isinstance(decision, Skip):
-            progress = _decided(progress, tick, scene, _not_started(progress, tick, decision.reason, decision.message))
-            continue
+        if isinstance(admit(scene.cronjob, tick, (), tick, scene.rules), Skip):
+            return progress  # a verdict is final: not before the tick
         cluster = scene.choose()
         if cluster is None:
             return progress  # one may come back until the tick
