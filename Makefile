@@ -26,7 +26,7 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
-	$(BIN)/pytest -m "not broker and not cluster and not e2e"
+	$(BIN)/pytest -n auto -m "not broker and not cluster and not e2e"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy

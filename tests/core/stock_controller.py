@@ -1,8 +1,8 @@
 """What Kubernetes' CronJob controller does with a schedule, as an oracle: its rules in its order, one object, one look at a time.
 
-Written from its source (pkg/controller/cronjob, syncCronJob and nextScheduleTime), but for the differences that are meant: the latest
-missed tick is the true one instead of an estimate; `@every` counts from the last tick also with a short deadline; a resume and an edit
-of the schedule count from now on; and a tick that was found past its deadline stays missed when the deadline is edited.
+Written from its source (pkg/controller/cronjob, syncCronJob and nextScheduleTime), but for the differences that are meant: the
+latest missed tick is the true one instead of an estimate; `@every` counts from the last tick also with a short deadline; a resume
+and an edit of the schedule count from now on; and a tick that was found past its deadline stays missed when the deadline is edited.
 """
 
 from __future__ import annotations

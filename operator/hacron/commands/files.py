@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from hacron.commands.yamlbounds import Unreadable
 from hacron.commands.yamltext import Document, documents
-from hacron.core.cronfields import quoted
 
 STDIN: Final = "-"
 LARGEST = 64 * 2**20  # bytes of one file: some 20,000 CronJobs as `kubectl get` gives them
@@ -102,4 +101,4 @@ def _taken_apart(value: object, where: str, document: Document | None) -> Iterat
 
 
 def _shown(path: str) -> str:
-    return path if len(path) <= 80 and path.isprintable() else quoted(path)
+    return path if path.isprintable() else repr(path)
