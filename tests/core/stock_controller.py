@@ -2,7 +2,7 @@
 
 Written from its source (pkg/controller/cronjob, syncCronJob and nextScheduleTime), but for the differences that are meant: the
 latest missed tick is the true one instead of an estimate; `@every` counts from the last tick also with a short deadline; a resume
-and an edit of the schedule count from now on; and a tick that was found past its deadline stays missed when the deadline is edited.
+and an edit of the schedule count from now on; a tick found past its deadline stays missed, also when the deadline is edited.
 """
 
 from __future__ import annotations
