@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         code: int = args.call(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed
+            sys.stdout.flush()
         return code
     except Misuse as misuse:
         complain(str(misuse))

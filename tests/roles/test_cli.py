@@ -237,6 +237,22 @@ def test_a_call_that_is_wrong_has_exit_code_2(wrong: list[str], capsys: Output) 
     assert line.endswith(" --help")
 
 
+@pytest.mark.parametrize("command", ["next", "explain", "convert", "version"])
+def test_each_command_has_help_with_examples(command: str, capsys: Output) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    printed = capsys.readouterr().out
+    assert f"\n  hacron {command}" in printed
+    assert "Exit codes: 0 " in printed or command == "version"
+
+
+def test_output_that_cannot_be_written_is_a_line_and_exit_code_1() -> None:
+    with open("/dev/full", "w") as full:
+        call = [sys.executable, "-m", "hacron", "version"]
+        ended = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "hacron: standard output cannot be written: No space left on device\n")
+
+
 def test_the_module_runs_as_a_program() -> None:
     ended = subprocess.run([sys.executable, "-m", "hacron", "run"], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2

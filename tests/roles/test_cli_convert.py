@@ -243,6 +243,7 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: O
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
 )
+LONG_BOMB = b"a: &a " + b"x" * 1_000_000 + b"\nb: [" + b"*a," * 12 + b"]\n"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (b"a: " + b"9" * 5000, "line 1 and after: is not YAML that Kubernetes would take"),
         (b"[" * 100_000, "line 1: is nested more than 100 deep"),
         (b"a: &a [*a]\n", "line 1: *a stands for nothing that is complete before it"),
-        (BOMB.encode(), "line 6: aliases stand for more than 1,000,000 values"),
+        (BOMB.encode(), "line 6: aliases stand for more than 10,000,000 characters"),
+        (LONG_BOMB, "line 2: aliases stand for more than 10,000,000 characters"),
         (b"kind: A\nkind: B\n", "line 2: kind stands there a second time; is `---` missing before?"),
     ],
     ids=lambda value: repr(value)[:30],
@@ -285,6 +287,14 @@ def test_what_cannot_be_read_is_told_and_the_rest_converted(tmp_path: Path, caps
         "dangling.yaml cannot be read: No such file or directory",
         "huge.yaml is larger than 64 MiB: split it",
     ]
+
+
+def test_too_many_values_are_told_before_they_are_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr("hacron.commands.yamlbounds.MOST_VALUES", 50)
+    (tmp_path / "in.yaml").write_text(f"a: [{'x,' * 200}]\n")
+    told = Told(main(["convert", str(tmp_path)]), capsys)
+    assert told.code == 1
+    assert told.lines == [f"{tmp_path}/in.yaml, line 1: there are more than 50 values before it in one document: split it"]
 
 
 def test_manifests_are_written_in_utf_8_whatever_the_terminal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

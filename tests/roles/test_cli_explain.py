@@ -198,6 +198,17 @@ def test_people_get_sentences_with_local_time_and_utc(tmp_path: Path, capsys: Ou
     )
 
 
+def test_nothing_in_a_manifest_moves_the_cursor_of_a_terminal(tmp_path: Path, capsys: Output) -> None:
+    odd = manifest(schedule="0\n*\x85* * *", annotations={"hacron.io/pause": "\x1b[2J red"})
+    (tmp_path / "in.json").write_text(json.dumps(odd))
+    assert main(["explain", "-f", str(tmp_path), "--at", MON]) == 1
+    assert main(["next", "-f", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "0\\n*\\x85* * *" in printed
+    assert "\\x1b[2J red" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
 def test_of_several_all_must_fire(tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "a.json").write_text(json.dumps(manifest()))
     (tmp_path / "b.json").write_text(json.dumps(manifest(suspend=True)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -47,23 +47,29 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def complain(sentence: str) -> None:
     """Say on standard error, in one line, what is wrong."""
-    line = " ".join(sentence.split())
+    line = printable(" ".join(sentence.split()))
     print(f"hacron: {line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + '...'}", file=sys.stderr)
 
 
 def print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" if sys.stdout else True
+    print(json.dumps(value, indent=2, ensure_ascii=not unicode))
 
 
-def print_lines(lines: Sequence[str]) -> None:
-    if lines:
-        print("\n".join(lines))
+def print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(printable(line))
+
+
+def printable(text: str) -> str:
+    """Return the text with whatever would move a terminal's cursor, or do worse to it, written out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def time_of(option: str, text: str) -> datetime:
     """Read the time that an option was given; without an offset it is returned as it is, in no zone. Raises Misuse."""
     try:
-        found = datetime.fromisoformat(text.strip())
+        found = datetime.fromisoformat(text.strip().upper())
         return found if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Misuse(f"{option}: {quoted(text)} is not a time; write it like 2026-03-28T08:00:00Z") from error

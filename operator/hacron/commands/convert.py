@@ -49,7 +49,7 @@ def register(commands: Commands) -> None:
 def call(args: argparse.Namespace) -> int:
     paths = [*args.files, *args.filename]
     if not paths:
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise Misuse("name the files to convert, or - for standard input; --help has examples")
         paths = [STDIN]
     if isinstance(sys.stdout, io.TextIOWrapper):

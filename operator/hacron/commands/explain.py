@@ -55,10 +55,12 @@ def call(args: argparse.Namespace) -> int:
         raise Misuse(f"--at: {quoted(args.at)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
     subjects, whole = asked_for(args)
     found = [(subject, explain(subject, asked)) for subject in subjects]
-    if args.output == "json":
+    if args.output == "json" and found:
         print_json([_described(subject, told) for subject, told in found])
     else:
-        print_lines("\n\n".join("\n".join(_text(subject, told, asked)) for subject, told in found).splitlines())
+        for number, (subject, told) in enumerate(found):
+            print_lines([""] * bool(number))
+            print_lines(_text(subject, told, asked))
     if not whole:
         return MISUSE
     return OK if all(told.fires for _, told in found) else NO
@@ -66,9 +68,9 @@ def call(args: argparse.Namespace) -> int:
 
 def _described(subject: Subject, told: Explanation) -> dict[str, object]:
     return {
-        "kind": subject.kind,
+        "kind": subject.kind if subject.where else None,
         "namespace": subject.namespace,
-        "name": subject.name,
+        "name": subject.name if subject.where else None,
         "timeZone": None if subject.cronjob is None else subject.zone.name,
         "at": [rfc3339(instant) for instant in told.at],
         "fires": told.fires,

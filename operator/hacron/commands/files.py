@@ -78,7 +78,7 @@ def _in_file(path: str) -> Iterator[Found | Unread]:
 
 def _content(path: str) -> bytes:
     if path == STDIN:
-        return sys.stdin.buffer.read(LARGEST + 1)
+        return sys.stdin.buffer.read(LARGEST + 1) if sys.stdin else b""  # None: closed
     with open(path, "rb") as file:
         return file.read(LARGEST + 1)
 
@@ -101,4 +101,4 @@ def _taken_apart(value: object, where: str, document: Document | None) -> Iterat
 
 
 def _shown(path: str) -> str:
-    return path if path.isprintable() else repr(path)
+    return path if path and path.isprintable() else repr(path)

@@ -57,10 +57,12 @@ def call(args: argparse.Namespace) -> int:
     subjects, whole = asked_for(args)
     found = [(subject, ticks(subject, cronjob, after, count)) for subject, cronjob in valid(subjects)]
     if args.output == "text":
-        print_lines("\n\n".join("\n".join(_table(subject, after, coming)) for subject, coming in found).splitlines())
+        for number, (subject, coming) in enumerate(found):
+            print_lines([""] * bool(number))
+            print_lines(_table(subject, after, coming))
     elif args.schedule is not None:
         print_json([rfc3339(tick) for tick in found[0][1]])
-    else:
+    elif found:
         print_json([_described(subject, coming) for subject, coming in found])
     return OK if whole and len(found) == len(subjects) else MISUSE
 

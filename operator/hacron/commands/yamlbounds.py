@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 
+MOST_VALUES = 2_000_000  # of one document, which take a GiB while it is read: some 10,000 CronJobs in one list
 DEEPEST = 100  # a pod template is about 12 deep
-MOST_BY_ALIASES = 1_000_000  # values that the aliases of one document may stand for
+MOST_BY_ALIASES = 10_000_000  # characters that the aliases of one document may stand for
+_EACH = 8  # characters that any value counts for, beside those that it has
 
 
 class Unreadable(ValueError):
@@ -20,17 +22,21 @@ class Bounds:
     def __init__(self) -> None:
         self._sizes = [0]  # of the collections that are open, so far
         self._names: list[str | None] = []  # their anchors
-        self._anchored: dict[str, int] = {}  # how many values each anchor that is complete stands for
+        self._anchored: dict[str, int] = {}  # how many characters each anchor that is complete stands for
         self._aliased = 0
+        self._values = 0
 
     def take(self, event: Any) -> None:
         """Raises Unreadable when a bound is passed, and for an alias of nothing or of what it is in."""
+        self._values += 1
+        if self._values > 2 * MOST_VALUES:  # names count, too, and so do ends
+            raise _at(event, f"there are more than {MOST_VALUES:,} values before it in one document: split it")
         match event:
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.CollectionStartEvent():
                 self._names.append(event.anchor)
-                self._sizes.append(1)
+                self._sizes.append(_EACH)
                 if event.anchor:
                     self._anchored.pop(event.anchor, None)
                 if len(self._names) > DEEPEST:
@@ -38,7 +44,7 @@ class Bounds:
             case yaml.CollectionEndEvent():
                 self._count(self._names.pop(), self._sizes.pop())
             case yaml.ScalarEvent():
-                self._count(event.anchor, 1)
+                self._count(event.anchor, _EACH + len(event.value))
 
     def _alias(self, event: Any) -> None:
         size = self._anchored.get(event.anchor)
@@ -47,7 +53,7 @@ class Bounds:
         self._aliased += size
         self._sizes[-1] += size
         if self._aliased > MOST_BY_ALIASES:
-            raise _at(event, f"aliases stand for more than {MOST_BY_ALIASES:,} values")
+            raise _at(event, f"aliases stand for more than {MOST_BY_ALIASES:,} characters")
 
     def _count(self, anchor: str | None, size: int) -> None:
         self._sizes[-1] += size
