@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import key_of
 from tests.fakes.broker import TOKEN, worker_queue
 from tests.scenarios.script import spec
@@ -19,6 +20,8 @@ KINDS = {  # of cronjobs; what each stays as long as the story lasts
     "b": {"policy": "Forbid"},
     "c": {"policy": "Replace"},
     "d": {"policy": "Forbid", "guarantee": "AtLeastOnce"},
+    "e": {"policy": "Queue", "max": "2"},
+    "f": {"policy": "Allow", "catch-up": "policy:All,limit:5,spreadSeconds:3"},
 }
 
 
@@ -53,6 +56,7 @@ def heal(world: World) -> None:
     """End whatever is wrong, and give everybody time to find each other."""
     world.broker.start()
     lands(world)
+    resume(world)
     for home in HOMES:
         cluster = world.cluster(home)
         cluster.mute, cluster.busy, cluster.denies = False, False, ""
@@ -80,6 +84,24 @@ def delete(name: str, home: str) -> Act:
             world.cluster(home).delete(key_of("default", name))
 
     return Act(f"delete {name} {home}", act)
+
+
+def pause(name: str, home: str, until_s: int | None) -> Act:
+    """Pause a cronjob, for some seconds or until it is healed."""
+
+    def act(world: World) -> None:
+        until = f"{world.now + timedelta(seconds=until_s):%Y-%m-%dT%H:%M:%SZ}" if until_s is not None else None
+        if key_of("default", name) in world.cluster(home).cronjobs:
+            world.cluster(home).annotate(key_of("default", name), {PAUSE: "", PAUSE_UNTIL: until})
+
+    return Act(f"{name} is paused in {home} for {until_s} s", act)
+
+
+def resume(world: World) -> None:
+    """End all pauses."""
+    for home in HOMES:
+        for key in world.cluster(home).cronjobs:
+            world.cluster(home).annotate(key, {PAUSE: None, PAUSE_UNTIL: None})
 
 
 def delete_job(home: str, number: int) -> Act:
@@ -187,7 +209,11 @@ specs = st.fixed_dictionaries(
     }
 )
 of_people = st.one_of(
-    st.builds(apply, names, homes, specs), st.builds(delete, names, homes), st.builds(delete_job, homes, st.integers(0, 9))
+    st.builds(apply, names, homes, specs),
+    st.builds(apply, names, homes, specs),
+    st.builds(delete, names, homes),
+    st.builds(delete_job, homes, st.integers(0, 9)),
+    st.builds(pause, names, homes, st.one_of(st.none(), st.integers(-5, 60))),
 )
 of_replicas = st.one_of(
     st.builds(befall, st.sampled_from(["dies", "stops", "freezes", "thaws", "is cut off"]), replicas),

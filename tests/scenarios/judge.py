@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
-from itertools import pairwise
 
 from hacron.core import manifests
+from hacron.core.admission import most_at_once
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
@@ -59,16 +59,19 @@ def _early(made: Iterable[Made]) -> Iterable[str]:
 
 
 def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:
-    """Forbid and Replace: one Job at a time in all clusters. (Under AtLeastOnce a run may be given up that still runs.)"""
+    """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)"""
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     for one in made:
         cronjob = _cronjob(one.key, world)
         if cronjob and cronjob.policy is not ConcurrencyPolicy.ALLOW and cronjob.guarantee is Guarantee.AT_MOST_ONCE:
             by_cronjob[one.key, one.cronjob].append(one)
-    for jobs in by_cronjob.values():
-        for before, after in pairwise(jobs):
-            if before.over is None or before.over > after.at:
-                yield f"{short(after.key)} {tick(after.tick)} began at {clock(after.at)} beside {tick(before.tick)}"
+    for (key, _), jobs in by_cronjob.items():
+        cronjob = _cronjob(key, world)
+        for number, one in enumerate(jobs):
+            beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
+            if cronjob and len(beside) >= most_at_once(cronjob):
+                others = ", ".join(tick(other.tick) for other in beside)
+                yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
 
 def _guarantees(key: Key, world: World) -> Guarantee | None:

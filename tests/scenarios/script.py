@@ -27,6 +27,8 @@ WORDS = {  # what a story may say of a cronjob → where that stands in the spec
     "guarantee": ("guarantee", str),
     "successful": ("successfulJobsHistoryLimit", int),
     "failed": ("failedJobsHistoryLimit", int),
+    "max": ("maxActive", int),
+    "catch-up": ("catchUp", lambda text: {name: _number_or_text(value) for name, value in _pairs(text)}),  # policy:All,limit:5
 }
 
 
@@ -246,6 +248,14 @@ def spec(fields: dict[str, str]) -> dict[str, Any]:
         field, read = WORDS[word]
         found[field] = read(text)
     return found
+
+
+def _pairs(text: str) -> list[list[str]]:
+    return [pair.split(":", 1) for pair in text.split(",")]
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
 
 
 def _key(name: str) -> Key:
