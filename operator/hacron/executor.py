@@ -209,7 +209,7 @@ class Executor:
             self._proved_at = moment.mono
             self.tally.proofs += 1
             groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))
-            groups.extend((record,) for record in self._stale())
+            groups = [*((record,) for record in self._stale()), *groups]  # first: what is new about the same subject wins
         decisions.tell(groups, self._state)
         _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
         _count((message for message in messages if isinstance(message, Report)), self.tally.reports)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from hacron import engine
 from hacron.broker import codec
-from hacron.core.messages import Entry
-from hacron.core.model import key_of
+from hacron.core.messages import Entry, Progress
+from hacron.core.model import Key, key_of
 from hacron.core.state import State
 from hacron.executor import Lease
 from tests.fakes.broker import FakeBroker, Stored
@@ -97,6 +97,18 @@ def test_the_floor_rises_and_little_has_to_be_read() -> None:
     assert end.offset - end.floor < 40
     floors = [stored.floor for stored in world.broker.ledger]
     assert floors == sorted(floors)
+
+
+def test_what_is_written_again_undoes_nothing() -> None:
+    """A record may be stale, and in the same turn there is something new to say of its cronjob."""
+    seen: dict[Key, Progress] = {}
+    for stored in calm_world().broker.ledger:
+        batch = entry(stored).batch
+        for record in batch.records if batch else ():
+            if isinstance(record, Progress):
+                before = seen.get(record.key, record)
+                assert (record.last_tick, record.fencing) >= (before.last_tick, before.fencing)
+                seen[record.key] = record
 
 
 def test_a_replica_that_starts_late_reads_little_and_takes_over_at_once() -> None:
