@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hacron.core import pausing
 from hacron.core.draft import new_verdicts
 from hacron.core.messages import Definition, Progress, Record
-from hacron.core.model import InvalidCronJob, Verdict, VerdictKind
+from hacron.core.model import InvalidCronJob, RunState, Verdict, VerdictKind
 from hacron.core.state import State, understand
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
         if run.id not in known:
             said = {"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt}
             log.info("run decided", extra=said | ({"why": run.because} if run.because else {}))
-        elif known[run.id] != run.state and run.reason:
+        elif known[run.id] != run.state and run.reason and run.state is not RunState.LOST:  # that has a verdict
             fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
             log.info(f"run is {run.state.lower()}", extra=fields)
     for verdict in new_verdicts(after, before):

@@ -154,6 +154,37 @@ def edited_while_it_waited(story: Story) -> None:
     story.declare(spec("0 2 * * *"), generation=2)
 
 
+def edited_before_anybody_decided(story: Story) -> None:
+    story.declare(spec())
+    story.at(1)
+    story.now = NOON + timedelta(minutes=3, seconds=5)
+    story.declare(spec("0 2 * * *"), generation=2)
+
+
+def suspended_while_several_waited(story: Story) -> None:
+    story.declare(spec(concurrencyPolicy="Queue"))
+    story.at(60)
+    story.started(story.run)
+    story.at(185)
+    story.events.clear()
+    story.declare(spec(concurrencyPolicy="Queue", suspend=True), generation=2)
+
+
+def the_queue_is_full(story: Story) -> None:
+    story.declare(spec(concurrencyPolicy="Queue", catchUp={"limit": 2}))
+    story.at(60)
+    story.started(story.run)
+    story.at(185)
+    story.events.clear()
+    story.at(245)
+
+
+def withdrawn_while_it_waited(story: Story) -> None:
+    story.declare(spec(placement={"clusters": ["nowhere"]}))
+    story.at(61)
+    story.withdraw()
+
+
 def invalid(story: Story) -> None:
     story.declare(spec("0 25 * * *"))
     story.declare(spec("0 2 * * *", timeZone="Europe/Atlantis"), generation=2)
@@ -187,6 +218,10 @@ STORIES: tuple[Callable[[Story], None], ...] = (
     hours_without_a_broker,
     taken_back,
     edited_while_it_waited,
+    edited_before_anybody_decided,
+    suspended_while_several_waited,
+    the_queue_is_full,
+    withdrawn_while_it_waited,
     invalid,
 )
 

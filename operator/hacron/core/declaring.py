@@ -15,7 +15,7 @@ from hacron.core import pausing
 from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import CronJob, InvalidCronJob, Key, Pause, RunState, Verdict, VerdictKind
+from hacron.core.model import CronJob, InvalidCronJob, Key, Pause, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 
 
@@ -134,6 +134,11 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: date
     if progress is None:
         return
     progress = take_back(progress, now, rules)
+    held = progress.held
+    if held is not None:
+        waited = sentence(f"waited when the HACronJob was deleted ({held.message})")
+        skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason="Withdrawn", message=waited)
+        progress = with_verdict(progress, skipped, rules.recent_limit)
     stopping = tuple(
         replace(run, state=RunState.STOPPING, reason="Withdrawn") if run.state in (RunState.PENDING, RunState.RUNNING) else run
         for run in progress.open
@@ -153,22 +158,32 @@ def _edited(progress: Progress, before: Standing, after: Standing, now: datetime
             return progress
         if after.cronjob.catch_up.after_edits:
             return replace(progress, held=None)
-    held = progress.held
-    if held is not None:
-        reason, how = ("Edited", "edited") if fires_now else (after.rests(now) or "Edited", "stopped from firing")
-        skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason=reason, message=f"{how} while it waited")
-        progress = with_verdict(progress, skipped, rules.recent_limit)
-    elif fires_now and isinstance(before.cronjob, CronJob) and before.rests(now):
-        progress = _pass_over_rest(progress, before.cronjob, now, before.rests(now), rules)
+    if isinstance(before.cronjob, CronJob):
+        progress = _pass_over_due(progress, before, after, now, rules)
     return replace(progress, last_tick=max(progress.last_tick, now), held=None)
+
+
+def _pass_over_due(progress: Progress, before: Standing, after: Standing, now: datetime, rules: Rules) -> Progress:
+    """Decide the ticks that had come and not been decided, as a whole: they are not what the new spec means."""
+    assert isinstance(before.cronjob, CronJob)
+    if before.rests(now):
+        return _pass_over_rest(progress, before.cronjob, now, before.rests(now), rules)
+    reason = after.rests(now) or "Edited"
+    waited = f"waited when it was {reason.lower()} ({progress.held.message})" if progress.held is not None else ""
+    what = waited or f"had passed when it was {reason.lower()}, and nobody had decided"
+    return _pass_over(progress, before.cronjob, now, reason, what, rules)
 
 
 def _pass_over_rest(progress: Progress, resting: CronJob, until: datetime, reason: str, rules: Rules) -> Progress:
     """Decide what passed while it rested as a whole: resuming never starts the past."""
-    last = resting.schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
+    return _pass_over(progress, resting, until, reason, f"while {reason.lower()}", rules)
+
+
+def _pass_over(progress: Progress, cronjob: CronJob, until: datetime, reason: str, what: str, rules: Rules) -> Progress:
+    last = cronjob.schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
     if last is None:
         return progress
-    count = resting.schedule.count(progress.last_tick, until)
-    message = f"{how_many(count)} while {reason.lower()}"
+    count = cronjob.schedule.count(progress.last_tick, last)
+    message = sentence(f"{how_many(count)} {what}")
     verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason=reason, message=message, count=count)
     return with_verdict(progress, verdict, rules.recent_limit)

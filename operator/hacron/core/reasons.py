@@ -41,6 +41,7 @@ BY_REASON: Final[dict[tuple[VerdictKind, str], Told]] = {
     (VerdictKind.SKIPPED, "Suspended"): Told("Suspended", False),
     (VerdictKind.SKIPPED, "Paused"): Told("Paused", False),
     (VerdictKind.SKIPPED, "Edited"): Told("Edited", False),
+    (VerdictKind.SKIPPED, "Withdrawn"): Told("Withdrawn", False),
     (VerdictKind.SKIPPED, "TooManyRuns"): Told("TooManyRuns", True),
     (VerdictKind.MISSED, "DeadlineExceeded"): Told("MissSchedule", True),
     (VerdictKind.MISSED, "StartByPassed"): Told("MissSchedule", True),
