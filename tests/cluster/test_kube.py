@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from hacron.core import events
+from hacron.core.events import Event
 from hacron.core.model import key_of
-from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, ListInventory, PatchStatus
+from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest
@@ -159,6 +161,29 @@ def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -
     key = key_of(namespace, "gone")
     assert kube.ask(PatchStatus(key=key, status={"activeCount": 1})).status == 404
     assert kube.ask(GetObject(key=key)).status == 404
+
+
+def event(namespace: str, subject: str = "verdict.1") -> PostEvent:
+    key = some_key(namespace)
+    told = Event(subject, "FailedCreate", "Error creating job in cluster west: in these words", True)
+    return PostEvent(key=key, body=events.body(told, key, "some-uid", "west-1", datetime.now(UTC)))
+
+
+def test_an_event_is_posted_once_with_the_rights_that_people_give(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    assert kube.ask(event(namespace)).status == 201
+    assert kube.ask(event(namespace)).status == 409, "whoever tells it again finds it there"
+    assert kube.ask(event(namespace, "verdict.2")).status == 201
+    found = west.kubectl(
+        "get", "events", "--namespace", namespace, "--field-selector", "involvedObject.uid=some-uid,type=Warning"
+    )
+    assert found.count("FailedCreate") == 2
+    assert "hacronjob/hello" in found
+
+
+def test_an_event_in_a_namespace_that_is_not_there_is_refused(kube: Asking) -> None:
+    answer = kube.ask(event("nowhere"))
+    assert answer.status == 404
+    assert not answer.unreachable
 
 
 def test_a_namespace_shows_whom_it_accepts(kube: Asking, west: ControlPlane, namespace: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from hacron.core.model import key_of
 from hacron.kube.client import SLOW_LANE, KubeClient
-from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus
+from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status
 from tests.testbed.wait import until
@@ -170,6 +170,14 @@ def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> Non
     kube.ask_all([*patches, *jobs])
     methods = [asked.method for asked in server.asked]
     assert methods[:200].count("PATCH") <= SLOW_LANE
+
+
+def test_events_wait_until_statuses_are_written(begin: Begin) -> None:
+    kube, server = begin(lambda _: JOB)
+    events = [PostEvent(key=key_of("default", f"{number}"), body={}) for number in range(50)]
+    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    kube.ask_all([*events, *patches])
+    assert [asked.method for asked in server.asked][:50].count("POST") <= SLOW_LANE
 
 
 FORBIDDEN = 'jobs.batch is forbidden: User "us" cannot create resource "jobs" in API group "batch" in the namespace "default"'

@@ -227,6 +227,30 @@ def test_kubectl_shows_what_people_look_for(west: ControlPlane, namespace: str) 
     assert {"hello", "@every", "2s", "false", "Succeeded", "west"} <= set(row.split())
 
 
+def test_kubectl_describe_tells_what_became_of_each_tick(west: ControlPlane, east: ControlPlane, accepting: str) -> None:
+    body = manifest("hello", "@every 4s", namespace=accepting, placement={"clusters": ["west"]})
+    west.apply(body)
+    east.apply(body)  # the same cronjob, as GitOps would apply it
+    status = await_(west, accepting, lambda status: newest(status).get("verdict") == "Succeeded", "a verdict")
+    tick, job = newest(status)["tick"], newest(status)["job"]
+    for home in (west, east):
+
+        def shown(home: ControlPlane = home) -> bool:
+            described = home.kubectl("describe", "hacronjob", "hello", "--namespace", accepting)
+            told = described.partition("Events:")[2]
+            return f"Created job {job} in cluster west for the tick of {tick}" in told and f"Saw completed job: {job}" in told
+
+        until(shown, 20, f"its Events in {home.name}")
+
+
+def test_a_run_that_is_refused_is_told_in_an_event_in_the_api_servers_words(west: ControlPlane, namespace: str) -> None:
+    body = json.loads(manifest("hello", "@every 3s", namespace=namespace))
+    body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = ""
+    west.apply(json.dumps(body))
+    on_it = ("get", "events", "--namespace", namespace, "--field-selector", "involvedObject.kind=HACronJob,reason=FailedCreate")
+    until(lambda: "containers[0].image: Required value" in west.kubectl(*on_it), 30, "a refusal in its Events")
+
+
 def test_a_storm_of_changes_is_shown_in_few_patches(running: House, west: ControlPlane, namespace: str) -> None:
     west.apply(manifest("hello", "0 2 1 1 *", namespace=namespace))
     await_(west, namespace, lambda status: condition(status, "Scheduled"), "a status")
