@@ -26,6 +26,9 @@ KEY = key_of("default", "sample")
 
 Fields = dict[str, Any]
 
+OWN_FIELDS = {"guarantee", "placement", "catchUp", "maxActive"}
+OWN_FIELDS |= {"schedules", "hashedSchedule", "startTime", "endTime", "daylightSaving"}
+
 
 def schedules(*texts: str) -> list[Fields]:
     return [{"schedule": text} for text in texts]
@@ -41,7 +44,17 @@ BOTH_TAKE: list[Fields] = [
     *schedules("  0\t2\n* *  * ", "0\u00a02 * * *", "0\u20282\u3000* *\u1680*", "0\u00852\v*\f*\r*"),
     *schedules("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"),
     *schedules("@every 90s", "@every 1h30m", "@every 1.5h", "@every .5s", "@every 0", "@every -5m", "@every 1µs", "@every 1μs"),
-    *zones("UTC", "Etc/UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Etc/GMT-14", "EST5EDT", "GMT-0"),
+    *zones(
+        "US/Eastern",
+        "UTC",
+        "Etc/UTC",
+        "Europe/Berlin",
+        "America/Argentina/Buenos_Aires",
+        "Etc/GMT+5",
+        "Etc/GMT-14",
+        "EST5EDT",
+        "GMT-0",
+    ),
     {"timeZone": None},
     {"startingDeadlineSeconds": 0},
     {"startingDeadlineSeconds": 2**31 - 1},
@@ -66,7 +79,7 @@ BOTH_TAKE: list[Fields] = [
 ]
 
 BOTH_REFUSE: list[tuple[Fields, str]] = [
-    ({"schedule": None}, "spec.schedule: Required value"),
+    ({"schedule": None}, "exactly one of schedule, schedules and hashedSchedule must be set"),
     ({"schedule": ""}, "must have five fields"),
     ({"schedule": "0 2 * *"}, "must have five fields"),
     ({"schedule": "30 0 2 * * *"}, "must have five fields: minute hour day month weekday"),
@@ -108,6 +121,19 @@ BOTH_REFUSE: list[tuple[Fields, str]] = [
 BECOMES_A_CONDITION: list[tuple[Fields, str]] = [
     *[(fields, "what a field may hold") for fields in schedules("60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * * 7")],
     *[(fields, "what a field may hold") for fields in schedules("0 22-3 * * *", "*/0 * * * *", "0 0 L * *", "0 0 * * 5#2")],
+    *[
+        (fields, "what a field may hold")
+        for fields in schedules("0 0 * * 0-7", "0 0 * * fri-mon", "0 0 * nov-feb *", "*/-1 * * * *")
+    ],
+    *[
+        (fields, "what a field may hold")
+        for fields in schedules("1/2/3 * * * *", "0 0 * january *", "0 0 mon * *", "1.5 * * * *")
+    ],
+    *[
+        (fields, "what a field may hold")
+        for fields in schedules("H * * * *", "R * * * *", "0~30 * * * *", "0 0 15W * *", "0 0 C * *")
+    ],
+    *[(fields, "how large a number may be") for fields in schedules("*/9223372036854775808 * * * *")],
     *[(fields, "what a field may hold") for fields in schedules("0\x1c2 * * * *", "\u200b0 2 * * *")],
     *[(fields, "how long a duration may be") for fields in schedules("@every 9999999999h")],
     *[(fields, "which zones there are") for fields in zones("Mars/Olympus", "PST", "UTC+1", "europe/berlin", "../zoneinfo/UTC")],
@@ -177,9 +203,9 @@ class TestBesideCronJob:
         served = json.loads(west.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
         cronjob = served["components"]["schemas"]["io.k8s.api.batch.v1.CronJobSpec"]
         ours = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        assert set(ours["properties"]) - set(cronjob["properties"]) == {"guarantee", "placement", "catchUp", "maxActive"}
+        assert set(ours["properties"]) - set(cronjob["properties"]) == OWN_FIELDS
         assert set(cronjob["properties"]) <= set(ours["properties"])
-        assert set(ours["required"]) == set(cronjob["required"])
+        assert {*ours["required"], "schedule"} == set(cronjob["required"]), "schedule, or what may stand in its place"
 
     def test_names_may_be_as_long_as_those_of_cronjobs(self, door: Door) -> None:
         for kind in ("CronJob", "HACronJob"):
@@ -242,3 +268,74 @@ class TestOwnFields:
 
     def test_a_guarantee_is_always_stored(self, door: Door) -> None:
         assert door.ask("HACronJob", spec()).stored["guarantee"] == "AtMostOnce"
+
+
+FIVE = "must have five fields: minute hour day month weekday"
+ONE_OF = "exactly one of schedule, schedules and hashedSchedule must be set"
+
+
+@pytest.mark.cluster
+class TestWhen:
+    TAKEN: tuple[Fields, ...] = (
+        {"schedules": ["0 9 * * mon-fri", "30 10 * * sat"], "timeZone": "Europe/Berlin"},
+        {"schedules": [f"{n} * * * *" for n in range(20)]},
+        {"schedules": ["@daily", "0\u00a02 * * *"]},
+        {"schedules": ["@every 5m"]},
+        {"hashedSchedule": "H 2 * * *"},
+        {"hashedSchedule": " H/15,H(0-29)/10\tH(0-5) H H(jan-mar) H(mon-fri) "},
+        {"hashedSchedule": "0 2 * * *"},
+        {"schedule": "@daily", "startTime": "2027-01-01T00:00:00Z"},
+        {"schedule": "@daily", "endTime": "2027-01-01T00:00:00.25+01:00"},
+        {"schedule": "@daily", "startTime": "2027-01-01T00:00:00Z", "endTime": "2027-01-01T01:00:00+01:00"},
+        {"schedule": "@daily", "startTime": None, "endTime": None, "daylightSaving": None},
+        {"schedule": "@daily", "daylightSaving": {}},
+        {"schedule": "@daily", "daylightSaving": {"gap": "ShiftForward"}},
+        {"schedule": "@daily", "daylightSaving": {"gap": "Skip", "repeat": "Both"}},
+        {"schedule": "@daily", "daylightSaving": {"gap": None, "repeat": "Last"}},
+    )
+    REFUSED: tuple[tuple[Fields, str], ...] = (
+        ({}, ONE_OF),
+        ({"schedule": "@daily", "schedules": ["@daily"]}, ONE_OF),
+        ({"schedules": ["@daily"], "hashedSchedule": "H * * * *"}, ONE_OF),
+        ({"schedules": "@daily"}, "spec.schedules in body must be of type array"),
+        ({"schedules": []}, "should have at least 1 items"),
+        ({"schedules": ["@daily"] * 21}, "must have at most 20 items"),
+        ({"schedules": ["@daily", "30 0 2 * * *"]}, f'spec.schedules[1]: Invalid value: "30 0 2 * * *": {FIVE}'),
+        ({"schedules": ["@daily", "@reboot"]}, "known with an @ are"),
+        ({"schedules": ["@every 5"]}, 'such as "@every 1h30m"'),
+        ({"schedules": ["@daily", "TZ=UTC 0 2 * * *"]}, "name the time zone in spec.timeZone"),
+        ({"schedules": ["@daily", "@every 5m"]}, '"@every" counts from its own last tick, so it must stand alone'),
+        ({"schedules": ["0" * 1001]}, "Too long"),
+        ({"hashedSchedule": "H"}, FIVE),
+        ({"hashedSchedule": "H H * * * *"}, FIVE),
+        ({"hashedSchedule": "@daily"}, FIVE),
+        ({"hashedSchedule": "TZ=UTC H * * *"}, "name the time zone in spec.timeZone"),
+        ({"hashedSchedule": "H" * 1001}, "Too long"),
+        ({"schedule": "@daily", "startTime": "2027-01-01"}, "must be of type date-time"),
+        ({"schedule": "@daily", "startTime": "2027-01-01T00:00:00"}, "must be of type date-time"),
+        ({"schedule": "@daily", "endTime": "tomorrow"}, "must be of type date-time"),
+        (
+            {"schedule": "@daily", "startTime": "2027-01-01T00:00:00Z", "endTime": "2026-12-31T23:59:59Z"},
+            "spec.endTime: Invalid value: must not be before startTime",
+        ),
+        ({"schedule": "@daily", "daylightSaving": "Skip"}, "must be of type object"),
+        ({"schedule": "@daily", "daylightSaving": {"gap": "Shift"}}, 'supported values: "Skip", "ShiftForward"'),
+        ({"schedule": "@daily", "daylightSaving": {"repeat": "Twice"}}, 'supported values: "First", "Last", "Both"'),
+    )
+
+    @pytest.mark.parametrize("fields", TAKEN, ids=shown)
+    def test_what_the_operator_understands_is_taken(self, door: Door, fields: Fields) -> None:
+        answer = door.ask("HACronJob", {"jobTemplate": job(), **fields})
+        assert answer.refusal == ""
+        parse(KEY, msgspec.json.encode(answer.stored))
+
+    @pytest.mark.parametrize(("fields", "says"), REFUSED, ids=shown)
+    def test_what_it_would_not_is_told_at_the_door(self, door: Door, fields: Fields, says: str) -> None:
+        assert says in door.ask("HACronJob", {"jobTemplate": job(), **fields}).refusal
+        with pytest.raises(InvalidCronJob):
+            parse(KEY, msgspec.json.encode({"jobTemplate": job(), **fields}))
+
+    def test_what_is_not_chosen_stays_so(self, door: Door) -> None:
+        """A default would hide it from the warning of changes of clocks."""
+        assert "daylightSaving" not in door.ask("HACronJob", spec()).stored
+        assert door.ask("HACronJob", spec(daylightSaving={"gap": "Skip"})).stored["daylightSaving"] == {"gap": "Skip"}

@@ -175,7 +175,9 @@ def test_every_takes_a_duration_as_go_writes_it_cut_to_seconds(duration: str, se
         ("0 0 15W * *", "not understood"),
         ("0 0 * * 5#2", "not understood"),
         ("0 0 * * l5", "not understood"),
-        ("H * * * *", "not understood"),
+        ("H * * * *", "write it in hashedSchedule instead"),
+        ("0 0 H(1-5) * *", "write it in hashedSchedule instead"),
+        ("h * * * *", "not understood"),
         ("0~30 * * * *", "not understood"),
         ("0 0 C * *", "not understood"),
         ("R * * * *", "not understood"),
@@ -693,12 +695,12 @@ def test_ten_thousand_realistic_cronjobs_are_read_quickly(record_property: pytes
 def count_searches(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     """Note every search on the wall clock from here on."""
     searches: list[datetime] = []
-    wall_clock = type(schedule._ticks)
-    search = wall_clock._search  # type: ignore[attr-defined]
+    wall_clock = type(schedule.ticks)
+    search = wall_clock.first  # type: ignore[attr-defined]
 
     def counted(self, after, until):
         searches.append(after)
         return search(self, after, until)
 
-    monkeypatch.setattr(wall_clock, "_search", counted)
+    monkeypatch.setattr(wall_clock, "first", counted)
     return searches

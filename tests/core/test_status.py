@@ -102,3 +102,50 @@ def test_there_is_nothing_to_show_where_it_is_not_declared() -> None:
     story.declare(spec())
     assert render(story.state, HELLO, "east") is None
     assert render(story.state, key_of("default", "other"), "west") is None
+
+
+def test_what_fires_is_shown_as_text() -> None:
+    for fields, text in [
+        ({"schedule": "0 2 * * *"}, "0 2 * * *"),
+        ({"schedule": None, "schedules": ["0 9 * * mon-fri", "30 10 * * sat"]}, "0 9 * * mon-fri; 30 10 * * sat"),
+        ({"schedule": None, "hashedSchedule": "H 2 * * *"}, "46 2 * * *"),
+        ({"schedule": "0 25 * * *"}, None),
+    ]:
+        story = Story()
+        story.declare(spec(**fields))
+        assert shown(story)["schedule"] == text
+
+
+def test_a_change_of_clocks_that_touches_the_schedule_is_warned_of_until_the_user_has_chosen() -> None:
+    def conditions(**fields: Any) -> dict[str, str]:
+        story = Story()
+        story.declare(spec("30 2 * * *", timeZone="Europe/Berlin", **fields))
+        return {each["type"]: each["reason"] for each in shown(story)["conditions"]}
+
+    assert conditions()["ClockChange"] == "LocalTimeLeftOut"
+    assert conditions(daylightSaving={"gap": "ShiftForward"})["ClockChange"] == "LocalTimeRepeated"
+    assert "ClockChange" not in conditions(daylightSaving={"gap": "Skip", "repeat": "Both"})
+
+
+def test_after_the_last_tick_before_the_end_it_is_told_that_it_has_ended() -> None:
+    story = Story()
+    story.declare(spec(endTime="2026-11-24T12:01:30Z"))
+    story.at(57)
+    assert (condition(shown(story), "Scheduled"), shown(story)["nextScheduleTime"]) == (
+        ("True", "Scheduled"),
+        "2026-11-24T12:01:00Z",
+    ), "decided, but still to come"
+    story.at(60)
+    story.started(story.run)
+    assert (condition(shown(story), "Scheduled"), shown(story)["nextScheduleTime"]) == (("False", "Ended"), None)
+    story.at(300)
+    assert story.runs == ["60 Running west #1"]
+
+
+def test_before_the_start_nothing_fires() -> None:
+    story = Story()
+    story.declare(spec(startTime="2026-11-24T12:03:00Z", endTime="2026-11-24T12:04:00Z"))
+    story.at(170)
+    assert (story.runs, shown(story)["nextScheduleTime"]) == ([], "2026-11-24T12:03:00Z")
+    story.at(240)
+    assert story.runs == ["180 Pending west #1", "240 Pending west #1"]

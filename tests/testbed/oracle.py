@@ -6,7 +6,7 @@ croniter.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
@@ -69,3 +69,15 @@ class Oracle:
     def date_matches(self, local: datetime) -> bool:
         day, weekday = shows(self.day, local.day, 31), shows(self.weekday, local.isoweekday() % 7, 6)
         return shows(self.month, local.month, 12) and ((day and weekday) if self.both else (day or weekday))
+
+
+def instants(local: datetime, name: str, gap: str = "Skip", repeat: str = "Both") -> list[datetime]:
+    """Say when the wall clock of a zone shows a local time, under the choices of daylightSaving, by Python's own rules (PEP 495).
+
+    Neither the engine's way (it knows spans of constant offset) nor the Oracle's (it asks what the clock shows at an instant).
+    """
+    first, last = (local.replace(tzinfo=zone(name), fold=fold).astimezone(UTC) for fold in (0, 1))
+    shown = [at for at in (first, last) if at.astimezone(zone(name)).replace(tzinfo=None, fold=0) == local]
+    if not shown:
+        return [first] if gap == "ShiftForward" else []  # fold 0: by the offset of before
+    return {"First": shown[:1], "Last": shown[-1:], "Both": sorted(set(shown))}[repeat]

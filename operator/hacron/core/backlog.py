@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from hacron.core.cron import Schedule
+from hacron.core.calendar import Calendar
 
 
-def newest(schedule: Schedule, after: datetime, until: datetime, at_most: int) -> list[datetime]:
+def newest(schedule: Calendar, after: datetime, until: datetime, at_most: int) -> list[datetime]:
     """Return the newest ticks with after < tick <= until, oldest first. With `@every`, ticks are counted from `after`."""
 
     def ticks(begin: datetime) -> Iterator[datetime]:

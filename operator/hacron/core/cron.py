@@ -1,10 +1,10 @@
-"""A cron expression and a time zone → ticks: the instants, in UTC, at which a cronjob is due.
+"""A cron expression and a time zone → ticks: the instants, in UTC, at which it is due.
 
 The rules are those of Kubernetes. A local time that does not exist is skipped, one that happens twice fires
-twice, however long the shift. Wall-clock time exists in here only, and only within one span of constant UTC
-offset at a time, so that a tick is just wall clock minus offset. croniter answers only which dates match,
-from canonical text; the times of a day are looked up in the value sets. `cronfields.py` reads the text,
-`cronzone.py` the zones.
+twice, however long the shift, unless the user chose otherwise (`daylight.py`). Wall-clock time exists in here
+only, and only within one span of constant UTC offset at a time, so that a tick is just wall clock minus offset.
+croniter answers only which dates match, from canonical text; the times of a day are looked up in the value
+sets. `cronfields.py` reads the text, `cronzone.py` the zones; `calendar.py` puts several together.
 """
 
 from bisect import bisect_left
@@ -15,21 +15,24 @@ from typing import Protocol
 
 from croniter import CroniterBadDateError, croniter
 
-from hacron.core.cronfields import Every, Fields, InvalidSchedule, read
+from hacron.core.cronfields import Every, InvalidSchedule, read
 from hacron.core.cronzone import DEFAULT_ZONE, FIRST_YEAR, LAST_YEAR, Zone, tzdata_version, zone
+from hacron.core.daylight import AS_CRONJOB, NOTHING_CHOSEN, DaylightSaving, seen_through
 
-__all__ = ["InvalidSchedule", "Schedule", "parse", "tzdata_version"]
+__all__ = ["InvalidSchedule", "Schedule", "Ticks", "parse", "tzdata_version", "utc"]
 
 _YEARS = 5  # no match within this many calendar years is "never", as in robfig/cron
-_INSTANT = timedelta(microseconds=1)  # the smallest difference between two instants
+INSTANT = timedelta(microseconds=1)  # the smallest difference between two instants
 _SECOND = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
 
-class _Ticks(Protocol):
+class Ticks(Protocol):
     """What a Schedule asks, once the instants are known to be UTC."""
 
     def next_after(self, instant: datetime, base: datetime) -> datetime | None: ...
+    def first(self, after: datetime, until: datetime) -> datetime | None: ...
     def latest(self, after: datetime, until: datetime) -> datetime | None: ...
     def count(self, after: datetime, until: datetime, at_most: int) -> int: ...
 
@@ -44,25 +47,43 @@ class Schedule:
     text: str = field(compare=False)  # as the user wrote it
     time_zone: str
     canonical: str  # "never" when no date can match
-    _ticks: _Ticks = field(compare=False, repr=False)
+    daylight: DaylightSaving  # in effect
+    ticks: Ticks = field(compare=False, repr=False)
 
     def next_after(self, instant: datetime, base: datetime | None = None) -> datetime | None:
         """Give the first tick strictly after an instant; None if there is none within five calendar years.
 
         With `@every`, ticks are counted from `base`, an earlier instant, cut to seconds; unless given, from the instant itself.
         """
-        return self._ticks.next_after(_utc(instant), _utc(instant if base is None else base))
+        return self.ticks.next_after(utc(instant), utc(instant if base is None else base))
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         """Give the latest tick with after < tick <= until. With `@every`, ticks are counted from `after`."""
-        return self._ticks.latest(_utc(after), _utc(until))
+        return self.ticks.latest(utc(after), utc(until))
 
     def count(self, after: datetime, until: datetime, at_most: int = 101) -> int:
         """Count the ticks with after < tick <= until, but stop at at_most. With `@every`, as in latest()."""
-        return self._ticks.count(_utc(after), _utc(until), at_most)
+        return self.ticks.count(utc(after), utc(until), at_most)
+
+    @property
+    def interval(self) -> timedelta | None:
+        """The interval of `@every`; None for five fields."""
+        return self.ticks.interval if isinstance(self.ticks, _Interval) else None
+
+    @property
+    def every_hour(self) -> bool:
+        """Whether it goes on through all hours, so that it flows on in real time however clocks change."""
+        return self.interval is not None or self.canonical.split(" ")[1:2] == ["*"]
+
+    def first_shown(self, earliest: datetime, latest: datetime) -> datetime | None:
+        """Give the first match on a wall clock that nobody moves, both ends included, local times with UTC in place of a zone.
+
+        None for `@every`, which looks at no clock.
+        """
+        return self.ticks.first_shown(earliest, latest) if isinstance(self.ticks, _WallClock) else None
 
 
-def parse(text: str, time_zone: str | None = None) -> Schedule:
+def parse(text: str, time_zone: str | None = None, daylight: DaylightSaving = NOTHING_CHOSEN) -> Schedule:
     """Read a schedule as Kubernetes would; the zone is Etc/UTC unless named.
 
     Raises InvalidSchedule, and nothing else, whatever the arguments are.
@@ -71,16 +92,20 @@ def parse(text: str, time_zone: str | None = None) -> Schedule:
         raise InvalidSchedule("schedule", f"must be a text such as '0 2 * * *', not {type(text).__name__[:40]}")
     if time_zone is not None and not isinstance(time_zone, str):
         raise InvalidSchedule("timeZone", f"must be a name such as Europe/Berlin, not {type(time_zone).__name__[:40]}")
-    return _parse(text, DEFAULT_ZONE if time_zone is None else time_zone)
+    return _parse(text, DEFAULT_ZONE if time_zone is None else time_zone, daylight)
 
 
 @lru_cache(maxsize=32768)
-def _parse(text: str, time_zone: str) -> Schedule:
+def _parse(text: str, time_zone: str, daylight: DaylightSaving) -> Schedule:
     times, where = read(text), zone(time_zone)
-    return Schedule(text, time_zone, times.canonical, _ticks(times, where))
+    if isinstance(times, Every):
+        return Schedule(text, time_zone, times.canonical, AS_CRONJOB, _Interval(times.seconds))
+    ticks = _wall_clock(times.minutes, times.hours, times.dates, seen_through(where, daylight))
+    return Schedule(text, time_zone, times.canonical, daylight.in_effect, ticks)
 
 
-def _utc(instant: datetime) -> datetime:
+def utc(instant: datetime) -> datetime:
+    """Give the same instant in UTC; ValueError if it is in no zone."""
     if instant.tzinfo is UTC:
         return instant
     if instant.tzinfo is None:
@@ -91,20 +116,17 @@ def _utc(instant: datetime) -> datetime:
         return instant.replace(tzinfo=UTC)
 
 
-def _ticks(times: Fields | Every, where: Zone) -> _Ticks:
-    if isinstance(times, Every):
-        return _Interval(times.seconds)
-    return _wall_clock(times.minutes, times.hours, times.dates, where)
-
-
 class _Interval:
     """`@every`: elapsed time, so neither zones nor wall clocks matter."""
 
     def __init__(self, seconds: int) -> None:
-        self._interval = timedelta(seconds=seconds)
+        self.interval = timedelta(seconds=seconds)
 
     def next_after(self, instant: datetime, base: datetime) -> datetime | None:
         return self._nth(base, self._passed(base, instant) + 1)
+
+    def first(self, after: datetime, until: datetime) -> datetime | None:
+        return self._nth(after, 1) if self._passed(after, until) else None
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         passed = self._passed(after, until)
@@ -114,11 +136,11 @@ class _Interval:
         return min(self._passed(after, until), at_most)
 
     def _passed(self, after: datetime, until: datetime) -> int:
-        return max(0, (until - after.replace(microsecond=0)) // self._interval)
+        return max(0, (until - after.replace(microsecond=0)) // self.interval)
 
     def _nth(self, after: datetime, n: int) -> datetime | None:
         try:
-            return after.replace(microsecond=0) + n * self._interval
+            return after.replace(microsecond=0) + n * self.interval
         except OverflowError:  # later than year 9999
             return None
 
@@ -129,7 +151,8 @@ class _WallClock:
     def __init__(self, minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone) -> None:
         self._minutes = minutes
         self._hours = hours
-        self._dates = dates
+        self._dates = _dates(dates) if dates and minutes and hours else None
+        self._earliest = time(hours[0], minutes[0]) if minutes and hours else time()
         self._zone = where
         # (instant, answer) of the last few questions: a thousand cronjobs on one schedule cost one search
         self._asked: tuple[tuple[datetime, datetime | None], ...] = ()
@@ -138,17 +161,26 @@ class _WallClock:
         for asked, tick in self._asked:
             if asked == instant or (tick is not None and asked <= instant < tick):
                 return tick
-        tick = self._search(instant, self._horizon(instant))
+        tick = self.first(instant, self._horizon(instant))
         self._asked = ((instant, tick), *self._asked[:3])
         return tick
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
-        tick = self._search(after, until)
-        if tick is None or self._search(tick, until) is None:
-            return tick
+        tick = self.first(after, until)
+        if tick is None:
+            return None
+        # Ever further back from the end, so that the length of the range does not matter where ticks are many.
+        back = _HOUR
+        while until - tick > back:
+            later = self.first(until - back, until)
+            if later is not None:
+                tick = later
+                break
+            until -= back
+            back *= 2
         while until - tick >= _SECOND:  # ticks are whole seconds; there is none later than until that counts
             middle = tick + (until - tick) / 2
-            later = self._search(middle, until)
+            later = self.first(middle, until)
             if later is None:
                 until = middle
             else:
@@ -157,10 +189,10 @@ class _WallClock:
 
     def count(self, after: datetime, until: datetime, at_most: int) -> int:
         found = 0
-        tick = self._search(after, until)
+        tick = self.first(after, until)
         while tick is not None and found < at_most:
             found += 1
-            tick = self._search(tick, until)
+            tick = self.first(tick, until)
         return found
 
     def _horizon(self, after: datetime) -> datetime:
@@ -168,31 +200,37 @@ class _WallClock:
         if year >= LAST_YEAR - _YEARS:
             return datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
         local = after + self._zone.offset(after) if year == after.year else after
-        return datetime(local.year + _YEARS + 1, 1, 1, tzinfo=UTC) - _INSTANT
+        return datetime(local.year + _YEARS + 1, 1, 1, tzinfo=UTC) - INSTANT
 
-    def _search(self, after: datetime, until: datetime) -> datetime | None:
+    def first(self, after: datetime, until: datetime) -> datetime | None:
         """Find the first tick with after < tick <= until."""
-        if not (self._minutes and self._hours and self._dates) or until <= after:
+        if self._dates is None or until <= after:
             return None
         for span in self._zone.spans(after, until):
-            earliest = max(after + _INSTANT, span.begin)
-            latest = min(until, span.end - _INSTANT)
-            shown = self._first_shown(earliest + span.offset, latest + span.offset)
-            if shown is not None:
-                return shown - span.offset
+            earliest = max(after + INSTANT, span.begin)
+            latest = min(until, span.end - INSTANT)
+            shown = self.first_shown(earliest + span.offset, latest + span.offset)
+            tick = None if shown is None else shown - span.offset
+            if span.also is not None:
+                shown = self.first_shown(earliest + span.also, latest + span.also)
+                if shown is not None and (tick is None or shown - span.also < tick):
+                    tick = shown - span.also
+            if tick is not None:
+                return tick
         return None
 
-    def _first_shown(self, earliest: datetime, latest: datetime) -> datetime | None:
+    def first_shown(self, earliest: datetime, latest: datetime) -> datetime | None:
         """Find the first match with earliest <= match <= latest on a wall clock that nobody moves."""
-        assert self._dates is not None
+        if self._dates is None:
+            return None
         minute = earliest if not (earliest.second or earliest.microsecond) else _next_minute(earliest)
         day = minute.date()
         time_of_day = self._time_from(minute.hour, minute.minute)
-        matching = _first_date(self._dates, day if time_of_day else day + _DAY)
+        matching = self._dates.first(day if time_of_day else day + _DAY)
         if matching is None:
             return None
         if matching > day or time_of_day is None:
-            time_of_day = time(self._hours[0], self._minutes[0])
+            time_of_day = self._earliest
         shown = datetime.combine(matching, time_of_day, tzinfo=UTC)
         return shown if shown <= latest else None
 
@@ -215,15 +253,37 @@ def _next_minute(wall: datetime) -> datetime:
     return wall.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
+class _Dates:
+    """Which dates match, as croniter says; `text` is what Fields.dates makes."""
+
+    def __init__(self, text: str) -> None:
+        self._always = text == "* * *"
+        self._expression = f"0 0 {text}"
+        # (asked, answer) of the last few questions: whoever asks for a day in between gets the same answer
+        self._known: tuple[tuple[date, date | None], ...] = ()
+
+    def first(self, day: date) -> date | None:
+        """Find the first date that matches and is not before day."""
+        if self._always:
+            return day
+        for asked, found in self._known:
+            if asked == day or (found is not None and asked <= day <= found):
+                return found
+        found = self._search(day)
+        self._known = ((day, found), *self._known[:3])
+        return found
+
+    def _search(self, day: date) -> date | None:
+        before = datetime.combine(day - _DAY, time())
+        # 29 February: 8 years over 2100
+        search = croniter(self._expression, before, max_years_between_matches=12)
+        try:
+            found: datetime = search.get_next(datetime)
+        except CroniterBadDateError:
+            return None
+        return found.date()
+
+
 @lru_cache(maxsize=32768)
-def _first_date(dates: str, day: date) -> date | None:
-    """Find the first date that matches and is not before day; dates is the text that Fields.dates makes."""
-    if dates == "* * *":
-        return day
-    before = datetime.combine(day - _DAY, time())
-    search = croniter(f"0 0 {dates}", before, max_years_between_matches=12)  # 29 February: 8 years over 2100
-    try:
-        found: datetime = search.get_next(datetime)
-    except CroniterBadDateError:
-        return None
-    return found.date()
+def _dates(text: str) -> _Dates:
+    return _Dates(text)

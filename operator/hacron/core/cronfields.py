@@ -4,10 +4,11 @@ Strict on purpose: croniter would read `5-5` as "always", `7` as Sunday and `R` 
 never sees what a user wrote, only canonical text made from these sets. When they fall is for `cron.py`.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 MAX_LENGTH = 1000  # Kubernetes has no limit of its own; a list of all 60 minutes is 169 characters long
 EXAMPLE = "'0 2 * * *' (minute hour day month weekday)"
@@ -42,11 +43,14 @@ _DESCRIPTORS = {
 class InvalidSchedule(ValueError):  # named by what is wrong, like all errors here
     """Tell the user what is wrong with a schedule or its time zone, and what would be right."""
 
-    field: Literal["schedule", "timeZone"]
-
-    def __init__(self, field: Literal["schedule", "timeZone"], reason: str) -> None:
+    def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
-        self.field = field
+        self.field = field  # "schedule" or "timeZone", unless it was written somewhere else
+        self.reason = reason
+
+    def found_in(self, field: str) -> InvalidSchedule:
+        """Give the same about a schedule that stands in another field; what is wrong with the zone stays with timeZone."""
+        return InvalidSchedule(field, self.reason) if self.field == "schedule" else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,8 @@ def _nanoseconds(duration: str) -> int | None:
     return -total if duration.startswith("-") else total
 
 
-def _fields(text: str) -> Fields:
+def split(text: str) -> tuple[str, str, str, str, str]:
+    """Split a text into its five fields: minute, hour, day, month, weekday. Raises InvalidSchedule if it has not five."""
     parts = [part for part in _BLANKS.split(text) if part]
     if not parts:
         raise _invalid(f"is empty; write five fields such as {EXAMPLE}")
@@ -154,6 +159,11 @@ def _fields(text: str) -> Fields:
         count = f"{len(parts)} field" + ("s" if len(parts) > 1 else "")
         raise _invalid(f"{quoted(text)} has {count}; write five, such as {EXAMPLE}")
     minute, hour, day, month, weekday = parts
+    return minute, hour, day, month, weekday
+
+
+def _fields(text: str) -> Fields:
+    minute, hour, day, month, weekday = split(text)
     days, day_starred = _values(day, _DAY)
     weekdays, weekday_starred = _values(weekday, _WEEKDAY)
     return Fields(
@@ -167,7 +177,7 @@ def _fields(text: str) -> Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """What one of the five fields may hold."""
 
     name: str
@@ -180,27 +190,28 @@ class _Kind:
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
-_MINUTE = _Kind("minute", 0, 59, {}, "0-59")
-_HOUR = _Kind("hour", 0, 23, {}, "0-23")
-_DAY = _Kind("day", 1, 31, {}, "1-31")
-_MONTH = _Kind(
+_MINUTE = Kind("minute", 0, 59, {}, "0-59")
+_HOUR = Kind("hour", 0, 23, {}, "0-23")
+_DAY = Kind("day", 1, 31, {}, "1-31")
+_MONTH = Kind(
     "month",
     1,
     12,
     {name: n for n, name in enumerate(_MONTHS, 1)},
     "1-12 or jan-dec",
 )
-_WEEKDAY = _Kind(
+_WEEKDAY = Kind(
     "weekday",
     0,
     6,
     {name: n for n, name in enumerate(_WEEKDAYS)},
     "0-6 or sun-sat (Sunday is 0)",
 )
+FIELDS = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 _LONGEST = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # by month, in a leap year
 
 
-def _values(field: str, kind: _Kind) -> tuple[tuple[int, ...], bool]:
+def _values(field: str, kind: Kind) -> tuple[tuple[int, ...], bool]:
     """The values of one field, and whether a bare star is among its items. Empty items are dropped."""
     values: set[int] = set()
     starred = False
@@ -212,16 +223,18 @@ def _values(field: str, kind: _Kind) -> tuple[tuple[int, ...], bool]:
     return tuple(sorted(values)), starred
 
 
-def _item(item: str, kind: _Kind) -> tuple[range, bool]:
+def _item(item: str, kind: Kind) -> tuple[range, bool]:
     bounds, slash, step_text = item.partition("/")
     low_text, hyphen, high_text = bounds.partition("-")
-    step = _number(step_text, {}) if slash else 1
+    step = number(step_text, {}) if slash else 1
     if step is None or step < 1:
         raise _wrong(item, kind, "has a step that is not a number from 1 up; write it like */5")
     if low_text in ("*", "?"):  # robfig does not look at what follows a star and a hyphen
         return range(kind.lowest, kind.highest + 1, step), step == 1
-    low = _number(low_text, kind.names)
-    high = _number(high_text, kind.names) if hyphen else kind.highest if slash else low
+    low = number(low_text, kind.names)
+    high = number(high_text, kind.names) if hyphen else kind.highest if slash else low
+    if (low is None or high is None) and item.startswith("H"):
+        raise _wrong(item, kind, "is a hashed slot, which is not understood here; write it in hashedSchedule instead")
     if low is None or high is None:
         raise _wrong(item, kind, f"is not understood; use {kind.hint}, with *, lists, ranges and steps")
     if low < kind.lowest or max(low, high) > kind.highest:
@@ -231,7 +244,8 @@ def _item(item: str, kind: _Kind) -> tuple[range, bool]:
     return range(low, high + 1, step), False
 
 
-def _number(text: str, names: Mapping[str, int]) -> int | None:
+def number(text: str, names: Mapping[str, int]) -> int | None:
+    """Read a number, or one of the names; None if it is neither."""
     if (named := names.get(text.lower())) is not None:
         return named
     if not _NUMBER.fullmatch(text):
@@ -240,13 +254,13 @@ def _number(text: str, names: Mapping[str, int]) -> int | None:
     return number if number <= _INT64_MAX else None
 
 
-def _list(values: tuple[int, ...], kind: _Kind) -> str:
+def _list(values: tuple[int, ...], kind: Kind) -> str:
     if len(values) == kind.highest - kind.lowest + 1:
         return "*"
     return ",".join(map(str, values))
 
 
-def _wrong(item: str, kind: _Kind, reason: str) -> InvalidSchedule:
+def _wrong(item: str, kind: Kind, reason: str) -> InvalidSchedule:
     return _invalid(f"{kind.name} {quoted(item)} {reason}")
 
 

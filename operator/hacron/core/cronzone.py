@@ -30,6 +30,7 @@ class Span:
     begin: datetime
     end: datetime  # not in the span
     offset: timedelta
+    also: timedelta | None = None  # a second wall clock that counts here, not yet put forward (see daylight.py)
 
 
 class Zone:
@@ -37,18 +38,22 @@ class Zone:
 
     def __init__(self, name: str, info: ZoneInfo) -> None:
         self.name = name
-        self._info = info
+        self.info = info
 
     def offset(self, instant: datetime) -> timedelta:
         """Give local time minus UTC at an instant."""
-        offset = instant.astimezone(self._info).utcoffset()
+        offset = instant.astimezone(self.info).utcoffset()
         assert offset is not None  # a ZoneInfo always knows
         return offset
+
+    def year(self, year: int) -> tuple[Span, ...]:
+        """Give the spans of a year of UTC, FIRST_YEAR to LAST_YEAR."""
+        return _year(self, year)
 
     def spans(self, after: datetime, until: datetime) -> Iterator[Span]:
         """Give the spans that hold an instant with after < instant <= until, in order, uncut."""
         for year in range(max(after.year, FIRST_YEAR), min(until.year, LAST_YEAR) + 1):
-            for span in _year(self, year):
+            for span in self.year(year):
                 if span.begin > until:
                     return
                 if span.end > after:

@@ -14,7 +14,7 @@ from typing import Annotated, NewType
 
 import msgspec
 
-from hacron.core.cron import Schedule
+from hacron.core.calendar import Calendar
 
 Key = NewType("Key", str)
 """A cronjob's "namespace/name": the same in every cluster (namespace sameness)."""
@@ -115,7 +115,7 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the winning definition of a cronjob says, checked. The template stays in the definition until a Job is made."""
 
     key: Key
-    schedule: Schedule
+    schedule: Calendar
     suspend: bool = False
     starting_deadline_s: int | None = None
     policy: ConcurrencyPolicy = ConcurrencyPolicy.ALLOW

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hacron.core import cron, template
+from hacron.core import template, when
 from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
 
 E = TypeVar("E", Guarantee, ConcurrencyPolicy, CatchUpPolicy)
@@ -29,16 +29,10 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         raise InvalidCronJob("jobTemplate", "jobTemplate is missing or is not an object")
     template.check(job_template)
     job_spec = job_template["spec"]
-    if fields.get("schedule") is None:
-        raise InvalidCronJob("schedule", 'schedule is missing: write five fields such as "0 2 * * *"')
-    try:
-        schedule = cron.parse(fields["schedule"], fields.get("timeZone"))
-    except cron.InvalidSchedule as invalid:
-        raise InvalidCronJob(invalid.field, str(invalid)) from invalid
     policy = _choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW)
     return CronJob(
         key=key,
-        schedule=schedule,
+        schedule=when.read(key, fields),
         suspend=_flag(fields, "suspend"),
         starting_deadline_s=_count(fields, "startingDeadlineSeconds", "startingDeadlineSeconds", None),
         policy=policy,

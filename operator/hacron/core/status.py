@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hacron.core import pausing
+from hacron.core import clockchange, pausing
+from hacron.core.calendar import Calendar
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict
@@ -33,6 +34,7 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
     last = progress.recent[-1] if progress.recent else None
     return {
         "observedGeneration": definition.generation,
+        "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
         "conditions": _conditions(state, definition, progress, cronjob, paused, template_refusal),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
@@ -103,6 +105,9 @@ def _conditions(
     else:
         conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
     conditions.append(_scheduled(condition, progress, cronjob, paused, changed))
+    notice = clockchange.warn(cronjob.schedule, progress.last_tick) if isinstance(cronjob, CronJob) else None
+    if notice is not None:
+        conditions.append(condition("ClockChange", True, notice.reason, notice.message, changed))
     homes = state.definitions.get(definition.key, {})
     differing = sorted(home for home, other in homes.items() if bytes(other.spec) != bytes(definition.spec))
     if differing:
@@ -127,11 +132,17 @@ def _scheduled(
         found = condition("Scheduled", False, "Paused", pausing.describe(paused), paused.paused_at or since)
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
-    elif cronjob.schedule.next_after(progress.last_tick) is None:
-        found = condition("Scheduled", False, "NeverFires", "the schedule has no tick within five years", since)
+    elif _next_tick(progress, cronjob, paused) is None:
+        found = condition("Scheduled", False, *_why_none(cronjob.schedule), max(since, progress.last_tick))
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)
     return found
+
+
+def _why_none(calendar: Calendar) -> tuple[str, str]:
+    if calendar.end is not None and calendar.canonical != "never":
+        return "Ended", f"no tick is left before endTime, {rfc3339(calendar.end)}"
+    return "NeverFires", "the schedule has no tick within five years"
 
 
 def _pause(paused: Definition) -> dict[str, Any]:
