@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from hacron.core import pausing
-from hacron.core.draft import new_verdicts
-from hacron.core.messages import Definition, Progress, Record
+from hacron.core.draft import new_results, new_verdicts
+from hacron.core.messages import Definition, Demand, Progress, Record
 from hacron.core.model import InvalidCronJob, RunState, Verdict, VerdictKind
 from hacron.core.state import State, understand
 
@@ -32,6 +32,8 @@ def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
                     _tell_pause(record)
             elif isinstance(record, Progress):
                 _tell_progress(record, state.progress.get(record.key))
+            elif isinstance(record, Demand):
+                _tell_demand(record, state.demands.get(record.key))
 
 
 def _tell_pause(definition: Definition) -> None:
@@ -59,6 +61,23 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
         log.info("the pause is over", extra={"cronjob": after.key, "since": after.pause_over})
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})
+
+
+def _tell_demand(after: Demand, before: Demand | None) -> None:
+    if before is after:
+        return  # only written again
+    said: dict[str, object] = {"run": after.key, "cronjob": after.cronjob}
+    if before is None or before.account.id != after.account.id:
+        log.info("runs demanded", extra=said | ({"wrong": after.wrong} if after.wrong else {}))
+    elif after.wrong and not before.wrong:
+        log.info("demand refused", extra=said | {"wrong": after.wrong})
+    for verdict in new_results(after, before):
+        level = logging.WARNING if verdict.verdict in NOT_RUN else logging.INFO
+        log.log(level, "verdict", extra=said | _said(verdict))
+    if after.account.finished is not None and (before is None or before.account.finished is None):
+        log.info("demand met", extra=said | {"succeeded": after.account.succeeded, "failed": after.account.failed})
+    if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
+        log.info("demand withdrawn", extra=said)
 
 
 def _said(verdict: Verdict) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import assert_never
 
+from hacron.core.kinds import CRONJOBS, DEMANDS
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
@@ -33,8 +34,13 @@ class Engine:
     def __init__(self, settings: Settings, kube: Kubernetes) -> None:
         self._settings = settings
         self._kube = kube
-        self.relay = Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s)
-        self.mirror = Mirror(cluster=settings.cluster, kube=kube)
+        self.relay, self.demand_relay = (
+            Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s, objects=objects)
+            for objects in (CRONJOBS, DEMANDS)
+        )
+        self.mirror, self.demand_mirror = (
+            Mirror(cluster=settings.cluster, kube=kube, objects=objects) for objects in (CRONJOBS, DEMANDS)
+        )
         self.herald = Herald(cluster=settings.cluster, replica=settings.replica, kube=kube, which=settings.events)
         self.tally = Tally()
         self.worker_tally = WorkerTally()
@@ -73,10 +79,10 @@ class Engine:
             backup_after=timedelta(seconds=settings.backup_after_s),
             tally=self.worker_tally,
         )
-        self.relay.attach(state)
-        self.mirror.attach(state)
-        self.herald.attach(state)
-        return Session(broker, state, scheduler, executor, worker, self.relay, self.mirror, self.herald)
+        for role in (self.relay, self.mirror, self.demand_relay, self.demand_mirror, self.herald):
+            role.attach(state)
+        of_cronjobs, of_demands = (self.relay, self.mirror), (self.demand_relay, self.demand_mirror)
+        return Session(broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald)
 
     def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
         """Take in what Kubernetes says while there is no connection: it must not pile up, and the newest will be needed.
@@ -84,7 +90,7 @@ class Engine:
         Jobs are listed afresh with the next connection.
         """
         for arrival in arrivals:
-            _note(self.relay, self.mirror, self.herald, arrival, now)
+            _note((self.relay, self.mirror, self.demand_relay, self.demand_mirror), self.herald, arrival, now)
 
 
 class Session:
@@ -97,8 +103,8 @@ class Session:
         scheduler: Scheduler,
         executor: Executor,
         worker: Worker,
-        relay: Relay,
-        mirror: Mirror,
+        of_cronjobs: tuple[Relay, Mirror],
+        of_demands: tuple[Relay, Mirror],
         herald: Herald,
     ) -> None:
         self.broker = broker
@@ -106,8 +112,8 @@ class Session:
         self.executor = executor
         self.worker = worker
         self._scheduler = scheduler
-        self._relay = relay
-        self._mirror = mirror
+        self._of_cronjobs = of_cronjobs
+        self._of_demands = of_demands
         self._herald = herald
 
     @property
@@ -121,19 +127,20 @@ class Session:
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
                 self.worker.take(arrival, now)
-            _note(self._relay, self._mirror, self._herald, arrival, now)
+            _note((*self._of_cronjobs, *self._of_demands), self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now)
-            self._relay.turn(self.broker.outbox, self.worker, now)
-            self._mirror.turn(self.worker.active, now)
+            for relay, mirror in (self._of_cronjobs, self._of_demands):
+                relay.turn(self.broker.outbox, self.worker, now)
+                mirror.turn(self.worker.active, now)
             self._herald.turn(self.worker.active, now)
 
     def wait(self, now: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
         if not self.caught_up:
             return READING_WAIT_S
-        roles = (self.executor, self.worker, self._relay, self._mirror, self._herald)
+        roles = (self.executor, self.worker, *self._of_cronjobs, *self._of_demands, self._herald)
         return min(LONGEST_WAIT_S, *(role.next_turn(now) for role in roles))
 
     def give_back(self) -> None:
@@ -151,22 +158,26 @@ class Session:
             folded.append(Folded(entry, applied))
             self._herald.note(entry, applied, live, now)
             if applied.keys:
-                for role in (self._scheduler, self.worker, self._relay, self._mirror):
+                for role in (self._scheduler, self.worker, *self._of_cronjobs):
                     role.touch(applied.keys)
+            for about_demands in self._of_demands if applied.demands else ():
+                about_demands.touch(applied.demands)
             if applied.checkpoint is not None:
                 self.worker.greet()
         return folded
 
 
-def _note(relay: Relay, mirror: Mirror, herald: Herald, arrival: FromKubernetes, now: Moment) -> None:
+def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernetes, now: Moment) -> None:
     match arrival:
         case ObjectSeen() | Answer():
-            relay.take(arrival, now)
-            mirror.take(arrival, now)
+            for role in roles:
+                role.take(arrival, now)
             if isinstance(arrival, Answer):
                 herald.take(arrival, now)
-        case WatchBegan():
-            relay.watch_began(now)
+        case WatchBegan(kind=kind):
+            for role in roles:
+                if isinstance(role, Relay) and role.kind is kind:
+                    role.watch_began(now)
         case JobSeen() | JobsListed():
             pass
         case _:

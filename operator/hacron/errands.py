@@ -193,7 +193,8 @@ class Errands:
     def _count(self, run: Run, errand: Errand, answer: Answer) -> None:
         late_s = ((answer.sent_at or run.tick) - run.tick).total_seconds()
         self._tally.created += 1
-        self._tally.lag_s.append(late_s)
+        if not run.demand:  # whose tick may be of long ago
+            self._tally.lag_s.append(late_s)
         log.info("Job made", extra={"cronjob": errand.key, "job": run.job, "tick": run.tick, "late_ms": round(late_s * 1000)})
 
     def _got_job(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:

@@ -15,17 +15,19 @@ from datetime import UTC, datetime
 from hacron import decisions
 from hacron.core import reasons
 from hacron.core.cron import tzdata_version
-from hacron.core.draft import new_verdicts
+from hacron.core.draft import new_results, new_verdicts
 from hacron.core.messages import (
     Batch,
     Checkpoint,
     Command,
+    Demand,
     Entry,
     Progress,
     Proof,
     Record,
     Report,
 )
+from hacron.core.model import Verdict
 from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
@@ -236,10 +238,19 @@ class Executor:
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
         """Count ticks by what became of them: whoever wrote it counts it, once it has been read back."""
         for record in batch.records:
-            if isinstance(record, Progress):
-                for verdict in new_verdicts(record, applied.was[record.key].progress):
-                    label = reasons.label(verdict)
-                    self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
+            for verdict in _news(record, applied):
+                label = reasons.label(verdict)
+                self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
+
+
+def _news(record: Record, applied: Applied) -> Sequence[Verdict]:
+    match record:
+        case Progress():
+            return new_verdicts(record, applied.was[record.key].progress)
+        case Demand():
+            return new_results(record, applied.demands[record.key])
+        case _:
+            return ()
 
 
 def _count(things: Iterable[Record | Command | Report], counts: dict[str, int]) -> None:

@@ -32,8 +32,8 @@ class Jobs:
         return self._by_key.get(key, {}).values()
 
     def newest_tick(self, key: Key) -> datetime | None:
-        """Return the newest tick of a cronjob whose Job is known to exist."""
-        return max((job.tick for job in self.of(key) if not job.tombstone), default=None)
+        """Return the newest tick of the schedule whose Job is known to exist."""
+        return max((job.tick for job in self.of(key) if not job.tombstone and not job.demand), default=None)
 
     def list_anew(self, bodies: Iterable[dict[str, Any]]) -> list[Key]:
         """Take in a complete list; return the cronjobs that may have changed."""

@@ -106,7 +106,7 @@ class Meter:
         totals.bring_each(metrics.reports_taken, did.reports)
         for label, count in did.verdicts.items():
             totals.bring(metrics.verdicts, count, *label)
-        totals.bring(metrics.status_patches, self._engine.mirror.patches)
+        totals.bring(metrics.status_patches, self._engine.mirror.patches + self._engine.demand_mirror.patches)
         totals.bring_each(metrics.events, self._engine.herald.tally)
         for (verb, code), count in dict(self._kube.tally).items():  # copied at once: another thread adds to it
             totals.bring(metrics.kube_requests, count, verb, str(code))

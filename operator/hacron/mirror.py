@@ -1,4 +1,4 @@
-"""The mirror: shows the ledger in the `.status` of this cluster's HACronJobs.
+"""The mirror of one kind of objects: shows the ledger in the `.status` of those in this cluster.
 
 Only the cluster's worker writes, coalesced and newest only. What is shown is never read back as a decision; what stands in the
 objects is looked at only so as not to write it again. It also has each new template tried by the API server, as a dry run.
@@ -15,9 +15,9 @@ import msgspec
 
 from hacron.core import manifests
 from hacron.core.agenda import Agenda
-from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
+from hacron.core.kinds import CRONJOBS, Entry, Objects
+from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
 from hacron.core.state import State
-from hacron.core.status import render
 from hacron.ports import Answer, CreateJob, Kubernetes, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 
@@ -32,9 +32,11 @@ LOOKS_PER_TURN = 100
 class Mirror:
     """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one."""
 
-    def __init__(self, *, cluster: str, kube: Kubernetes) -> None:
+    def __init__(self, *, cluster: str, kube: Kubernetes, objects: Objects = CRONJOBS) -> None:
         self._cluster = cluster
         self._kube = kube
+        self._objects = objects
+        self._kind = objects.kind
         self._state = State()
         self._shown: dict[Key, int] = {}  # hash of what stands in the object, as far as known
         self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
@@ -58,9 +60,9 @@ class Mirror:
     def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case ObjectSeen(body=body, gone=gone):
+            case ObjectSeen(body=body, gone=gone) if arrival.kind is self._kind:
                 self._observe(body, gone)
-            case Answer(request=PatchStatus(key=key)):
+            case Answer(request=PatchStatus(key=key, kind=self._kind)):
                 self._patched(key, arrival, moment)
             case Answer(request=CreateJob(dry_run=True, key=key, run_id=version)):
                 self._tried(key, version, arrival, moment)
@@ -75,7 +77,7 @@ class Mirror:
             return
         if not self._was_active:
             self._was_active = True
-            self.touch(key for key, homes in self._state.definitions.items() if self._cluster in homes)
+            self.touch(key for key in self._objects.keys(self._state) if self._entry(key) is not None)
         requests: list[Request] = []
         for key in [*self._agenda.due(moment.wall, LOOKS_PER_TURN), *list(self._dirty)[:LOOKS_PER_TURN]]:
             self._dirty.pop(key, None)
@@ -93,8 +95,8 @@ class Mirror:
     # --- one object ---
 
     def _show(self, key: Key, now: datetime) -> list[Request]:
-        definition = self._state.definitions.get(key, {}).get(self._cluster)
-        if definition is None or key in self._under_way:
+        entry = self._entry(key)
+        if entry is None or key in self._under_way:
             return []
         again_at = self._again_at.get(key)
         if again_at is not None and now < again_at:
@@ -103,14 +105,17 @@ class Mirror:
         if len(self._under_way) >= PATCHES_UNDER_WAY:
             self._agenda.put(key, now + SHOW_AGAIN)
             return []
-        requests = self._try_template(key, f"{definition.uid}/{definition.generation}")
+        requests = self._try_template(key, f"{entry.uid}/{entry.generation}") if self._kind is Kind.CRONJOB else []
         version, refusal = self._refusals.get(key, ("", None))
-        status = render(self._state, key, self._cluster, refusal if version else None)
+        status = self._objects.render(self._state, key, self._cluster, refusal if version else None)
         if status is None or _digest(status) == self._shown.get(key):
             return requests
         self._under_way[key] = _digest(status)
         self.patches += 1
-        return [*requests, PatchStatus(key=key, status=status)]
+        return [*requests, PatchStatus(key=key, status=status, kind=self._kind)]
+
+    def _entry(self, key: Key) -> Entry | None:
+        return self._objects.homes(self._state, key).get(self._cluster)
 
     def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
         digest = self._under_way.pop(key, None)
@@ -128,7 +133,7 @@ class Mirror:
     def _observe(self, body: dict[str, Any], gone: bool) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
         try:
-            declared = manifests.declared(self._cluster, body)
+            declared = self._objects.declared(self._cluster, body)
         except (KeyError, TypeError, ValueError):
             return  # the relay tells
         key = declared.key

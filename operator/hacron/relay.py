@@ -1,6 +1,6 @@
-"""The relay: tells the executor what this cluster declares, wherever the ledger says otherwise.
+"""The relay of one kind of objects: tells the executor what this cluster declares, wherever the ledger says otherwise.
 
-Level-triggered: what was last seen of each HACronJob here is compared with this cluster's own entry in the ledger, and a command
+Level-triggered: what was last seen of each object here is compared with this cluster's own entry in the ledger, and a command
 is sent for each difference until the ledger shows it. A wiped broker, a lost message and a deletion that nobody saw heal by
 themselves. Clusters that declare different things never fight: each compares only with its own entry.
 """
@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec.structs import replace
-
-from hacron.core import manifests
 from hacron.core.agenda import Agenda
-from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition
-from hacron.core.model import Key, Pause, key_of
+from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
+from hacron.core.messages import Command
+from hacron.core.model import Key, Kind, Pause, key_of
 from hacron.core.state import State
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
 from hacron.turn import TELL_AGAIN, Moment
@@ -51,18 +49,22 @@ class LocalWorker(Protocol):
 
 @dataclass(slots=True)
 class Seen:
-    """A HACronJob of this cluster, as last seen."""
+    """An object of this cluster, as last seen."""
 
-    declared: CronJobDeclared
+    declared: Declaration
     at: float  # monotonic
 
 
 class Relay:
     """A replica's part in relaying. What was seen outlives a broker connection; `attach` begins a new one."""
 
-    def __init__(self, *, cluster: str, kube: Kubernetes, inventory_interval_s: float = 300.0) -> None:
+    def __init__(
+        self, *, cluster: str, kube: Kubernetes, inventory_interval_s: float = 300.0, objects: Objects = CRONJOBS
+    ) -> None:
         self._cluster = cluster
         self._kube = kube
+        self._objects = objects
+        self.kind = objects.kind
         self._inventory_interval_s = inventory_interval_s
         self._state = State()
         self._seen: dict[Key, Seen] = {}
@@ -88,7 +90,7 @@ class Relay:
         self.touch(self._seen)
 
     def touch(self, keys: Iterable[Key]) -> None:
-        """Note that State has changed for these cronjobs."""
+        """Note that State has changed for these objects."""
         self._dirty.update(dict.fromkeys(keys))
 
     def watch_began(self, moment: Moment) -> None:
@@ -99,16 +101,16 @@ class Relay:
     def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case ObjectSeen(body=body, gone=gone):
+            case ObjectSeen(body=body, gone=gone) if arrival.kind is self.kind:
                 self._observe(body, gone, moment)
-            case Answer(request=GetObject(key=key)):
+            case Answer(request=GetObject(key=key, kind=self.kind)):
                 self._asked.discard(key)
                 if arrival.ok:
                     self._observe(arrival.body, False, moment)
                 elif arrival.status == 404:
                     entry = self._entry(key)
                     self._forget(key, entry.uid if entry else None)
-            case Answer(request=ListInventory()):
+            case Answer(request=ListInventory(kind=self.kind)):
                 self._compare_inventory(arrival, moment)
             case _:
                 pass
@@ -140,7 +142,7 @@ class Relay:
             wait = min(wait, (look - moment.wall).total_seconds())
         return max(0.0, wait)
 
-    # --- one cronjob ---
+    # --- one object ---
 
     def _compare(self, key: Key, worker: LocalWorker, now: datetime) -> Command | None:
         """Return the command that closes the difference, unless there is none or it is on its way."""
@@ -148,15 +150,14 @@ class Relay:
         if seen is None:
             return self._withdraw(key, entry, worker, now)
         declared = seen.declared
-        if entry is not None and entry.uid == declared.uid and _stands(entry, declared):
+        if entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared):
             self._told.pop(key, None)
             return None
-        if not self._is_time(key, (declared.uid, declared.generation, declared.pause), worker, now):
+        if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
-        ran = [tick for tick in (declared.last_schedule_time, worker.newest_tick(key)) if tick is not None]
-        return replace(declared, last_schedule_time=max(ran, default=None))
+        return self._objects.with_newest(declared, worker.newest_tick(key))
 
-    def _withdraw(self, key: Key, entry: Definition | None, worker: LocalWorker, now: datetime) -> Command | None:
+    def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: datetime) -> Command | None:
         if entry is None:
             self._told.pop(key, None)
             self._gone.pop(key, None)
@@ -167,7 +168,7 @@ class Relay:
             return None
         if not self._is_time(key, (entry.uid, 0, None), worker, now):
             return None
-        return CronJobWithdrawn(key=key, cluster=self._cluster, uid=entry.uid)
+        return self._objects.withdrawn(key, self._cluster, entry.uid)
 
     def _is_time(self, key: Key, what: What, worker: LocalWorker, now: datetime) -> bool:
         """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
@@ -187,16 +188,16 @@ class Relay:
 
     def _observe(self, body: dict[str, Any], gone: bool, moment: Moment) -> None:
         try:
-            declared = manifests.declared(self._cluster, body)
+            declared = self._objects.declared(self._cluster, body)
         except (KeyError, TypeError, ValueError) as error:
-            log.warning("a HACronJob cannot be read", extra={"why": str(error)[:200]})
+            log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
         known = self._seen.get(declared.key)
         if gone:
             if known is None or known.declared.uid == declared.uid:
                 self._forget(declared.key, declared.uid)
             return
-        if known is not None and known.declared.uid == declared.uid and _is_older(declared, known.declared):
+        if known is not None and known.declared.uid == declared.uid and self._is_older(declared, known.declared):
             return
         self._seen[declared.key] = Seen(declared, moment.mono)
         self._gone.pop(declared.key, None)
@@ -208,26 +209,29 @@ class Relay:
         if uid is not None:
             self._gone[key] = uid
 
-    def _entry(self, key: Key) -> Definition | None:
-        return self._state.definitions.get(key, {}).get(self._cluster)
+    def _is_older(self, one: Declaration, other: Declaration) -> bool:
+        return self._objects.version(one) < self._objects.version(other)
+
+    def _entry(self, key: Key) -> Entry | None:
+        return self._objects.homes(self._state, key).get(self._cluster)
 
     def _ask(self, key: Key) -> None:
         if key not in self._asked:
             self._asked.add(key)
-            self._requests.append(GetObject(key=key))
+            self._requests.append(GetObject(key=key, kind=self.kind))
 
     # --- the inventory ---
 
     def _list_when_due(self, moment: Moment) -> None:
         if self._listing_since is None and moment.mono >= self._list_at:
             self._listing_since = moment.mono
-            self._requests.append(ListInventory())
+            self._requests.append(ListInventory(kind=self.kind))
 
     def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
         """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
         since, self._listing_since = self._listing_since, None
         if not answer.unreachable or answer.status == 401:
-            self._complain("" if answer.ok else _why_not_listed(answer))
+            self._complain("" if answer.ok else _why_not_listed(answer, self.kind))
         if not answer.ok or since is None:
             self._list_at = moment.mono + LIST_AGAIN_S
             return
@@ -249,36 +253,25 @@ class Relay:
         for key, seen in self._seen.items():
             if key not in listed and seen.at < since:
                 self._ask(key)
-        for key, homes in self._state.definitions.items():
-            if self._cluster in homes and key not in listed:
+        for key in self._objects.keys(self._state):
+            if self._entry(key) is not None and key not in listed:
                 self._ask(key)
 
     def _complain(self, complaint: str) -> None:
         if complaint and complaint != self.complaint:
-            log.warning("HACronJobs cannot be listed", extra={"why": complaint})
+            log.warning(f"{self.kind}s cannot be listed", extra={"why": complaint})
         elif self.complaint and not complaint:
-            log.info("HACronJobs can be listed again")
+            log.info(f"{self.kind}s can be listed again")
         self.complaint = complaint
 
 
-def _is_older(one: CronJobDeclared, other: CronJobDeclared) -> bool:
-    return (one.generation, one.version) < (other.generation, other.version)
-
-
-def _stands(entry: Definition, declared: CronJobDeclared) -> bool:
-    """Whether the ledger says what this object says, or what a newer version of it says."""
-    if entry.generation != declared.generation:
-        return entry.generation > declared.generation
-    return entry.pause == declared.pause or entry.version > declared.version
-
-
-def _why_not_listed(answer: Answer) -> str:
+def _why_not_listed(answer: Answer, kind: Kind) -> str:
     match answer.status:
         case 401:
             return "the API server does not accept our credentials"
         case 403:
             return f"we lack the right to: {answer.body.get('message', '')}"
         case 404:
-            return "the API server does not know the resource: apply crds/hacronjob.yaml"
+            return f"the API server does not know the resource: apply crds/{kind.lower()}.yaml"
         case _:
             return f"the API server answered {answer.status}: {answer.body.get('message', '')}"[:300]

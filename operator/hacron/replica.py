@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from hacron.broker.session import Access, open_broker
 from hacron.core.cron import tzdata_version
+from hacron.core.model import Kind
 from hacron.engine import Engine, Session
 from hacron.meter import Meter
 from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
@@ -60,9 +61,9 @@ class Replica:
         self._stopping = threading.Event()
         self._broker: Broker | None = None
         self._said_unavailable = "", 0.0  # why, and when (monotonic)
-        self._complained = False
+        self._complained: set[Kind] = set()  # what could not be listed
         self.health: Callable[[Health], None] = lambda _: None
-        self.watch_again: Callable[[], None] = lambda: None
+        self.watch_again: Callable[[Kind], None] = lambda _: None
 
     def stop(self) -> None:
         """End after the present turn. From any thread, and from a signal handler."""
@@ -135,10 +136,10 @@ class Replica:
         began = time.perf_counter()
         session.turn(now, self._arrived())
         self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
-        complains = bool(self._engine.relay.complaint)
-        if self._complained and not complains:
-            self.watch_again()  # the resource may not have been there when the watch looked for it
-        self._complained = complains
+        for relay, kind in ((self._engine.relay, Kind.CRONJOB), (self._engine.demand_relay, Kind.DEMAND)):
+            if kind in self._complained and not relay.complaint:
+                self.watch_again(kind)  # the resource may not have been there when the watch looked for it
+            (self._complained.add if relay.complaint else self._complained.discard)(kind)
         self._say(session, *shortcomings(session, self._engine.relay, self._kube))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
@@ -217,9 +218,9 @@ def run(settings: Settings) -> int:
         settings.kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s
     )
     http = _listen(metrics, settings)
-    watch = KopfWatch(kube.connection, arrivals, on_arrival)
+    watches = {kind: KopfWatch(kube.connection, arrivals, on_arrival, kind) for kind in Kind}
     engine = Replica(settings, kube, arrivals, metrics)
-    engine.watch_again = watch.begin_again
+    engine.watch_again = lambda kind: watches[kind].begin_again()
     engine.health = lambda health: setattr(http, "health", health)
     replica.append(engine)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -228,14 +229,16 @@ def run(settings: Settings) -> int:
     _favour_the_engine()
     http.start()
     kube.start()
-    watch.start()
+    for watch in watches.values():
+        watch.start()
     try:
         engine.run()
     except Exception:
         log.critical("fails", exc_info=True)  # a fault of ours: another replica takes over, and this one is to be started again
         return FAILED
     finally:
-        watch.stop()
+        for watch in watches.values():
+            watch.stop()
         kube.stop()
         http.stop()
     return 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hacron.broker import codec
 from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
 from hacron.core import messages as wire
-from hacron.core.model import Cluster, Held, Key, Run, RunState, Verdict, VerdictKind
+from hacron.core.model import Account, Cluster, Held, Home, Key, Run, RunState, Verdict, VerdictKind, Wanted
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -70,6 +70,18 @@ verdicts = st.builds(
     finished=maybe,
 )
 
+accounts = st.builds(
+    Account,
+    id=texts,
+    total=counts,
+    decided=counts,
+    next_tick=maybe,
+    succeeded=counts,
+    failed=counts,
+    results=st.lists(verdicts, max_size=2).map(tuple),
+    finished=maybe,
+)
+
 commands = st.one_of(
     st.builds(
         wire.CronJobDeclared,
@@ -82,6 +94,17 @@ commands = st.one_of(
         last_schedule_time=maybe,
     ),
     st.builds(wire.CronJobWithdrawn, key=keys, cluster=homes, uid=texts),
+    st.builds(
+        wire.RunsDemanded,
+        key=keys,
+        cluster=homes,
+        uid=texts,
+        generation=counts,
+        created_at=instants,
+        spec=specs,
+        account=st.none() | accounts,
+    ),
+    st.builds(wire.DemandWithdrawn, key=keys, cluster=homes, uid=texts),
 )
 reports = st.one_of(
     st.builds(wire.RunStarted, key=keys, run_id=texts, cluster=homes, started=instants),
@@ -136,6 +159,19 @@ records = st.one_of(
     ),
     st.builds(wire.ClusterState, cluster=clusters),
     st.builds(wire.Removed, key=keys, cluster=st.none() | homes),
+    st.builds(
+        wire.Demand,
+        key=keys,
+        created_at=instants,
+        homes=st.dictionaries(homes, st.builds(Home, uid=texts, generation=counts, created_at=instants), max_size=2),
+        account=accounts,
+        cronjob=st.none() | keys,
+        wanted=st.builds(Wanted, at=maybe, begin=maybe, end=maybe, limit=counts, ignore_suspend=st.booleans()),
+        wrong=texts,
+        held=st.none() | st.builds(Held, tick=instants, reason=texts, message=texts),
+        withdrawn_at=maybe,
+    ),
+    st.builds(wire.DemandForgotten, key=keys),
 )
 batches = st.builds(
     wire.Batch, epoch=st.integers(0, 2**53 - 1), sender=texts, sent_at=instants, records=st.lists(records, max_size=4).map(tuple)
@@ -180,9 +216,9 @@ def test_every_report_comes_back_as_it_was(sent: list[wire.Report]) -> None:
 def test_the_strategies_above_know_every_kind() -> None:
     """A new kind of message needs its round trip here."""
     known = {
-        *("CronJobDeclared", "CronJobWithdrawn"),
+        *("CronJobDeclared", "CronJobWithdrawn", "RunsDemanded", "DemandWithdrawn"),
         *("RunStarted", "RunFinished", "RunRefused", "RunStopped", "ClusterSeen"),
-        *("Checkpoint", "Proof", "Definition", "Progress", "ClusterState", "Removed"),
+        *("Checkpoint", "Proof", "Definition", "Progress", "ClusterState", "Removed", "Demand", "DemandForgotten"),
     }
     unions = (wire.Command, wire.Report, wire.Record)
     assert {kind.__name__ for union in unions for kind in union.__args__} == known

@@ -14,6 +14,7 @@ POD = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "busyb
 _KINDS = {
     "CronJob": ("batch", "v1", "cronjobs"),
     "HACronJob": ("hacron.io", "v1", "hacronjobs"),
+    "HACronJobRun": ("hacron.io", "v1", "hacronjobruns"),
     "Job": ("batch", "v1", "jobs"),
 }
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from hacron.core.manifests import rfc3339
+from hacron.core.model import Key, Kind
 from hacron.core.status import render
 from hacron.kube.client import KubeClient
 from hacron.ports import Answer, FromKubernetes, PatchStatus
@@ -38,13 +39,13 @@ def read(cluster: ControlPlane, name: str = "hello") -> dict[str, Any]:
     return found
 
 
-def show(cluster: ControlPlane, status: dict[str, Any]) -> None:
+def show(cluster: ControlPlane, status: dict[str, Any], key: Key = HELLO, kind: Kind = Kind.CRONJOB) -> None:
     """Write the status as the operator does, with the operator's rights."""
     answers: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
     client = KubeClient(cluster.operator_kubeconfig, answers, lambda: None)
     client.start()
     try:
-        client.submit([PatchStatus(key=HELLO, status=status)])
+        client.submit([PatchStatus(key=key, status=status, kind=kind)])
         answer = answers.get(timeout=20)
     finally:
         client.stop()

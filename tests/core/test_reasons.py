@@ -13,7 +13,7 @@ from hacron.core import reasons
 from hacron.core.events import tell
 from hacron.core.messages import Progress
 from hacron.core.model import Verdict, VerdictKind
-from hacron.core.reasons import BY_KIND, BY_REASON, WAITING, label, labels, told
+from hacron.core.reasons import BY_KIND, BY_REASON, DEMANDS_WAIT, WAITING, label, labels, told
 from hacron.core.state import Was
 from tests.core.ledger_story import HELLO, NOON
 
@@ -74,7 +74,7 @@ def _texts(value: ast.expr, names: Names) -> set[str]:
 
 
 GIVEN = dict(given())
-KNOWN = {reason for _, reason in BY_REASON} | set(WAITING)
+KNOWN = {reason for _, reason in BY_REASON} | set(WAITING) | set(DEMANDS_WAIT)
 
 
 def test_reasons_are_found_in_the_code() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
 
+from hacron.core.model import Kind
 from hacron.ports import (
     Answer,
     CreateJob,
@@ -47,7 +48,8 @@ class FakeKube:
         self._watches_jobs = False
         cluster.watchers.append(self._see)
         if cluster.up:
-            self.arrivals.extend(ObjectSeen(body=body) for body in cluster.cronjobs.values())
+            for kind in Kind:
+                self.arrivals.extend(ObjectSeen(body=body, kind=kind) for body in cluster.objects(kind).values())
 
     # --- the port ---
 
@@ -142,14 +144,14 @@ class FakeKube:
                     request.namespace, request.name, request.uid, self._replica, foreground=request.foreground
                 )
             case PatchStatus():
-                return cluster.patch_status(request.key, request.status)
+                return cluster.patch_status(request.kind, request.key, request.status)
             case GetObject():
-                return cluster.get_cronjob(request.key)
+                return cluster.get_object(request.kind, request.key)
             case GetNamespace():
                 return cluster.get_namespace(request.namespace)
             case PostEvent():
                 return cluster.post_event(request.body)
             case ListInventory():
-                return cluster.list_inventory()
+                return cluster.list_inventory(request.kind)
             case _:
                 assert_never(request)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hacron.core import manifests
-from hacron.core.model import Key, name_of, namespace_of
+from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.ports import JobSeen, JobsListed, ObjectSeen
 
 Body = dict[str, Any]
@@ -38,6 +38,7 @@ class Made:
     job: str
     fencing: int
     tombstone: bool
+    demand: str  # name of the HACronJobRun that asked for it
     by: str  # replica
     at: datetime
     over: datetime | None = None  # ended or gone
@@ -46,6 +47,7 @@ class Made:
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")
         attempt = f" attempt {self.attempt}" if self.attempt > 1 else ""
+        attempt += f" by {self.demand}" if self.demand else ""
         return f"{self.key.removeprefix('default/')} {tick}{attempt}"
 
 
@@ -78,6 +80,8 @@ class FakeCluster:
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
         self.cronjobs: dict[Key, Body] = {}
+        self.demands: dict[Key, Body] = {}  # HACronJobRuns
+        self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
         self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
@@ -89,19 +93,23 @@ class FakeCluster:
 
     # --- what people do ---
 
-    def apply(self, key: Key, spec: Body) -> Body:
-        """Create a HACronJob or change its spec, as kubectl does."""
-        known = self.cronjobs.get(key)
+    def objects(self, kind: Kind) -> dict[Key, Body]:
+        return self.cronjobs if kind is Kind.CRONJOB else self.demands
+
+    def apply(self, key: Key, spec: Body, kind: Kind = Kind.CRONJOB) -> Body:
+        """Create a HACronJob, or another of our objects, or change its spec, as kubectl does."""
+        objects = self.objects(kind)
+        known = objects.get(key)
         if known is None:
             metadata = {"namespace": namespace_of(key), "name": name_of(key), **self._born(), "generation": 1}
-            body = {"apiVersion": manifests.API_VERSION, "kind": manifests.KIND, "metadata": metadata}
-            self.cronjobs[key] = body | {"spec": _copy(spec)}
+            body = {"apiVersion": manifests.API_VERSION, "kind": kind.value, "metadata": metadata}
+            objects[key] = body | {"spec": _copy(spec)}
         elif known["spec"] != spec:
             known["spec"] = _copy(spec)
             known["metadata"]["generation"] += 1
             known["metadata"]["resourceVersion"] = self._next()
-        self._cronjob_changed(key)
-        return self.cronjobs[key]
+        self._changed(kind, key)
+        return objects[key]
 
     def annotate(self, key: Key, annotations: dict[str, str | None]) -> None:
         """Set annotations of a HACronJob, or take them away: its generation stays."""
@@ -109,13 +117,13 @@ class FakeCluster:
         told = metadata.get("annotations", {}) | annotations
         metadata["annotations"] = {name: text for name, text in told.items() if text is not None}
         metadata["resourceVersion"] = self._next()
-        self._cronjob_changed(key)
+        self._changed(Kind.CRONJOB, key)
 
-    def delete(self, key: Key, *, unseen: bool = False) -> None:
-        """Delete a HACronJob and what it owns; `unseen`: no watch tells of it."""
-        body = self.cronjobs.pop(key)
+    def delete(self, key: Key, kind: Kind = Kind.CRONJOB, *, unseen: bool = False) -> None:
+        """Delete one of our objects and what it owns; `unseen`: no watch tells of it."""
+        body = self.objects(kind).pop(key)
         if not unseen:
-            self._emit(ObjectSeen(body=_copy(body), gone=True))
+            self._emit(ObjectSeen(body=_copy(body), gone=True, kind=kind))
         self._collect_garbage()
 
     def move(self, now: datetime) -> None:
@@ -135,8 +143,9 @@ class FakeCluster:
         """Come up again: whoever watched lists everything anew."""
         self.up = True
         self._emit(self.list_jobs())
-        for body in self.cronjobs.values():
-            self._emit(ObjectSeen(body=_copy(body)))
+        for kind in Kind:
+            for body in self.objects(kind).values():
+                self._emit(ObjectSeen(body=_copy(body), kind=kind))
 
     # --- the API ---
 
@@ -176,8 +185,8 @@ class FakeCluster:
             self._emit(JobSeen(body=_copy(job.body)))
         return 200, _copy(job.body)
 
-    def patch_status(self, key: Key, status: Body) -> Reply:
-        body = self.cronjobs.get(key)
+    def patch_status(self, kind: Kind, key: Key, status: Body) -> Reply:
+        body = self.objects(kind).get(key)
         if body is None:
             return _status(404, "NotFound", f"{key} not found")
         self.patches += 1
@@ -185,11 +194,11 @@ class FakeCluster:
         after = {name: value for name, value in {**before, **status}.items() if value is not None}
         if after != before:
             body["status"] = _copy(after)
-            self._cronjob_changed(key)
+            self._changed(kind, key)
         return 200, _copy(body)
 
-    def get_cronjob(self, key: Key) -> Reply:
-        body = self.cronjobs.get(key)
+    def get_object(self, kind: Kind, key: Key) -> Reply:
+        body = self.objects(kind).get(key)
         return (200, _copy(body)) if body else _status(404, "NotFound", f"{key} not found")
 
     def get_namespace(self, name: str) -> Reply:
@@ -206,9 +215,11 @@ class FakeCluster:
         self.events[at] = _copy(body)
         return 201, _copy(body)
 
-    def list_inventory(self) -> Reply:
+    def list_inventory(self, kind: Kind) -> Reply:
+        if kind in self.lacks:
+            return 404, {"message": "page not found"}
         wanted = ("namespace", "name", "uid", "generation")
-        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.cronjobs.values()]}
+        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.objects(kind).values()]}
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
@@ -246,6 +257,7 @@ class FakeCluster:
             job=view.name,
             fencing=view.fencing,
             tombstone=view.tombstone,
+            demand=view.demand,
             by=by,
             at=self.now,
         )
@@ -300,8 +312,8 @@ class FakeCluster:
                 self.tell(f"{job} is collected as garbage")
                 self._remove(job, "collected")
 
-    def _cronjob_changed(self, key: Key) -> None:
-        self._emit(ObjectSeen(body=_copy(self.cronjobs[key])))
+    def _changed(self, kind: Kind, key: Key) -> None:
+        self._emit(ObjectSeen(body=_copy(self.objects(kind)[key]), kind=kind))
 
     def _emit(self, event: Event) -> None:
         if self.up:

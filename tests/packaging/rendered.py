@@ -55,9 +55,9 @@ def from_kustomize(folder: Path = OVERLAY) -> list[Manifest]:
     return _manifests(subprocess.run(kubectl, capture_output=True, text=True, check=True).stdout)
 
 
-def one(manifests: list[Manifest], kind: str) -> Manifest:
-    """Return the only manifest of a kind."""
-    (found,) = (manifest for manifest in manifests if manifest["kind"] == kind)
+def one(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
+    """Return the only manifest of a kind, or of a kind and a name."""
+    (found,) = (each for each in manifests if each["kind"] == kind and name in ("", each["metadata"]["name"]))
     return found
 
 

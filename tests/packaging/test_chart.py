@@ -68,7 +68,8 @@ def settings_of(manifests: list[Manifest]) -> dict[str, str]:
 
 
 def test_the_custom_resource_is_the_one_of_this_repository() -> None:
-    assert (CHART / "crds" / "hacronjob.yaml").read_bytes() == (REPOSITORY / "crds" / "hacronjob.yaml").read_bytes()
+    for name in ("hacronjob.yaml", "hacronjobrun.yaml"):
+        assert (CHART / "crds" / name).read_bytes() == (REPOSITORY / "crds" / name).read_bytes()
 
 
 def test_every_value_is_in_the_schema_and_has_a_comment() -> None:

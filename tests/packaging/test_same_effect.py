@@ -13,19 +13,27 @@ from tests.packaging.rendered import AS_OVERLAY, CHART, REPOSITORY, Manifest, ef
 from tests.testbed.control_plane import ControlPlane
 
 RIGHTS = [
-    ("hacron.io", "hacronjobs", ["get", "list", "watch"]),
-    ("hacron.io", "hacronjobs/status", ["patch"]),
+    ("hacron.io", "hacronjobs hacronjobruns", ["get", "list", "watch"]),
+    ("hacron.io", "hacronjobs/status hacronjobruns/status", ["patch"]),
     ("hacron.io", "hacronjobs/finalizers", ["update"]),
     ("batch", "jobs", ["create", "get", "list", "watch", "delete"]),
     ("", "events", ["create"]),
     ("", "namespaces", ["get"]),
 ]
 
+SINGLE = ("ServiceAccount", "ClusterRoleBinding", "ConfigMap", "Deployment", "PodDisruptionBudget", "Service")
+OBJECTS = [
+    ("ClusterRole", "hacron"),
+    ("ClusterRole", "hacron-edit"),
+    ("ClusterRole", "hacron-view"),
+    *((kind, "") for kind in SINGLE),
+]
+
 ONLY_KUSTOMIZE = {"Namespace", "CustomResourceDefinition"}  # Helm makes the one if asked, and takes the other from crds/
 
 
 def rights(rules: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
-    return [(*rule["apiGroups"], *rule["resources"], rule["verbs"]) for rule in rules]
+    return [(*rule["apiGroups"], " ".join(rule["resources"]), rule["verbs"]) for rule in rules]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +49,17 @@ def charted() -> list[Manifest]:
 @pytest.mark.cluster
 class TestSameEffect:
     def test_they_make_the_same_kinds_each_once(self, kustomized: list[Manifest], charted: list[Manifest]) -> None:
-        kinds = sorted(manifest["kind"] for manifest in kustomized)
-        assert len(kinds) == len(set(kinds))
-        assert sorted(set(kinds) - ONLY_KUSTOMIZE) == sorted(manifest["kind"] for manifest in charted)
+        def each(manifests: list[Manifest]) -> list[tuple[str, str]]:
+            made = (manifest for manifest in manifests if manifest["kind"] not in ONLY_KUSTOMIZE)
+            return sorted((manifest["kind"], effect(manifest)["metadata"]["name"]) for manifest in made)
 
-    @pytest.mark.parametrize(
-        "kind",
-        ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "PodDisruptionBudget", "Service"],
-    )
-    def test_an_object_of_a_kind_does_the_same(self, kind: str, kustomized: list[Manifest], charted: list[Manifest]) -> None:
-        assert effect(one(charted, kind)) == effect(one(kustomized, kind))
+        assert each(charted) == each(kustomized)
+        assert len(set(each(charted))) == len(each(charted))
+        assert [kind for kind, _ in each(charted)] == sorted(kind for kind, _ in OBJECTS)
+
+    @pytest.mark.parametrize(("kind", "name"), OBJECTS)
+    def test_an_object_does_the_same(self, kind: str, name: str, kustomized: list[Manifest], charted: list[Manifest]) -> None:
+        assert effect(one(charted, kind, name)) == effect(one(kustomized, kind, name))
 
     @pytest.mark.parametrize("way", ["kustomized", "charted"])
     def test_selectors_find_the_pods(self, way: str, request: pytest.FixtureRequest) -> None:
@@ -71,8 +80,21 @@ class TestSameEffect:
 @pytest.mark.cluster
 class TestRights:
     def test_these_are_granted_and_no_others(self, kustomized: list[Manifest], charted: list[Manifest]) -> None:
-        assert rights(one(kustomized, "ClusterRole")["rules"]) == RIGHTS
-        assert rights(one(charted, "ClusterRole")["rules"]) == RIGHTS
+        assert rights(one(kustomized, "ClusterRole", "hacron")["rules"]) == RIGHTS
+        assert rights(one(charted, "ClusterRole", "hacron")["rules"]) == RIGHTS
+
+    @pytest.mark.parametrize(
+        ("role", "verbs"),
+        [("view", ["get", "list", "watch"]), ("edit", ["create", "update", "patch", "delete", "deletecollection"])],
+    )
+    @pytest.mark.parametrize("way", ["kustomized", "charted"])
+    def test_whoever_may_look_or_change_may_do_so_with_ours(
+        self, role: str, verbs: list[str], way: str, request: pytest.FixtureRequest
+    ) -> None:
+        found = one(request.getfixturevalue(way), "ClusterRole", f"hacron-{role}")
+        assert rights(found["rules"]) == [("hacron.io", "hacronjobs hacronjobruns", verbs)]
+        aggregated = {label.rsplit("-", 1)[1] for label in found["metadata"]["labels"] if "/aggregate-to-" in label}
+        assert aggregated == ({"view", "edit", "admin"} if role == "view" else {"edit", "admin"})
 
     def test_an_api_server_gives_a_replica_these_and_no_others(self, west: ControlPlane) -> None:
         """Beside what every user may do: ask who they are and what they may do."""

@@ -36,6 +36,7 @@ def a_night_with_everything() -> Gauges:
     }.items():
         schedule = "" if "schedule" in fields else 'schedule="* * * * *" '
         night.do(f"apply west {name} {schedule}{fields}")
+    night.do("demand west now fine", "undemand west now")
     night.until(185)
     night.world.broker.put(COMMANDS, b"broken")
     night.world.broker.put(REPORTS, b"broken")

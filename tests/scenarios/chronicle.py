@@ -18,12 +18,16 @@ from hacron.core.messages import (
     CronJobDeclared,
     CronJobWithdrawn,
     Definition,
+    Demand,
+    DemandForgotten,
+    DemandWithdrawn,
     Entry,
     Progress,
     Removed,
     Report,
     RunFinished,
     RunRefused,
+    RunsDemanded,
     RunStarted,
     RunStopped,
 )
@@ -77,12 +81,13 @@ class Chronicle:
             return
         before = {record.key: self.state.progress.get(record.key) for record in batch.records if isinstance(record, Progress)}
         known = {key: dict(homes) for key, homes in self.state.definitions.items()}
+        demands = dict(self.state.demands)
         self._offset += 1
         applied = self.state.apply(Entry(offset=self._offset, size=len(body), batch=batch))
         if not applied.counts:
             self.say(batch.sender, f"writes in vain: {', '.join(type(record).__name__ for record in batch.records)}")
             return
-        for line in decided(batch, before, known):
+        for line in decided(batch, before, known, demands):
             self.say(batch.sender, line)
 
     def wiped(self) -> None:
@@ -110,7 +115,9 @@ class ListenedTo(FakeBroker):
         super().wipe()
 
 
-def decided(batch: Batch, before: dict[Key, Progress | None], known: dict[Key, dict[str, Definition]]) -> list[str]:
+def decided(
+    batch: Batch, before: dict[Key, Progress | None], known: dict[Key, dict[str, Definition]], demands: dict[Key, Demand]
+) -> list[str]:
     """Say what the records of a batch change."""
     lines = []
     for record in batch.records:
@@ -123,6 +130,10 @@ def decided(batch: Batch, before: dict[Key, Progress | None], known: dict[Key, d
                     lines.append(f"notes: {short(record.key)} is declared in {record.cluster}, generation {record.generation}")
             case Progress():
                 lines += _progress(record, before.get(record.key))
+            case Demand():
+                lines += _demand(record, demands.get(record.key))
+            case DemandForgotten():
+                lines.append(f"notes: {short(record.key)} is forgotten")
             case Removed():
                 lines.append(f"notes: {short(record.key)} is {f'gone from {record.cluster}' if record.cluster else 'forgotten'}")
             case _:
@@ -141,13 +152,14 @@ def _progress(after: Progress, before: Progress | None) -> list[str]:
     tried_again = {(run.tick, run.attempt - 1) for run in after.open}
     lines += [f"{name} {tick(v.tick)} {_verdict(v)}" for v in verdicts]
     for run in old_runs.values():
-        if run.id not in now_open and (run.tick, run.attempt) not in judged | tried_again:
+        if run.id not in now_open and (run.tick, run.attempt) not in judged | tried_again and not run.demand:
             lines.append(f"{name} {tick(run.tick)} is {'taken back' if run.state == 'Pending' else 'closed'}")
     for run in after.open:
         old = old_runs.get(run.id)
         if old is None:
             refused = f", refused by {', '.join(run.refused_by)}" if run.refused_by else ""
-            lines.append(f"{name} {tick(run.tick)} → {run.cluster}{_attempt(run)}{refused}")
+            by = f" by {run.demand}" if run.demand else ""
+            lines.append(f"{name} {tick(run.tick)}{by} → {run.cluster}{_attempt(run)}{refused}")
         elif old.state is not run.state and run.state != "Lost":
             lines.append(f"{name} {tick(run.tick)} is {run.state}{f' ({run.reason})' if run.reason else ''}")
     if after.held is not None and (before is None or before.held != after.held):
@@ -157,13 +169,37 @@ def _progress(after: Progress, before: Progress | None) -> list[str]:
     return [f"decides: {line}" for line in lines]
 
 
+def _demand(after: Demand, before: Demand | None) -> list[str]:
+    name = short(after.key)
+    lines = []
+    if before is None or before.account.id != after.account.id:
+        lines.append(f"notes: {name} is demanded of {short(after.cronjob or 'nobody')} in {', '.join(after.homes)}")
+        before = None
+    elif before.homes.keys() != after.homes.keys():
+        lines.append(f"notes: {name} is demanded in {', '.join(after.homes)}")
+    old = before.account.results if before else ()
+    lines += [f"decides: {name} {tick(v.tick)} {_verdict(v)}" for v in after.account.results if v not in old]
+    if after.wrong and (before is None or not before.wrong):
+        lines.append(f"decides: {name} is refused: {after.wrong}")
+    if after.held is not None and (before is None or before.held != after.held):
+        lines.append(f"decides: {name} {tick(after.held.tick)} waits: {after.held.message}")
+    if after.account.finished is not None and (before is None or before.account.finished is None):
+        lines.append(f"decides: {name} is complete")
+    if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
+        lines.append(f"decides: {name} is withdrawn")
+    return lines
+
+
 def told(message: Command | Report) -> str:
     """Say what a command or report says."""
     match message:
         case CronJobDeclared():
             ran = f", last ran {tick(message.last_schedule_time)}" if message.last_schedule_time else ""
             return f"{short(message.key)} is declared in {message.cluster}, generation {message.generation}{ran}"
-        case CronJobWithdrawn():
+        case RunsDemanded():
+            known = f", {message.account.succeeded} have succeeded" if message.account else ""
+            return f"{short(message.key)} is demanded in {message.cluster}{known}"
+        case CronJobWithdrawn() | DemandWithdrawn():
             return f"{short(message.key)} is gone from {message.cluster}"
         case RunStarted():
             return f"{_run(message)} has started"

@@ -44,7 +44,8 @@ def _unfenced(made: Iterable[Made]) -> Iterable[str]:
     """The fencing number grows with every run of a cronjob and every attempt."""
     by_key: dict[Key, list[Made]] = defaultdict(list)
     for one in made:
-        by_key[one.key].append(one)
+        if not one.demand:  # whose ticks may be of long ago
+            by_key[one.key].append(one)
     for jobs in by_key.values():
         in_order = sorted(jobs, key=lambda one: (one.tick, one.attempt))
         numbers = [one.fencing for one in in_order]
@@ -61,10 +62,12 @@ def _early(made: Iterable[Made]) -> Iterable[str]:
 def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)"""
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
+    identity: dict[Key, str] = {}  # of the cronjob; the runs that were demanded bear their demand's
     for one in made:
+        identity[one.key] = identity.get(one.key, "") if one.demand else one.cronjob
         cronjob = _cronjob(one.key, world)
         if cronjob and cronjob.policy is not ConcurrencyPolicy.ALLOW and cronjob.guarantee is Guarantee.AT_MOST_ONCE:
-            by_cronjob[one.key, one.cronjob].append(one)
+            by_cronjob[one.key, identity[one.key]].append(one)
     for (key, _), jobs in by_cronjob.items():
         cronjob = _cronjob(key, world)
         for number, one in enumerate(jobs):

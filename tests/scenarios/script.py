@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from hacron.core.manifests import GROUP
-from hacron.core.model import Key, key_of
+from hacron.core.model import Key, Kind, key_of
 from tests.fakes.broker import TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
 from tests.scenarios.chronicle import Chronicle, clock, short
@@ -135,6 +135,14 @@ class Script:
         self._specs[cluster, key] = self._specs[cluster, key] | dict(field.split("=", 1) for field in fields)
         self.world.cluster(cluster).apply(key, spec(self._specs[cluster, key]))
 
+    def do_demand(self, cluster: str, name: str, cronjob: str, *fields: str) -> None:
+        """Apply a HACronJobRun: at=…, from=… to=… (times of the story's day), limit=…, ignore-suspend."""
+        said = dict(field.split("=", 1) if "=" in field else (field, "") for field in fields)
+        self.world.cluster(cluster).apply(_key(name), demand_spec(cronjob, said), Kind.DEMAND)
+
+    def do_undemand(self, cluster: str, name: str, how: str = "") -> None:
+        self.world.cluster(cluster).delete(_key(name), Kind.DEMAND, unseen=how == "unseen")
+
     def do_delete(self, cluster: str, name: str, how: str = "") -> None:
         self.world.cluster(cluster).delete(_key(name), unseen=how == "unseen")
 
@@ -220,6 +228,18 @@ class Script:
         lines += [f"recent {_recent(verdict)}" for verdict in status.get("recent", [])]
         return lines
 
+    def do_outcome(self, cluster: str, name: str) -> list[str]:
+        """What `kubectl describe` shows of a HACronJobRun."""
+        status = self.world.cluster(cluster).demands[_key(name)].get("status", {})
+        lines = []
+        for condition in status.get("conditions", []):
+            verb = "" if condition["status"] == "True" else "not "
+            lines.append(f"{verb}{condition['type']}: {condition['reason']}: {condition['message']}")
+        lines.append(f"{status.get('phase')} {status.get('progress', '')}, {status.get('failed')} failed")
+        lines += [f"active {run['tick'][11:19]} in {run['cluster']} {run['state']}" for run in status.get("active", [])]
+        lines += [f"run {_recent(verdict)}" for verdict in status.get("runs", [])]
+        return lines
+
     # --- inside ---
 
     def _who(self, name: str) -> str:
@@ -256,6 +276,21 @@ def _pairs(text: str) -> list[list[str]]:
 
 def _number_or_text(text: str) -> int | str:
     return int(text) if text.isdigit() else text
+
+
+def demand_spec(cronjob: str, said: dict[str, str]) -> dict[str, Any]:
+    """Return a HACronJobRun's spec from a story's words."""
+    found: dict[str, Any] = {"cronJob": cronjob}
+    if "at" in said:
+        found["scheduledTime"] = _of_today(said["at"])
+    if "from" in said:
+        found["range"] = {"from": _of_today(said["from"]), "to": _of_today(said["to"])}
+        found["range"] |= {"limit": int(said["limit"])} if "limit" in said else {}
+    return found | ({"ignoreSuspend": True} if "ignore-suspend" in said else {})
+
+
+def _of_today(clock: str) -> str:
+    return f"{NOON:%Y-%m-%d}T{clock}Z"
 
 
 def _key(name: str) -> Key:

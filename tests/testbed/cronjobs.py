@@ -82,6 +82,6 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def remove_all(cluster: Cluster) -> None:
-    """Delete all HACronJobs and their Jobs."""
-    for kind in ("hacronjobs", "jobs"):
+    """Delete all HACronJobs, what was asked of them, and their Jobs."""
+    for kind in ("hacronjobruns", "hacronjobs", "jobs"):
         cluster.kubectl("delete", kind, "--all", "--all-namespaces", "--cascade=background", "--wait=false")

@@ -97,9 +97,11 @@ class Demo:
         self.ended = datetime.now(UTC)
 
     def apply(self, cluster: Cluster, text: str) -> None:
-        """Apply a HACronJob, and remember what is to be expected of it from now on."""
+        """Apply an object; if it is a HACronJob, remember what is to be expected of it from now on."""
         cluster.apply(text)
-        self.declared.append(Declared(cluster, yaml.safe_load(text)))
+        body = yaml.safe_load(text)
+        if body["kind"] == "HACronJob":
+            self.declared.append(Declared(cluster, body))
 
     def _cluster_without_the_executor(self) -> Cluster:
         assert self.fleet is not None

@@ -1,4 +1,4 @@
-"""Put into a cluster what the operator needs there: the custom resource, its namespace and its rights.
+"""Put into a cluster what the operator needs there: the custom resources, its namespace and its rights.
 
 It is what this repository ships and no more, so that tests run with the rights that people get.
 """
@@ -16,7 +16,8 @@ _KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRol
 
 
 def install(cluster: Cluster) -> None:
-    """Apply all of deploy/base but what runs the operator as pods; wait until HACronJobs are served."""
+    """Apply all of deploy/base but what runs the operator as pods; wait until our resources are served."""
     rendered = yaml.safe_load_all(cluster.kubectl("kustomize", str(BASE)))
     cluster.apply(yaml.safe_dump_all(manifest for manifest in rendered if manifest["kind"] in _KINDS))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/hacronjobs.hacron.io", "--timeout=30s")
+    ours = ("crd/hacronjobs.hacron.io", "crd/hacronjobruns.hacron.io")
+    cluster.kubectl("wait", "--for=condition=Established", *ours, "--timeout=30s")

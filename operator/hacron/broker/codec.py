@@ -15,6 +15,7 @@ import msgspec
 
 from hacron.core.messages import VERSION, Batch, Command, Definition, Envelope, Record, Report
 from hacron.core.messages import CronJobDeclared as Declared
+from hacron.core.messages import RunsDemanded as Demanded
 
 BODY_BYTES: Final = 8 * 2**20
 """A longer body is not even parsed. Written are about 100 KB, or one message."""
@@ -101,7 +102,7 @@ def decode_record(raw: msgspec.Raw) -> Record:
 
 def decode_command(raw: msgspec.Raw) -> Command:
     command = _parse(_command, raw, MESSAGE_BYTES)
-    if isinstance(command, Declared):
+    if isinstance(command, Declared | Demanded):
         # A raw part is only skimmed, so `"\ud800"` or 1e999 would still be in it, to raise wherever it is read first.
         _parse(_object, command.spec, MESSAGE_BYTES)
     return command

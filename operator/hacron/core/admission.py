@@ -66,6 +66,11 @@ def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: dateti
     bound = deadline(cronjob, rules)
     if bound is not None and tick <= now - bound.after:
         return Skip("DeadlineExceeded", f"found {(now - tick).total_seconds():.0f} s late; {bound.rule}")
+    return beside(cronjob, blocking)
+
+
+def beside(cronjob: CronJob, blocking: Sequence[Run]) -> Start | Hold:
+    """Decide by the concurrency policy alone."""
     if not blocking or len(blocking) < most_at_once(cronjob):
         return Start()
     names = ", ".join(f"{run.job} in {run.cluster}" for run in blocking[:3])

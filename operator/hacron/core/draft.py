@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from hacron.core.messages import ClusterState, Definition, Progress, Record, Removed
+from hacron.core.messages import ClusterState, Definition, Demand, DemandForgotten, Progress, Record, Removed
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict
 from hacron.core.state import State, understand
 
@@ -22,6 +22,8 @@ class Draft:
         self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}
         self._progress: dict[Key, Progress | None] = {}
         self._clusters: dict[str, Cluster] = {}
+        self._demands: dict[Key, Demand | None] = {}
+        self._asked: dict[Key | None, dict[Key, None]] = {}  # cronjob → those of its demands that change
         self.revision = state.revision
 
     # --- reading ---
@@ -42,13 +44,22 @@ class Draft:
     def progress(self, key: Key) -> Progress | None:
         return self._progress[key] if key in self._progress else self._state.progress.get(key)
 
+    def demand(self, key: Key) -> Demand | None:
+        return self._demands[key] if key in self._demands else self._state.demands.get(key)
+
+    def demands_of(self, cronjob: Key) -> list[Demand]:
+        """Return what is demanded of a cronjob, the oldest first."""
+        keys = dict.fromkeys([*(demand.key for demand in self._state.demands_of(cronjob)), *self._asked.get(cronjob, ())])
+        found = [demand for demand in map(self.demand, keys) if demand is not None and demand.cronjob == cronjob]
+        return sorted(found, key=lambda demand: (demand.created_at, demand.key))
+
     @property
     def clusters(self) -> Mapping[str, Cluster]:
         return {**self._state.clusters, **self._clusters} if self._clusters else self._state.clusters
 
     def changes(self, key: Key) -> bool:
         """Whether anything about this cronjob will be written."""
-        return key in self._progress or key in self._homes
+        return key in self._progress or key in self._homes or key in self._asked
 
     # --- writing ---
 
@@ -69,6 +80,17 @@ class Draft:
         """Drop the cronjob altogether."""
         self._progress[key] = None
 
+    def put_demand(self, demand: Demand) -> None:
+        if demand != self.demand(demand.key):
+            self._demands[demand.key] = demand
+            self._asked.setdefault(demand.cronjob, {})[demand.key] = None
+
+    def forget_demand(self, key: Key) -> None:
+        """Drop a demand altogether."""
+        before = self.demand(key)
+        self._asked.setdefault(before.cronjob if before else None, {})[key] = None
+        self._demands[key] = None
+
     def see(self, cluster: Cluster) -> None:
         self._clusters[cluster.name] = cluster
 
@@ -77,11 +99,15 @@ class Draft:
     def groups(self) -> list[tuple[Record, ...]]:
         """Return the records, grouped by what must count together or not at all."""
         groups: list[tuple[Record, ...]] = [(ClusterState(cluster=cluster),) for cluster in self._clusters.values()]
-        for key in dict.fromkeys([*self._homes, *self._progress]):
-            group = self._group(key)
+        for key in dict.fromkeys([*self._homes, *self._progress, *self._asked]):
+            group = self._demanded(key) + (self._group(key) if key is not None else ())
             if group:
                 groups.append(group)
         return groups
+
+    def _demanded(self, cronjob: Key | None) -> tuple[Record, ...]:
+        """Return what is written of the demands of a cronjob, or of those that name none: with the runs that they made."""
+        return tuple(self._demands[key] or DemandForgotten(key=key) for key in self._asked.get(cronjob, ()))
 
     def _group(self, key: Key) -> tuple[Record, ...]:
         if key in self._progress and self._progress[key] is None:
@@ -102,8 +128,21 @@ def new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
     return [verdict for verdict in after.recent if verdict not in known]
 
 
+def new_results(after: Demand, before: Demand | None) -> list[Verdict]:
+    """Return what is new of the runs of a demand; what it brought along when it became known is not."""
+    if before is None or before.account.id != after.account.id:
+        return []
+    known = set(before.account.results)
+    return [verdict for verdict in after.account.results if verdict not in known]
+
+
 def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
-    """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one."""
+    """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one.
+
+    One on a run that was demanded says nothing of the tick: it goes into the demand's account.
+    """
+    if verdict.run:
+        return replace(progress, told=(*progress.told, verdict))
     others = [v for v in progress.recent if (v.tick, v.attempt) != (verdict.tick, verdict.attempt)]
     in_order = sorted([*others, verdict], key=lambda v: (v.tick, v.attempt))
     return replace(progress, recent=tuple(in_order[-limit:]))

@@ -42,7 +42,8 @@ def tell(
     if progress is None or progress is was.progress:
         return
     before = was.progress
-    old_runs = {run.id: run for run in before.open} if before else {}
+    old_runs = {run.id: run for run in before.open if not run.demand} if before else {}
+    already = {run.id for run in before.open if run.started is not None} if before else set()
     old_verdicts = before.recent if before else ()
     for verdict in new_verdicts(progress, before):
         if verdict.started is not None and _has_not_started(old_runs.values(), verdict):
@@ -50,6 +51,10 @@ def tell(
         yield _became(verdict, again=any(_same(verdict, old) for old in old_verdicts))
     yield from _taken_back(old_runs.values(), progress, cronjob)
     for run in progress.open:
+        if run.demand:  # what becomes of it is told in the status of its HACronJobRun
+            if run.started is not None and run.id not in already:
+                yield _demanded(run)
+            continue
         old = old_runs.get(run.id)
         if old is None and run.attempt > 1:
             yield _placed_elsewhere(run)
@@ -111,6 +116,11 @@ def _started(job: str, cluster: str, tick: datetime, attempt: int, started: date
     again = f", attempt {attempt}" if attempt > 1 else ""
     sentence = f"Created job {job} in cluster {cluster} for the tick of {rfc3339(tick)}{again}, {_late(tick, started)}"
     return Event(f"started.{_number(tick)}.{attempt}.{cluster}", "SuccessfulCreate", sentence)
+
+
+def _demanded(run: Run) -> Event:
+    why = f"for the HACronJobRun {run.demand}, with the time {rfc3339(run.tick)}"
+    return Event(f"started.{run.id}.{run.cluster}", "SuccessfulCreate", f"Created job {run.job} in cluster {run.cluster} {why}")
 
 
 def _placed_elsewhere(run: Run) -> Event:

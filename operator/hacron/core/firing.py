@@ -92,27 +92,34 @@ def start(
     attempt: int = 1,
     refused_by: tuple[str, ...] = (),
     because: str = "",
+    *,
+    identity: str = "",
+    demand: str = "",
 ) -> Progress:
-    """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job."""
+    """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
+
+    With the name and the identity of a `demand`, it is a run beside the schedule.
+    """
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     start_by = max(tick, scene.now) + scene.rules.start_window
     bound = deadline(scene.cronjob, scene.rules)
-    if bound is not None:
+    if bound is not None and not demand:
         start_by = min(start_by, max(tick + bound.after, scene.now))
     run = Run(
-        id=run_id(progress.cronjob_id, tick, attempt),
+        id=run_id(identity or progress.cronjob_id, tick, attempt),
         tick=tick,
         cluster=cluster,
         start_by=start_by,
         fencing=fencing,
         attempt=attempt,
-        job=job_name(name_of(progress.key), tick, attempt),
+        job=job_name(name_of(progress.key), tick, attempt, identity),
+        demand=demand,
         refused_by=refused_by,
         because=because[:MOST_WORDS],
     )
-    last_tick = max(progress.last_tick, tick)
-    return replace(progress, open=(*progress.open, run), fencing=fencing, last_tick=last_tick, held=None)
+    progress = replace(progress, open=(*progress.open, run), fencing=fencing)
+    return progress if demand else replace(progress, last_tick=max(progress.last_tick, tick), held=None)
 
 
 def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
@@ -120,7 +127,9 @@ def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
 
     Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
     """
-    ahead = [run for run in progress.open if run.state is RunState.PENDING and run.tick > now + rules.skew_margin]
+    ahead = [
+        run for run in progress.open if run.state is RunState.PENDING and run.tick > now + rules.skew_margin and not run.demand
+    ]
     if not ahead:
         return progress
     before_them = min(run.tick for run in ahead) - timedelta(seconds=1)
@@ -146,7 +155,7 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
         case Skip(reason, message):
             return _decided(progress, tick, scene, _not_started(progress, tick, reason, message))
         case Hold(reason, message, stop):
-            return _hold(_stop(progress, stop), Held(tick, reason, message))
+            return _hold(stop_runs(progress, stop), Held(tick, reason, message))
         case Start():
             return _make_up_for(progress, tick, scene) if _is_late(tick, scene) else _start_due(progress, tick, scene)
 
@@ -242,7 +251,9 @@ def _hold(progress: Progress, held: Held) -> Progress:
     return replace(progress, held=held)
 
 
-def _stop(progress: Progress, runs: Collection[Run]) -> Progress:
+def stop_runs(progress: Progress, runs: Collection[Run]) -> Progress:
+    """Tell runs to stop, so that another may take their place."""
+
     def stopped(run: Run) -> Run:
         if run not in runs or run.state not in (RunState.PENDING, RunState.RUNNING):
             return run  # a LOST run cannot be told to stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from hacron.core.manifests import JobView
@@ -12,14 +12,18 @@ from hacron.core.model import CronJob, Verdict, VerdictKind
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 
 
-def surplus(jobs: Collection[JobView], progress: Progress, cronjob: CronJob, cluster: str) -> list[JobView]:
+def surplus(
+    jobs: Collection[JobView], progress: Progress, cronjob: CronJob, cluster: str, demanded: Iterable[Verdict] = ()
+) -> list[JobView]:
     """Return the finished Jobs of this cluster that exceed the limits, given what ran in the others.
 
-    A Job counts as finished here only when its run is closed in the ledger: its verdict must not be lost with it.
+    A Job counts as finished here only when its run is closed in the ledger: its verdict must not be lost with it. The newest
+    are those that were made last, as with CronJob: one that was demanded for a tick of long ago is of today. `demanded` is what
+    became of these.
     """
     open_ids = {run.id for run in progress.open}
     done = [job for job in jobs if job.terminal is not None and not job.tombstone and job.run_id not in open_ids]
-    elsewhere = [verdict for verdict in progress.recent if verdict.job and verdict.cluster != cluster]
+    elsewhere = [verdict for verdict in (*progress.recent, *demanded) if verdict.job and verdict.cluster != cluster]
     return [
         *_beyond(cronjob.successful_limit, Outcome.SUCCEEDED, VerdictKind.SUCCEEDED, done, elsewhere),
         *_beyond(cronjob.failed_limit, Outcome.FAILED, VerdictKind.FAILED, done, elsewhere),
@@ -29,8 +33,8 @@ def surplus(jobs: Collection[JobView], progress: Progress, cronjob: CronJob, clu
 def _beyond(
     limit: int, outcome: Outcome, kind: VerdictKind, jobs: Sequence[JobView], elsewhere: Sequence[Verdict]
 ) -> list[JobView]:
-    ours: list[tuple[datetime, JobView | None]] = [(job.tick, job) for job in jobs if job.terminal is outcome]
-    theirs: list[tuple[datetime, JobView | None]] = [(v.tick, None) for v in elsewhere if v.verdict is kind]
+    ours: list[tuple[datetime, JobView | None]] = [(job.created, job) for job in jobs if job.terminal is outcome]
+    theirs: list[tuple[datetime, JobView | None]] = [(v.started or v.tick, None) for v in elsewhere if v.verdict is kind]
     newest_first = sorted(ours + theirs, key=lambda pair: pair[0], reverse=True)
     return [job for _, job in newest_first[limit:] if job is not None and not job.deleting]
 

@@ -27,6 +27,7 @@ TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
+DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that asked for it
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
 
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
@@ -90,14 +91,17 @@ def rfc3339(when: datetime) -> str:
 # --- Run → Job ------------------------------------------------------------------------------------------------------------------
 
 
-def job_name(name: str, tick: datetime, attempt: int) -> str:
+def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> str:
     """Return the Job's name, which is the lock against making it twice: the cronjob's name and the tick in unix minutes.
 
     A tick that is not on a whole minute gets unix seconds: ten digits, never the same name. Attempts after the first have names,
-    and so locks, of their own. A stem that must be cut ends in a hash of the whole, so that it stays its own.
+    and so locks, of their own, and so have runs beside the schedule: by a hash of their demand. A stem that must be cut ends in
+    a hash of the whole, so that it stays its own.
     """
     seconds = int(tick.timestamp())
     suffix = f"-{seconds // 60}" if seconds % 60 == 0 else f"-{seconds}"
+    if demand_id:
+        suffix = f"-{hashlib.sha256(demand_id.encode()).hexdigest()[:6]}{suffix}"
     if attempt > 1:
         suffix += f"-{attempt}"
     room = min(STEM_LENGTH, NAME_LENGTH - len(suffix))
@@ -162,7 +166,8 @@ def _labels(key: Key) -> dict[str, str]:
 
 
 def _marks(key: Key, run: Run) -> dict[str, str]:
-    return {CRONJOB: name_of(key), RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
+    marks = {CRONJOB: name_of(key), RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
+    return marks | ({DEMAND: run.demand} if run.demand else {})
 
 
 def _local(tick: datetime, zone: object) -> str:
@@ -210,6 +215,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tombstone: bool
     deleting: bool
     fencing: int
+    demand: str = ""  # name of the HACronJobRun that asked for it
 
 
 def job_view(body: dict[str, Any]) -> JobView | None:
@@ -243,6 +249,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         tombstone=labels.get(TOMBSTONE_LABEL) == "true",
         deleting=metadata.get("deletionTimestamp") is not None,
         fencing=int(annotations.get(FENCING, "0")),
+        demand=annotations.get(DEMAND, ""),
     )
 
 

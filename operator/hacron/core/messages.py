@@ -10,7 +10,23 @@ from enum import StrEnum
 
 import msgspec
 
-from hacron.core.model import Cluster, ClusterName, Held, Instant, KeyText, Name, Number, Pause, Run, Sentence, Uid, Verdict
+from hacron.core.model import (
+    Account,
+    Cluster,
+    ClusterName,
+    Held,
+    Home,
+    Instant,
+    KeyText,
+    Name,
+    Number,
+    Pause,
+    Run,
+    Sentence,
+    Uid,
+    Verdict,
+    Wanted,
+)
 
 VERSION = 1
 
@@ -46,7 +62,27 @@ class CronJobWithdrawn(_Message, frozen=True):
     uid: Uid
 
 
-Command = CronJobDeclared | CronJobWithdrawn
+class RunsDemanded(_Message, frozen=True):
+    """A HACronJobRun exists in a cluster, as of this generation: runs beside the schedule are wanted."""
+
+    key: KeyText
+    cluster: ClusterName
+    uid: Uid
+    generation: Number
+    created_at: Instant
+    spec: msgspec.Raw  # JSON of .spec, as the API server gave it
+    account: Account | None = None  # what its .status says to have become of it; counts only when the ledger knows less
+
+
+class DemandWithdrawn(_Message, frozen=True):
+    """The HACronJobRun with this uid no longer exists in a cluster."""
+
+    key: KeyText
+    cluster: ClusterName
+    uid: Uid
+
+
+Command = CronJobDeclared | CronJobWithdrawn | RunsDemanded | DemandWithdrawn
 
 
 # --- reports: what happened (worker → executor) ------------------------------------------------------------------------
@@ -174,6 +210,7 @@ class Progress(_Message, frozen=True):
     made_up_at: Instant | None = None  # when a tick that had long passed was started last; with catchUp.spreadSeconds
     pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
+    told: tuple[Verdict, ...] = ()  # of runs that were demanded; put into their accounts before this is written
 
 
 class ClusterState(_Message, frozen=True):
@@ -189,7 +226,27 @@ class Removed(_Message, frozen=True):
     cluster: ClusterName | None = None
 
 
-Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed
+class Demand(_Message, frozen=True):
+    """Runs beside the schedule that a HACronJobRun asks for, and what has become of them."""
+
+    key: KeyText  # of the HACronJobRun: the same in every cluster
+    created_at: Instant  # of the object that came first: the tick of a run that was wanted at once
+    homes: dict[ClusterName, Home]
+    account: Account
+    cronjob: KeyText | None = None  # whose runs; None: its spec does not say
+    wanted: Wanted = Wanted()
+    wrong: Sentence = ""  # why it will have no runs
+    held: Held | None = None  # why its next run waits
+    withdrawn_at: Instant | None = None  # the last object is gone; kept for a while, so that nothing late brings it back
+
+
+class DemandForgotten(_Message, frozen=True):
+    """A demand that was withdrawn is gone altogether."""
+
+    key: KeyText
+
+
+Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed | Demand | DemandForgotten
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):

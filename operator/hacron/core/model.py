@@ -163,6 +163,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     state: RunState = RunState.PENDING
     job: Name = ""  # name of the Kubernetes Job
     started: Instant | None = None
+    demand: Name = ""  # name of the HACronJobRun that asked for it; then its id begins with that demand's instead
     reason: Name = ""  # why it is STOPPING or LOST
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
     because: Sentence = ""  # of a further attempt: what became of the one before
@@ -191,6 +192,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     count: Number = 1  # how many ticks it speaks of; `tick` is the last of them
     started: Instant | None = None
     finished: Instant | None = None
+    run: Name = ""  # id of a run that a HACronJobRun asked for, until the verdict stands in that demand's account
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -199,6 +201,39 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     tick: Instant
     reason: Name
     message: Sentence
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a HACronJobRun asks for: a run at once, or one for `at`, or one for each tick from `begin` to `end`, both included."""
+
+    at: Instant | None = None
+    begin: Instant | None = None
+    end: Instant | None = None
+    limit: Number = 100  # ticks, at most
+    ignore_suspend: bool = False
+
+
+class Home(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A cluster in which a HACronJobRun exists."""
+
+    uid: Uid
+    generation: Number
+    created_at: Instant
+    differs: bool = False  # it says something else than the one that came first, which counts
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What has become of a demand so far. Stands in the `.status` too, from where it is read when the ledger is lost."""
+
+    id: Uid  # what the ids of its runs begin with: uid of the object that came first
+    total: Number = 0  # ticks that are wanted; 0: not known yet
+    decided: Number = 0  # of these, how many have become a run
+    next_tick: Instant | None = None  # the first that has not
+    succeeded: Number = 0
+    failed: Number = 0  # that ended in any other way
+    results: tuple[Verdict, ...] = ()  # by tick, at most one each; bounded
+    open: tuple[Run, ...] = ()  # that were open when the ledger was lost, and are to be watched again
+    finished: Instant | None = None  # when nothing more was to come
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hacron.core.messages import Definition, Progress, Record
+from hacron.core.messages import Definition, Demand, Progress, Record
 
 BATCH_BYTES = 100_000  # of one ledger message, roughly
 
@@ -29,5 +29,7 @@ def _size(record: Record) -> int:
             return 300 + len(bytes(record.spec))
         case Progress():
             return 300 + sum(350 + len(run.because) for run in record.open) + 250 * len(record.recent)
+        case Demand():
+            return 600 + 150 * len(record.homes) + 250 * len(record.account.results)
         case _:
             return 200

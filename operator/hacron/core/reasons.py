@@ -78,6 +78,9 @@ WAITING: Final[dict[str, Told]] = {
 }
 """Why a tick that is due waits."""
 
+DEMANDS_WAIT: Final = ("NotYet", "Suspended", "Paused", "TickWaits", "TooManyRuns")
+"""Why a run that was demanded waits, beside these. No Event tells of it: it stands in the status of its HACronJobRun."""
+
 TOO_MANY: Final = Told("TooManyMissedTimes", True)
 MANY: Final = 100  # missed ticks; above it Kubernetes warns, and so do we
 OTHER: Final = "Other"

@@ -111,4 +111,5 @@ def verdict_of(run: Run, *, reason: str = "", message: str = "", finished: datet
         attempt=run.attempt,
         started=run.started,
         finished=finished,
+        run=run.id if run.demand else "",
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
-from hacron.core import pausing
+from hacron.core import demands, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.draft import Draft
@@ -22,11 +22,13 @@ from hacron.core.messages import (
     CronJobDeclared,
     CronJobWithdrawn,
     Definition,
+    DemandWithdrawn,
     Progress,
     Record,
     Report,
     RunFinished,
     RunRefused,
+    RunsDemanded,
     RunStarted,
     RunStopped,
 )
@@ -91,13 +93,20 @@ class Scheduler:
             case CronJobWithdrawn():
                 withdraw(draft, message, now, self._rules)
                 return [message.key]
+            case RunsDemanded():
+                demand = demands.take_in(draft, message)
+                return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
+            case DemandWithdrawn():
+                demand = demands.withdraw(draft, message, now)
+                return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case ClusterSeen():
                 return self._see(message, draft, now)
             case RunStarted() | RunFinished() | RunRefused() | RunStopped():
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []
-                draft.put(hear(progress, message, self._scene(progress, draft, now), self._rules))
+                heard = hear(progress, message, self._scene(progress, draft, now), self._rules)
+                draft.put(demands.account_for(draft, heard))
                 return [message.key]
             case _:
                 assert_never(message)
@@ -117,6 +126,10 @@ class Scheduler:
 
     def _look(self, key: Key, draft: Draft, now: datetime) -> None:
         """Decide all that can be decided about one cronjob now."""
+        self._look_at_ticks(key, draft, now)
+        demands.close(draft, key, now, self._rules)
+
+    def _look_at_ticks(self, key: Key, draft: Draft, now: datetime) -> None:
         progress = draft.progress(key)
         if progress is None:
             return
@@ -133,6 +146,9 @@ class Scheduler:
             progress = end_pause(progress, scene.cronjob, ended, self._rules)
         if not scene.rests and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
+        progress = demands.account_for(draft, progress)
+        if not self._is_settling(now):
+            progress = demands.serve(draft, progress, scene)
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
             self._waiting[key] = None
@@ -165,10 +181,12 @@ class Scheduler:
 
     def _instants(self, key: Key, after: datetime | None) -> Iterator[datetime]:
         """Yield when to look at a cronjob; with `after`, having looked at that instant and found nothing to write."""
+        rules = self._rules
+        for demand in self._state.demands_of(key):
+            yield from demands.instants(demand, rules, after)
         progress = self._state.progress.get(key)
         if progress is None:
             return
-        rules = self._rules
         if progress.withdrawn_at is not None:
             yield progress.withdrawn_at + rules.forget_after
             return

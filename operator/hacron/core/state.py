@@ -7,7 +7,7 @@ wrote a record, not a clock. Records of an executor that has been superseded are
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, assert_never
@@ -17,6 +17,8 @@ from hacron.core.messages import (
     Checkpoint,
     ClusterState,
     Definition,
+    Demand,
+    DemandForgotten,
     Entry,
     Progress,
     Proof,
@@ -51,6 +53,7 @@ class Applied:
     counts: bool
     keys: tuple[Key, ...] = ()  # in the order of the records: what follows from them is the same in every replica
     clusters: tuple[str, ...] = ()
+    demands: Mapping[Key, Demand | None] = field(default_factory=dict)  # each before it; also where only its cronjob has changed
     proof: bool = False
     checkpoint: Checkpoint | None = None
     was: Mapping[Key, Was] = field(default_factory=dict)  # each of `keys` before it
@@ -79,6 +82,8 @@ class State:
         self.definitions: dict[Key, dict[str, Definition]] = {}  # by home cluster
         self.progress: dict[Key, Progress] = {}
         self.clusters: dict[str, Cluster] = {}
+        self.demands: dict[Key, Demand] = {}
+        self._demands_of: dict[Key, dict[Key, None]] = {}  # by cronjob
         self.open_runs: dict[str, dict[str, Key]] = {}  # cluster → run id → key
         # Stalest first: every write moves its subject to the end. A plain dict would grow slow at its front.
         self._live: OrderedDict[Subject, Mark] = OrderedDict()
@@ -99,6 +104,7 @@ class State:
         mark = Mark(entry.offset, bytes_before)
         was: dict[Key, Was] = {}
         clusters: dict[str, None] = {}
+        demands: dict[Key, Demand | None] = {}
         proof, checkpoint = False, None
         for record in entry.batch.records:
             match record:
@@ -123,9 +129,21 @@ class State:
                 case Removed():
                     self._note(record.key, was)
                     self._remove(record)
+                case Demand():
+                    demands.setdefault(record.key, self.demands.get(record.key))
+                    self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
+                    self._touch(("demand", record.key, ""), mark)
+                case DemandForgotten():
+                    demands.setdefault(record.key, self.demands.get(record.key))
+                    self._note_all(self._forget_demand(record.key), was)
+                    self._live.pop(("demand", record.key, ""), None)
                 case _:
                     assert_never(record)
-        return Applied(True, tuple(was), tuple(clusters), proof, checkpoint, was)
+        for key in was:
+            for demand in self.demands_of(key):
+                if demand.account.finished is None:
+                    demands.setdefault(demand.key, demand)
+        return Applied(True, tuple(was), tuple(clusters), demands, proof, checkpoint, was)
 
     def _counts(self, batch: Batch, first: bool) -> bool:
         """Apply the counting rule: the epoch of the newest counting checkpoint, or a checkpoint with a greater one."""
@@ -152,6 +170,10 @@ class State:
             found = understand(definition)
             self._parsed[key] = found
         return found
+
+    def demands_of(self, cronjob: Key) -> Sequence[Demand]:
+        """Return what is demanded of a cronjob, whether or not it is over."""
+        return [self.demands[key] for key in self._demands_of.get(cronjob, ())]
 
     def keys(self) -> Iterable[Key]:
         return self.progress.keys() | self.definitions.keys()
@@ -187,6 +209,8 @@ class State:
                     yield self.definitions[Key(name)][cluster]
                 case "progress":
                     yield self.progress[Key(name)]
+                case "demand":
+                    yield self.demands[Key(name)]
                 case _:
                     yield ClusterState(cluster=self.clusters[name])
 
@@ -195,6 +219,10 @@ class State:
     def _note(self, key: Key, was: dict[Key, Was]) -> None:
         if key not in was:
             was[key] = Was(self.progress.get(key), self.winner(key))
+
+    def _note_all(self, keys: Iterable[Key], was: dict[Key, Was]) -> None:
+        for key in keys:
+            self._note(key, was)
 
     def _define(self, record: Definition) -> None:
         self.definitions.setdefault(record.key, {})[record.cluster] = record
@@ -219,6 +247,25 @@ class State:
             self._forget_open_runs(record.key)
             self.progress.pop(record.key, None)
             self._live.pop(("progress", record.key, ""), None)
+
+    def _demand(self, record: Demand) -> list[Key]:
+        """Return whose runs it is about."""
+        self.demands[record.key] = record
+        if record.cronjob is None:
+            return []
+        self._demands_of.setdefault(record.cronjob, {})[record.key] = None
+        return [record.cronjob]
+
+    def _forget_demand(self, key: Key) -> list[Key]:
+        """Return whose runs it was about."""
+        known = self.demands.pop(key, None)
+        if known is None or known.cronjob is None:
+            return []
+        siblings = self._demands_of[known.cronjob]
+        del siblings[key]
+        if not siblings:
+            del self._demands_of[known.cronjob]
+        return [known.cronjob]
 
     def _forget_open_runs(self, key: Key) -> None:
         before = self.progress.get(key)

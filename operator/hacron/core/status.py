@@ -38,12 +38,12 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
         "conditions": _conditions(state, definition, progress, cronjob, paused, template_refusal),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
-        "lastScheduleTime": _time(progress.last_scheduled),
-        "lastSuccessfulTime": _time(progress.last_successful),
-        "nextScheduleTime": _time(upcoming),
-        "active": [_active(run) for run in active] or None,
+        "lastScheduleTime": time_of(progress.last_scheduled),
+        "lastSuccessfulTime": time_of(progress.last_successful),
+        "nextScheduleTime": time_of(upcoming),
+        "active": [active_run(run) for run in active] or None,
         "activeCount": len(active),
-        "recent": [_recent(verdict) for verdict in reversed(progress.recent)] or None,
+        "recent": [recent(verdict) for verdict in reversed(progress.recent)] or None,
         "lastResult": last.verdict.value if last else None,
         "lastCluster": (last.cluster or None) if last else None,
     }
@@ -68,14 +68,14 @@ def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, pau
     if paused is not None and paused.pause is not None:
         until = paused.pause.until
         return cronjob.schedule.next_after(max(until, progress.last_tick), base=progress.last_tick) if until is not None else None
-    newest = max((run.tick for run in progress.open if run.state is RunState.PENDING), default=None)
+    newest = max((run.tick for run in progress.open if run.state is RunState.PENDING and not run.demand), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
 
 
 def _is_ahead(run: Run, upcoming: datetime | None) -> bool:
-    return run.state is RunState.PENDING and run.tick == upcoming
+    return run.state is RunState.PENDING and run.tick == upcoming and not run.demand
 
 
 def _conditions(
@@ -148,11 +148,11 @@ def _why_none(calendar: Calendar) -> tuple[str, str]:
 def _pause(paused: Definition) -> dict[str, Any]:
     pause = paused.pause
     assert pause is not None
-    fields = {"cluster": paused.cluster, "by": pause.by, "reason": pause.reason, "until": _time(pause.until)}
-    return {"since": _time(paused.paused_at)} | {name: value for name, value in fields.items() if value}
+    fields = {"cluster": paused.cluster, "by": pause.by, "reason": pause.reason, "until": time_of(pause.until)}
+    return {"since": time_of(paused.paused_at)} | {name: value for name, value in fields.items() if value}
 
 
-def _active(run: Run) -> dict[str, Any]:
+def active_run(run: Run) -> dict[str, Any]:
     return {
         "cluster": run.cluster,
         "job": run.job,
@@ -163,7 +163,7 @@ def _active(run: Run) -> dict[str, Any]:
     }
 
 
-def _recent(verdict: Verdict) -> dict[str, Any]:
+def recent(verdict: Verdict) -> dict[str, Any]:
     fields = {
         "tick": rfc3339(verdict.tick),
         "verdict": verdict.verdict.value,
@@ -173,8 +173,8 @@ def _recent(verdict: Verdict) -> dict[str, Any]:
         "job": verdict.job,
         **_unless_one("attempt", verdict.attempt),
         **_unless_one("count", verdict.count),
-        "started": _time(verdict.started),
-        "finished": _time(verdict.finished),
+        "started": time_of(verdict.started),
+        "finished": time_of(verdict.finished),
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
 
@@ -184,5 +184,5 @@ def _unless_one(name: str, number: int) -> dict[str, int]:
     return {} if number == 1 else {name: number}
 
 
-def _time(when: datetime | None) -> str | None:
+def time_of(when: datetime | None) -> str | None:
     return rfc3339(when) if when is not None else None

@@ -30,7 +30,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
     after = advance(run, report) if run else None
     if run is None or after is None:
         return progress
-    if after.started is not None and run.started is None:
+    if after.started is not None and run.started is None and not run.demand:
         progress = replace(progress, last_scheduled=max(progress.last_scheduled or run.tick, run.tick))
     if after.state.is_open:
         return _with(progress, run, after)
@@ -55,19 +55,20 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         message=sentence(report.message, run.because),
         cluster=run.cluster,
         attempt=run.attempt,
+        run=run.id if run.demand else "",
     )
     if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
         return with_verdict(progress, late, rules.recent_limit)  # the truth about a tick that was given up
-    if scene is None or scene.rests or run.attempt >= MOST_ATTEMPTS:
+    if scene is None or not _may_go_on(run, scene):
         return with_verdict(progress, late, rules.recent_limit)
     overtaken = report.too_late and progress.last_tick > run.tick
-    if overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip):
+    if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip)):
         return with_verdict(progress, late, rules.recent_limit)
     refused_by = run.refused_by if report.too_late else (*run.refused_by, run.cluster)
     cluster = scene.choose(without=refused_by)
     if cluster is None:
         return with_verdict(progress, late, rules.recent_limit)
-    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, _because(run, report))
+    return _again(progress, run, cluster, scene, refused_by, _because(run, report))
 
 
 def _because(run: Run, report: RunRefused) -> str:
@@ -137,15 +138,7 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
         return _lost(progress, run, scene, "ClusterSilent")
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
-        return start(
-            _lost(progress, run, scene, PLACED_ELSEWHERE),
-            run.tick,
-            elsewhere,
-            scene,
-            run.attempt + 1,
-            run.refused_by,
-            _unheard(run),
-        )
+        return _again(_lost(progress, run, scene, PLACED_ELSEWHERE), run, elsewhere, scene, run.refused_by, _unheard(run))
     if _is_silent(run, scene, scene.rules.silent_after):
         return _lost(progress, run, scene, "ClusterSilent")
     return progress  # late, but its worker lives and there is no other
@@ -158,7 +151,7 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
         if elsewhere is None:
             return progress
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
-        return start(placed, run.tick, elsewhere, scene, run.attempt + 1, run.refused_by, _unheard(run))
+        return _again(placed, run, elsewhere, scene, run.refused_by, _unheard(run))
     blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
     return progress if blocks else _without(progress, run)
 
@@ -168,10 +161,21 @@ def _unheard(run: Run) -> str:
 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
-    if run.attempt >= MOST_ATTEMPTS or scene.rests:
+    if not _may_go_on(run, scene):
         return None
-    taken = {other.cluster for other in progress.open if other.tick == run.tick}
+    taken = {other.cluster for other in progress.open if (other.tick, other.demand) == (run.tick, run.demand)}
     return scene.choose(without=taken | set(run.refused_by))
+
+
+def _may_go_on(run: Run, scene: Scene) -> bool:
+    """Whether there may be another attempt. Suspending does not end what was demanded and has begun."""
+    return run.attempt < MOST_ATTEMPTS and (bool(run.demand) or not scene.rests)
+
+
+def _again(progress: Progress, run: Run, cluster: str, scene: Scene, refused_by: tuple[str, ...], because: str) -> Progress:
+    """Start the next attempt of a run."""
+    identity = run.id.rsplit(".", 2)[0] if run.demand else ""
+    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, because, identity=identity, demand=run.demand)
 
 
 def _lost(progress: Progress, run: Run, scene: Scene, reason: str) -> Progress:

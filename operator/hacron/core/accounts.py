@@ -1,0 +1,170 @@
+"""What has become of a demand, as the `.status` of its HACronJobRun shows it, and read back from there.
+
+Read back only when the ledger has been lost: what was over must not run again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hacron.core.manifests import instant, rfc3339
+from hacron.core.messages import Demand
+from hacron.core.model import Account, InvalidCronJob, Key, Run, Verdict, VerdictKind
+from hacron.core.runs import run_id
+from hacron.core.state import State
+from hacron.core.status import active_run, recent, time_of
+
+MOST_READ = 200  # results; more than are ever shown
+
+
+def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
+    """Return the whole status of the HACronJobRun in `cluster`; None when it is not known to be there.
+
+    Fields that have no value are None, which a merge patch takes as "remove".
+    """
+    demand = state.demands.get(key)
+    home = demand.homes.get(cluster) if demand is not None and demand.withdrawn_at is None else None
+    if demand is None or home is None:
+        return None
+    account, active = demand.account, _open_runs(state, demand)
+    wrong = _differs(demand, cluster) if home.differs else demand.wrong
+    waits = _why_it_waits(state, demand)
+    done = account.succeeded + account.failed
+    return {
+        "observedGeneration": home.generation,
+        "conditions": _conditions(demand, home.generation, wrong, waits),
+        "phase": _phase(demand, wrong, active),
+        "id": account.id,
+        "total": account.total or None,
+        "decided": account.decided,
+        "progress": f"{done}/{account.total}" if account.total else None,
+        "succeeded": account.succeeded,
+        "failed": account.failed,
+        "nextTime": time_of(account.next_tick),
+        "completionTime": time_of(account.finished),
+        "activeCount": len(active),
+        "active": [active_run(run) for run in active] or None,
+        "runs": [recent(verdict) for verdict in reversed(account.results)] or None,
+    }
+
+
+def remembered(status: object) -> Account | None:
+    """Return what a status says to have become of a demand; None when it says nothing that can be read."""
+    if not isinstance(status, dict):
+        return None
+    try:
+        return _remembered(status)
+    except (KeyError, TypeError, ValueError, AttributeError):  # msgspec raises a ValueError
+        return None
+
+
+def _remembered(status: dict[str, Any]) -> Account | None:
+    identity, total = status.get("id"), _number(status, "total")
+    if not isinstance(identity, str) or not 0 < len(identity) <= 128 or not total:
+        return None
+    results = [_verdict(entry) for entry in (status.get("runs") or [])[:MOST_READ]]
+    return Account(
+        id=identity,
+        total=total,
+        decided=_number(status, "decided"),
+        next_tick=instant(status.get("nextTime")),
+        succeeded=_number(status, "succeeded"),
+        failed=_number(status, "failed"),
+        results=tuple(sorted(results, key=lambda verdict: verdict.tick)),
+        open=tuple(_open(entry, identity) for entry in (status.get("active") or [])[:MOST_READ]),
+        finished=instant(status.get("completionTime")),
+    )
+
+
+def _number(status: dict[str, Any], name: str) -> int:
+    value = status.get(name) or 0
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ValueError(name)
+    return value
+
+
+def _verdict(entry: dict[str, Any]) -> Verdict:
+    tick = instant(entry["tick"])
+    if tick is None:
+        raise ValueError("tick")
+    return Verdict(
+        tick=tick,
+        verdict=VerdictKind(entry["verdict"]),
+        reason=_text(entry, "reason"),
+        message=_text(entry, "message"),
+        cluster=_text(entry, "cluster"),
+        job=_text(entry, "job"),
+        attempt=min(max(int(entry.get("attempt") or 1), 1), 99),
+        started=instant(entry.get("started")),
+        finished=instant(entry.get("finished")),
+    )
+
+
+def _text(entry: dict[str, Any], name: str) -> str:
+    return str(entry.get(name) or "")[:200]
+
+
+def _open(entry: dict[str, Any], identity: str) -> Run:
+    """Return a run that may still be running: whoever is the worker there tells what has become of it."""
+    tick, attempt = instant(entry["tick"]), int(entry.get("attempt") or 1)
+    if tick is None:
+        raise ValueError("tick")
+    told = {"cluster": entry["cluster"], "job": entry["job"], "attempt": attempt, "state": "Running"}
+    times = {"tick": tick, "start_by": tick}
+    return msgspec.convert(told | times | {"id": run_id(identity, tick, attempt), "fencing": 0}, Run)
+
+
+def _open_runs(state: State, demand: Demand) -> list[Run]:
+    progress = state.progress.get(demand.cronjob) if demand.cronjob is not None else None
+    beginning = f"{demand.account.id}."
+    return [run for run in progress.open if run.demand and run.id.startswith(beginning)] if progress is not None else []
+
+
+def _why_it_waits(state: State, demand: Demand) -> tuple[str, str]:
+    """Return in a word and in a sentence why there is nothing to be seen yet."""
+    cronjob = state.cronjob(demand.cronjob) if demand.cronjob is not None else None
+    if cronjob is None:
+        return "NoSuchCronJob", f"no cluster declares a HACronJob {demand.cronjob}; it waits for one"
+    if isinstance(cronjob, InvalidCronJob):
+        return "InvalidCronJob", f"the HACronJob {demand.cronjob} is not accepted: {cronjob}"
+    if demand.held is not None:
+        return demand.held.reason, demand.held.message
+    return "Running", "its runs have been decided" if demand.account.next_tick is None else "its runs are being decided"
+
+
+def _differs(demand: Demand, cluster: str) -> str:
+    others = ", ".join(sorted(name for name, home in demand.homes.items() if name != cluster and not home.differs))
+    return f"the HACronJobRun of this name in {others or 'another cluster'} says something else and came first: take another name"
+
+
+def _phase(demand: Demand, wrong: str, active: list[Run]) -> str:
+    if wrong:
+        return "Refused"
+    if demand.account.finished is not None:
+        return "Complete"
+    return "Running" if active else "Waiting"
+
+
+def _conditions(demand: Demand, generation: int, wrong: str, waits: tuple[str, str]) -> list[dict[str, Any]]:
+    def condition(kind: str, status: bool, reason: str, message: str, since: str) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "status": "True" if status else "False",
+            "reason": reason,
+            "message": message[:1000],
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+        }
+
+    since, account = rfc3339(demand.created_at), demand.account
+    if wrong:
+        refused = condition("Accepted", False, "Invalid", wrong, since)
+        return [refused, condition("Complete", False, "Invalid", "nothing will run", since)]
+    accepted = condition("Accepted", True, "Accepted", "it is understood", since)
+    if account.finished is None:
+        return [accepted, condition("Complete", False, *waits, since)]
+    said = f"{account.succeeded} of {account.total} runs succeeded"
+    reason = "Succeeded" if account.failed == 0 else "SomeFailed"
+    return [accepted, condition("Complete", True, reason, said, rfc3339(account.finished))]

@@ -1,0 +1,291 @@
+"""Runs beside the schedule, which HACronJobRuns ask for: taken in, started when they may, and accounted for.
+
+They are runs like any other, but for their ids and names. The ticks of the schedule come first, and never notice them otherwise
+than by the concurrency policy. Each tick that is wanted becomes a run once, whatever happens to the executor: which one is next
+stands in the record, and that is written together with the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
+from hacron.core.cron import Schedule
+from hacron.core.draft import Draft
+from hacron.core.firing import Scene, start, stop_runs
+from hacron.core.messages import Demand, DemandWithdrawn, Progress, RunsDemanded
+from hacron.core.model import (
+    Account,
+    ConcurrencyPolicy,
+    Guarantee,
+    Held,
+    Home,
+    InvalidCronJob,
+    Key,
+    Run,
+    RunState,
+    Verdict,
+    VerdictKind,
+    Wanted,
+    key_of,
+    name_of,
+    namespace_of,
+)
+from hacron.core.rules import Rules
+from hacron.core.tending import PLACED_ELSEWHERE
+from hacron.core.wanted import MOST, read
+
+AT_ONCE = 10  # runs that one look at a cronjob starts of one demand
+RESULTS_KEPT = 100  # what has not succeeded is kept longest
+WORDS_KEPT = 200  # of what is said of a run
+
+
+# --- what users want ------------------------------------------------------------------------------------------------------------
+
+
+def take_in(draft: Draft, command: RunsDemanded) -> Demand | None:
+    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
+    known = draft.demand(command.key)
+    if known is None:
+        return _note(draft, command)
+    home = known.homes.get(command.cluster)
+    if known.withdrawn_at is not None:
+        return None if home is not None and home.uid == command.uid else _note(draft, command)
+    if home is not None and not _is_newer(command, home):
+        return None
+    others = known.homes.keys() - {command.cluster}
+    if home is not None and home.uid != command.uid and not others:
+        return _note(draft, command)  # deleted and made anew: another demand of the same name
+    said = _understand(command)
+    differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
+    homes = known.homes | {command.cluster: _home(command, differs)}
+    told = command.account
+    account = told if told is not None and not differs and told.decided > known.account.decided else known.account
+    demand = replace(known, homes=homes, account=account)
+    draft.put_demand(demand)
+    return demand
+
+
+def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | None:
+    """Take in that a cluster no longer has the object with this uid: without any, nothing more is started."""
+    known = draft.demand(command.key)
+    home = known.homes.get(command.cluster) if known else None
+    if known is None or home is None or home.uid != command.uid or known.withdrawn_at is not None:
+        return None
+    if known.cronjob is None and len(known.homes) == 1:
+        draft.forget_demand(known.key)
+        return None
+    if len(known.homes) == 1:
+        demand = replace(known, withdrawn_at=now, held=None)  # the home stays: what it said may come once more
+    else:
+        demand = replace(known, homes={name: one for name, one in known.homes.items() if name != command.cluster})
+    draft.put_demand(demand)
+    return demand
+
+
+def _note(draft: Draft, command: RunsDemanded) -> Demand:
+    demand = _understand(command)
+    draft.put_demand(demand)
+    return demand
+
+
+def _understand(command: RunsDemanded) -> Demand:
+    demand = Demand(
+        key=command.key,
+        created_at=command.created_at,
+        homes={command.cluster: _home(command)},
+        account=command.account or Account(id=command.uid),
+    )
+    try:
+        name, wanted = read(command.spec)
+    except InvalidCronJob as invalid:
+        return replace(demand, wrong=str(invalid))
+    return replace(demand, cronjob=key_of(namespace_of(command.key), name), wanted=wanted)
+
+
+def _home(command: RunsDemanded, differs: bool = False) -> Home:
+    return Home(uid=command.uid, generation=command.generation, created_at=command.created_at, differs=differs)
+
+
+def _is_newer(command: RunsDemanded, home: Home) -> bool:
+    if command.uid == home.uid:
+        return command.generation > home.generation
+    return command.created_at >= home.created_at
+
+
+# --- what follows ---------------------------------------------------------------------------------------------------------------
+
+
+def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
+    """Start what is wanted and may start now, after the ticks of the schedule have been decided."""
+    for demand in draft.demands_of(progress.key):
+        if _is_over(demand):
+            continue
+        progress, resumed = _resumed(progress, demand, scene)
+        progress, served = _serve(progress, _planned(resumed, scene), scene)
+        draft.put_demand(served)
+    return progress
+
+
+def close(draft: Draft, cronjob: Key, now: datetime, rules: Rules) -> None:
+    """Note what is over, and forget what was withdrawn long ago."""
+    progress = draft.progress(cronjob)
+    for demand in draft.demands_of(cronjob):
+        if demand.withdrawn_at is not None:
+            if now - demand.withdrawn_at >= rules.forget_after:
+                draft.forget_demand(demand.key)
+        elif not _is_over(demand) and demand.account.total and demand.account.next_tick is None and not demand.account.open:
+            runs = [run for run in progress.open if _is_of(run, demand)] if progress is not None else []
+            guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
+            if all(_is_given_up(run, guarantee) for run in runs):
+                draft.put_demand(replace(demand, account=replace(demand.account, finished=now), held=None))
+
+
+def account_for(draft: Draft, progress: Progress) -> Progress:
+    """Put what was told of runs that were demanded into the accounts of their demands."""
+    for verdict in progress.told:
+        identity = verdict.run.rsplit(".", 2)[0]
+        demand = next((one for one in draft.demands_of(progress.key) if one.account.id == identity), None)
+        if demand is not None:
+            draft.put_demand(replace(demand, account=with_result(demand.account, verdict)))
+    return replace(progress, told=()) if progress.told else progress
+
+
+def instants(demand: Demand, rules: Rules, after: datetime | None) -> Iterator[datetime]:
+    """Yield when to look at its cronjob; with `after`, having looked at that instant and found nothing to write."""
+    if demand.withdrawn_at is not None:
+        yield demand.withdrawn_at + rules.forget_after
+    elif not _is_over(demand):
+        due = demand.account.next_tick or demand.created_at
+        yield due if after is None or due > after else after + rules.look_again
+
+
+def with_result(account: Account, verdict: Verdict) -> Account:
+    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands."""
+    before = next((one for one in account.results if one.tick == verdict.tick), None)
+    if before is not None and before.verdict is VerdictKind.SUCCEEDED:
+        return account
+    verdict = replace(verdict, run="", message=verdict.message[:WORDS_KEPT])
+    results = _bounded([*(one for one in account.results if one is not before), verdict])
+    good = verdict.verdict is VerdictKind.SUCCEEDED
+    return replace(
+        account,
+        results=results,
+        succeeded=account.succeeded + good,
+        failed=account.failed + (not good) - (before is not None),
+    )
+
+
+def _bounded(results: list[Verdict]) -> tuple[Verdict, ...]:
+    results.sort(key=lambda verdict: verdict.tick)
+    while len(results) > RESULTS_KEPT:
+        good = (number for number, one in enumerate(results) if one.verdict is VerdictKind.SUCCEEDED)
+        del results[next(good, 0)]
+    return tuple(results)
+
+
+def _is_over(demand: Demand) -> bool:
+    return bool(demand.wrong) or demand.account.finished is not None or demand.withdrawn_at is not None
+
+
+def _is_of(run: Run, demand: Demand) -> bool:
+    return bool(run.demand) and run.id.rsplit(".", 2)[0] == demand.account.id
+
+
+def _is_given_up(run: Run, guarantee: Guarantee) -> bool:
+    """Whether its verdict has been told, and no other attempt will follow."""
+    return run.state is RunState.LOST and (guarantee is Guarantee.AT_MOST_ONCE or run.reason == PLACED_ELSEWHERE)
+
+
+# --- one demand -----------------------------------------------------------------------------------------------------------------
+
+
+def _resumed(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress, Demand]:
+    """Watch the runs again that were open when the ledger was lost."""
+    if not demand.account.open:
+        return progress, demand
+    watched = [replace(run, demand=name_of(demand.key), start_by=scene.now) for run in demand.account.open]
+    return replace(progress, open=(*progress.open, *watched)), replace(demand, account=replace(demand.account, open=()))
+
+
+def _planned(demand: Demand, scene: Scene) -> Demand:
+    """Find the ticks that are wanted, when the cronjob is looked at first."""
+    account, wanted = demand.account, demand.wanted
+    if account.total:
+        return demand
+    if wanted.begin is None:
+        return replace(demand, account=replace(account, total=1, next_tick=wanted.at or demand.created_at.replace(microsecond=0)))
+    first = _next(scene.cronjob.schedule, wanted.begin - timedelta(microseconds=1), wanted)
+    count, tick = 0, first
+    while tick is not None and count <= MOST:
+        count += 1
+        tick = _next(scene.cronjob.schedule, tick, wanted)
+    if count > wanted.limit:
+        many = f"{count}" if count <= MOST else f"more than {MOST}"
+        sentence = f"the range has {many} ticks and range.limit is {wanted.limit}: raise it, or take a shorter range"
+        return replace(demand, wrong=sentence)
+    if first is None:
+        return replace(demand, wrong="the schedule has no tick in the range")
+    return replace(demand, account=replace(account, total=count, next_tick=first))
+
+
+def _next(schedule: Schedule, after: datetime, wanted: Wanted) -> datetime | None:
+    """Return the next tick of the range. Those of `@every` are counted from its beginning."""
+    tick = schedule.next_after(after, base=wanted.begin)
+    return tick if tick is not None and wanted.end is not None and tick <= wanted.end else None
+
+
+def _serve(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress, Demand]:
+    for _ in range(AT_ONCE):
+        tick = demand.account.next_tick
+        if tick is None or demand.wrong:
+            return progress, demand
+        progress, held = _obstacle(progress, demand, tick, scene)
+        cluster = scene.choose() if held is None else None
+        if held is None and cluster is None:
+            held = Held(tick, "NoCluster", scene.why_none())
+        if held is not None:
+            return progress, _hold(demand, held)
+        assert cluster is not None
+        progress = start(progress, tick, cluster, scene, identity=demand.account.id, demand=name_of(demand.key))
+        demand = replace(demand, account=_passed(demand, tick, scene), held=None)
+    return progress, demand
+
+
+def _passed(demand: Demand, tick: datetime, scene: Scene) -> Account:
+    """Go on to the tick after one that has become a run. An edit of the schedule counts from there on."""
+    account, wanted = demand.account, demand.wanted
+    decided = account.decided + 1
+    following = _next(scene.cronjob.schedule, tick, wanted) if wanted.begin is not None and decided < account.total else None
+    return replace(account, decided=decided, total=account.total if following else decided, next_tick=following)
+
+
+def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) -> tuple[Progress, Held | None]:
+    """Return why the run may not start now, if so; under Replace with what runs told to stop."""
+    cronjob = scene.cronjob
+    if tick > scene.now:
+        return progress, Held(tick, "NotYet", "its time has not come")
+    if scene.rests and not demand.wanted.ignore_suspend:
+        rests = "Suspended" if cronjob.suspend else "Paused"
+        return progress, Held(tick, rests, f"the HACronJob is {rests.lower()}, and ignoreSuspend is not true")
+    if progress.held is not None:
+        return progress, Held(tick, "TickWaits", "a tick of the schedule waits, and comes first")
+    if len(progress.open) >= MOST_OPEN:
+        return progress, Held(tick, "TooManyRuns", f"{len(progress.open)} runs of the HACronJob are open")
+    one_by_one = demand.wanted.begin is not None and cronjob.policy is ConcurrencyPolicy.REPLACE
+    policy = ConcurrencyPolicy.FORBID if one_by_one else cronjob.policy  # a range whose runs stop each other would do nothing
+    blocking = blocking_runs(cronjob, progress.open, scene.hearing, scene.now, scene.rules)
+    decision = beside(replace(cronjob, policy=policy), blocking)
+    if isinstance(decision, Hold):
+        return stop_runs(progress, decision.stop), Held(tick, decision.reason, decision.message)
+    return progress, None
+
+
+def _hold(demand: Demand, held: Held) -> Demand:
+    """Note why it waits; written once per tick and reason, however often it is looked at."""
+    before = demand.held
+    same = before is not None and (before.tick, before.reason) == (held.tick, held.reason)
+    return demand if same else replace(demand, held=held)

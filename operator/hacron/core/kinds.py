@@ -1,0 +1,135 @@
+"""What the custom resources have in common for whoever relays and shows them: objects in home clusters, entries in State."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from hacron.core import accounts, manifests, status, wanted
+from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
+from hacron.core.model import Key, Kind, Pause
+from hacron.core.state import State
+
+Declaration = CronJobDeclared | RunsDemanded
+
+
+class Entry(Protocol):
+    """What the ledger has of an object in one of its clusters."""
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def generation(self) -> int: ...
+
+
+class Objects(Protocol):
+    """A kind of objects."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def declared(self, cluster: str, body: dict[str, Any]) -> Declaration:
+        """Say in a command what an object declares. Raises KeyError, TypeError, ValueError when it is none."""
+
+    def says(self, declared: Declaration) -> tuple[int, Pause | None]:
+        """Return what of it may change while the object is the same."""
+
+    def version(self, declared: Declaration) -> tuple[int, int]:
+        """Return what grows with every change of the object."""
+
+    def stands(self, entry: Entry, declared: Declaration) -> bool:
+        """Whether the ledger says what this object says, or what a newer version of it says."""
+
+    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
+        """Add the newest tick whose Job is known to exist in the cluster."""
+
+    def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
+        """Say in a command that an object is gone."""
+
+    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+        """Return the entries of an object, by cluster."""
+
+    def keys(self, state: State) -> Iterable[Key]:
+        """Return the keys of all that have entries."""
+
+    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:
+        """Return the whole `.status` of the object in a cluster; None when the ledger does not know it there."""
+
+
+class CronJobs:
+    kind = Kind.CRONJOB
+
+    def declared(self, cluster: str, body: dict[str, Any]) -> Declaration:
+        return manifests.declared(cluster, body)
+
+    def says(self, declared: Declaration) -> tuple[int, Pause | None]:
+        assert isinstance(declared, CronJobDeclared)
+        return declared.generation, declared.pause
+
+    def version(self, declared: Declaration) -> tuple[int, int]:
+        assert isinstance(declared, CronJobDeclared)
+        return declared.generation, declared.version
+
+    def stands(self, entry: Entry, declared: Declaration) -> bool:
+        assert isinstance(entry, Definition)
+        assert isinstance(declared, CronJobDeclared)
+        if entry.generation != declared.generation:
+            return entry.generation > declared.generation
+        return entry.pause == declared.pause or entry.version > declared.version
+
+    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
+        assert isinstance(declared, CronJobDeclared)
+        ticks = [tick for tick in (declared.last_schedule_time, ran) if tick is not None]
+        return replace(declared, last_schedule_time=max(ticks, default=None))
+
+    def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
+        return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)
+
+    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+        return state.definitions.get(key, {})
+
+    def keys(self, state: State) -> Iterable[Key]:
+        return state.definitions
+
+    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:
+        return status.render(state, key, cluster, template_refusal)
+
+
+class Demands:
+    kind = Kind.DEMAND
+
+    def declared(self, cluster: str, body: dict[str, Any]) -> Declaration:
+        return wanted.demanded(cluster, body)
+
+    def says(self, declared: Declaration) -> tuple[int, Pause | None]:
+        return declared.generation, None
+
+    def version(self, declared: Declaration) -> tuple[int, int]:
+        return declared.generation, 0
+
+    def stands(self, entry: Entry, declared: Declaration) -> bool:
+        return entry.generation >= declared.generation
+
+    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
+        return declared
+
+    def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
+        return DemandWithdrawn(key=key, cluster=cluster, uid=uid)
+
+    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+        demand = state.demands.get(key)
+        return demand.homes if demand is not None and demand.withdrawn_at is None else {}
+
+    def keys(self, state: State) -> Iterable[Key]:
+        return state.demands
+
+    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:  # noqa: ARG002 - has none
+        return accounts.render(state, key, cluster)
+
+
+CRONJOBS = CronJobs()
+DEMANDS = Demands()

@@ -1,0 +1,78 @@
+"""A HACronJobRun → the command that it is, and what its spec wants; what is wrong with it is told in one sentence."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from hacron.core.accounts import remembered
+from hacron.core.manifests import instant
+from hacron.core.messages import RunsDemanded
+from hacron.core.model import InvalidCronJob, Wanted, key_of
+
+MOST = 1000  # ticks of one range
+NAME = re.compile(r"[-.a-z0-9]{1,253}")
+DEFAULT_LIMIT = 100
+
+
+def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
+    """Say in a command what a HACronJobRun object, as the API server gives it, asks for."""
+    metadata = body["metadata"]
+    return RunsDemanded(
+        key=key_of(metadata["namespace"], metadata["name"]),
+        cluster=cluster,
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation") or 1),
+        created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
+        spec=msgspec.Raw(msgspec.json.encode(body.get("spec") or {})),
+        account=remembered(body.get("status")),
+    )
+
+
+def read(spec: msgspec.Raw | bytes) -> tuple[str, Wanted]:
+    """Return the name of the HACronJob, and what is wanted of it. Raises InvalidCronJob, whatever the input."""
+    try:
+        fields = msgspec.json.decode(bytes(spec))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidCronJob("", "spec is not readable JSON") from error
+    if not isinstance(fields, dict):
+        raise InvalidCronJob("", "spec must be an object")
+    ignores = fields.get("ignoreSuspend")
+    if ignores is not None and not isinstance(ignores, bool):
+        raise InvalidCronJob("ignoreSuspend", "ignoreSuspend must be true or false")
+    at, span = fields.get("scheduledTime"), fields.get("range")
+    if at is not None and span is not None:
+        raise InvalidCronJob("range", "only one of scheduledTime and range may be set")
+    wanted = Wanted(ignore_suspend=bool(ignores), at=_time(at, "scheduledTime") if at is not None else None)
+    return _name(fields), wanted if span is None else _ranged(wanted, span)
+
+
+def _name(fields: dict[str, Any]) -> str:
+    name = fields.get("cronJob")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InvalidCronJob("cronJob", "cronJob must be the name of a HACronJob in the same namespace")
+    return name
+
+
+def _ranged(wanted: Wanted, span: object) -> Wanted:
+    if not isinstance(span, dict):
+        raise InvalidCronJob("range", "range must be an object with from and to")
+    begin, end = _time(span.get("from"), "range.from"), _time(span.get("to"), "range.to")
+    if end < begin:
+        raise InvalidCronJob("range.to", "range.to must not be before range.from")
+    limit = span.get("limit")
+    if limit is None:
+        limit = DEFAULT_LIMIT
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
+        raise InvalidCronJob("range.limit", f"range.limit must be a whole number from 1 to {MOST}")
+    return msgspec.structs.replace(wanted, begin=begin, end=end, limit=limit)
+
+
+def _time(text: object, field: str) -> datetime:
+    found = instant(text)
+    if found is None:
+        raise InvalidCronJob(field, f"{field} must be a time with its zone, such as 2026-11-24T02:00:00Z")
+    return found.replace(microsecond=0)

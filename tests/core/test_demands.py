@@ -1,0 +1,338 @@
+"""Runs beside the schedule: what is demanded, what is decided about it, and what its account says. In seconds after noon."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from hacron.core import accounts, wanted
+from hacron.core.demands import AT_ONCE, RESULTS_KEPT, with_result
+from hacron.core.firing import take_back
+from hacron.core.manifests import job_name
+from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
+from hacron.core.model import Account, InvalidCronJob, Key, Verdict, VerdictKind, Wanted, key_of
+from hacron.core.rules import Rules
+from tests.core.ledger_story import NOON, Story, spec
+
+AGAIN = key_of("default", "again")
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def demanded(story: Story, key: Key = AGAIN, cluster: str = "west", uid: str = "asked", **fields: Any) -> None:
+    told = {name: fields.pop(name) for name in ("account",) if name in fields}
+    body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"} | fields))
+    story.tell(RunsDemanded(key=key, cluster=cluster, uid=uid, generation=1, created_at=story.now, spec=body, **told))
+
+
+def span(begin: str, end: str, **fields: Any) -> dict[str, Any]:
+    return {"from": f"2026-11-24T{begin}Z", "to": f"2026-11-24T{end}Z"} | fields
+
+
+def demand(story: Story, key: Key = AGAIN) -> Demand:
+    return story.state.demands[key]
+
+
+def results(story: Story) -> list[str]:
+    return [f"{verdict.tick:%H:%M} {verdict.verdict}" for verdict in demand(story).account.results]
+
+
+def waits(story: Story) -> str:
+    held = demand(story).held
+    return held.reason if held is not None else ""
+
+
+# --- the runs ---
+
+
+def test_a_run_beside_the_schedule_moves_nothing_of_the_schedule() -> None:
+    story = Story()
+    story.declare(spec())
+    before = story.progress
+    demanded(story)
+    story.started(story.run)
+    assert story.run.job == job_name("hello", NOON, 1, "asked") != job_name("hello", NOON, 1)
+    assert story.run.id == f"asked.{int(NOON.timestamp())}.1"
+    story.finished(story.run)
+    after = story.progress
+    assert (after.last_tick, after.last_scheduled, after.recent, after.open) == (before.last_tick, None, (), ())
+    assert results(story) == ["12:00 Succeeded"]
+    assert demand(story).account.finished == NOON
+
+
+def test_a_deadline_is_for_ticks_of_the_schedule() -> None:
+    story = Story()
+    story.declare(spec(startingDeadlineSeconds=10, catchUp={"policy": "None"}))
+    demanded(story, scheduledTime="2026-11-01T00:00:00Z")
+    assert story.run.start_by == at(20)
+
+
+def test_what_was_decided_ahead_is_taken_back_and_what_was_demanded_is_not() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(56)
+    demanded(story)
+    progress = take_back(story.progress, NOON, Rules())
+    assert [run.demand for run in progress.open] == ["again"]
+
+
+def test_the_same_tick_may_run_by_the_schedule_and_by_several_demands() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(61)
+    for name in ("one", "two"):
+        demanded(story, key_of("default", name), uid=name, scheduledTime="2026-11-24T12:01:00Z")
+    assert len({run.job for run in story.progress.open}) == len({run.id for run in story.progress.open}) == 3
+    for run in story.progress.open:
+        story.finished(run)
+    assert story.verdicts == ["60 Succeeded"]
+
+
+def test_a_refused_attempt_goes_to_the_next_cluster_however_old_its_tick_and_though_suspended() -> None:
+    story = Story()
+    story.declare(spec(suspend=True, startingDeadlineSeconds=10))
+    story.declare(spec(suspend=True, startingDeadlineSeconds=10), cluster="east")
+    demanded(story, scheduledTime="2026-11-01T00:00:00Z", ignoreSuspend=True)
+    first = story.run
+    story.refused(first)
+    assert (story.run.attempt, story.run.demand, story.run.cluster) == (2, "again", "west" if first.cluster == "east" else "east")
+    story.finished(story.run)
+    assert demand(story).account.succeeded == 1
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "over"), [("AtMostOnce", True), ("AtLeastOnce", False)], ids=["at most once", "at least once"]
+)
+def test_a_lost_run_is_accounted_for_by_its_guarantee(guarantee: str, over: bool) -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("0 0 1 1 *", guarantee=guarantee))
+    demanded(story)
+    story.alive = set()
+    story.at(60)
+    assert results(story) == ["12:00 Lost"]
+    assert (demand(story).account.finished is not None) is over
+    lost = story.progress.open[0]
+    story.finished(lost)  # the truth
+    assert results(story) == ["12:00 Succeeded"]
+    assert (demand(story).account.succeeded, demand(story).account.failed) == (1, 0)
+
+
+# --- when they may start ---
+
+
+def test_a_range_under_allow_starts_all_but_not_at_once() -> None:
+    story = Story()
+    story.declare(spec("*/5 * * * *"))
+    demanded(story, range=span("08:00:00", "09:55:00"))
+    assert len(story.progress.open) == AT_ONCE
+    story.at(1)
+    assert len(story.progress.open) == 24
+    assert demand(story).account.total == demand(story).account.decided == 24
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Replace"])
+def test_a_range_is_one_after_another_under(policy: str) -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy=policy))
+    demanded(story, range=span("08:00:00", "10:00:00"))
+    for hour in (8, 9, 10):
+        assert [run.tick.hour for run in story.progress.open] == [hour]
+        story.started(story.run)
+        story.at(60 * hour)
+        story.finished(story.run)
+    assert results(story) == ["08:00 Succeeded", "09:00 Succeeded", "10:00 Succeeded"]
+
+
+def test_a_single_run_replaces_what_runs() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Replace"))
+    story.at(60)
+    story.started(story.run)
+    demanded(story)
+    assert story.runs == ["60 Stopping west #1"]
+    story.stopped(story.run)
+    assert story.run.demand == "again"
+
+
+def test_queue_lets_as_many_run_as_it_says() -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Queue", maxActive=2))
+    demanded(story, range=span("08:00:00", "11:00:00"))
+    assert len(story.progress.open) == 2
+    story.finished(story.progress.open[0])
+    assert [run.tick.hour for run in story.progress.open] == [9, 10]
+
+
+def test_a_tick_of_the_schedule_that_waits_comes_first() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    demanded(story, range=span("08:00:00", "08:05:00"))
+    story.started(story.run)
+    story.at(61)
+    assert waits(story) == "TickWaits"
+    story.finished(story.run)
+    assert [(run.tick, run.demand) for run in story.progress.open] == [(at(60), "")]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "fields", "wrong"),
+    [
+        ("*/5 * * * *", {"range": span("00:00:00", "12:00:00")}, "the range has 145 ticks and range.limit is 100"),
+        ("* * * * *", {"range": span("00:00:00", "23:00:00", limit=1000)}, "the range has more than 1000 ticks"),
+        ("0 3 * * *", {"range": span("04:00:00", "12:00:00")}, "the schedule has no tick in the range"),
+        ("0 3 * * *", {"range": span("05:00:00", "04:00:00")}, "range.to must not be before range.from"),
+        ("0 3 * * *", {"cronJob": None}, "cronJob must be the name of a HACronJob in the same namespace"),
+    ],
+)
+def test_what_will_have_no_runs_says_why(schedule: str, fields: dict[str, Any], wrong: str) -> None:
+    story = Story()
+    story.declare(spec(schedule))
+    demanded(story, **fields)
+    assert wrong in demand(story).wrong
+    assert story.progress.open == ()
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    story.at(700)
+    assert AGAIN not in story.state.demands
+
+
+def test_ticks_of_every_are_counted_from_the_beginning_of_the_range() -> None:
+    story = Story()
+    story.declare(spec("@every 20m"))
+    demanded(story, range=span("08:05:00", "09:00:00"))
+    assert [f"{run.tick:%H:%M}" for run in story.progress.open] == ["08:25", "08:45"]
+
+
+# --- once ---
+
+
+def test_what_comes_late_and_twice_starts_nothing() -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *"))
+    demanded(story)
+    first = story.run
+    demanded(story)
+    story.finished(first)
+    demanded(story)
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    demanded(story)
+    assert story.progress.open == ()
+    story.at(30)
+    demanded(story, uid="another")
+    assert [run.id.split(".")[0] for run in story.progress.open] == ["another"]
+
+
+def test_what_its_status_says_to_be_over_does_not_run_again() -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    demanded(story, range=span("08:00:00", "10:00:00"))
+    story.finished(story.run)
+    shown = accounts.render(story.state, AGAIN, "west")
+    assert shown is not None
+    another = Story()
+    another.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    demanded(another, uid="other", account=accounts.remembered(shown), range=span("08:00:00", "10:00:00"))
+    assert [(run.id, run.state) for run in another.progress.open] == [(story.run.id, "Running")]
+    for _ in range(2):
+        another.finished(another.run)
+    assert results(another) == ["08:00 Succeeded", "09:00 Succeeded", "10:00 Succeeded"]
+    assert demand(another).account.finished is not None
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        [],
+        {},
+        {"id": 5, "total": 1},
+        {"id": "x", "total": -1},
+        {"id": "x", "total": 1, "runs": [{"tick": "x"}]},
+        {"id": "x", "total": 1, "runs": [{"tick": "2026-11-24T12:00:00Z", "verdict": "Fine"}]},
+        {"id": "x", "total": 1, "active": [{"tick": "2026-11-24T12:00:00Z", "cluster": "WEST!", "job": "j"}]},
+        {"id": "x", "total": 1, "runs": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_status_that_says_nonsense_is_not_believed(status: object) -> None:
+    assert accounts.remembered(status) is None
+
+
+# --- accounts ---
+
+
+def verdict(minute: int, kind: VerdictKind = VerdictKind.SUCCEEDED, attempt: int = 1) -> Verdict:
+    return Verdict(tick=at(60 * minute), verdict=kind, attempt=attempt, run="x")
+
+
+def test_of_many_results_those_that_failed_are_kept_longest() -> None:
+    account = Account(id="asked")
+    for minute in range(RESULTS_KEPT + 50):
+        kind = VerdictKind.FAILED if minute % 50 == 0 else VerdictKind.SUCCEEDED
+        account = with_result(account, verdict(minute, kind))
+    assert (account.succeeded, account.failed, len(account.results)) == (147, 3, RESULTS_KEPT)
+    assert [one.tick for one in account.results if one.verdict is VerdictKind.FAILED] == [at(0), at(3000), at(6000)]
+
+
+def test_a_tick_is_counted_once_however_many_attempts_it_takes() -> None:
+    account = with_result(Account(id="asked"), verdict(1, VerdictKind.LOST))
+    account = with_result(account, verdict(1, VerdictKind.REFUSED, 2))
+    assert (account.succeeded, account.failed) == (0, 1)
+    account = with_result(account, verdict(1, VerdictKind.SUCCEEDED, 3))
+    assert (account.succeeded, account.failed) == (1, 0)
+    assert with_result(account, verdict(1, VerdictKind.FAILED)) == account
+
+
+# --- the spec ---
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (b"", ""),
+        (b"[]", ""),
+        (b'{"cronJob": 5}', "cronJob"),
+        (b'{"cronJob": "A"}', "cronJob"),
+        (b'{"cronJob": "a/b"}', "cronJob"),
+        (b'{"cronJob": "a", "ignoreSuspend": "no"}', "ignoreSuspend"),
+        (b'{"cronJob": "a", "scheduledTime": "2026-11-24T12:00:00"}', "scheduledTime"),
+        (b'{"cronJob": "a", "scheduledTime": 5}', "scheduledTime"),
+        (b'{"cronJob": "a", "scheduledTime": "2026-11-24T12:00:00Z", "range": {}}', "range"),
+        (b'{"cronJob": "a", "range": []}', "range"),
+        (b'{"cronJob": "a", "range": {"from": "2026-11-24T12:00:00Z"}}', "range.to"),
+        (
+            b'{"cronJob": "a", "range": {"from": "2026-11-24T12:00:00Z", "to": "2026-11-24T12:00:00Z", "limit": true}}',
+            "range.limit",
+        ),
+        (
+            b'{"cronJob": "a", "range": {"from": "2026-11-24T12:00:00Z", "to": "2026-11-24T12:00:00Z", "limit": 1001}}',
+            "range.limit",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_field(spec: bytes, field: str) -> None:
+    with pytest.raises(InvalidCronJob) as refused:
+        wanted.read(spec)
+    assert refused.value.field == field
+    assert len(str(refused.value)) < 200
+
+
+def test_a_time_is_of_whole_seconds_and_the_least_is_a_name() -> None:
+    assert wanted.read(b'{"cronJob": "a"}') == ("a", Wanted())
+    name, read = wanted.read(b'{"cronJob": "a", "scheduledTime": "2026-11-24T13:00:00.7+01:00", "range": null}')
+    assert (name, read.at) == ("a", NOON)
+
+
+def test_names_of_jobs_fit_and_are_their_own() -> None:
+    names = {
+        job_name("x" * 52, NOON + timedelta(seconds=s), attempt, uid)
+        for s in (0, 1)
+        for attempt in (1, 9)
+        for uid in ("", "a", "b")
+    }
+    assert len(names) == 12
+    assert max(map(len, names)) <= 63
