@@ -17,7 +17,7 @@ import pytest
 from tests.testbed import judge
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, created, manifest
+from tests.testbed.cronjobs import await_status, await_told, created, manifest
 from tests.testbed.fleet import Fleet
 from tests.testbed.judge import Ran
 from tests.testbed.wait import until
@@ -118,6 +118,9 @@ def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched
     worker.kill()
     end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
+    for name in ("in-west", "in-both"):
+        made = {one.job for one in judge.of(watched.jobs(), name) if begin < one.tick < end}
+        await_told(watched.clusters[0], name, made)
 
 
 def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(fleet: Fleet, watched: Watched) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.testbed import judge
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, condition, created, manifest, read
+from tests.testbed.cronjobs import await_status, await_told, condition, created, manifest, read
 from tests.testbed.fleet import Fleet
 from tests.testbed.judge import Ran
 from tests.testbed.wait import until
@@ -62,6 +62,8 @@ def test_every_tick_of_an_applied_cronjob_has_exactly_one_job(fleet: Fleet, west
     assert status["recent"][0]["cluster"] == "west"
     assert status["nextScheduleTime"]
     assert "mine" in west.kubectl("get", "hacj")
+    for home, name in ((west, "both"), (east, "both"), (east, "fails")):
+        await_told(home, name, {one.job for one in ran(fleet, name) if one.tick <= end})
 
 
 def test_a_change_in_the_cluster_without_the_executor_counts_at_once(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -74,6 +76,20 @@ def await_status(
         error.add_note(f"the status of {name} in {cluster.name} is {json.dumps(last, indent=2)}")
         raise
     return last
+
+
+def await_told(cluster: Cluster, name: str, jobs: set[str]) -> None:
+    """Wait until the making of each of these Jobs is told in an Event on the HACronJob. Raises when one is told twice."""
+    on_it = f"involvedObject.kind=HACronJob,involvedObject.name={name},reason=SuccessfulCreate"
+
+    def told() -> list[str]:
+        found = json.loads(cluster.kubectl("get", "events", "--namespace", "default", "--field-selector", on_it, "-o", "json"))
+        return [re.sub(r"Created job (\S+) .*", r"\1", event["message"]) for event in found["items"]]
+
+    until(lambda: jobs <= set(told()), 20, f"an Event on each of {len(jobs)} Jobs of {name}", every=0.5)
+    twice = [job for job, times in Counter(told()).items() if times > 1]
+    if twice:
+        raise AssertionError(f"told more than once: {', '.join(twice)}")
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
