@@ -94,6 +94,51 @@ def test_a_local_time_that_comes_twice_fires_twice(explain: Any) -> None:
     assert explain(nightly, "2026-04-04T15:15:00Z").fires
 
 
+PRAGUE = {"schedule": "30 2 * * *", "timeZone": "Europe/Prague"}
+
+
+def test_a_local_time_that_is_shifted_over_a_gap_fires_later(explain: Any) -> None:
+    nightly = manifest(**PRAGUE, daylightSaving={"gap": "ShiftForward"})
+    for at in ("2026-03-29T02:30", "2026-03-29T01:30:00Z", "2026-03-29T03:30"):
+        answer = explain(nightly, at)
+        assert (answer.fires, answer.at) == (True, ["2026-03-29T01:30:00Z"])
+        assert answer.findings["Shifted"] == (
+            "02:30 on Sun 2026-03-29 is left out in Europe/Prague, clocks go from 02:00 to 03:00:"
+            " daylightSaving.gap is ShiftForward, so it is due at 03:30"
+        )
+    assert explain(nightly, "2026-03-29T02:45").against == {"NotDue": "it is not due then: minute 45 is not in '30'"}
+    assert "Shifted" not in explain(nightly, "2026-03-30T02:30").findings
+
+
+@pytest.mark.parametrize(("repeat", "left_out", "counts"), [("First", "01", "00"), ("Last", "00", "01")])
+def test_of_a_local_time_that_comes_twice_one_may_be_chosen(repeat: str, left_out: str, counts: str, explain: Any) -> None:
+    nightly = manifest(**PRAGUE, daylightSaving={"repeat": repeat})
+    answer = explain(nightly, f"2026-10-25T{left_out}:30:00Z")
+    which = "first" if repeat == "First" else "second"
+    assert answer.against == {"RepeatLeftOut": f"daylightSaving.repeat: of a local time that comes twice only the {which} is due"}
+    assert explain(nightly, f"2026-10-25T{counts}:30:00Z").fires
+    both = explain(nightly, "2026-10-25T02:30")
+    assert both.fires
+    assert both.findings["Repeated"].endswith("; one is due")
+
+
+def test_of_several_schedules_each_says_why_not(explain: Any) -> None:
+    body = manifest(schedules=["15 * * * *", "0 10 * * *"])
+    del body["spec"]["schedule"]
+    answer = explain(body, MON)
+    assert (answer.fires, answer.findings["NotDue"]) == (False, "it is not due then: minute 0 is not in '15' of '15 * * * *'")
+    assert explain(body, "2026-06-01T10:00:00Z").fires
+
+
+def test_a_hashed_schedule_is_told(explain: Any) -> None:
+    body = manifest(hashedSchedule="H * * * *")
+    del body["spec"]["schedule"]
+    answer = explain(body, MON)
+    assert answer.findings["Hashed"].startswith("hashedSchedule 'H * * * *' is '")
+    assert answer.findings["Hashed"].endswith(" * * * *' for shop/report")
+    assert explain(body, answer.after).fires
+
+
 @pytest.mark.parametrize(
     ("body", "at", "reason", "says"),
     [
@@ -113,6 +158,9 @@ def test_a_local_time_that_comes_twice_fires_twice(explain: Any) -> None:
             "Paused",
             "it is paused until 2026-06-01 09:00:01 UTC",
         ),
+        (manifest(startTime="2026-06-01T09:00:01Z"), MON, "BeforeStart", "it is before startTime, 2026-06-01T09:00:01Z"),
+        (manifest(endTime="2026-06-01T08:59:59Z"), MON, "AfterEnd", "it is after endTime, 2026-06-01T08:59:59Z"),
+        (manifest(startTime="soon"), MON, "Invalid", "the spec is invalid: startTime must be a time with its zone"),
         (manifest(startingDeadlineSeconds=0), MON, "DeadlineExceeded", "it is never in time: startingDeadlineSeconds is 0"),
         (manifest(schedule="@every 1h"), MON, "Unknown", "@every counts from the last tick"),
         (
@@ -239,6 +287,7 @@ def test_a_call_that_is_wrong_is_one_line_and_exit_code_2(wrong: list[str], says
 def test_whatever_a_manifest_holds_is_answered(odd: Any, tmp_path: Path, capsys: Output) -> None:
     """In every place that is looked at."""
     fields = {"schedule": odd, "timeZone": odd, "suspend": odd, "placement": odd, "jobTemplate": odd, "catchUp": odd}
+    fields |= {"startTime": odd, "endTime": odd, "daylightSaving": odd, "schedules": odd, "hashedSchedule": odd}
     bodies = [manifest() | {part: odd} for part in ("metadata", "spec", "status")]
     bodies += [manifest(**{name: value}) for name, value in fields.items()]
     bodies += [manifest(status={"active": odd, "lastScheduleTime": odd})]

@@ -197,6 +197,7 @@ def test_standard_input_is_read_and_answered_as_json(monkeypatch: pytest.MonkeyP
             "kind": "CronJob",
             "namespace": "shop",
             "name": "report",
+            "schedule": "30 2 * * *",
             "timeZone": "Europe/Prague",
             "suspend": True,
             "ticks": ["2026-01-01T01:30:00Z"],
@@ -210,6 +211,88 @@ def test_intervals_are_counted_from_the_last_run_that_a_manifest_knows(tmp_path:
     file.write_text(HACRONJOB.replace("@hourly", "@every 1h") + ran)
     assert main(["next", "-f", str(file), "--after", "2026-01-01T03:00:00Z", "--count", "1", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["ticks"] == ["2026-01-01T03:10:00Z"]
+
+
+def fields(**given: object) -> str:
+    """A HACronJob with other fields, in Prague."""
+    head, job = HACRONJOB.split('  schedule: "@hourly"\n')
+    given = {"timeZone": "Europe/Prague"} | given
+    return head + "".join(f"  {name}: {json.dumps(value)}\n" for name, value in given.items()) + job
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "expected"),
+    [
+        pytest.param(
+            fields(schedules=["0 2 * * *", "30 1 * * *", "0 2 * * sun"]),
+            "2026-06-06T12:00:00Z",
+            ["2026-06-06T23:30:00Z", "2026-06-07T00:00:00Z", "2026-06-07T23:30:00Z"],
+            id="several schedules, each tick once",
+        ),
+        pytest.param(
+            fields(schedule="0 * * * *", startTime="2026-06-06T14:00:00Z", endTime="2026-06-06T15:00:00+00:00"),
+            "2026-06-06T12:00:00Z",
+            ["2026-06-06T14:00:00Z", "2026-06-06T15:00:00Z"],
+            id="fewer than asked for, when it ends",
+        ),
+        pytest.param(
+            fields(schedule="0 2 * * *").replace("jobTemplate", "startTime: 2026-06-07T00:00:00Z\n  jobTemplate"),
+            "2026-01-01T00:00:00Z",
+            ["2026-06-07T00:00:00Z"],
+            id="a time without quotes, which YAML would make a time",
+        ),
+        pytest.param(
+            fields(schedule="@every 1h", startTime="2026-06-06T14:00:00Z"),
+            "2026-06-06T12:00:00Z",
+            ["2026-06-06T14:00:00Z", "2026-06-06T15:00:00Z"],
+            id="an interval begins at startTime",
+        ),
+        pytest.param(
+            fields(schedule="30 2 * * *", daylightSaving={"gap": "ShiftForward"}),
+            "2026-03-28T12:00:00Z",
+            ["2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"],
+            id="shifted over a gap",
+        ),
+        pytest.param(
+            fields(schedule="30 2 * * *", daylightSaving={"repeat": "Last"}),
+            "2026-10-24T12:00:00Z",
+            ["2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"],
+            id="the last of a repeat",
+        ),
+    ],
+)
+def test_what_goes_beyond_cronjob_is_gone_by(text: str, after: str, expected: list[str], tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "in.yaml").write_text(text)
+    count = str(max(2, len(expected))) if "endTime" in text else str(len(expected))
+    assert main(["next", "-f", str(tmp_path), "--after", after, "--count", count, "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["ticks"] == expected
+
+
+def test_a_hashed_schedule_depends_on_the_namespace(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "in.yaml").write_text(fields(hashedSchedule="H H * * *"))
+    told = set()
+    for options in ([], ["-n", "default"], ["--namespace", "shop"]):
+        assert main(["next", "-f", str(tmp_path), "--count", "1", "--output", "json", *options]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        told.add(found["schedule"])
+    assert len(told) == 2
+    assert all(text.endswith(" * * *") and "H" not in text for text in told)
+
+
+def test_the_table_shows_what_is_shifted_over_a_gap(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "in.yaml").write_text(fields(schedules=["30 2 * * *", "15 2 * * *"], daylightSaving={"gap": "ShiftForward"}))
+    assert main(["next", "-f", str(tmp_path), "--after", "2026-03-28T12:00:00Z", "--count", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "[Sun 2026-03-29 02:15, 02:30: shifted to 03:15 and on, clocks go from 02:00 to 03:00]",
+        "Sun 2026-03-29 03:15  +02:00  2026-03-29T01:15:00Z  <- offset was +01:00",
+        "Sun 2026-03-29 03:30  +02:00  2026-03-29T01:30:00Z",
+    ]
+
+
+def test_a_gap_out_of_bounds_leaves_nothing_out(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "in.yaml").write_text(fields(schedule="30 2 * * *", startTime="2026-03-29T12:00:00Z"))
+    assert main(["next", "-f", str(tmp_path), "--after", "2026-03-28T12:00:00Z", "--count", "1"]) == 0
+    assert "left out" not in capsys.readouterr().out
 
 
 def test_what_is_invalid_is_a_line_and_the_others_are_answered(tmp_path: Path, capsys: Output) -> None:

@@ -25,8 +25,8 @@ of the broker: what runs there are now is told only as far as the manifest has i
 EPILOG = """\
 --at without an offset is local time in the zone of each cronjob: only so a local time can be asked about that does not exist.
 
-With --output json: an array of objects with kind, namespace, name, timeZone, at (the instants asked about), fires, findings
-(reason, message, against: whether it is why it would not fire), before and after (the nearest ticks).
+With --output json: an array of objects with kind, namespace, name, schedule, timeZone, at (the instants asked about), fires,
+findings (reason, message, against: whether it is why it would not fire), before and after (the nearest ticks).
 
 Exit codes: 0 it would fire, all of them if there are several; 1 it would not; 2 the call is wrong or a file could not be read.
 
@@ -71,6 +71,7 @@ def _described(subject: Subject, told: Explanation) -> dict[str, object]:
         "kind": subject.kind if subject.where else None,
         "namespace": subject.namespace,
         "name": subject.name if subject.where else None,
+        "schedule": None if subject.cronjob is None else subject.calendar.text,
         "timeZone": None if subject.cronjob is None else subject.zone.name,
         "at": [rfc3339(instant) for instant in told.at],
         "fires": told.fires,
@@ -87,7 +88,7 @@ def _text(subject: Subject, told: Explanation, asked: datetime) -> Iterator[str]
         yield f"{subject.kind} {subject.label} ({subject.where})"
     else:
         name = f"{subject.kind} {subject.label}: " if subject.where else ""
-        yield f"{name}{' | '.join(subject.texts)}, {subject.zone.name}"
+        yield f"{name}{subject.calendar.text}, {subject.zone.name}"
     times = [_both(subject, instant) for instant in told.at] or [wallclock.local_text(asked)]
     yield f"at {' and '.join(times)}: it would {'' if told.fires else 'not '}fire"
     for finding in sorted(told.findings, key=lambda finding: not finding.against):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from hacron.commands import fieldwise, wallclock
-from hacron.commands.gaps import clocks, gaps
+from hacron.commands import due
+from hacron.commands.due import Finding
 from hacron.commands.subjects import Subject, part
 from hacron.core import manifests, pausing
 from hacron.core.admission import MOST_OPEN, Skip, admit, deadline
@@ -18,19 +18,6 @@ from hacron.core.manifests import rfc3339
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee
 from hacron.core.placement import candidates
 from hacron.core.rules import Rules
-
-_INSTANT = timedelta(microseconds=1)
-_DAY = timedelta(days=1)
-_LONG = timedelta(days=5 * 366)  # no tick within five years is "never"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know about the question."""
-
-    reason: str  # CamelCase, for programs
-    message: str  # a sentence, for people
-    against: bool = False  # whether it is why the cronjob would not fire
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,82 +36,20 @@ class Explanation:
 
 def explain(subject: Subject, asked: datetime) -> Explanation:
     """Explain what would be at a time: an instant, or, in no time zone, a local time of the cronjob's zone."""
-    at: tuple[datetime, ...] = () if asked.tzinfo is None else (asked,)
     if subject.cronjob is None:
+        at = () if asked.tzinfo is None else (asked,)
         return Explanation(at, (Finding("Invalid", f"the spec is invalid: {subject.problem}", against=True),))
-    if asked.tzinfo is None:
-        at = tuple(wallclock.instants(subject.zone, asked))
-    near = at or (_in_gap(subject, asked).at,)
-    ticks = [instant for instant in at if _next(subject, subject.cronjob, instant - _INSTANT) == instant]
-    findings = [
-        *(_due(subject, at) if ticks else _not_due(subject, asked, at)),
-        *_rests(subject, subject.cronjob, near[0]),
-        *(_starts(subject, subject.cronjob, ticks[0]) if ticks else ()),
-    ]
-    after = _next(subject, subject.cronjob, near[-1])
-    return Explanation(at, tuple(findings), _latest(subject, subject.cronjob, near[0]), after)
-
-
-# --- is it due? -------------------------------------------------------------------------------------------------------
-
-
-def _due(subject: Subject, at: tuple[datetime, ...]) -> Iterator[Finding]:
-    yield Finding("Due", "it is due then: the time is one of its schedule")
-    showings = [] if subject.interval else wallclock.showings(subject.zone, at[0])
-    if len(showings) > 1:
-        shown = wallclock.local(subject.zone, at[0])
-        both = " and ".join(f"{rfc3339(each)} ({wallclock.local_text(wallclock.local(subject.zone, each))})" for each in showings)
-        yield Finding("Repeated", f"the clock shows {wallclock.clock_text(shown)} twice on that day, at {both}")
-
-
-def _not_due(subject: Subject, asked: datetime, at: tuple[datetime, ...]) -> Iterator[Finding]:
-    if subject.interval:
-        yield _not_counted(subject)
-        return
-    if not at:
-        change = _in_gap(subject, asked)
-        shown = f"{wallclock.clock_text(asked)} on {wallclock.date_text(asked)}"
-        yield Finding("LeftOut", f"{shown} is left out in {subject.zone.name}: {clocks(change)}", against=True)
-        walls = [asked]
-    else:
-        walls = [wallclock.local(subject.zone, instant).replace(tzinfo=None) for instant in at[:1]]
-    for text in subject.texts:
-        no = fieldwise.against(text, walls[0])
-        of = f" of {text!r}" if len(subject.texts) > 1 else ""
-        if no:
-            yield Finding("NotDue", f"it is not due then: {'; '.join(no)}{of}", against=True)
-    if at:
-        for gap in gaps(subject, at[0] - _DAY, at[0] + _DAY):
-            yield Finding("LeftOutNearby", gap.sentence)
-
-
-def _not_counted(subject: Subject) -> Finding:
-    if subject.base is None:
-        sentence = (
-            "@every counts from the last tick, or from when the object was made, and the manifest has neither"
-            " status.lastScheduleTime nor metadata.creationTimestamp: give it as `kubectl get --output yaml` prints it"
-        )
-        return Finding("Unknown", sentence, against=True)
-    return Finding("NotDue", f"it is not due then: {subject.texts[0]} is counted from {rfc3339(subject.base)}", against=True)
-
-
-def _in_gap(subject: Subject, wall: datetime) -> wallclock.Change:
-    """Return the change that leaves a local time out."""
-    dressed = wall.replace(tzinfo=UTC)
-    around = wallclock.changes(subject.zone, dressed - 2 * _DAY, dressed + 2 * _DAY)
-    return next(change for change in around if change.leaves_out(wall))
-
-
-def _next(subject: Subject, cronjob: CronJob, after: datetime) -> datetime | None:
-    if not subject.interval:
-        return cronjob.schedule.next_after(after)
-    base = subject.base
-    return None if base is None else cronjob.schedule.next_after(max(after, base), base)
-
-
-def _latest(subject: Subject, cronjob: CronJob, before: datetime) -> datetime | None:
-    begin = subject.base if subject.interval else before - _LONG
-    return None if begin is None else cronjob.schedule.latest(begin, before - _INSTANT)
+    moment = due.moment_of(subject, asked)
+    ticks = [instant for instant in moment.at if due.is_tick(subject, instant)]
+    found = [*due.findings(subject, moment), *_rests(subject, subject.cronjob, moment.near[0])]
+    if ticks:
+        found += [
+            _deadline(subject.cronjob, ticks[0]),
+            _concurrency(subject, subject.cronjob, ticks[0]),
+            _placement(subject.cronjob),
+        ]
+    before, after = due.last_tick(subject, moment.near[0]), due.next_tick(subject, moment.near[1])
+    return Explanation(moment.at, tuple(found), before, after)
 
 
 # --- does it rest? ----------------------------------------------------------------------------------------------------
@@ -144,12 +69,6 @@ def _rests(subject: Subject, cronjob: CronJob, at: datetime) -> Iterator[Finding
 # --- would it start? --------------------------------------------------------------------------------------------------
 
 
-def _starts(subject: Subject, cronjob: CronJob, tick: datetime) -> Iterator[Finding]:
-    yield _deadline(cronjob, tick)
-    yield _concurrency(subject, cronjob, tick)
-    yield _placement(cronjob)
-
-
 def _deadline(cronjob: CronJob, tick: datetime) -> Finding:
     rules = Rules()
     bound = deadline(cronjob, rules)
@@ -163,7 +82,7 @@ def _deadline(cronjob: CronJob, tick: datetime) -> Finding:
 
 def _concurrency(subject: Subject, cronjob: CronJob, tick: datetime) -> Finding:
     policy = cronjob.policy
-    previous = _latest(subject, cronjob, tick)
+    previous = due.last_tick(subject, tick)
     last = f" (the tick before is {rfc3339(previous)}, {_ago(tick - previous)} earlier)" if previous else ""
     active = _active(subject)
     now = f"; active when the manifest was read: {active}" if active else ""

@@ -29,8 +29,8 @@ were moved past it, has a line in brackets. With "@every", ticks are counted fro
 creationTimestamp where a manifest has them.
 
 With --output json, --schedule gives an array of instants such as "2026-03-28T08:00:00Z"; -f gives an array of objects with
-kind, namespace, name, timeZone, suspend and ticks. There are fewer than --count when the schedule stops: when none comes
-within five years. Then, and when it is suspended, the exit code is 0 all the same.
+kind, namespace, name, schedule, timeZone, suspend and ticks. There are fewer than --count when the schedule stops: after
+endTime, or when none comes within five years. Then, and when it is suspended, the exit code is 0 all the same.
 
 Exit codes: 0 done; 2 the call, a schedule, a zone or a manifest is wrong (one line each on standard error).
 
@@ -91,6 +91,7 @@ def _described(subject: Subject, coming: list[datetime]) -> dict[str, object]:
         "kind": subject.kind,
         "namespace": subject.namespace,
         "name": subject.name,
+        "schedule": subject.calendar.text,
         "timeZone": subject.zone.name,
         "suspend": bool(subject.fields.get("suspend")),
         "ticks": [rfc3339(tick) for tick in coming],
@@ -100,7 +101,7 @@ def _described(subject: Subject, coming: list[datetime]) -> dict[str, object]:
 def _table(subject: Subject, after: datetime, coming: list[datetime]) -> Iterator[str]:
     if subject.where:
         suspended = ", suspended: none of these fires" if subject.fields.get("suspend") else ""
-        yield f"{subject.kind} {subject.label}: {' | '.join(subject.texts)}, {subject.zone.name}{suspended}"
+        yield f"{subject.kind} {subject.label}: {subject.calendar.text}, {subject.zone.name}{suspended}"
     if not coming:
         yield "never: no tick comes within five years"
         return

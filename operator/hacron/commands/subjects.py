@@ -6,12 +6,13 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hacron.commands.calls import Misuse, complain
 from hacron.commands.files import Found, Unread, objects
 from hacron.core import manifests, spec
+from hacron.core.calendar import Calendar
 from hacron.core.cronfields import quoted
 from hacron.core.cronzone import DEFAULT_ZONE, Zone, zone
 from hacron.core.model import CronJob, InvalidCronJob, key_of
@@ -40,30 +41,29 @@ class Subject:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     @property
-    def zone(self) -> Zone:
-        """The zone of a spec that is valid."""
-        return zone(self.fields.get("timeZone") or DEFAULT_ZONE)
+    def calendar(self) -> Calendar:
+        """When it is due, if it is valid."""
+        assert self.cronjob is not None
+        return self.cronjob.schedule
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """The expressions of a spec that is valid, each as its author wrote it."""
-        return (self.fields["schedule"],)
+    def zone(self) -> Zone:
+        """The zone of what is valid, as clocks on the wall know it, whatever daylightSaving says."""
+        return zone(self.calendar.time_zone)
 
     @property
     def interval(self) -> bool:
         """Whether the wall clock does not matter to it (`@every`)."""
-        return self.texts[0].startswith("@every ")
+        return self.calendar.schedules[0].interval is not None
 
     @property
     def base(self) -> datetime | None:
         """From where the ticks of an interval are counted, if the object says so."""
-        ran = manifests.instant(self.status.get("lastScheduleTime"))
-        return ran or manifests.instant(self.metadata.get("creationTimestamp"))
-
-    def with_fields(self, **changed: Any) -> CronJob:
-        """Return the cronjob that this would be with other fields; None takes one away. Raises InvalidCronJob."""
-        fields = {name: value for name, value in (self.fields | changed).items() if value is not None}
-        return parsed(self.namespace, self.name, fields)
+        known = self.status.get("lastScheduleTime"), self.metadata.get("creationTimestamp")
+        found = next(filter(None, map(manifests.instant, known)), None)
+        if found is None and self.calendar.start is not None:
+            return self.calendar.start - timedelta(seconds=1)  # before it, startTime is the first tick
+        return found
 
 
 def parsed(namespace: str | None, name: str, fields: object) -> CronJob:
@@ -83,10 +83,10 @@ def of_schedule(schedule: str, time_zone: str | None) -> Subject:
     return Subject("", manifests.KIND, None, "schedule", {}, fields, {}, cronjob, "")
 
 
-def of_manifests(paths: Sequence[str]) -> tuple[list[Subject], bool]:
+def of_manifests(paths: Sequence[str], usual: str) -> tuple[list[Subject], bool]:
     """Return all HACronJobs and CronJobs in these files, and whether everything could be read; what could not is told.
 
-    Raises Misuse if there is none at all.
+    `usual` is the namespace of those that name none. Raises Misuse if there is none at all.
     """
     found: list[Subject] = []
     whole = True
@@ -95,7 +95,7 @@ def of_manifests(paths: Sequence[str]) -> tuple[list[Subject], bool]:
             complain(each.sentence)
             whole = False
         elif is_ours(each.body) or is_cronjob(each.body):
-            found.append(subject(each))
+            found.append(subject(each, usual))
     if not found and whole:
         raise Misuse(f"no HACronJob and no CronJob is in {', '.join(map(quoted, paths[:3]))}")
     return found, whole
@@ -109,7 +109,7 @@ def is_cronjob(body: dict[str, Any]) -> bool:
     return body.get("kind") == "CronJob" and body.get("apiVersion") in CRONJOB_VERSIONS
 
 
-def subject(found: Found) -> Subject:
+def subject(found: Found, usual: str) -> Subject:
     """Read a HACronJob or a CronJob, valid or not."""
     metadata, fields, status = (part(found.body, name) for name in ("metadata", "spec", "status"))
     name, namespace = text_of(metadata, "name"), text_of(metadata, "namespace")
@@ -117,7 +117,7 @@ def subject(found: Found) -> Subject:
     try:
         if not name:
             raise InvalidCronJob("", "metadata.name is missing")
-        cronjob = parsed(namespace, name, found.body.get("spec"))
+        cronjob = parsed(namespace or usual, name, found.body.get("spec"))
     except InvalidCronJob as invalid:
         problem = str(invalid)
     return Subject(found.where, found.body["kind"], namespace or None, name or "?", metadata, fields, status, cronjob, problem)
@@ -140,6 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time-zone", metavar="NAME", help=f"zone of --schedule, such as Europe/Prague; default: {DEFAULT_ZONE}")
     says = "HACronJobs and CronJobs: a file of YAML or JSON, a folder, or - for standard input; may be repeated"
     parser.add_argument("-f", "--filename", metavar="FILE", action="append", help=says)
+    says = f"of manifests that name none; the slots of hashedSchedule depend on it; default: {NAMESPACE}"
+    parser.add_argument("-n", "--namespace", metavar="NAME", default=NAMESPACE, help=says)
 
 
 def asked_for(args: argparse.Namespace) -> tuple[list[Subject], bool]:
@@ -150,7 +152,7 @@ def asked_for(args: argparse.Namespace) -> tuple[list[Subject], bool]:
         return [of_schedule(args.schedule, args.time_zone)], True
     if args.time_zone is not None:
         raise Misuse("--time-zone belongs to --schedule; manifests have a timeZone of their own")
-    return of_manifests(args.filename)
+    return of_manifests(args.filename, args.namespace)
 
 
 def valid(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, CronJob]]:
