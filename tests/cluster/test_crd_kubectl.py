@@ -83,7 +83,7 @@ class TestExplain:
             return ""
 
         of_spec = until(of_spec_published, 30, "the schema of HACronJobs among the published ones")
-        for field in ("schedule\t<string> -required-", "jobTemplate\t<Object> -required-", "enum: AtMostOnce, AtLeastOnce"):
+        for field in ("schedule\t<string>", "jobTemplate\t<Object> -required-", "enum: AtMostOnce, AtLeastOnce"):
             assert field in of_spec
         assert "the preferred one first" in west.kubectl("explain", "hacj.spec.placement.clusters")
         assert "in a sentence, for people" in west.kubectl("explain", "hacj.status.recent.message")
@@ -144,7 +144,7 @@ class TestStatus:
 
         west.apply(manifest())
         show(west, status)
-        assert read(west)["status"] == status
+        assert read(west)["status"] == {name: value for name, value in status.items() if value is not None}
 
     def test_a_field_that_has_no_value_any_more_goes(self, west: ControlPlane) -> None:
         west.apply(manifest())
@@ -171,7 +171,7 @@ class TestStatus:
 @pytest.mark.cluster
 class TestColumns:
     NORMAL = "NAME SCHEDULE SUSPEND ACTIVE LAST_SCHEDULE LAST_RESULT CLUSTER NEXT AGE"
-    WIDE = "NAME SCHEDULE TIMEZONE GUARANTEE SUSPEND ACTIVE LAST_SCHEDULE LAST_RESULT CLUSTER NEXT ACCEPTED AGE"
+    WIDE = "NAME SCHEDULE FIRES TIMEZONE GUARANTEE SUSPEND PAUSED ACTIVE LAST_SCHEDULE LAST_RESULT CLUSTER NEXT ACCEPTED AGE"
 
     def table(self, cluster: ControlPlane, *options: str) -> tuple[str, dict[str, str]]:
         """Return the heading, and the row of the one object by column."""
@@ -202,6 +202,23 @@ class TestColumns:
         heading, row = self.table(west, "-o", "wide")
         assert heading == self.WIDE
         assert (row["TIMEZONE"], row["GUARANTEE"], row["ACCEPTED"]) == ("Europe/Berlin", "AtMostOnce", "True")
+
+    @pytest.mark.parametrize(
+        ("fields", "column"),
+        [
+            ({"schedule": "0 2 * * *"}, "0 2 * * *"),
+            ({"hashedSchedule": "H 2 * * *"}, "H 2 * * *"),
+            ({"schedules": ["0 9 * * mon-fri", "30 10 * * sat"]}, '["0 9 * * mon-fri","30 10 * * sat"]'),
+        ],
+    )
+    def test_the_schedule_stands_there_before_anybody_has_looked(
+        self, west: ControlPlane, fields: dict[str, Any], column: str
+    ) -> None:
+        body = {"apiVersion": "hacron.io/v1", "kind": "HACronJob", "metadata": {"name": "hello"}}
+        west.apply(json.dumps({**body, "spec": {"jobTemplate": job(), **fields}}))
+        assert self.table(west)[1]["SCHEDULE"] == column
+        show(west, {"schedule": "46 2 * * *"})
+        assert self.table(west, "-o", "wide")[1]["FIRES"] == "46 2 * * *"
 
     def test_what_is_not_known_yet_is_blank(self, west: ControlPlane) -> None:
         west.apply(manifest())
