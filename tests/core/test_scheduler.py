@@ -378,3 +378,11 @@ def test_with_a_deadline_of_nothing_nothing_ever_runs() -> None:
     story.declare(spec(startingDeadlineSeconds=0))
     story.at(200)
     assert (story.runs, story.verdicts) == ([], [f"{tick} Missed DeadlineExceeded" for tick in (60, 120, 180)])
+
+
+def test_an_edit_that_takes_back_a_run_does_not_move_an_interval() -> None:
+    story = Story()
+    story.declare(spec("@every 1m"))
+    story.at(56)
+    story.declare(spec("@every 1m", concurrencyPolicy="Forbid"), generation=2)
+    assert story.runs == ["60 Pending west #1"]

@@ -150,7 +150,8 @@ def _edited(progress: Progress, before: Standing, after: Standing, now: datetime
     """Let a change of what counts, be it the spec or a pause, count from now on."""
     if before == after:
         return progress  # also a new template: it is read when the Job is made
-    progress = take_back(progress, now, rules)
+    schedule = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
+    progress = take_back(progress, now, rules, schedule)
     fires_now = isinstance(after.cronjob, CronJob) and not after.rests(now)
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):

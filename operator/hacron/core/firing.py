@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from hacron.core import placement
 from hacron.core.admission import MOST_OPEN, Hold, Skip, Start, admit, blocking_runs, deadline, most_at_once
 from hacron.core.backlog import newest
+from hacron.core.calendar import Calendar
 from hacron.core.draft import with_verdict
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
@@ -122,8 +123,10 @@ def start(
     return progress if demand else replace(progress, last_tick=max(progress.last_tick, tick), held=None)
 
 
-def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
+def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:
     """Undo what was decided ahead: runs whose tick is still to come are no more, and their ticks are undecided again.
+
+    `schedule` is the one by which they were decided; without it, it is not known what the next tick would have been.
 
     Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
     """
@@ -132,7 +135,8 @@ def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
     ]
     if not ahead:
         return progress
-    before_them = min(run.tick for run in ahead) - timedelta(seconds=1)
+    first = min(run.tick for run in ahead)
+    before_them = first - timedelta(seconds=1) if schedule is None else schedule.before(first)
     kept = tuple(run for run in progress.open if run not in ahead)
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them))
 
