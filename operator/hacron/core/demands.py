@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
-from hacron.core.cron import Schedule
+from hacron.core.calendar import Calendar
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, start, stop_runs
 from hacron.core.messages import Demand, DemandWithdrawn, Progress, RunsDemanded
@@ -232,7 +232,7 @@ def _planned(demand: Demand, scene: Scene) -> Demand:
     return replace(demand, account=replace(account, total=count, next_tick=first))
 
 
-def _next(schedule: Schedule, after: datetime, wanted: Wanted) -> datetime | None:
+def _next(schedule: Calendar, after: datetime, wanted: Wanted) -> datetime | None:
     """Return the next tick of the range. Those of `@every` are counted from its beginning."""
     tick = schedule.next_after(after, base=wanted.begin)
     return tick if tick is not None and wanted.end is not None and tick <= wanted.end else None
