@@ -30,7 +30,7 @@ spec:
       template:
         spec:
           restartPolicy: Never
-          containers: [{name: a, image: a, args: [22:30, 2026-01-01]}]
+          containers: [{name: a, image: a, args: [22:30, 2026-01-01, !!timestamp x]}]
 """
 OURS = PLAIN.replace("batch/v1", "hacron.io/v1").replace("CronJob", "HACronJob")
 CLOSING = "suspend or delete the CronJobs when you apply the HACronJobs: while there are both, both fire"
@@ -257,6 +257,9 @@ LONG_BOMB = b"a: &a " + b"x" * 1_000_000 + b"\nb: [" + b"*a," * 12 + b"]\n"
         (b"- 1\n- 2\n", "line 1: is not an object of Kubernetes, which begins with lines such as apiVersion and kind"),
         (b"a: 1\n---\n? [x, y]\n: 1\n", "line 3: is not YAML"),
         (b"a: !!python/object/apply:os.getcwd []\n", "line 1: is not YAML"),
+        (b"a: !!int ''\n", "line 1 and after: is not YAML that Kubernetes would take"),
+        (b"a: !!bool x\n", "line 1 and after: is not YAML that Kubernetes would take"),
+        (b"a: !!binary aGk=\n", "line 1 and after: is not YAML that Kubernetes would take"),
         (b"a: " + b"9" * 5000, "line 1 and after: is not YAML that Kubernetes would take"),
         (b"[" * 100_000, "line 1: is nested more than 100 deep"),
         (b"a: &a [*a]\n", "line 1: *a stands for nothing that is complete before it"),

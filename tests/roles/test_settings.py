@@ -202,7 +202,9 @@ def test_a_file_that_is_not_yaml_is_told_by_its_line_and_not_by_its_words(tmp_pa
     assert "secret" not in problem
 
 
-@pytest.mark.parametrize("content", [b"cluster: \xff", b"cluster: 2026-02-30", b"a: [", b"? {}\n: 1"])
+@pytest.mark.parametrize(
+    "content", [b"cluster: \xff", b"cluster: 2026-02-30", b"a: [", b"? {}\n: 1", b"a: !!int ''", b"a: !!timestamp x", b"[" * 5000]
+)
 def test_a_file_that_yaml_cannot_read_is_a_problem(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "hacron.yaml"
     path.write_bytes(content)

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, NamedTuple
 
 import yaml
@@ -33,6 +32,9 @@ INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)\Z")
 FLOAT = re.compile(r"([-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
+# What PyYAML raises for tags that do not fit their values, such as !!int x, and json for what it does not know.
+ODD = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,11 @@ def documents(text: str) -> Iterator[Document]:
             try:
                 loader.check_node()
                 node = loader.get_node()
-                value = json.loads(json.dumps(loader.construct_document(node), default=_as_text))
+                value = json.loads(json.dumps(loader.construct_document(node)))
                 spots = _spots(node, begin - len(lead))
             except Unreadable:
                 raise
-            except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            except ODD as error:
                 raise _not_yaml(error, line, text) from error
             yield Document(line, lead + text[begin:end], value, spots)
     finally:
@@ -140,12 +142,6 @@ def _spots(node: Any, begin: int) -> dict[str, Spot]:
         if isinstance(value, yaml.ScalarNode) and value.style in (None, "", '"', "'"):
             found[key.value] = Spot(value.start_mark.index - begin, value.end_mark.index - begin, value.style or "")
     return found
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, date):  # only where its author wrote !!timestamp
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
 
 
 def _not_yaml(error: Exception, line: int, text: str) -> Unreadable:

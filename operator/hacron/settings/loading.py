@@ -103,7 +103,8 @@ def _mapping(path: Path, problems: list[str]) -> dict[object, object]:
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
         return {}
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-30
+    # The others: a date such as 2026-02-30, a tag that does not fit its value, brackets in brackets in brackets.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         # Not the error's own words: they may quote a password.
         mark = getattr(error, "problem_mark", None)
         problems.append(f"{path} is not YAML" + (f": look at line {mark.line + 1}" if mark else ""))
