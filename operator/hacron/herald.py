@@ -1,4 +1,4 @@
-"""The herald: tells in Events what happens to this cluster's HACronJobs, where `kubectl describe` shows it.
+"""The herald: tells in Events what happens to this cluster's HACronJobs and HACronJobRuns, where `kubectl describe` shows it.
 
 Only the cluster's worker posts. All replicas remember what has happened lately, so that a new worker goes on where the old one
 stopped: an Event's name is made of what it tells, and one that stands there already answers 409. Nothing waits for Events: when
@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from hacron.core import events
-from hacron.core.messages import Entry, Progress
-from hacron.core.model import Key
+from hacron.core.messages import Definition, Demand, Entry, Progress
+from hacron.core.model import Home, Key, Kind
 from hacron.core.state import Applied, State, Was
 from hacron.ports import Answer, Kubernetes, PostEvent
 from hacron.turn import Moment
@@ -30,13 +30,25 @@ PAUSE_S = 5.0  # after an API server that does not answer
 WITHOUT_RIGHT_S = 60.0  # after one that says that we may not
 
 
-class News(NamedTuple):
+class OfCronJob(NamedTuple):
     """A cronjob before and after an entry of the ledger."""
 
-    at: datetime  # the executor's clock
+    at: datetime
     key: Key
     was: Was
     progress: Progress | None
+
+
+class OfDemand(NamedTuple):
+    """A demand before and after an entry of the ledger."""
+
+    at: datetime
+    key: Key
+    before: Demand | None
+    after: Demand | None
+
+
+News = OfCronJob | OfDemand
 
 
 class Herald:
@@ -73,7 +85,11 @@ class Herald:
         at = moment.wall if live else entry.batch.sent_at
         for key, was in applied.was.items():
             if live or (was.progress is not None and was.winner is not None):  # else it is only met for the first time
-                self._news.append(News(at, key, was, self._state.progress.get(key)))
+                self._news.append(OfCronJob(at, key, was, self._state.progress.get(key)))
+        for key, before in applied.demands.items():
+            after = self._state.demands.get(key)
+            if after is not before and (live or before is not None):
+                self._news.append(OfDemand(at, key, before, after))
         self._drop_oldest()
 
     def take(self, answer: Answer, moment: Moment) -> None:
@@ -126,12 +142,20 @@ class Herald:
             self._posts.extend(self._worded(self._news.popleft()))
 
     def _worded(self, news: News) -> Iterator[PostEvent]:
-        mine = self._state.definitions.get(news.key, {}).get(self._cluster)
+        state, key = self._state, news.key
+        mine: Definition | Home | None
+        if isinstance(news, OfCronJob):
+            kind, mine = Kind.CRONJOB, state.definitions.get(key, {}).get(self._cluster)
+            told = events.tell(news.was, news.progress, state.winner(key), state.cronjob(key))
+        else:
+            demand = state.demands.get(key)
+            kind, mine = Kind.DEMAND, demand.homes.get(self._cluster) if demand is not None else None
+            told = events.tell_demand(news.before, news.after)
         if mine is None:
             return  # there is no object here to post on
-        for event in events.tell(news.was, news.progress, self._state.winner(news.key), self._state.cronjob(news.key)):
+        for event in told:
             if event.problem or self._which == "All":
-                yield PostEvent(key=news.key, body=events.body(event, news.key, mine.uid, self._replica, news.at))
+                yield PostEvent(key=key, body=events.body(event, kind, key, mine.uid, self._replica, news.at))
 
     def _drop_oldest(self) -> None:
         surplus = len(self._news) - self._most_waiting

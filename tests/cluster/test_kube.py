@@ -12,7 +12,7 @@ import pytest
 
 from hacron.core import events
 from hacron.core.events import Event
-from hacron.core.model import key_of
+from hacron.core.model import Kind, key_of
 from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
 from tests.testbed.control_plane import ControlPlane
@@ -166,7 +166,7 @@ def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -
 def event(namespace: str, subject: str = "verdict.1") -> PostEvent:
     key = some_key(namespace)
     told = Event(subject, "FailedCreate", "Error creating job in cluster west: in these words", True)
-    return PostEvent(key=key, body=events.body(told, key, "some-uid", "west-1", datetime.now(UTC)))
+    return PostEvent(key=key, body=events.body(told, Kind.CRONJOB, key, "some-uid", "west-1", datetime.now(UTC)))
 
 
 def test_an_event_is_posted_once_with_the_rights_that_people_give(kube: Asking, west: ControlPlane, namespace: str) -> None:

@@ -134,6 +134,8 @@ class Story:
             state = self.state
             for key, was in applied.was.items():
                 self.events += events.tell(was, state.progress.get(key), state.winner(key), state.cronjob(key))
+            for key, before in applied.demands.items():
+                self.events += events.tell_demand(before, state.demands.get(key))
 
 
 def _seconds(tick: datetime) -> int:

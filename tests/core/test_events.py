@@ -7,10 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hacron.core.events import MOST_CHARACTERS, Event, body
-from hacron.core.messages import Outcome, RunFinished, RunRefused, RunStopped
+from hacron.core.messages import Outcome, RunFinished, RunRefused, RunsDemanded, RunStopped
+from hacron.core.model import Kind, key_of
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 TOLD = Path(__file__).with_name("events.txt")
@@ -185,6 +187,18 @@ def withdrawn_while_it_waited(story: Story) -> None:
     story.withdraw()
 
 
+def demanded(story: Story) -> None:
+    story.declare(spec("0 2 * * *"))
+    span = {"from": "2026-11-24T02:00:00Z", "to": "2026-11-25T02:00:00Z"}
+    for name, asked in {"again": {}, "range": {"range": span}, "nonsense": {"range": {"from": "yesterday"}}}.items():
+        told = {"uid": name, "generation": 1, "created_at": story.now, "cluster": "west"}
+        body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"} | asked))
+        story.tell(RunsDemanded(key=key_of("default", name), spec=body, **told))  # type: ignore[arg-type]
+    for run in story.progress.open:
+        story.started(run)
+        story.finished(run, Outcome.SUCCEEDED if run.demand == "range" else Outcome.FAILED)
+
+
 def invalid(story: Story) -> None:
     story.declare(spec("0 25 * * *"))
     story.declare(spec("0 2 * * *", timeZone="Europe/Atlantis"), generation=2)
@@ -222,6 +236,7 @@ STORIES: tuple[Callable[[Story], None], ...] = (
     suspended_while_several_waited,
     the_queue_is_full,
     withdrawn_while_it_waited,
+    demanded,
     invalid,
 )
 
@@ -243,7 +258,7 @@ def test_each_is_told_in_sentences_that_stand_alone() -> None:
 def test_every_verdict_has_its_event_and_no_two_events_share_a_name(happens: Callable[[Story], None]) -> None:
     story = Story()
     happens(story)
-    names = [body(event, HELLO, "uid", "west-1", NOON)["metadata"]["name"] for event in story.events]
+    names = [body(event, Kind.CRONJOB, HELLO, "uid", "west-1", NOON)["metadata"]["name"] for event in story.events]
     assert len(names) == len(set(names))
     told = " ".join(event.subject for event in story.events)
     for verdict in story.progress.recent:
@@ -264,7 +279,7 @@ def test_what_is_only_written_again_is_not_told_again() -> None:
 
 def test_it_is_an_event_on_the_object_of_this_cluster_and_fits() -> None:
     event = Event("verdict.1.1.Refused.Invalid", "FailedCreate", "ä" * MOST_CHARACTERS, True)
-    made = body(event, HELLO, "uid-1", "west-1", NOON)
+    made = body(event, Kind.CRONJOB, HELLO, "uid-1", "west-1", NOON)
     assert made["involvedObject"] == {
         "apiVersion": "hacron.io/v1",
         "kind": "HACronJob",
@@ -280,6 +295,6 @@ def test_it_is_an_event_on_the_object_of_this_cluster_and_fits() -> None:
 
 def test_its_name_is_the_same_in_every_replica_and_another_for_an_object_made_anew() -> None:
     event = Event("placed.7", "PlacedElsewhere", "…")
-    one = body(event, HELLO, "uid-1", "west-1", NOON)["metadata"]["name"]
-    assert body(event, HELLO, "uid-1", "west-2", NOON + timedelta(seconds=9))["metadata"]["name"] == one
-    assert body(event, HELLO, "uid-2", "west-1", NOON)["metadata"]["name"] != one
+    one = body(event, Kind.CRONJOB, HELLO, "uid-1", "west-1", NOON)["metadata"]["name"]
+    assert body(event, Kind.CRONJOB, HELLO, "uid-1", "west-2", NOON + timedelta(seconds=9))["metadata"]["name"] == one
+    assert body(event, Kind.CRONJOB, HELLO, "uid-2", "west-1", NOON)["metadata"]["name"] != one

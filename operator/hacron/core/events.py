@@ -1,4 +1,4 @@
-"""What people are told in Events on a HACronJob: a cronjob before and after an entry of the ledger in, sentences out.
+"""What people are told in Events on a HACronJob or a HACronJobRun: one before and after an entry of the ledger in, sentences out.
 
 Each sentence stands alone: which tick, in which cluster, how late, and why. The same change is told in the same words by every
 replica, under the same name, so that it stands there once.
@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from hacron.core import reasons
-from hacron.core.draft import new_verdicts
+from hacron.core.draft import new_results, new_verdicts
 from hacron.core.firing import how_many
-from hacron.core.manifests import API_VERSION, KIND, rfc3339
-from hacron.core.messages import Definition, Progress
-from hacron.core.model import CronJob, Held, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, name_of, namespace_of
+from hacron.core.manifests import API_VERSION, rfc3339
+from hacron.core.messages import Definition, Demand, Progress
+from hacron.core.model import CronJob, Held, InvalidCronJob, Key, Kind, Run, RunState, Verdict, VerdictKind, name_of, namespace_of
 from hacron.core.state import Was
 
 COMPONENT = "hacron"
@@ -51,7 +51,7 @@ def tell(
         yield _became(verdict, again=any(_same(verdict, old) for old in old_verdicts))
     yield from _taken_back(old_runs.values(), progress, cronjob)
     for run in progress.open:
-        if run.demand:  # what becomes of it is told in the status of its HACronJobRun
+        if run.demand:  # what becomes of it is told on its HACronJobRun
             if run.started is not None and run.id not in already:
                 yield _demanded(run)
             continue
@@ -65,8 +65,23 @@ def tell(
         yield _held(held)
 
 
-def body(event: Event, key: Key, uid: str, replica: str, at: datetime) -> dict[str, Any]:
-    """Return the Event as an object, on the HACronJob with this uid. Its name is made of what it tells."""
+def tell_demand(before: Demand | None, after: Demand | None) -> Iterator[Event]:
+    """Yield what an entry of the ledger means to whoever looks at the HACronJobRun."""
+    if after is None or after.withdrawn_at is not None:
+        return
+    if after.wrong and (before is None or before.wrong != after.wrong):
+        yield Event(f"wrong.{after.account.id}.{after.wrong}", "InvalidSpec", f"Nothing will run: {after.wrong}", True)
+    for verdict in new_results(after, before):
+        again = before is not None and any(one.tick == verdict.tick for one in before.account.results)
+        yield _became(verdict, again, scheduled=False)
+    account = after.account
+    if before is not None and account.finished is not None and before.account.finished is None:
+        sentence = f"All runs have ended; succeeded: {account.succeeded} of {account.total}"
+        yield Event(f"finished.{account.id}", "Completed", sentence, account.failed > 0)
+
+
+def body(event: Event, kind: Kind, key: Key, uid: str, replica: str, at: datetime) -> dict[str, Any]:
+    """Return the Event as an object, on the object of ours with this uid. Its name is made of what it tells."""
     name = name_of(key)
     hashed = hashlib.sha256(f"{uid} {event.subject}".encode()).hexdigest()[:16]
     return {
@@ -75,7 +90,7 @@ def body(event: Event, key: Key, uid: str, replica: str, at: datetime) -> dict[s
         "metadata": {"name": f"{name[:200]}.{hashed}", "namespace": namespace_of(key)},
         "involvedObject": {
             "apiVersion": API_VERSION,
-            "kind": KIND,
+            "kind": kind.value,
             "namespace": namespace_of(key),
             "name": name,
             "uid": uid,
@@ -150,14 +165,14 @@ def _held(held: Held) -> Event:
 # --- verdicts -------------------------------------------------------------------------------------------------------------------
 
 
-def _became(verdict: Verdict, again: bool) -> Event:
+def _became(verdict: Verdict, again: bool, scheduled: bool = True) -> Event:
     reason, problem = reasons.told(verdict)
-    sentence = _sentence(verdict)
+    sentence = _sentence(verdict, scheduled)
     subject = f"verdict.{_number(verdict.tick)}.{verdict.attempt}.{verdict.verdict}.{verdict.reason}"
     return Event(subject, reason, f"After all: {sentence}" if again else sentence, problem)
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: Verdict, scheduled: bool) -> str:
     again = f", attempt {verdict.attempt}," if verdict.attempt > 1 else ""
     tick = f"the tick of {rfc3339(verdict.tick)}{again}"
     there = f" in cluster {verdict.cluster}" if verdict.cluster else ""
@@ -166,9 +181,9 @@ def _sentence(verdict: Verdict) -> str:
     also = f"; {verdict.message}" if verdict.message else ""
     match verdict.verdict:
         case VerdictKind.SUCCEEDED:
-            return f"Saw completed job: {verdict.job}, condition: Complete; {tick} ran{there}{_course(verdict)}{also}"
+            return f"Saw completed job: {verdict.job}, condition: Complete; {tick} ran{there}{_course(verdict, scheduled)}{also}"
         case VerdictKind.FAILED:
-            return f"Saw completed job: {verdict.job}, condition: Failed; {tick} ran{there}{_course(verdict)}{whose}"
+            return f"Saw completed job: {verdict.job}, condition: Failed; {tick} ran{there}{_course(verdict, scheduled)}{whose}"
         case VerdictKind.STOPPED if verdict.reason == "JobGone":
             return f"Active job went missing: {verdict.job}, of {tick}{there}{why}"
         case VerdictKind.STOPPED:
@@ -182,12 +197,13 @@ def _sentence(verdict: Verdict) -> str:
             return f"{which[0].upper()}{which[1:]} did not run{there}{why}"
 
 
-def _course(verdict: Verdict) -> str:
-    """Say how late it began, and how long it took."""
+def _course(verdict: Verdict, scheduled: bool) -> str:
+    """Say how late it began, where that says anything, and how long it took."""
     if verdict.started is None:
         return ""
-    took = f" and took {_seconds(verdict.started, verdict.finished)} s" if verdict.finished is not None else ""
-    return f", began {_late(verdict.tick, verdict.started)}{took}"
+    began = f", began {_late(verdict.tick, verdict.started)}" if scheduled else ""
+    took = f"took {_seconds(verdict.started, verdict.finished)} s" if verdict.finished is not None else ""
+    return f"{began} and {took}" if began and took else f"{began}{took and f', {took}'}"
 
 
 # --- inside ---------------------------------------------------------------------------------------------------------------------
