@@ -18,6 +18,7 @@ from hacron.core.manifests import API_VERSION, rfc3339
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import CronJob, Held, InvalidCronJob, Key, Kind, Run, RunState, Verdict, VerdictKind, name_of, namespace_of
 from hacron.core.state import Was
+from hacron.core.status import why_never
 
 COMPONENT = "hacron"
 MOST_CHARACTERS = 1000  # an API server takes 1024 bytes
@@ -115,7 +116,9 @@ def _declared(winner: Definition, progress: Progress | None, cronjob: CronJob | 
     if isinstance(cronjob, InvalidCronJob):
         yield Event(subject, _what_is_wrong(cronjob.field), f"Nothing runs until spec is corrected: {cronjob}", True)
     elif isinstance(cronjob, CronJob) and progress is not None and cronjob.schedule.next_after(progress.last_tick) is None:
-        yield Event(subject, "InvalidSchedule", "Nothing will run: the schedule has no tick within five years", True)
+        reason, sentence = why_never(cronjob.schedule)
+        is_wrong = reason == "NeverFires"
+        yield Event(subject, "InvalidSchedule" if is_wrong else reason, f"Nothing will run: {sentence}", is_wrong)
 
 
 def _what_is_wrong(field: str) -> str:

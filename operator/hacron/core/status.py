@@ -133,13 +133,14 @@ def _scheduled(
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
     elif _next_tick(progress, cronjob, paused) is None:
-        found = condition("Scheduled", False, *_why_none(cronjob.schedule), max(since, progress.last_tick))
+        found = condition("Scheduled", False, *why_never(cronjob.schedule), max(since, progress.last_tick))
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)
     return found
 
 
-def _why_none(calendar: Calendar) -> tuple[str, str]:
+def why_never(calendar: Calendar) -> tuple[str, str]:
+    """Say in a word and a sentence why no tick is to come."""
     if calendar.end is not None and calendar.canonical != "never":
         return "Ended", f"no tick is left before endTime, {rfc3339(calendar.end)}"
     return "NeverFires", "the schedule has no tick within five years"
