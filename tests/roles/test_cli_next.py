@@ -161,6 +161,7 @@ def test_a_schedule_that_never_fires_is_said_to(capsys: Output) -> None:
         ([], "either --schedule or -f is needed"),
         (["--schedule", "* * * * *", "-f", "x.yaml"], "either --schedule or -f is needed"),
         (["-f", "x.yaml", "--time-zone", "Etc/UTC"], "--time-zone belongs to --schedule"),
+        (["-f", "x.yaml", "-n", "\udcff"], "--namespace: '\\udcff' is no name of a namespace"),
         (["-f", "/nowhere/x.yaml"], "/nowhere/x.yaml cannot be read: No such file or directory"),
         (["-f", "a\0b"], "'a\\x00b' cannot be read: that is no name of a file"),
     ],

@@ -71,11 +71,9 @@ def is_tick(subject: Subject, instant: datetime) -> bool:
 
 def findings(subject: Subject, moment: Moment) -> Iterator[Finding]:
     """Say whether it is due then, and if not, why."""
-    if subject.fields.get("hashedSchedule") is not None:
-        whose = f"{subject.namespace or 'the namespace'}/{subject.name}"
-        yield Finding(
-            "Hashed", f"hashedSchedule {quoted(subject.fields['hashedSchedule'])} is {subject.calendar.text!r} for {whose}"
-        )
+    if subject.cronjob is not None and subject.fields.get("hashedSchedule") is not None:
+        written, slots = quoted(subject.fields["hashedSchedule"]), quoted(subject.calendar.text)
+        yield Finding("Hashed", f"hashedSchedule {written} is {slots} for {subject.cronjob.key}")
     if any(is_tick(subject, instant) for instant in moment.at):
         yield from _due(subject, moment)
     elif subject.interval:

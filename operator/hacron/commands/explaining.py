@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from hacron.commands import due
 from hacron.commands.due import Finding
-from hacron.commands.subjects import Subject, part
+from hacron.commands.subjects import Subject, part, text_of
 from hacron.core import manifests, pausing
 from hacron.core.admission import MOST_OPEN, Skip, admit, deadline
 from hacron.core.manifests import rfc3339
@@ -105,8 +105,9 @@ def _concurrency(subject: Subject, cronjob: CronJob, tick: datetime) -> Finding:
 def _active(subject: Subject) -> str:
     runs = subject.status.get("active")
     found = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
-    names = [f"{run.get('job') or run.get('name')}" + (f" in {run['cluster']}" if run.get("cluster") else "") for run in found]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    names = [(text_of(run, "job") or text_of(run, "name"), text_of(run, "cluster")) for run in found]
+    shown = [f"{job or 'a Job without a name'}{f' in {cluster}' if cluster else ''}" for job, cluster in names[:3]]
+    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _placement(cronjob: CronJob) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -152,6 +153,8 @@ def asked_for(args: argparse.Namespace) -> tuple[list[Subject], bool]:
         return [of_schedule(args.schedule, args.time_zone)], True
     if args.time_zone is not None:
         raise Misuse("--time-zone belongs to --schedule; manifests have a timeZone of their own")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", args.namespace):
+        raise Misuse(f"--namespace: {quoted(args.namespace)} is no name of a namespace; those are of a-z, 0-9 and -")
     return of_manifests(args.filename, args.namespace)
 
 
