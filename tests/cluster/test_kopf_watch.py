@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from hacron.core.model import Kind
 from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 from tests.cluster.asking import all_at_once, with_user
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, condition, manifest, read
+from tests.testbed.cronjobs import await_status, condition, manifest, read, remove_all
 from tests.testbed.install import install
 from tests.testbed.replica import Replica
 from tests.testbed.wait import until
@@ -149,7 +150,7 @@ def test_objects_at_the_limits_are_seen_as_they_are(watching: Watching, west: Co
 def test_the_watch_stops_at_once(watching: Watching, west: ControlPlane, namespace: str) -> None:
     started(watching, west, namespace)
     watching.watch.stop()  # waits for two seconds at most
-    assert not any(thread.name == "kopf" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("kopf") for thread in threading.enumerate())
 
 
 def test_the_watch_stops_at_once_also_when_nobody_answers(watching: Watching, west: ControlPlane, namespace: str) -> None:
@@ -159,7 +160,7 @@ def test_the_watch_stops_at_once_also_when_nobody_answers(watching: Watching, we
         watching.watch.begin_again()
         until(lambda: watching.beginnings() == 2, 20, "another beginning")
         watching.watch.stop()
-        assert not any(thread.name == "kopf" for thread in threading.enumerate())
+        assert not any(thread.name.startswith("kopf") for thread in threading.enumerate())
     finally:
         west.thaw_apiserver()
 
@@ -184,15 +185,15 @@ def replica(broker: Broker, east: ControlPlane, prefix: str, tmp_path: Path) -> 
     finally:
         found.kill()
         install(east)
-        east.kubectl("delete", "hacronjobs", "--all")
+        remove_all(east)
 
 
 def is_scheduled(status: dict[str, Any]) -> bool:
     return condition(status, "Scheduled").get("status") == "True"
 
 
-def complaints(replica: Replica) -> list[str]:
-    return [str(line["why"]) for line in replica.lines("HACronJobs cannot be listed")]
+def complaints(replica: Replica, kind: Kind = Kind.CRONJOB) -> list[str]:
+    return [str(line["why"]) for line in replica.lines(f"{kind}s cannot be listed")]
 
 
 @pytest.mark.broker
@@ -211,6 +212,24 @@ def test_a_replica_waits_for_the_resource_and_takes_it_up_whenever_it_comes(repl
     await_status(east, "second", is_scheduled, "a HACronJob of the resource that came again", timeout=60)
     assert replica.alive
     assert len(complaints(replica)) == 2, "each time one line"
+
+
+@pytest.mark.broker
+def test_without_the_resource_of_runs_everything_else_goes_on_until_it_comes(replica: Replica, east: ControlPlane) -> None:
+    """As after an upgrade by Helm, which leaves custom resources as they are."""
+    east.kubectl("delete", "crd", "hacronjobruns.hacron.io")
+    replica.start()
+    replica.wait_ready()
+    east.apply(manifest("first", "0 2 * * *"))
+    await_status(east, "first", is_scheduled, "a HACronJob", timeout=60)
+    until(lambda: complaints(replica, Kind.DEMAND), 60, "a word about what is missing")
+    assert "apply crds/hacronjobrun.yaml" in complaints(replica, Kind.DEMAND)[0]
+    install(east)
+    asked = {"apiVersion": "hacron.io/v1", "kind": "HACronJobRun", "metadata": {"name": "now"}, "spec": {"cronJob": "first"}}
+    east.apply(json.dumps(asked))
+    until(lambda: "Complete" in east.kubectl("get", "hacronjobrun", "now"), 60, "a run that was asked for")
+    assert complaints(replica) == []
+    assert len(complaints(replica, Kind.DEMAND)) == 1
 
 
 @pytest.mark.broker

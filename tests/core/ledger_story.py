@@ -55,7 +55,7 @@ class Story:
         self.alive = set(clusters)
         self.written: list[Record] = []
         self.events: list[events.Event] = []  # what people are told
-        self._write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
+        self.write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
         self._heartbeat()
 
     def at(self, seconds: float) -> None:
@@ -70,15 +70,15 @@ class Story:
     def take_over(self) -> None:
         """Another executor begins, now."""
         self.epoch += 1
-        self._write([(Checkpoint(replica="r1", cluster="west", at=self.now, born=LONG_BEFORE),)])
+        self.write([(Checkpoint(replica="r1", cluster="west", at=self.now, born=LONG_BEFORE),)])
         self.tell()
 
     def tell(self, *messages: Command | Report) -> None:
-        self._write(self.scheduler.decide(messages, self.now))
+        self.write(self.scheduler.decide(messages, self.now))
 
     def rewrite(self) -> None:
         """Write all live records again, as the executor does to let the floor rise."""
-        self._write([(record,) for record in list(self.state.stalest())])
+        self.write([(record,) for record in list(self.state.stalest())])
 
     def declare(self, body: msgspec.Raw, key: Key = HELLO, cluster: str = "west", generation: int = 1, **fields: Any) -> None:
         uid = fields.pop("uid", f"uid-{cluster}")
@@ -124,7 +124,7 @@ class Story:
     def _heartbeat(self) -> None:
         self.tell(*(ClusterSeen(cluster=name, replica=f"{name}-1", api_ok=True, clock=self.now) for name in sorted(self.alive)))
 
-    def _write(self, groups: list[tuple[Record, ...]]) -> None:
+    def write(self, groups: list[tuple[Record, ...]]) -> None:
         for records in pack(groups):
             batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(records))
             applied = self.state.apply(Entry(offset=self.state.position + 1, size=100, batch=batch))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -193,11 +193,34 @@ def test_what_will_have_no_runs_says_why(schedule: str, fields: dict[str, Any], 
     story = Story()
     story.declare(spec(schedule))
     demanded(story, **fields)
+    story.at(5)
     assert wrong in demand(story).wrong
     assert story.progress.open == ()
     story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
     story.at(700)
     assert AGAIN not in story.state.demands
+
+
+def test_long_ranges_are_counted_a_part_at_a_time_and_hold_nothing_up() -> None:
+    story = Story()
+    story.declare(spec("* * * * *"))
+    for number in range(5):
+        demanded(story, key_of("default", f"long-{number}"), range={"from": "1970-01-01T00:00:00Z", "to": "2026-11-24T11:59:00Z"})
+    assert {demand.counted for demand in story.state.demands.values()} < set(range(1001))
+    story.at(5)
+    assert all("more than 1000 ticks" in demand.wrong for demand in story.state.demands.values())
+
+
+def test_a_range_that_begins_with_time_itself_harms_nobody() -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *"))
+    beginning = Wanted(begin=datetime(1, 1, 1, tzinfo=UTC), end=NOON, limit=1000)
+    known = Demand(
+        key=AGAIN, created_at=NOON, homes={}, account=Account(id="x"), cronjob=key_of("default", "hello"), wanted=beginning
+    )
+    story.write([(known,)])
+    story.at(1)
+    assert (demand(story).account.total, demand(story).account.decided) == (57, 57)
 
 
 def test_ticks_of_every_are_counted_from_the_beginning_of_the_range() -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hacron.core.model import Kind
 from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
 from hacron.replica import Replica, shortcomings
 from hacron.settings.fields import Settings
@@ -92,6 +93,18 @@ def test_a_replica_that_cannot_list_its_cluster_says_what_is_missing(
     assert caplog.messages.count("HACronJobs cannot be listed") == 1
     script.run("at 12:05:10")
     assert wanting(script) == []
+
+
+def test_without_the_resource_of_runs_a_replica_is_ready_and_says_once_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    script = Script()
+    script.world.cluster("west").lacks.add(Kind.DEMAND)
+    script.run("replicas west-1")
+    script.run("at 12:00:40")
+    assert wanting(script) == []
+    assert caplog.messages.count("HACronJobRuns cannot be listed") == 1
+    script.world.cluster("west").lacks.clear()
+    script.run("at 12:01:00")
+    assert script.world.processes["west-1"].engine.demand_relay.complaint == ""
 
 
 # --- the broker is away ---------------------------------------------------------------------------

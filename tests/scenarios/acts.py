@@ -9,9 +9,9 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
-from hacron.core.model import key_of
+from hacron.core.model import Kind, key_of
 from tests.fakes.broker import TOKEN, worker_queue
-from tests.scenarios.script import spec
+from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import World
 
 HOMES, REPLICAS = ("west", "east"), ("west-1", "east-1", "west-2")
@@ -22,6 +22,13 @@ KINDS = {  # of cronjobs; what each stays as long as the story lasts
     "d": {"policy": "Forbid", "guarantee": "AtLeastOnce"},
     "e": {"policy": "Queue", "max": "2"},
     "f": {"policy": "Allow", "catch-up": "policy:All,limit:5,spreadSeconds:3"},
+}
+DEMANDS = {  # HACronJobRuns → of which cronjob, and what each says
+    "x": ("a", {}),
+    "y": ("a", {"from": "11:40:00", "to": "11:46:00"}),
+    "z": ("b", {"from": "11:40:00", "to": "11:42:00"}),
+    "v": ("c", {"at": "12:01:00"}),
+    "w": ("d", {}),
 }
 
 
@@ -102,6 +109,19 @@ def resume(world: World) -> None:
     for home in HOMES:
         for key in world.cluster(home).cronjobs:
             world.cluster(home).annotate(key, {PAUSE: None, PAUSE_UNTIL: None})
+
+
+def demand(name: str, home: str) -> Act:
+    key, (cronjob, said) = key_of("default", name), DEMANDS[name]
+    return Act(f"demand {name} {home}", lambda world: world.cluster(home).apply(key, demand_spec(cronjob, said), Kind.DEMAND))
+
+
+def undemand(name: str, home: str) -> Act:
+    def act(world: World) -> None:
+        if key_of("default", name) in world.cluster(home).demands:
+            world.cluster(home).delete(key_of("default", name), Kind.DEMAND)
+
+    return Act(f"undemand {name} {home}", act)
 
 
 def delete_job(home: str, number: int) -> Act:
@@ -200,7 +220,8 @@ def passes(seconds: float) -> Act:
 
 # --- at random ---
 
-names, homes, replicas = st.sampled_from(list(KINDS)), st.sampled_from(HOMES), st.sampled_from(REPLICAS)
+names, demands = st.sampled_from(list(KINDS)), st.sampled_from(list(DEMANDS))
+homes, replicas = st.sampled_from(HOMES), st.sampled_from(REPLICAS)
 specs = st.fixed_dictionaries(
     {
         "schedule": st.sampled_from(["* * * * *", "@every 20s", "@every 7s", "*/2 * * * *", "nonsense"]),
@@ -213,6 +234,9 @@ of_people = st.one_of(
     st.builds(apply, names, homes, specs),
     st.builds(delete, names, homes),
     st.builds(delete_job, homes, st.integers(0, 9)),
+    st.builds(demand, demands, homes),
+    st.builds(demand, demands, homes),
+    st.builds(undemand, demands, homes),
     st.builds(pause, names, homes, st.one_of(st.none(), st.integers(-5, 60))),
 )
 of_replicas = st.one_of(

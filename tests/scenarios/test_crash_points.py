@@ -16,14 +16,14 @@ import pytest
 from hacron import engine, errand, relay
 from hacron.core import manifests
 from hacron.core.messages import Batch, Command, Report
-from hacron.core.model import key_of
+from hacron.core.model import Kind, key_of
 from hacron.core.state import State
 from tests.fakes.broker import FakeInbox
 from tests.fakes.kubernetes import FakeCluster, all_made
 from tests.scenarios.chronicle import tick as told
 from tests.scenarios.forking import Branch, Forking
 from tests.scenarios.judge import wrong
-from tests.scenarios.script import spec
+from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import NOON, Died, World
 
 HEALS_WITHIN = timedelta(seconds=25)  # a takeover, and the time in which a late run may start
@@ -53,6 +53,7 @@ CRONJOBS: dict[str, tuple[str, dict[str, str]]] = {  # name → homes, what it s
     "surely": (BOTH, {"schedule": "@every 30s", "guarantee": "AtLeastOnce", "clusters": BOTH}),
     "certain": (BOTH, {"schedule": "@every 30s", "guarantee": "AtLeastOnce", "policy": "Forbid", "clusters": BOTH, "runs": "22"}),
     "often": ("west", {"schedule": "@every 15s", "runs": "5", "successful": "1"}),
+    "hourly": (BOTH, {"schedule": "0 * * * *", "policy": "Forbid", "clusters": BOTH, "runs": "3"}),
 }
 TICKS: dict[str, list[datetime]] = {  # in seconds after noon; all are applied at 5
     "allow": [at(35), at(65)],  # from 75 on only every hour
@@ -61,7 +62,10 @@ TICKS: dict[str, list[datetime]] = {  # in seconds after noon; all are applied a
     "surely": [at(35), at(65)],  # suspended at 75
     "certain": [at(35), at(65), at(95)],
     "often": [at(20), at(35), at(50), at(65), at(80)],  # deleted at 85
+    "hourly": [],
 }
+DEMANDED = [NOON - timedelta(hours=hours) for hours in (3, 2, 1)]  # of hourly, in east at 50: one run after another
+DONE = at(95)  # whoever dies meanwhile
 
 
 def begin(*replicas: str) -> World:
@@ -85,7 +89,7 @@ def tell(forking: Forking) -> list[str]:
         if forking.branched_at is not None and world.now >= forking.branched_at + LANDS_AFTER:
             world.broker.unstrand()
             world.settle()
-    return [*wrong(world), *not_once(world), *untold(world)]
+    return [*wrong(world), *not_once(world), *untold(world), *not_as_demanded(world)]
 
 
 def story(world: World) -> Acts:
@@ -96,6 +100,8 @@ def story(world: World) -> Acts:
 
     acts: Acts = defaultdict(list)
     acts[5] = [lambda name=name: apply(name) for name in CRONJOBS]  # type: ignore[misc]
+    demanded = demand_spec("hourly", {"from": "09:00:00", "to": "11:00:00"})
+    acts[50] = [lambda: world.cluster("east").apply(key_of("default", "again"), demanded, Kind.DEMAND)]
     acts[75] = [lambda: apply("allow", schedule="@every 1h"), lambda: apply("surely", suspend="true")]
     acts[85] = [lambda: world.cluster("west").delete(key_of("default", "often"))]
     return acts
@@ -103,7 +109,7 @@ def story(world: World) -> Acts:
 
 def not_once(world: World) -> Iterator[str]:
     """Every tick that is old enough has one Job, and no other tick has any."""
-    made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone]
+    made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone and not one.demand]
     jobs = Counter((one.key.removeprefix("default/"), one.tick) for one in made)
     for name, ticks in TICKS.items():
         for tick in ticks:
@@ -123,6 +129,19 @@ def untold(world: World) -> Iterator[str]:
             for tick in TICKS[name]:
                 if tick <= world.now - HEALS_WITHIN and manifests.rfc3339(tick) not in shown:
                     yield f"{name} {told(tick)} is not in the status that {cluster.name} shows"
+
+
+def not_as_demanded(world: World) -> Iterator[str]:
+    """Every run that was demanded has one Job, in the order of ticks, and is told."""
+    made = [one for one in all_made(list(world.clusters.values())) if one.demand and not one.tombstone]
+    if [one.tick for one in made] != DEMANDED[: len(made)]:
+        yield f"what was demanded has run as {[told(one.tick) for one in made]}"
+    if world.now >= DONE and len(made) < len(DEMANDED):
+        yield f"of what was demanded only {len(made)} have a Job"
+    for key, body in world.cluster("east").demands.items():
+        phase = body.get("status", {}).get("phase")
+        if world.now >= DONE and phase != "Complete":
+            yield f"{key} is told to be {phase}"
 
 
 def dies(world: World, victim: str) -> None:

@@ -46,7 +46,8 @@ def entry(stored: Stored) -> Entry:
 def what_matters(state: State) -> dict[str, Any]:
     """What decisions depend on. Not when the ledger began, nor how it was read."""
     runs = {cluster: dict(runs) for cluster, runs in state.open_runs.items() if runs}
-    known = {"definitions": dict(state.definitions), "progress": dict(state.progress), "clusters": dict(state.clusters)}
+    known: dict[str, Any] = {"definitions": dict(state.definitions), "progress": dict(state.progress)}
+    known |= {"demands": dict(state.demands), "clusters": dict(state.clusters)}
     return known | {"epoch": state.epoch, "open": runs, "floor": state.floor, "live": state.live}
 
 

@@ -17,7 +17,7 @@ from tests.broker.test_contract import HOSTILE
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
 from tests.scenarios.ordinary import HELLO, ODD, all_is_well, at, unreadable
-from tests.scenarios.script import spec
+from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import NOON, World
 
 # --- bytes ---
@@ -57,6 +57,24 @@ def declared() -> dict[str, Any]:
     """A command from a cluster that has no replica to contradict it; its runs go to west."""
     said = {"kind": "CronJobDeclared", "key": ODD, "cluster": "south", "uid": "u", "generation": 1, "created_at": NOON}
     return said | {"spec": spec({"schedule": "* * * * *", "clusters": "west"})}
+
+
+def demanded(**told: Any) -> dict[str, Any]:
+    """A command that asks for runs of the cronjob that is to fire every minute."""
+    said = {"kind": "RunsDemanded", "key": ODD, "cluster": "south", "uid": "u", "generation": 1, "created_at": NOON}
+    return said | {"spec": demand_spec("missing", {"at": "11:00:00"})} | told
+
+
+def account() -> dict[str, Any]:
+    run = {"id": "u.1.1", "tick": at(-60), "cluster": "west", "start_by": at(-40), "fencing": 1, "job": "odd-1"}
+    told = {"id": "u", "total": 3, "decided": 2, "next_tick": at(-60), "succeeded": 1, "failed": 0, "finished": None}
+    return told | {"results": [{"tick": at(-120), "verdict": "Succeeded"}], "open": [run]}
+
+
+def distorted_accounts() -> Iterator[dict[str, Any]]:
+    for part in distorted({"kind": ""} | account()):
+        part.pop("kind", None)
+        yield demanded(account=part)
 
 
 def reports(run_id: str) -> Iterator[dict[str, Any]]:
@@ -122,7 +140,8 @@ def batch(world: World, *records: dict[str, Any]) -> bytes:
 
 def test_nonsense_in_commands_harms_nobody(world: World) -> None:
     withdrawn = {"kind": "CronJobWithdrawn", "key": ODD, "cluster": "south", "uid": "u"}
-    for number, message in enumerate([*distorted(declared()), *distorted(withdrawn)]):
+    distortions = [*distorted(declared()), *distorted(withdrawn), *distorted(demanded()), *distorted_accounts()]
+    for number, message in enumerate([*distortions, *distorted(withdrawn | {"kind": "DemandWithdrawn"})]):
         if message.get("key") == ODD:
             message["key"] = f"{ODD}-{number}"  # one that nobody has heard of, so that everything in it counts
         world.broker.put(COMMANDS, envelope(message))
@@ -173,6 +192,11 @@ def records() -> Iterator[dict[str, Any]]:
     for part in distorted({"kind": ""} | cluster):
         part.pop("kind", None)
         yield {"kind": "ClusterState", "cluster": part}
+    demand = {"kind": "Demand", "key": ODD, "created_at": NOON, "cronjob": "default/missing", "wrong": "", "counted": 0}
+    demand |= {"homes": {"south": {"uid": "u", "generation": 1, "created_at": NOON}}, "account": account() | {"open": []}}
+    demand |= {"wanted": {"begin": at(-600), "end": at(-300), "limit": 10}, "held": held}
+    yield from distorted(demand)
+    yield from (demand | {"wanted": {"begin": value, "end": at(-300)}} for value in NONSENSE)
     for whole in (definition, progress, {"kind": "Removed", "key": ODD, "cluster": "south"}):
         yield from distorted(whole)
     yield {"kind": "Removed", "key": ODD}

@@ -8,7 +8,7 @@ stands in the record, and that is written together with the run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -38,6 +38,8 @@ from hacron.core.rules import Rules
 from hacron.core.tending import PLACED_ELSEWHERE
 from hacron.core.wanted import MOST, read
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
 AT_ONCE = 10  # runs that one look at a cronjob starts of one demand
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
@@ -62,7 +64,7 @@ def take_in(draft: Draft, command: RunsDemanded) -> Demand | None:
     said = _understand(command)
     differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
     homes = known.homes | {command.cluster: _home(command, differs)}
-    told = command.account
+    told = _told(command)
     account = told if told is not None and not differs and told.decided > known.account.decided else known.account
     demand = replace(known, homes=homes, account=account)
     draft.put_demand(demand)
@@ -97,13 +99,21 @@ def _understand(command: RunsDemanded) -> Demand:
         key=command.key,
         created_at=command.created_at,
         homes={command.cluster: _home(command)},
-        account=command.account or Account(id=command.uid),
+        account=_told(command) or Account(id=command.uid),
     )
     try:
         name, wanted = read(command.spec)
     except InvalidCronJob as invalid:
         return replace(demand, wrong=str(invalid))
     return replace(demand, cronjob=key_of(namespace_of(command.key), name), wanted=wanted)
+
+
+def _told(command: RunsDemanded) -> Account | None:
+    """Return what its status says, if that is possible."""
+    told = command.account
+    if told is None or not told.succeeded + told.failed <= told.decided <= told.total <= MOST:
+        return None
+    return told if max(len(told.results), len(told.open)) <= MOST else None
 
 
 def _home(command: RunsDemanded, differs: bool = False) -> Home:
@@ -125,7 +135,7 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
         if _is_over(demand):
             continue
         progress, resumed = _resumed(progress, demand, scene)
-        progress, served = _serve(progress, _planned(resumed, scene), scene)
+        progress, served = _serve(progress, _planned(draft, resumed, scene), scene)
         draft.put_demand(served)
     return progress
 
@@ -154,13 +164,17 @@ def account_for(draft: Draft, progress: Progress) -> Progress:
     return replace(progress, told=()) if progress.told else progress
 
 
-def instants(demand: Demand, rules: Rules, after: datetime | None) -> Iterator[datetime]:
-    """Yield when to look at its cronjob; with `after`, having looked at that instant and found nothing to write."""
+def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -> Iterator[datetime]:
+    """Yield when to look at its cronjob; with `after`, having looked at that instant and found nothing to write.
+
+    `runs`: there is a cronjob that may run.
+    """
     if demand.withdrawn_at is not None:
         yield demand.withdrawn_at + rules.forget_after
-    elif not _is_over(demand):
+    elif runs and not _is_over(demand):
         due = demand.account.next_tick or demand.created_at
-        yield due if after is None or due > after else after + rules.look_again
+        again = rules.look_again if demand.account.total else SOON
+        yield due if after is None or due > after else after + again
 
 
 def with_result(account: Account, verdict: Verdict) -> Account:
@@ -211,25 +225,31 @@ def _resumed(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress
     return replace(progress, open=(*progress.open, *watched)), replace(demand, account=replace(demand.account, open=()))
 
 
-def _planned(demand: Demand, scene: Scene) -> Demand:
-    """Find the ticks that are wanted, when the cronjob is looked at first."""
+def _planned(draft: Draft, demand: Demand, scene: Scene) -> Demand:
+    """Find the ticks that are wanted, when the cronjob is looked at first. A long range takes several looks."""
     account, wanted = demand.account, demand.wanted
     if account.total:
         return demand
     if wanted.begin is None:
         return replace(demand, account=replace(account, total=1, next_tick=wanted.at or demand.created_at.replace(microsecond=0)))
-    first = _next(scene.cronjob.schedule, wanted.begin - timedelta(microseconds=1), wanted)
-    count, tick = 0, first
-    while tick is not None and count <= MOST:
-        count += 1
-        tick = _next(scene.cronjob.schedule, tick, wanted)
+    calendar = scene.cronjob.schedule
+    before = max(wanted.begin, EARLIEST) - timedelta(microseconds=1)
+    count, last = demand.counted, demand.counted_to or before
+    while count <= MOST:
+        if draft.ticks_to_count <= 0:
+            return replace(demand, counted=count, counted_to=last)
+        draft.ticks_to_count -= len(calendar.schedules)
+        tick = _next(calendar, last, wanted)
+        if tick is None:
+            break
+        count, last = count + 1, tick
     if count > wanted.limit:
         many = f"{count}" if count <= MOST else f"more than {MOST}"
         sentence = f"the range has {many} ticks and range.limit is {wanted.limit}: raise it, or take a shorter range"
         return replace(demand, wrong=sentence)
-    if first is None:
+    if count == 0:
         return replace(demand, wrong="the schedule has no tick in the range")
-    return replace(demand, account=replace(account, total=count, next_tick=first))
+    return replace(demand, account=replace(account, total=count, next_tick=_next(calendar, before, wanted)))
 
 
 def _next(schedule: Calendar, after: datetime, wanted: Wanted) -> datetime | None:

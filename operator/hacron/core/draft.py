@@ -14,6 +14,8 @@ from hacron.core.messages import ClusterState, Definition, Demand, DemandForgott
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict
 from hacron.core.state import State, understand
 
+TICKS_COUNTED = 500  # in one decision: a tick may cost a third of a millisecond, and a turn must stay far below a second
+
 
 class Draft:
     def __init__(self, state: State) -> None:
@@ -25,6 +27,7 @@ class Draft:
         self._demands: dict[Key, Demand | None] = {}
         self._asked: dict[Key | None, dict[Key, None]] = {}  # cronjob → those of its demands that change
         self.revision = state.revision
+        self.ticks_to_count = TICKS_COUNTED  # of ranges that are demanded; what is left goes on in the next decision
 
     # --- reading ---
 

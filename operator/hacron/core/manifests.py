@@ -28,6 +28,7 @@ PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
 DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that asked for it
+DEMAND_LABEL = DEMAND  # as far as a label can hold it
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
 
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
@@ -133,7 +134,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
         "metadata": {
             "name": run.job,
             "namespace": namespace_of(key),
-            "labels": {**(metadata.get("labels") or {}), **_labels(key)},
+            "labels": {**(metadata.get("labels") or {}), **_labels(key, run)},
             "annotations": annotations,
         },
         "spec": job_template.get("spec") or {},
@@ -154,15 +155,20 @@ def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
         "metadata": {
             "name": run.job,
             "namespace": namespace_of(key),
-            "labels": {**_labels(key), TOMBSTONE_LABEL: "true"},
+            "labels": {**_labels(key, run), TOMBSTONE_LABEL: "true"},
             "annotations": _marks(key, run),
         },
         "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
     }
 
 
-def _labels(key: Key) -> dict[str, str]:
-    return {LABEL: "true", CRONJOB_LABEL: name_of(key)[:63].rstrip("-.")}
+def _labels(key: Key, run: Run) -> dict[str, str]:
+    labels = {LABEL: "true", CRONJOB_LABEL: _as_label(name_of(key))}
+    return labels | ({DEMAND_LABEL: _as_label(run.demand)} if run.demand else {})
+
+
+def _as_label(name: str) -> str:
+    return name[:63].rstrip("-.")
 
 
 def _marks(key: Key, run: Run) -> dict[str, str]:

@@ -236,6 +236,8 @@ class Demand(_Message, frozen=True):
     cronjob: KeyText | None = None  # whose runs; None: its spec does not say
     wanted: Wanted = Wanted()
     wrong: Sentence = ""  # why it will have no runs
+    counted: Number = 0  # ticks of the range, as far as they have been counted
+    counted_to: Instant | None = None  # the last of them
     held: Held | None = None  # why its next run waits
     withdrawn_at: Instant | None = None  # the last object is gone; kept for a while, so that nothing late brings it back
 

@@ -182,9 +182,10 @@ class Scheduler:
     def _instants(self, key: Key, after: datetime | None) -> Iterator[datetime]:
         """Yield when to look at a cronjob; with `after`, having looked at that instant and found nothing to write."""
         rules = self._rules
-        for demand in self._state.demands_of(key):
-            yield from demands.instants(demand, rules, after)
         progress = self._state.progress.get(key)
+        runs = progress is not None and progress.withdrawn_at is None and isinstance(self._state.cronjob(key), CronJob)
+        for demand in self._state.demands_of(key):
+            yield from demands.instants(demand, runs, rules, after)
         if progress is None:
             return
         if progress.withdrawn_at is not None:

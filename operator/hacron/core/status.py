@@ -160,6 +160,7 @@ def active_run(run: Run) -> dict[str, Any]:
         "tick": rfc3339(run.tick),
         "state": run.state.value,
         "runId": run.id,
+        **({"run": run.demand} if run.demand else {}),
         **_unless_one("attempt", run.attempt),
     }
 
