@@ -74,8 +74,7 @@ def calendar(
 ) -> Calendar:
     """Put schedules together. Raises InvalidSchedule: about `schedule` if there is only one, otherwise about `schedules[n]`."""
     schedules = [_parse(n, texts, time_zone, chosen) for n in range(len(texts))]
-    possible = {schedule for schedule in schedules if schedule.canonical != "never"} or schedules[:1]
-    distinct = tuple(sorted(possible, key=lambda schedule: schedule.canonical))
+    distinct = tuple(schedules) if len(schedules) == 1 else _distinct(schedules)
     ticks: Ticks = distinct[0].ticks if len(distinct) == 1 else _Union([schedule.ticks for schedule in distinct])
     if start is not None or end is not None:
         start, end = _whole_second_from(start), end.replace(microsecond=0) if end else None
@@ -91,6 +90,11 @@ def _parse(n: int, texts: Sequence[str], time_zone: str | None, chosen: Daylight
     if schedule.interval and len(texts) > 1:
         raise InvalidSchedule(f"{SCHEDULES}[{n}]", "@every counts from its own last tick, so it must stand alone, in schedule")
     return schedule
+
+
+def _distinct(schedules: list[Schedule]) -> tuple[Schedule, ...]:
+    possible = {schedule for schedule in schedules if schedule.canonical != "never"} or schedules[:1]
+    return tuple(sorted(possible, key=lambda schedule: schedule.canonical))
 
 
 def _whole_second_from(start: datetime | None) -> datetime | None:
@@ -113,7 +117,10 @@ class _Union:
         return min(filter(None, (part.first(after, until) for part in self._parts)), default=None)
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
-        return max(filter(None, (part.latest(after, until) for part in self._parts)), default=None)
+        latest = None
+        for part in self._parts:  # the more that is known, the less is left to be searched
+            latest = part.latest(latest or after, until) or latest
+        return latest
 
     def count(self, after: datetime, until: datetime, at_most: int) -> int:
         found = 0

@@ -148,6 +148,8 @@ class _Interval:
 class _WallClock:
     """Five fields in a zone."""
 
+    __slots__ = ("_asked", "_dates", "_earliest", "_hours", "_minutes", "_zone")
+
     def __init__(self, minutes: tuple[int, ...], hours: tuple[int, ...], dates: str | None, where: Zone) -> None:
         self._minutes = minutes
         self._hours = hours
@@ -167,8 +169,8 @@ class _WallClock:
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         tick = self.first(after, until)
-        if tick is None:
-            return None
+        if tick is None or self.first(tick, until) is None:
+            return tick
         # Ever further back from the end, so that the length of the range does not matter where ticks are many.
         back = _HOUR
         while until - tick > back:
@@ -255,6 +257,8 @@ def _next_minute(wall: datetime) -> datetime:
 
 class _Dates:
     """Which dates match, as croniter says; `text` is what Fields.dates makes."""
+
+    __slots__ = ("_always", "_expression", "_known")
 
     def __init__(self, text: str) -> None:
         self._always = text == "* * *"

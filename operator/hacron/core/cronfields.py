@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LENGTH = 1000  # Kubernetes has no limit of its own; a list of all 60 minutes is 169 characters long
 EXAMPLE = "'0 2 * * *' (minute hour day month weekday)"
@@ -90,18 +91,23 @@ class Fields:
 
         A date matches either of day and weekday, or the one that is not `*`. None if no date can ever match.
         """
-        days, weekdays = _list(self.days, _DAY), _list(self.weekdays, _WEEKDAY)
-        if not self.starred:
-            if "*" in (days, weekdays):
-                days = weekdays = "*"
-            elif not days:
-                days = "*"
-            elif not weekdays:
-                weekdays = "*"
-        possible = bool(days and weekdays and self.months)
-        if weekdays == "*" and days != "*":
-            possible = any(day <= _LONGEST[month] for day in self.days for month in self.months)
-        return f"{days} {_list(self.months, _MONTH)} {weekdays}" if possible else None
+        return _dates(self.days, self.months, self.weekdays, self.starred)
+
+
+@lru_cache(maxsize=4096)
+def _dates(days: tuple[int, ...], months: tuple[int, ...], weekdays: tuple[int, ...], starred: bool) -> str | None:
+    day, weekday = _list(days, _DAY), _list(weekdays, _WEEKDAY)
+    if not starred:
+        if "*" in (day, weekday):
+            day = weekday = "*"
+        elif not day:
+            day = "*"
+        elif not weekday:
+            weekday = "*"
+    possible = bool(day and weekday and months)
+    if weekday == "*" and day != "*":
+        possible = any(one <= _LONGEST[month] for one in days for month in months)
+    return f"{day} {_list(months, _MONTH)} {weekday}" if possible else None
 
 
 def read(text: str) -> Fields | Every:
@@ -176,7 +182,7 @@ def _fields(text: str) -> Fields:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """What one of the five fields may hold."""
 
@@ -211,6 +217,7 @@ FIELDS = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 _LONGEST = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # by month, in a leap year
 
 
+@lru_cache(maxsize=4096)  # thousands of expressions are made of some hundred fields
 def _values(field: str, kind: Kind) -> tuple[tuple[int, ...], bool]:
     """The values of one field, and whether a bare star is among its items. Empty items are dropped."""
     values: set[int] = set()
@@ -254,6 +261,7 @@ def number(text: str, names: Mapping[str, int]) -> int | None:
     return number if number <= _INT64_MAX else None
 
 
+@lru_cache(maxsize=4096)
 def _list(values: tuple[int, ...], kind: Kind) -> str:
     if len(values) == kind.highest - kind.lowest + 1:
         return "*"
