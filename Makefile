@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test demo bench lock clean
+.PHONY: help venv lint types unit test demo bench bench-cron lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock file
 
@@ -39,6 +39,9 @@ demo: venv ## the main job on real parts: two clusters, one broker, three replic
 
 bench: venv ## the numbers, beside the stock CronJob controller: about half an hour (PARTS="minute many stock")
 	$(BIN)/python -m bench $(PARTS)
+
+bench-cron: venv ## what schedules cost, without servers: half a minute
+	$(BIN)/python -m bench.cron
 
 lock: ## renew the lock files from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

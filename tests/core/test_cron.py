@@ -5,6 +5,7 @@ Each table is a part of those rules; the property test against a slow oracle is 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -704,3 +705,32 @@ def count_searches(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(wall_clock, "first", counted)
     return searches
+
+
+def test_no_text_and_no_question_takes_long() -> None:
+    """All of it together takes half a second; one that went wrong would take minutes."""
+    began = time.process_time()
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    longest = ",".join(map(str, range(60))), ",".join(map(str, range(24))), "1-7,9-31", "*/1", "0,1,2,3,4,5"
+    for text in [*HOSTILE, "0-59," * 190 + "1 * * * *", "*/1," * 240 + "1 * * * *", "@every " + "1ns" * 330]:
+        with contextlib.suppress(InvalidSchedule):
+            parse(text)
+    for text in [
+        " ".join(longest),
+        "0 0 29 2 *",
+        "30 2 29 2 */1",
+        "30 2 31 3 *",
+        "0 9 30 12 *",
+        "* * 30 12 *",
+        "* * * * *",
+        "@every 1s",
+    ]:
+        for zone in ("Africa/Casablanca", APIA):
+            schedule = parse(text, zone)
+            for instant in (first, utc("1950-01-01"), utc("2011-12-29"), utc("2096-03-01"), last):
+                schedule.next_after(instant)
+                schedule.latest(first, instant)
+                schedule.latest(instant, last)
+                schedule.count(instant, last)
+
+    assert time.process_time() - began < 20
