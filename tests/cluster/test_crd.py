@@ -91,6 +91,23 @@ BOTH_REFUSE: list[tuple[Fields, str]] = [
     ({"schedule": "@every 1d"}, "with the units h, m and s"),
     ({"schedule": "TZ=Europe/Berlin 0 2 * * *"}, "name the time zone in spec.timeZone"),
     ({"schedule": "CRON_TZ=UTC 0 2 * * *"}, "name the time zone in spec.timeZone"),
+    *[
+        (fields, "the minute must be of 0-59")
+        for fields in schedules("60 * * * *", "*/0 * * * *", "*/-1 * * * *", "1/2/3 * * * *")
+    ],
+    *[
+        (fields, "the minute must be of 0-59")
+        for fields in schedules("1.5 * * * *", "R * * * *", "0~30 * * * *", "1-2-3 * * * *")
+    ],
+    *[(fields, "the minute must be of 0-59") for fields in schedules("0\x1c2 * * * *", "\u200b0 2 * * *", " 61 * * * *")],
+    ({"schedule": "H * * * *"}, "H goes into hashedSchedule"),
+    ({"schedule": "0 24 * * *"}, "the hour must be of 0-23"),
+    *[
+        (fields, "the day must be of 1-31")
+        for fields in schedules("0 0 0 * *", "0 0 L * *", "0 0 15W * *", "0 0 C * *", "0 0 mon * *")
+    ],
+    *[(fields, "the month must be of 1-12 or jan-dec") for fields in schedules("0 0 * 13 *", "0 0 * january *")],
+    *[(fields, "(Sunday is 0)") for fields in schedules("0 0 * * 7", "0 0 * * 5-7", "0 0 * * 5#2", "0 0 * * l5")],
     ({"schedule": 5}, "must be of type string"),
     ({"timeZone": ""}, "spec.timeZone"),
     ({"timeZone": "Local"}, "such as Europe/Berlin"),
@@ -119,22 +136,11 @@ BOTH_REFUSE: list[tuple[Fields, str]] = [
 ]
 
 BECOMES_A_CONDITION: list[tuple[Fields, str]] = [
-    *[(fields, "what a field may hold") for fields in schedules("60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * * 7")],
-    *[(fields, "what a field may hold") for fields in schedules("0 22-3 * * *", "*/0 * * * *", "0 0 L * *", "0 0 * * 5#2")],
     *[
-        (fields, "what a field may hold")
-        for fields in schedules("0 0 * * 0-7", "0 0 * * fri-mon", "0 0 * nov-feb *", "*/-1 * * * *")
-    ],
-    *[
-        (fields, "what a field may hold")
-        for fields in schedules("1/2/3 * * * *", "0 0 * january *", "0 0 mon * *", "1.5 * * * *")
-    ],
-    *[
-        (fields, "what a field may hold")
-        for fields in schedules("H * * * *", "R * * * *", "0~30 * * * *", "0 0 15W * *", "0 0 C * *")
+        (fields, "which end of a range is the greater")
+        for fields in schedules("0 22-3 * * *", "0 0 * * fri-mon", "0 0 * nov-feb *")
     ],
     *[(fields, "how large a number may be") for fields in schedules("*/9223372036854775808 * * * *")],
-    *[(fields, "what a field may hold") for fields in schedules("0\x1c2 * * * *", "\u200b0 2 * * *")],
     *[(fields, "how long a duration may be") for fields in schedules("@every 9999999999h")],
     *[(fields, "which zones there are") for fields in zones("Mars/Olympus", "PST", "UTC+1", "europe/berlin", "../zoneinfo/UTC")],
     ({"jobTemplate": job(pod(containers=[{"name": "Main", "image": "busybox"}]))}, "what a container may be"),
@@ -184,7 +190,9 @@ class TestBesideCronJob:
     @pytest.mark.parametrize(("fields", "cannot_know"), BECOMES_A_CONDITION, ids=shown)
     def test_what_the_door_cannot_know_becomes_a_condition(self, door: Door, fields: Fields, cannot_know: str) -> None:
         assert not door.ask("CronJob", spec(**fields)).taken, cannot_know
-        stored = door.ask("HACronJob", spec(**fields)).stored
+        answer = door.ask("HACronJob", spec(**fields))
+        assert answer.refusal == ""
+        stored = answer.stored
         try:
             parse(KEY, msgspec.json.encode(stored))
         except InvalidCronJob:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, disable_created_metrics
 
 from hacron.core import reasons
 from hacron.core.messages import Command, Record, Report
@@ -50,6 +50,7 @@ class Metrics:
     """
 
     def __init__(self, *, replica: str, cluster: str, tzdata: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        disable_created_metrics()  # when a counter began is of use to nobody, and doubles the page
         self.registry = CollectorRegistry()
         self.rows: list[Row] = []
         ProcessCollector(registry=self.registry)
