@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,12 @@ def outcome(cluster: Cluster, name: str) -> dict[str, Any]:
     return found.get("status", {})
 
 
+def is_told(cluster: Cluster, name: str) -> bool:
+    """Whether kubectl shows how its run ended."""
+    told = cluster.kubectl("describe", "hacronjobrun", name).partition("Events:")[2]
+    return "Saw completed job" in told and "All runs have ended" in told
+
+
 def await_phase(cluster: Cluster, name: str, phase: str, timeout: float = 40) -> dict[str, Any]:
     until(lambda: outcome(cluster, name).get("phase") == phase, timeout, f"{name} in {cluster.name} to be {phase}", every=0.3)
     return outcome(cluster, name)
@@ -44,6 +51,7 @@ def test_a_run_that_is_asked_for_where_no_executor_is_starts_once_and_is_told_ev
         status = await_phase(cluster, "now", "Complete")
         assert (status["succeeded"], status["failed"], status["progress"]) == (1, 0, "1/1")
         assert condition(status, "Complete")["status"] == "True"
+        until(partial(is_told, cluster, "now"), 20, f"its Events in {cluster.name}", every=0.5)
     east.apply(run_of("yearly", "now"))
     jobs = judge.of(judge.jobs(fleet.clusters.values()), "yearly")
     assert [one.state for one in jobs] == ["Complete"]

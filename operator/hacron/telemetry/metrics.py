@@ -21,7 +21,7 @@ from hacron.telemetry.version import program_version
 _MS: Final = 0.001
 TICK_LAG_BUCKETS_S: Final = (
     *(n * _MS for n in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
-    *(1.0, 2.0, 5.0, 10.0, 20.0, 60.0),
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0, 3600.0),
 )
 TURN_BUCKETS_S: Final = (
     *(n * _MS for n in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)),
