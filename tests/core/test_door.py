@@ -61,4 +61,5 @@ def refusal(text: str) -> str:
 @given(texts)
 def test_what_would_run_is_let_in_and_of_the_rest_only_what_a_pattern_cannot_tell(text: str) -> None:
     let_in, wrong = all(pattern.search(text) for pattern in PATTERNS), refusal(text)
-    assert let_in == (not wrong or "runs backwards" in wrong), wrong
+    assert let_in or wrong
+    assert not (let_in and wrong) or "runs backwards" in wrong, wrong
