@@ -438,6 +438,7 @@ NEW_YORK, LORD_HOWE, CHATHAM, APIA = (
         ("0 0 * * *", "Asia/Beirut", "2024-03-30", []),
         ("0 9 26 4 *", "Africa/Cairo", "2024-04-26", ["06:00"]),
         ("0 1 26 4 *", "Africa/Cairo", "2024-04-25", ["22:00"]),
+        ("0 9 22 3 *", "Asia/Tehran", "2021-03-22", ["04:30"]),
         # Overlap over midnight: St John's 4 November 2007 02:31 UTC, 00:01 → 23:01 the day before.
         ("30 23 3 11 *", "America/St_Johns", "2007-11-04", ["02:00", "03:00"]),
         ("0 0 4 11 *", "America/St_Johns", "2007-11-04", ["02:30", "03:30"]),
@@ -459,6 +460,10 @@ def test_a_day_that_a_zone_left_out_has_no_ticks(text: str) -> None:
     """Samoa went from 29 December 2011 straight to the 31st."""
     assert ticks(parse(text, APIA), after="2011-12-28", before="2012-12-01") == []
     assert parse(text, APIA).next_after(utc("2011-12-28")).year == 2012  # type: ignore[union-attr]
+
+
+def test_so_it_is_with_kwajalein_which_went_over_the_date_line_in_1993() -> None:
+    assert ticks(parse("0 9 21 8 *", "Pacific/Kwajalein"), after="1993-01-01", at_most=1) == ["1994-08-20 21:00"]
 
 
 def test_a_minute_wildcard_goes_on_over_a_day_that_a_zone_left_out() -> None:

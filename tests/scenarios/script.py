@@ -20,6 +20,11 @@ from tests.scenarios.world import NOON
 
 WORDS = {  # what a story may say of a cronjob → where that stands in the spec, and how to read it
     "schedule": ("schedule", str),
+    "schedules": ("schedules", lambda text: text.split(";")),
+    "hashed": ("hashedSchedule", str),
+    "start": ("startTime", lambda text: _of_today(text)),
+    "end": ("endTime", lambda text: _of_today(text)),
+    "repeat": ("daylightSaving", lambda text: {"repeat": text}),
     "zone": ("timeZone", str),
     "suspend": ("suspend", lambda text: text == "true"),
     "policy": ("concurrencyPolicy", str),

@@ -64,7 +64,6 @@ class Calendar:
         return self._ticks.count(utc(after), utc(until), at_most)
 
 
-@lru_cache(maxsize=32768)
 def calendar(
     texts: tuple[str, ...],
     time_zone: str | None = None,
@@ -73,6 +72,13 @@ def calendar(
     end: datetime | None = None,
 ) -> Calendar:
     """Put schedules together. Raises InvalidSchedule: about `schedule` if there is only one, otherwise about `schedules[n]`."""
+    remembered = _of_one if len(texts) == 1 else _of_several
+    return remembered(texts, time_zone, chosen, start, end)
+
+
+def _make(
+    texts: tuple[str, ...], time_zone: str | None, chosen: DaylightSaving, start: datetime | None, end: datetime | None
+) -> Calendar:
     schedules = [_parse(n, texts, time_zone, chosen) for n in range(len(texts))]
     distinct = tuple(schedules) if len(schedules) == 1 else _distinct(schedules)
     ticks: Ticks = distinct[0].ticks if len(distinct) == 1 else _Union([schedule.ticks for schedule in distinct])
@@ -80,6 +86,10 @@ def calendar(
         start, end = _whole_second_from(start), end.replace(microsecond=0) if end else None
         ticks = _Clipped(ticks, start, end, distinct[0].interval or INSTANT)
     return Calendar("; ".join(texts), distinct, start, end, chosen, ticks)
+
+
+_of_one = lru_cache(maxsize=32768)(_make)
+_of_several = lru_cache(maxsize=2048)(_make)  # the texts of one may be twenty times as long
 
 
 def _parse(n: int, texts: Sequence[str], time_zone: str | None, chosen: DaylightSaving) -> Schedule:

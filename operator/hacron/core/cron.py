@@ -289,6 +289,6 @@ class _Dates:
         return found.date()
 
 
-@lru_cache(maxsize=32768)
+@lru_cache(maxsize=8192)
 def _dates(text: str) -> _Dates:
     return _Dates(text)
