@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hacron.core import accounts, wanted
 from hacron.core.demands import AT_ONCE, RESULTS_KEPT, with_result
@@ -201,6 +202,17 @@ def test_what_will_have_no_runs_says_why(schedule: str, fields: dict[str, Any], 
     assert AGAIN not in story.state.demands
 
 
+def test_one_look_starts_only_so_many_however_many_are_demanded() -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", suspend=True))
+    for number in range(25):
+        demanded(story, key_of("default", f"n-{number}"), uid=f"n-{number}")
+    story.declare(spec("0 * * * *"), generation=2)
+    assert len(story.progress.open) == AT_ONCE
+    story.at(1)
+    assert len(story.progress.open) == 25
+
+
 def test_long_ranges_are_counted_a_part_at_a_time_and_hold_nothing_up() -> None:
     story = Story()
     story.declare(spec("* * * * *"))
@@ -283,6 +295,29 @@ def test_what_its_status_says_to_be_over_does_not_run_again() -> None:
 )
 def test_a_status_that_says_nonsense_is_not_believed(status: object) -> None:
     assert accounts.remembered(status) is None
+
+
+def test_a_copy_of_another_one_status_and_all_has_an_identity_of_its_own() -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    told = Account(id="uid-west", total=3, decided=1, succeeded=1, next_tick=at(-7200))
+    demanded(story, uid="asked", account=told, range=span("08:00:00", "10:00:00"))
+    demanded(story, key_of("default", "copy"), uid="copied", account=told, range=span("08:00:00", "10:00:00"))
+    assert [demand.account.id for demand in story.state.demands.values()] == ["asked", "copied"]
+    assert [run.id.split(".")[0] for run in story.progress.open] == ["asked"]
+
+
+def test_many_that_are_told_at_once_are_not_one_message() -> None:
+    """As after the loss of the ledger: a message that is too long can be read by nobody."""
+    story = Story()
+    story.declare(spec("0 * * * *"))
+    results = tuple(verdict(minute) for minute in range(100))
+    body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"}))
+    told = [Account(id=f"uid-{n}", total=100, decided=100, succeeded=100, results=results, finished=NOON) for n in range(30)]
+    one = RunsDemanded(key=AGAIN, cluster="west", uid="x", generation=1, created_at=NOON, spec=body)
+    commands = [replace(one, key=key_of("default", account.id), uid=account.id, account=account) for account in told]
+    groups = story.scheduler.decide(commands, story.now)
+    assert max(len(group) for group in groups) == 1
 
 
 # --- accounts ---

@@ -166,5 +166,5 @@ def _conditions(demand: Demand, generation: int, wrong: str, waits: tuple[str, s
     if account.finished is None:
         return [accepted, condition("Complete", False, *waits, since)]
     said = f"{account.succeeded} of {account.total} runs succeeded"
-    reason = "Succeeded" if account.failed == 0 else "SomeFailed"
+    reason = "Succeeded" if account.succeeded == account.total else "SomeFailed"
     return [accepted, condition("Complete", True, reason, said, rfc3339(account.finished))]

@@ -40,7 +40,7 @@ from hacron.core.wanted import MOST, read
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
-AT_ONCE = 10  # runs that one look at a cronjob starts of one demand
+AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
 
@@ -67,7 +67,7 @@ def take_in(draft: Draft, command: RunsDemanded) -> Demand | None:
     told = _told(command)
     account = told if told is not None and not differs and told.decided > known.account.decided else known.account
     demand = replace(known, homes=homes, account=account)
-    draft.put_demand(demand)
+    draft.put_demand(demand, apart=True)
     return demand
 
 
@@ -84,14 +84,23 @@ def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | 
         demand = replace(known, withdrawn_at=now, held=None)  # the home stays: what it said may come once more
     else:
         demand = replace(known, homes={name: one for name, one in known.homes.items() if name != command.cluster})
-    draft.put_demand(demand)
+    draft.put_demand(demand, apart=True)
     return demand
 
 
 def _note(draft: Draft, command: RunsDemanded) -> Demand:
     demand = _understand(command)
-    draft.put_demand(demand)
+    if demand.cronjob is not None and _is_taken(draft, demand.cronjob, demand):
+        demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
+    draft.put_demand(demand, apart=True)
     return demand
+
+
+def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
+    """Whether runs of others bear this identity."""
+    progress = draft.progress(cronjob)
+    others = [one.account.id for one in draft.demands_of(cronjob) if one.key != demand.key]
+    return demand.account.id in others or (progress is not None and progress.cronjob_id == demand.account.id)
 
 
 def _understand(command: RunsDemanded) -> Demand:
@@ -131,12 +140,15 @@ def _is_newer(command: RunsDemanded, home: Home) -> bool:
 
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     """Start what is wanted and may start now, after the ticks of the schedule have been decided."""
+    room = AT_ONCE
     for demand in draft.demands_of(progress.key):
         if _is_over(demand):
             continue
-        progress, resumed = _resumed(progress, demand, scene)
-        progress, served = _serve(progress, _planned(draft, resumed, scene), scene)
-        draft.put_demand(served)
+        after, served = _resumed(progress, _planned(draft, demand, scene), scene)
+        after, served = _serve(after, served, scene, most=max(0, room))
+        room -= served.account.decided - demand.account.decided
+        draft.put_demand(served, apart=after is progress)
+        progress = after
     return progress
 
 
@@ -258,8 +270,8 @@ def _next(schedule: Calendar, after: datetime, wanted: Wanted) -> datetime | Non
     return tick if tick is not None and wanted.end is not None and tick <= wanted.end else None
 
 
-def _serve(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress, Demand]:
-    for _ in range(AT_ONCE):
+def _serve(progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple[Progress, Demand]:
+    for _ in range(most):
         tick = demand.account.next_tick
         if tick is None or demand.wrong:
             return progress, demand

@@ -25,6 +25,7 @@ class Draft:
         self._progress: dict[Key, Progress | None] = {}
         self._clusters: dict[str, Cluster] = {}
         self._demands: dict[Key, Demand | None] = {}
+        self._apart: set[Key] = set()  # demands that are written for themselves
         self._asked: dict[Key | None, dict[Key, None]] = {}  # cronjob → those of its demands that change
         self.revision = state.revision
         self.ticks_to_count = TICKS_COUNTED  # of ranges that are demanded; what is left goes on in the next decision
@@ -83,16 +84,23 @@ class Draft:
         """Drop the cronjob altogether."""
         self._progress[key] = None
 
-    def put_demand(self, demand: Demand) -> None:
-        if demand != self.demand(demand.key):
-            self._demands[demand.key] = demand
-            self._asked.setdefault(demand.cronjob, {})[demand.key] = None
+    def put_demand(self, demand: Demand, *, apart: bool = False) -> None:
+        """Write a demand down, with what else is said of its cronjob; `apart`: that needs nothing of it."""
+        if demand == self.demand(demand.key):
+            return
+        if apart and demand.key not in self._demands:
+            self._apart.add(demand.key)
+        elif not apart:
+            self._apart.discard(demand.key)
+        self._demands[demand.key] = demand
+        self._asked.setdefault(demand.cronjob, {})[demand.key] = None
 
     def forget_demand(self, key: Key) -> None:
         """Drop a demand altogether."""
         before = self.demand(key)
         self._asked.setdefault(before.cronjob if before else None, {})[key] = None
         self._demands[key] = None
+        self._apart.add(key)
 
     def see(self, cluster: Cluster) -> None:
         self._clusters[cluster.name] = cluster
@@ -102,17 +110,19 @@ class Draft:
     def groups(self) -> list[tuple[Record, ...]]:
         """Return the records, grouped by what must count together or not at all."""
         groups: list[tuple[Record, ...]] = [(ClusterState(cluster=cluster),) for cluster in self._clusters.values()]
-        for key in dict.fromkeys([*self._homes, *self._progress, *self._asked]):
-            group = self._demanded(key) + (self._group(key) if key is not None else ())
+        groups += [(self._demands[key] or DemandForgotten(key=key),) for key in self._demands if key in self._apart]
+        for key in dict.fromkeys([*self._homes, *self._progress, *(key for key in self._asked if key is not None)]):
+            group = self._group(key)
             if group:
                 groups.append(group)
         return groups
 
-    def _demanded(self, cronjob: Key | None) -> tuple[Record, ...]:
-        """Return what is written of the demands of a cronjob, or of those that name none: with the runs that they made."""
-        return tuple(self._demands[key] or DemandForgotten(key=key) for key in self._asked.get(cronjob, ()))
-
     def _group(self, key: Key) -> tuple[Record, ...]:
+        """Return what is written of a cronjob: runs that were demanded together with where they come from and go."""
+        demands = [self._demands[asked] for asked in self._asked.get(key, ()) if asked not in self._apart]
+        return (*(demand for demand in demands if demand is not None), *self._cronjob_group(key))
+
+    def _cronjob_group(self, key: Key) -> tuple[Record, ...]:
         if key in self._progress and self._progress[key] is None:
             return (Removed(key=key),)
         before = self._state.definitions.get(key, {})
