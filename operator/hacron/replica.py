@@ -225,7 +225,7 @@ def run(settings: Settings) -> int:
     replica.append(engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
-    _introduce(settings)
+    introduce(settings)
     _favour_the_engine()
     http.start()
     kube.start()
@@ -261,7 +261,7 @@ def _favour_the_engine() -> None:
     sys.setswitchinterval(0.001)
 
 
-def _introduce(settings: Settings) -> None:
+def introduce(settings: Settings) -> None:
     """Say who is there: the first line of a log."""
     said = {
         "version": program_version(),

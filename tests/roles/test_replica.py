@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hacron.core.cron import tzdata_version
 from hacron.core.model import Kind
 from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
-from hacron.replica import Replica, shortcomings
+from hacron.replica import Replica, introduce, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
@@ -105,6 +106,14 @@ def test_without_the_resource_of_runs_a_replica_is_ready_and_says_once_what_is_m
     script.world.cluster("west").lacks.clear()
     script.run("at 12:01:00")
     assert script.world.processes["west-1"].engine.demand_relay.complaint == ""
+
+
+def test_the_first_line_of_the_log_says_which_time_zones_it_goes_by(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="hacron")
+    introduce(Settings(cluster="west", replica="west-1", broker_url="amqp://user:secret@127.0.0.1"))
+    (line,) = caplog.records
+    assert (line.message, vars(line)["tzdata"]) == ("starts", tzdata_version())
+    assert "secret" not in str(vars(line))
 
 
 # --- the broker is away ---------------------------------------------------------------------------
