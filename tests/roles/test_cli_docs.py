@@ -1,4 +1,4 @@
-"""What README.md shows of the command line is what it says."""
+"""What docs/cli.md shows is what it says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from hacron.__main__ import main
 
 REPOSITORY = Path(__file__).parents[2]
-SECTION = (REPOSITORY / "README.md").read_text().split("\n## Command line\n")[1].split("\n## ")[0]
+PAGE = (REPOSITORY / "docs" / "cli.md").read_text()
 SHOWN = [
     call.partition("\n")
-    for block in re.findall(r"```\n(.*?)```", SECTION, re.DOTALL)
+    for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
     for call in block.removeprefix("$ ").split("\n$ ")
     if call.startswith("hacron ")
 ]
@@ -35,4 +35,4 @@ def test_each_command_has_its_place_in_the_readme(capsys: pytest.CaptureFixture[
         main(["--help"])
     commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
     assert {"next", "explain", "convert"} <= set(commands)
-    assert [name for name in commands if f"`hacron {name}`" not in SECTION and name != "run"] == []
+    assert [name for name in commands if f"`hacron {name}`" not in PAGE and name != "run"] == []
