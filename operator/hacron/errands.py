@@ -193,9 +193,12 @@ class Errands:
     def _count(self, run: Run, errand: Errand, answer: Answer) -> None:
         late_s = ((answer.sent_at or run.tick) - run.tick).total_seconds()
         self._tally.created += 1
-        if not run.demand:  # whose tick may be of long ago
-            self._tally.lag_s.append(late_s)
-        log.info("Job made", extra={"cronjob": errand.key, "job": run.job, "tick": run.tick, "late_ms": round(late_s * 1000)})
+        said = {"cronjob": errand.key, "job": run.job, "tick": run.tick}
+        if run.demand:  # whose tick may be of long ago
+            log.info("Job made", extra=said | {"demand": run.demand})
+            return
+        self._tally.lag_s.append(late_s)
+        log.info("Job made", extra=said | {"late_ms": round(late_s * 1000)})
 
     def _got_job(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
         never_seen = run.state in (RunState.PENDING, RunState.LOST)

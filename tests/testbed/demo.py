@@ -156,7 +156,7 @@ class Demo:
 
     def verdict(self) -> list[str]:
         """Return what is wrong, a sentence each, from what the API servers told of Jobs."""
-        found = [ran for recorder in self.recorders for ran in recorder.jobs()]
+        found = [ran for recorder in self.recorders for ran in recorder.jobs() if not ran.demand]
         wrong = judge.doubled(found)
         rows = []
         for name in sorted({declared.name for declared in self.declared}):

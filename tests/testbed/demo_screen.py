@@ -133,9 +133,9 @@ def _runs(fleet: Fleet, recorders: Sequence[Recorder]) -> Table:
     table = Table(title=f"Latest runs, {datetime.now(UTC):%H:%M:%S} UTC", title_justify="left")
     for column in ("tick", "cronjob", "cluster", "Job is", "posted after its tick"):
         table.add_column(column)
-    late_ms = {line["job"]: line["late_ms"] for replica in fleet for line in replica.lines("Job made")}
+    late_ms = {line["job"]: line["late_ms"] for replica in fleet for line in replica.lines("Job made") if "late_ms" in line}
     ran = sorted((one for recorder in recorders for one in recorder.jobs()), key=lambda one: one.tick)
     for one in reversed(ran[-LATEST:]):
-        late = f"{late_ms[one.job]} ms" if one.job in late_ms else ""
+        late = f"{late_ms[one.job]} ms" if one.job in late_ms else f"for {one.demand}" if one.demand else ""
         table.add_row(f"{one.tick:%H:%M:%S}", one.cronjob, one.cluster, one.state or "running", late)
     return table

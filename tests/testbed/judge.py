@@ -35,6 +35,7 @@ class Ran:
     created: datetime  # whole seconds
     fencing: int
     state: str  # Complete, Failed, or "" while it runs
+    demand: str = ""  # the HACronJobRun that asked for it
 
     @property
     def late_s(self) -> float:
@@ -137,4 +138,5 @@ def _ran(cluster: str, job: dict[str, Any]) -> Ran | None:
         created=instant(metadata["creationTimestamp"]),
         fencing=int(annotations["hacron.io/fencing-token"]),
         state=next((kind for kind in ended if kind in ("Complete", "Failed")), ""),
+        demand=annotations.get("hacron.io/hacronjobrun", ""),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Demand
@@ -28,15 +29,16 @@ def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
     home = demand.homes.get(cluster) if demand is not None and demand.withdrawn_at is None else None
     if demand is None or home is None:
         return None
+    if home.differs:  # what becomes of the other one is not this one's
+        demand = replace(demand, wrong=_differs(demand, cluster), account=Account(id=""))
     account, active = demand.account, _open_runs(state, demand)
-    wrong = _differs(demand, cluster) if home.differs else demand.wrong
     waits = _why_it_waits(state, demand)
     done = account.succeeded + account.failed
     return {
         "observedGeneration": home.generation,
-        "conditions": _conditions(demand, home.generation, wrong, waits),
-        "phase": _phase(demand, wrong, active),
-        "id": account.id,
+        "conditions": _conditions(demand, home.generation, waits),
+        "phase": _phase(demand, active),
+        "id": account.id or None,
         "total": account.total or None,
         "decided": account.decided,
         "progress": f"{done}/{account.total}" if account.total else None,
@@ -139,15 +141,15 @@ def _differs(demand: Demand, cluster: str) -> str:
     return f"the HACronJobRun of this name in {others or 'another cluster'} says something else and came first: take another name"
 
 
-def _phase(demand: Demand, wrong: str, active: list[Run]) -> str:
-    if wrong:
+def _phase(demand: Demand, active: list[Run]) -> str:
+    if demand.wrong:
         return "Refused"
     if demand.account.finished is not None:
         return "Complete"
     return "Running" if active else "Waiting"
 
 
-def _conditions(demand: Demand, generation: int, wrong: str, waits: tuple[str, str]) -> list[dict[str, Any]]:
+def _conditions(demand: Demand, generation: int, waits: tuple[str, str]) -> list[dict[str, Any]]:
     def condition(kind: str, status: bool, reason: str, message: str, since: str) -> dict[str, Any]:
         return {
             "type": kind,
@@ -159,8 +161,8 @@ def _conditions(demand: Demand, generation: int, wrong: str, waits: tuple[str, s
         }
 
     since, account = rfc3339(demand.created_at), demand.account
-    if wrong:
-        refused = condition("Accepted", False, "Invalid", wrong, since)
+    if demand.wrong:
+        refused = condition("Accepted", False, "Invalid", demand.wrong, since)
         return [refused, condition("Complete", False, "Invalid", "nothing will run", since)]
     accepted = condition("Accepted", True, "Accepted", "it is understood", since)
     if account.finished is None:

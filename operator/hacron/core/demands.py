@@ -1,4 +1,4 @@
-"""Runs beside the schedule, which HACronJobRuns ask for: taken in, started when they may, and accounted for.
+"""Runs beside the schedule, which HACronJobRuns ask for: started when they may, and accounted for.
 
 They are runs like any other, but for their ids and names. The ticks of the schedule come first, and never notice them otherwise
 than by the concurrency policy. Each tick that is wanted becomes a run once, whatever happens to the executor: which one is next
@@ -16,126 +16,29 @@ from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
 from hacron.core.calendar import Calendar
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, start, stop_runs
-from hacron.core.messages import Demand, DemandWithdrawn, Progress, RunsDemanded
+from hacron.core.messages import Demand, Progress
 from hacron.core.model import (
     Account,
     ConcurrencyPolicy,
     Guarantee,
     Held,
-    Home,
-    InvalidCronJob,
     Key,
     Run,
     RunState,
     Verdict,
     VerdictKind,
     Wanted,
-    key_of,
     name_of,
-    namespace_of,
 )
 from hacron.core.rules import Rules
 from hacron.core.tending import PLACED_ELSEWHERE
-from hacron.core.wanted import MOST, read
+from hacron.core.wanted import MOST
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
 AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
-
-
-# --- what users want ------------------------------------------------------------------------------------------------------------
-
-
-def take_in(draft: Draft, command: RunsDemanded) -> Demand | None:
-    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
-    known = draft.demand(command.key)
-    if known is None:
-        return _note(draft, command)
-    home = known.homes.get(command.cluster)
-    if known.withdrawn_at is not None:
-        return None if home is not None and home.uid == command.uid else _note(draft, command)
-    if home is not None and not _is_newer(command, home):
-        return None
-    others = known.homes.keys() - {command.cluster}
-    if home is not None and home.uid != command.uid and not others:
-        return _note(draft, command)  # deleted and made anew: another demand of the same name
-    said = _understand(command)
-    differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
-    homes = known.homes | {command.cluster: _home(command, differs)}
-    told = _told(command)
-    account = told if told is not None and not differs and told.decided > known.account.decided else known.account
-    demand = replace(known, homes=homes, account=account)
-    draft.put_demand(demand, apart=True)
-    return demand
-
-
-def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | None:
-    """Take in that a cluster no longer has the object with this uid: without any, nothing more is started."""
-    known = draft.demand(command.key)
-    home = known.homes.get(command.cluster) if known else None
-    if known is None or home is None or home.uid != command.uid or known.withdrawn_at is not None:
-        return None
-    if known.cronjob is None and len(known.homes) == 1:
-        draft.forget_demand(known.key)
-        return None
-    if len(known.homes) == 1:
-        demand = replace(known, withdrawn_at=now, held=None)  # the home stays: what it said may come once more
-    else:
-        demand = replace(known, homes={name: one for name, one in known.homes.items() if name != command.cluster})
-    draft.put_demand(demand, apart=True)
-    return demand
-
-
-def _note(draft: Draft, command: RunsDemanded) -> Demand:
-    demand = _understand(command)
-    if demand.cronjob is not None and _is_taken(draft, demand.cronjob, demand):
-        demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
-    draft.put_demand(demand, apart=True)
-    return demand
-
-
-def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
-    """Whether runs of others bear this identity."""
-    progress = draft.progress(cronjob)
-    others = [one.account.id for one in draft.demands_of(cronjob) if one.key != demand.key]
-    return demand.account.id in others or (progress is not None and progress.cronjob_id == demand.account.id)
-
-
-def _understand(command: RunsDemanded) -> Demand:
-    demand = Demand(
-        key=command.key,
-        created_at=command.created_at,
-        homes={command.cluster: _home(command)},
-        account=_told(command) or Account(id=command.uid),
-    )
-    try:
-        name, wanted = read(command.spec)
-    except InvalidCronJob as invalid:
-        return replace(demand, wrong=str(invalid))
-    return replace(demand, cronjob=key_of(namespace_of(command.key), name), wanted=wanted)
-
-
-def _told(command: RunsDemanded) -> Account | None:
-    """Return what its status says, if that is possible."""
-    told = command.account
-    if told is None or not told.succeeded + told.failed <= told.decided <= told.total <= MOST:
-        return None
-    return told if max(len(told.results), len(told.open)) <= MOST else None
-
-
-def _home(command: RunsDemanded, differs: bool = False) -> Home:
-    return Home(uid=command.uid, generation=command.generation, created_at=command.created_at, differs=differs)
-
-
-def _is_newer(command: RunsDemanded, home: Home) -> bool:
-    if command.uid == home.uid:
-        return command.generation > home.generation
-    return command.created_at >= home.created_at
-
-
-# --- what follows ---------------------------------------------------------------------------------------------------------------
 
 
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:

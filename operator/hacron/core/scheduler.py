@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
-from hacron.core import demands, pausing
+from hacron.core import demanding, demands, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.draft import Draft
@@ -94,10 +94,10 @@ class Scheduler:
                 withdraw(draft, message, now, self._rules)
                 return [message.key]
             case RunsDemanded():
-                demand = demands.take_in(draft, message)
+                demand = demanding.demand(draft, message)
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case DemandWithdrawn():
-                demand = demands.withdraw(draft, message, now)
+                demand = demanding.withdraw(draft, message, now)
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case ClusterSeen():
                 return self._see(message, draft, now)

@@ -1,0 +1,107 @@
+"""What HACronJobRuns ask for, taken in: runs beside the schedule of a cronjob, demanded in one of their home clusters.
+
+The same demand may come from several clusters: the first counts, and what any `.status` knows of it is believed if that is more.
+It ends when no cluster has that object any more, and is then remembered for a while, so that nothing that is late brings it back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from hacron.core.draft import Draft
+from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
+from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namespace_of
+from hacron.core.wanted import MOST, read
+
+
+def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
+    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
+    known = draft.demand(command.key)
+    if known is None:
+        return _note(draft, command)
+    home = known.homes.get(command.cluster)
+    if known.withdrawn_at is not None:
+        return None if home is not None and home.uid == command.uid else _note(draft, command)
+    if home is not None and not _is_newer(command, home):
+        return None
+    others = known.homes.keys() - {command.cluster}
+    if home is not None and home.uid != command.uid and not others:
+        return _note(draft, command)  # deleted and made anew: another demand of the same name
+    said = _understand(command)
+    differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
+    homes = known.homes | {command.cluster: _home(command, differs)}
+    told = _told(command)
+    account = told if told is not None and not differs and told.decided > known.account.decided else known.account
+    demand = replace(known, homes=homes, account=account)
+    draft.put_demand(demand, apart=True)
+    return demand
+
+
+def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | None:
+    """Take in that a cluster no longer has the object with this uid: without any that says the same, nothing more is started.
+
+    Those that say something else are told of once more, and are then a demand of their own.
+    """
+    known = draft.demand(command.key)
+    home = known.homes.get(command.cluster) if known else None
+    if known is None or home is None or home.uid != command.uid or known.withdrawn_at is not None:
+        return None
+    others = {name: one for name, one in known.homes.items() if name != command.cluster}
+    if not all(one.differs for one in others.values()):
+        demand = replace(known, homes=others)
+    elif known.cronjob is None:
+        draft.forget_demand(known.key)
+        return None
+    else:
+        demand = replace(known, homes={command.cluster: home}, withdrawn_at=now, held=None)  # what it said may come once more
+    draft.put_demand(demand, apart=True)
+    return demand
+
+
+def _note(draft: Draft, command: RunsDemanded) -> Demand:
+    demand = _understand(command)
+    if demand.cronjob is not None and _is_taken(draft, demand.cronjob, demand):
+        demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
+    draft.put_demand(demand, apart=True)
+    return demand
+
+
+def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
+    """Whether runs of others bear this identity."""
+    progress = draft.progress(cronjob)
+    others = [one.account.id for one in draft.demands_of(cronjob) if one.key != demand.key]
+    return demand.account.id in others or (progress is not None and progress.cronjob_id == demand.account.id)
+
+
+def _understand(command: RunsDemanded) -> Demand:
+    demand = Demand(
+        key=command.key,
+        created_at=command.created_at,
+        homes={command.cluster: _home(command)},
+        account=_told(command) or Account(id=command.uid),
+    )
+    try:
+        name, wanted = read(command.spec)
+    except InvalidCronJob as invalid:
+        return replace(demand, wrong=str(invalid))
+    return replace(demand, cronjob=key_of(namespace_of(command.key), name), wanted=wanted)
+
+
+def _told(command: RunsDemanded) -> Account | None:
+    """Return what its status says, if that is possible."""
+    told = command.account
+    if told is None or not told.succeeded + told.failed <= told.decided <= told.total <= MOST:
+        return None
+    return told if max(len(told.results), len(told.open)) <= MOST else None
+
+
+def _home(command: RunsDemanded, differs: bool = False) -> Home:
+    return Home(uid=command.uid, generation=command.generation, created_at=command.created_at, differs=differs)
+
+
+def _is_newer(command: RunsDemanded, home: Home) -> bool:
+    if command.uid == home.uid:
+        return command.generation > home.generation
+    return command.created_at >= home.created_at
