@@ -160,6 +160,21 @@ def test_a_single_run_replaces_what_runs() -> None:
     assert story.run.demand == "again"
 
 
+def test_a_tick_of_the_schedule_replaces_what_was_demanded_and_a_range_goes_on_when_that_has_ended() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Replace"))
+    demanded(story, range=span("08:00:00", "08:01:00"))
+    story.started(story.run)
+    story.at(60)
+    assert story.runs == ["-14400 Stopping west #1"]
+    story.stopped(story.run)
+    assert story.runs == ["60 Pending west #1"]
+    story.started(story.run)
+    story.finished(story.run)
+    assert [(run.tick, run.demand) for run in story.progress.open] == [(at(-14340), "again")]
+    assert results(story) == ["08:00 Stopped"]
+
+
 def test_queue_lets_as_many_run_as_it_says() -> None:
     story = Story()
     story.declare(spec("0 * * * *", concurrencyPolicy="Queue", maxActive=2))
