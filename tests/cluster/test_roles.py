@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from hacron.core import hashed
 from hacron.core.manifests import rfc3339
 from tests.cluster.house import House, house
 from tests.cluster.seen import await_, first_job, jobs, newest
@@ -217,6 +219,29 @@ def test_a_schedule_that_makes_no_sense_is_told_and_disturbs_nobody(west: Contro
     assert condition(status, "Accepted")["reason"] == "Invalid"
     assert "Europe/Atlantis" in condition(status, "Accepted")["message"]
     first_job(west, namespace, "fine")
+
+
+def test_between_start_and_end_it_fires_and_then_has_ended(west: ControlPlane, namespace: str) -> None:
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+    end = start + timedelta(seconds=5)
+    west.apply(manifest("hello", "@every 2s", namespace=namespace, startTime=rfc3339(start), endTime=rfc3339(end)))
+    status = await_(west, namespace, lambda status: len(status.get("recent", [])) == 3 and ended(status), "three verdicts")
+    assert [each["tick"] for each in reversed(status["recent"])] == [rfc3339(start + timedelta(seconds=n)) for n in (0, 2, 4)]
+    assert "nextScheduleTime" not in status
+
+
+def test_what_h_comes_to_and_a_change_of_clocks_are_shown(west: ControlPlane, namespace: str) -> None:
+    body = json.loads(manifest("hello", namespace=namespace, timeZone="Europe/Berlin"))
+    del body["spec"]["schedule"]
+    body["spec"] |= {"hashedSchedule": "H 2 * * *", "daylightSaving": {"repeat": "First"}}
+    west.apply(json.dumps(body))
+    status = await_(west, namespace, lambda status: "schedule" in status, "the schedule")
+    assert status["schedule"] == hashed.resolve("H 2 * * *", f"{namespace}/hello")
+    assert condition(status, "ClockChange")["reason"] == "LocalTimeLeftOut"
+
+
+def ended(status: dict[str, Any]) -> bool:
+    return bool(condition(status, "Scheduled").get("reason") == "Ended")
 
 
 def test_kubectl_shows_what_people_look_for(west: ControlPlane, namespace: str) -> None:
