@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,11 @@ def test_more_than_a_hundred_missed_ticks_are_warned_of_as_kubernetes_does() -> 
     many = Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=101)
     assert told(many) == reasons.TOO_MANY
     assert told(Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=100)) != reasons.TOO_MANY
+
+
+def test_the_documentation_has_every_reason() -> None:
+    text = (HOUSE.parents[1] / "docs" / "cronjobs.md").read_text()
+    section = text.partition("## Verdicts")[2].partition("\n## ")[0]
+    words = set(re.findall(r"\w+", section))
+    events = {about.reason for about in (*BY_REASON.values(), *WAITING.values(), reasons.TOO_MANY)}
+    assert ({reason for _, reason in BY_REASON} | set(WAITING) | events) - words == set()
