@@ -217,7 +217,8 @@ def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progr
         verdict = Verdict(tick=older, verdict=kind, reason=held.reason, message=held.message)
     else:
         made_up_for = "the latest is" if scene.cronjob.due_at_once == 1 else f"the newest {scene.cronjob.due_at_once} are"
-        sentence = f"{how_many(count)} passed while nothing could be started; only {made_up_for} made up for"
+        late = f"the last {(scene.now - older).total_seconds():.0f} s ago"
+        sentence = f"{how_many(count)} passed while nothing could be started, {late}; only {made_up_for} made up for"
         verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
     return _decided(progress, older, scene, verdict)
 
