@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.testbed import judge
+from tests.testbed.broker import Broker
 from tests.testbed.cluster import Cluster
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import condition, manifest
@@ -71,3 +72,22 @@ def test_a_backfill_goes_on_when_the_executor_is_killed_in_the_middle(
     jobs = judge.of(judge.jobs(fleet.clusters.values()), "hourly")
     assert [one.tick for one in jobs if one.tick in ticks] == ticks
     assert judge.doubled(jobs) == []
+
+
+def test_when_the_broker_has_lost_everything_nothing_that_was_over_or_open_starts_again(
+    fleet: Fleet, west: ControlPlane, broker: Broker
+) -> None:
+    west.apply(manifest("quick", "0 0 1 1 *"))
+    west.apply(manifest("slow", "0 0 1 1 *", run_seconds=20))
+    west.apply(run_of("quick", "over"))
+    await_phase(west, "over", "Complete")
+    west.apply(run_of("slow", "open"))
+    await_phase(west, "open", "Running")
+    broker.wipe()
+    for replica in fleet:
+        replica.wait_ready(60)
+    for name in ("over", "open"):
+        status = await_phase(west, name, "Complete", 90)
+        assert (status["succeeded"], status["failed"]) == (1, 0)
+    jobs = judge.jobs(fleet.clusters.values())
+    assert [len(judge.of(jobs, name)) for name in ("quick", "slow")] == [1, 1]
