@@ -123,6 +123,7 @@ class TestRendered:
             "kube_timeout_s": 11,
             "http_host": "::",
             "log_format": "text",
+            "events": "Problems",
             "log_level": "DEBUG",
         }
         assert set(given) == set(SCHEMA["properties"]["settings"]["properties"])
