@@ -77,6 +77,7 @@ class Engine:
             seen_interval_s=settings.seen_interval_s,
             token_missing_after_s=settings.token_missing_after_s,
             backup_after=timedelta(seconds=settings.backup_after_s),
+            start_window=timedelta(seconds=settings.start_window_s + settings.skew_margin_s),
             tally=self.worker_tally,
         )
         for role in (self.relay, self.mirror, self.demand_relay, self.demand_mirror, self.herald):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import TOMBSTONE_LIFE, outlived, surplus
+from hacron.core.history import TOMBSTONE_LIFE, name_free_at, outlived, surplus
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
 from hacron.core.state import State
@@ -21,11 +21,12 @@ RETRY = timedelta(seconds=5)
 class Tidying:
     """A worker's care for what has ended."""
 
-    def __init__(self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing) -> None:
+    def __init__(self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing, start_window: timedelta) -> None:
         self._cluster = cluster
         self._state = state
         self._jobs = jobs
         self._outgoing = outgoing
+        self._start_window = start_window
         self._under_way: set[str] = set()  # uids that are being deleted
         self._retry_at: dict[Key, datetime] = {}
 
@@ -38,12 +39,16 @@ class Tidying:
         if retry_at is not None and now < retry_at:
             return retry_at
         self._retry_at.pop(key, None)
-        for job in self._doomed(key, jobs, now):
+        doomed = self._doomed(key, jobs, now)
+        for job in doomed:
+            if now <= name_free_at(job, self._start_window):
+                continue
             self._under_way.add(job.uid)
             request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
             self._outgoing.requests.append(request)
-        tombstones = [job.created for job in jobs if job.tombstone]
-        return min(tombstones) + TOMBSTONE_LIFE + timedelta(seconds=1) if tombstones else None
+        instants = [job.created + TOMBSTONE_LIFE for job in jobs if job.tombstone]
+        instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
+        return min(instants) + timedelta(seconds=1) if instants else None
 
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
         """Take in what became of a deletion that `look` asked for."""

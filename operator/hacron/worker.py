@@ -45,6 +45,7 @@ class Worker:
         seen_interval_s: float = 5.0,
         token_missing_after_s: float = 12.0,
         backup_after: timedelta = timedelta(seconds=1),
+        start_window: timedelta = timedelta(seconds=20),
         tally: WorkerTally | None = None,
     ) -> None:
         self._replica = replica
@@ -70,7 +71,7 @@ class Worker:
             backup_after=backup_after,
             tally=self.tally,
         )
-        self._tidying = Tidying(cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing)
+        self._tidying = Tidying(cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, start_window=start_window)
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hacron.core import hashed
+from hacron.core import hashed, history
 from hacron.core.manifests import rfc3339
 from tests.cluster.house import House, house
 from tests.cluster.seen import await_, first_job, jobs, newest
@@ -95,7 +95,8 @@ def test_a_run_that_fails_says_why(west: ControlPlane, namespace: str) -> None:
     assert "lastSuccessfulTime" not in status
 
 
-def test_old_jobs_go_and_their_verdicts_stay(west: ControlPlane, namespace: str) -> None:
+def test_old_jobs_go_and_their_verdicts_stay(west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(seconds=-20))  # and not a minute and a half
     west.apply(manifest("hello", "@every 1s", namespace=namespace, run_seconds=0.1, successfulJobsHistoryLimit=1))
     await_(west, namespace, lambda status: len(status.get("recent", [])) >= 3, "three verdicts")
     west.kubectl(

@@ -20,6 +20,7 @@ from hacron.core.messages import Batch, Command, Entry, Report
 from hacron.ports import BrokerUnavailable
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+KEPT = 100  # messages, of all but tokens
 LOST = b"lost"  # in place of a message that will not come back when it is given back
 TOKEN, COMMANDS, REPORTS = "token", "commands", "reports"
 
@@ -58,13 +59,15 @@ class Queue:
     single: bool
     ready: deque[bytes] = field(default_factory=deque)
     line: list[Consumer] = field(default_factory=list)
+    stalls: bool = False  # what is ready is not delivered
+    shuffle: Callable[[list[bytes]], None] = lambda _: None  # what comes back may come in another order
 
     def put(self, body: bytes) -> None:
         self.ready.append(body)
         self.deliver()
 
     def deliver(self) -> None:
-        while self.ready and self.line:
+        while self.ready and self.line and not self.stalls:
             self.line[0].sent.append(self.ready.popleft())
             if not self.single:
                 self.line.append(self.line.pop(0))
@@ -77,7 +80,9 @@ class Queue:
         """Requeue what the consumer has not acknowledged, in its old place."""
         if consumer.revoked:
             return
-        self.ready.extendleft(reversed(consumer.returned()))
+        returned = consumer.returned()
+        self.shuffle(returned)
+        self.ready.extendleft(reversed(returned))
         consumer.arrived.clear()
         consumer.sent.clear()
         self.deliver()
@@ -91,6 +96,7 @@ class FakeBroker:
         self.ledger: list[Stored] = []
         self.sessions: list[FakeSession] = []
         self.limbo: list[Callable[[], None]] = []  # what was published through nodes that were cut off
+        self.kept: deque[tuple[str, bytes]] = deque(maxlen=KEPT)  # what came of late: a copy of it may be on its way
         self._ledger_bytes = ledger_bytes
         self._queues: dict[str, Queue] = {}
         self._next_offset = 0
@@ -169,7 +175,19 @@ class FakeBroker:
 
     def put(self, name: str, body: bytes) -> None:
         """Put bytes into a queue, whatever they are."""
+        if name in (COMMANDS, REPORTS):
+            self.kept.append((name, body))
         self.queue(name).put(body)
+
+    def stall(self, name: str, stalls: bool = True) -> None:
+        """Let a queue deliver nothing until it does again."""
+        queue = self.queue(name)
+        queue.stalls = stalls
+        queue.deliver()
+
+    def deafen(self, session: FakeSession) -> None:
+        """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
+        session.deaf = True
 
     def append(self, body: bytes, floor: int) -> None:
         """Append bytes to the ledger, whatever they are."""
@@ -203,6 +221,8 @@ class FakeSession:
         self.cluster = cluster
         self.doubt: str | None = None
         self.stranded = False  # on a node that is cut off from the others
+        self.deaf = False  # its connection works in one direction only
+        self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
         self.after: Callable[[str], None] = lambda _: None
@@ -216,8 +236,9 @@ class FakeSession:
     @property
     def has_news(self) -> bool:
         """Whether the next turn brings something."""
-        waiting = any(consumer.sent and not consumer.revoked for consumer, _ in self.consumers)
-        return self.doubt is not None or waiting or self.ledger.has_news
+        if self.doubt is not None or self.ledger.has_news:
+            return True
+        return not self.deaf and any(consumer.sent and not consumer.revoked for consumer, _ in self.consumers)
 
     def check(self) -> None:
         if self.doubt is not None:
@@ -266,7 +287,7 @@ class FakeConnection:
         session = self._session
         session.check()
         for consumer, _ in session.consumers:
-            if consumer.revoked:
+            if consumer.revoked or session.deaf:
                 continue
             consumer.arrived.extend(consumer.sent)
             consumer.sent.clear()
@@ -307,7 +328,8 @@ class FakeLedger:
     @property
     def has_news(self) -> bool:
         ledger = self._session.broker.ledger
-        return bool(ledger) and ledger[-1].offset >= self._next and not self._session.stranded
+        session = self._session
+        return bool(ledger) and ledger[-1].offset >= self._next and not session.stranded and not session.deaf
 
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
@@ -326,7 +348,7 @@ class FakeLedger:
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
         broker = self._session.broker
-        for body in map(codec.encode_batch, batches):
+        for body in map(self._session.dialect, map(codec.encode_batch, batches)):
             with self._session.effect("append"):
                 self._session.publish(partial(broker.append, body, floor))
 
@@ -439,5 +461,5 @@ class FakeOutbox:
 
     def _send(self, effect: str, queue: str, messages: Iterable[Command | Report]) -> None:
         with self._session.effect(effect):
-            for body in envelopes(messages, self._session.replica, self._clock()):
+            for body in map(self._session.dialect, envelopes(messages, self._session.replica, self._clock())):
                 self._session.publish(partial(self._session.broker.put, queue, body))

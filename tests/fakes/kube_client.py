@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from hacron.core.model import Kind
@@ -22,22 +24,35 @@ from hacron.ports import (
     PostEvent,
     Request,
 )
-from tests.fakes.kubernetes import Body, Event, FakeCluster
+from tests.fakes.kubernetes import WELL, Body, Event, FakeCluster, Fate
 
 METHODS = {CreateJob: "POST", PostEvent: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
+GIVES_UP_AFTER = timedelta(seconds=10)  # a request without an answer; it may act all the same
+
+
+@dataclass(slots=True)
+class Journey:
+    """A request that takes its time."""
+
+    request: Request
+    sent_at: datetime
+    over: bool = False  # answered, or given up
 
 
 class FakeKube:
     """What a replica submits waits in the process; `serve` sends it and brings the answers.
 
-    `held`: what is sent stays on its way, past every check that the replica made, until `release`.
+    `held`: what is sent stays on its way, past every check that the replica made, until `release`. What the cluster's `fate`
+    delays is on its way too; it is given up after a while, and arrives although its sender may be no more. `watch_lags_s`: so
+    much later the watches tell.
     """
 
     def __init__(self, cluster: FakeCluster, replica: str, clock: Callable[[], datetime]) -> None:
         self.cluster = cluster
         self.arrivals: deque[FromKubernetes] = deque()
         self.held = False
+        self.watch_lags_s = 0.0
         self.tally: Counter[tuple[str, int]] = Counter()
         self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
         self.after: Callable[[str], None] = lambda _: None
@@ -46,6 +61,10 @@ class FakeKube:
         self._waiting: deque[Request] = deque()
         self._on_its_way: deque[tuple[Request, datetime]] = deque()
         self._watches_jobs = False
+        self._watch = 0  # which one: what an earlier one had yet to tell is lost with it
+        self._untold = 0
+        self._told_at = cluster.now  # nothing that a watch tells comes before what it has told
+        self._closed = False
         cluster.watchers.append(self._see)
         if cluster.up:
             for kind in Kind:
@@ -63,6 +82,7 @@ class FakeKube:
     def watch_jobs(self, on: bool) -> None:
         if on and not self._watches_jobs and self.cluster.up:
             self.arrivals.append(self.cluster.list_jobs())
+        self._watch += on != self._watches_jobs
         self._watches_jobs = on
 
     # --- for the test ---
@@ -79,8 +99,12 @@ class FakeKube:
             now = self._clock()
             if isinstance(request, CreateJob) and request.not_after is not None and now > request.not_after:
                 self.arrivals.append(Answer(request=request, status=0, body={}, reason="TooLate"))
-            else:
+                continue
+            fate = self.cluster.fate(type(request).__name__) if self.cluster.fate is not None else WELL
+            if fate is WELL:
                 self._on_its_way.append((request, now))
+            else:
+                self._travel(Journey(request, now), fate)
         if not self.held:
             self.release()
 
@@ -93,6 +117,7 @@ class FakeKube:
 
     def close(self) -> None:
         """The process has ended: what it had not sent is never sent. What is held on its way may yet arrive."""
+        self._closed = True
         self.cluster.watchers.remove(self._see)
         self._waiting.clear()
         if not self.held:
@@ -101,8 +126,45 @@ class FakeKube:
     # --- inside ---
 
     def _see(self, event: Event) -> None:
-        if isinstance(event, ObjectSeen) or self._watches_jobs:
+        about_jobs = not isinstance(event, ObjectSeen)
+        if about_jobs and not self._watches_jobs:
+            return
+        if not self._untold and not self.watch_lags_s:
             self.arrivals.append(event)
+            return
+        tells_at = self._told_at = max(self._told_at, self.cluster.now + timedelta(seconds=self.watch_lags_s))
+        self._untold += 1
+        self.cluster.travels(tells_at, partial(self._tell, event, self._watch if about_jobs else None))
+
+    def _tell(self, event: Event, watch: int | None) -> None:
+        self._untold -= 1
+        if not self._closed and watch in (None, self._watch):
+            self.arrivals.append(event)
+
+    def _travel(self, journey: Journey, fate: Fate) -> None:
+        now = self.cluster.now
+        self.cluster.travels(now + timedelta(seconds=fate.delay_s), partial(self._land, journey, fate))
+        if fate.delay_s > GIVES_UP_AFTER.total_seconds():
+            self.cluster.travels(now + GIVES_UP_AFTER, partial(self._reply, journey, 0, {}, "no answer in time"))
+
+    def _land(self, journey: Journey, fate: Fate) -> None:
+        """Let a request act that was delayed; nobody's process is in the middle of it."""
+        if fate.refused:
+            self._reply(journey, fate.refused, {"message": "not now"}, "")
+            return
+        if not self.cluster.up:
+            self._reply(journey, 0, {}, "connection refused")
+            return
+        status, body = self._ask(journey.request)
+        self._reply(journey, *((fate.answered, {"message": "timed out"}) if fate.answered else (status, body)), "")
+
+    def _reply(self, journey: Journey, status: int, body: Body, reason: str) -> None:
+        if not (self._closed or journey.over):
+            journey.over = True
+            self.tally[METHODS.get(type(journey.request), "GET"), status] += 1
+            self.arrivals.append(
+                Answer(request=journey.request, status=status, body=body, sent_at=journey.sent_at, reason=reason)
+            )
 
     def _answer(self, request: Request, sent_at: datetime) -> Answer:
         answer = self._send(request, sent_at)

@@ -7,10 +7,11 @@ is `kube_client`.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +23,16 @@ Body = dict[str, Any]
 Reply = tuple[int, Body]  # HTTP status, and the object or what is wrong
 Event = JobSeen | JobsListed | ObjectSeen
 
+
+class Fate(NamedTuple):
+    """What becomes of one request that does not simply go through."""
+
+    delay_s: float = 0.0  # until it acts
+    refused: int = 0  # a status in place of acting
+    answered: int = 0  # a status in place of the answer, though it has acted
+
+
+WELL = Fate()
 STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job deleted in the foreground are gone
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
 
@@ -76,6 +87,7 @@ class FakeCluster:
         self.mute = False  # acts, but no answer arrives
         self.busy = False  # answers every request with "not now"; watches go on
         self.forbids = False  # the operator has no rights; watches go on
+        self.fate: Callable[[str], Fate] | None = None  # of each request, by its name; None: all go through at once
         self.denies = ""  # what an admission webhook says against every new Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
@@ -89,6 +101,8 @@ class FakeCluster:
         self.patches = 0
         self.watchers: list[Callable[[Event], None]] = []  # each client's, which knows whether it watches
         self.tell: Callable[[str], None] = lambda _: None
+        self.annals: list[tuple[datetime, Key, Kind, Body | None]] = []  # what was declared when; None: it was deleted
+        self._travelling: list[tuple[datetime, int, Callable[[], None]]] = []
         self._serial = 0
 
     # --- what people do ---
@@ -109,6 +123,7 @@ class FakeCluster:
             known["metadata"]["generation"] += 1
             known["metadata"]["resourceVersion"] = self._next()
         self._changed(kind, key)
+        self.annals.append((self.now, key, kind, _copy(objects[key])))
         return objects[key]
 
     def annotate(self, key: Key, annotations: dict[str, str | None]) -> None:
@@ -118,10 +133,12 @@ class FakeCluster:
         metadata["annotations"] = {name: text for name, text in told.items() if text is not None}
         metadata["resourceVersion"] = self._next()
         self._changed(Kind.CRONJOB, key)
+        self.annals.append((self.now, key, Kind.CRONJOB, _copy(self.cronjobs[key])))
 
     def delete(self, key: Key, kind: Kind = Kind.CRONJOB, *, unseen: bool = False) -> None:
         """Delete one of our objects and what it owns; `unseen`: no watch tells of it."""
         body = self.objects(kind).pop(key)
+        self.annals.append((self.now, key, kind, None))
         if not unseen:
             self._emit(ObjectSeen(body=_copy(body), gone=True, kind=kind))
         self._collect_garbage()
@@ -133,10 +150,19 @@ class FakeCluster:
             self._remove(job)
         for job in [job for job in self.jobs.values() if job.ends_at is not None and job.ends_at <= now]:
             self._end(job)
+        while self._travelling and self._travelling[0][0] <= now:
+            _, _, arrive = heapq.heappop(self._travelling)
+            arrive()
+
+    def travels(self, until: datetime, arrive: Callable[[], None]) -> None:
+        """Have something arrive later, whatever becomes of who sent it."""
+        self._serial += 1
+        heapq.heappush(self._travelling, (until, self._serial, arrive))
 
     def next_event(self) -> datetime | None:
         """Return when something happens here by itself."""
         instants = [instant for job in self.jobs.values() for instant in (job.ends_at, job.gone_at) if instant is not None]
+        instants += [self._travelling[0][0]] if self._travelling else []
         return min(instants, default=None)
 
     def start(self) -> None:

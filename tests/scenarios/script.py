@@ -116,7 +116,7 @@ class Script:
     # --- the broker ---
 
     def do_broker(self, what: str) -> None:
-        {"stop": self.world.broker.stop, "start": self.world.broker.start, "wipe": self.world.broker.wipe}[what]()
+        {"stop": self.world.broker.stop, "start": self.world.broker.start, "wipe": self.world.wipe}[what]()
 
     def do_purge(self, queue: str) -> None:
         """Lose every message in a queue, also those that somebody holds: what a purge and a bad day do together."""

@@ -202,7 +202,7 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     effects = counted(found)
     assert len(found) == 2 * effects.total()
     assert effects["CreateJob"] > 10
-    assert effects["DeleteJob"] > 4
+    assert effects["DeleteJob"] > 1
     assert effects["PatchStatus"] > 30
     assert effects["send_reports"] > 20
     assert effects["send_commands"] >= 3

@@ -11,8 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hacron import engine
 from hacron.broker import codec
@@ -21,9 +19,11 @@ from hacron.core.model import Key, key_of
 from hacron.core.state import State
 from hacron.executor import Lease
 from tests.fakes.broker import FakeBroker, Stored
-from tests.scenarios import acts
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
+from tests.simulation import acts
+from tests.simulation.draw import draw
+from tests.simulation.telling import tell
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +64,11 @@ def differing(broker: FakeBroker) -> list[int]:
 
 # --- any story ---
 
-happens = st.one_of(acts.of_people, acts.of_replicas, acts.of_time, st.just(acts.lands))
 
-
-@settings(derandomize=True, max_examples=25, deadline=None)
-@given(st.lists(happens, min_size=8, max_size=30))
-def test_from_the_floor_or_from_the_beginning_the_state_is_the_same(story: list[acts.Act]) -> None:
-    world = acts.begin()
-    acts.tell(world, story)
-    acts.heal(world)
+@pytest.mark.parametrize("seed", range(1000, 1012))
+def test_from_the_floor_or_from_the_beginning_the_state_is_the_same(seed: int) -> None:
+    world = World()
+    tell(draw(seed), world)
     assert differing(world.broker) == []
 
 

@@ -8,6 +8,7 @@ list, until nobody has; then the clock jumps to the next instant at which someth
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,53 @@ class Died(BaseException):
     """Raised from a hook: the process ends here, in the middle of what it does. Nobody in it can catch it."""
 
 
+class Trance:
+    """A turn that can be left in the middle and gone on with: it has a thread of its own, and only one of all ever moves."""
+
+    _mine = threading.local()
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do = do
+        self._moves, self._rests = threading.Semaphore(0), threading.Semaphore(0)
+        self._sleeps = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def go_on(self) -> bool:
+        """Let it move; return whether it has fallen asleep, else it has ended."""
+        self._sleeps = False
+        self._moves.release()
+        self._rests.acquire()
+        if not self._sleeps:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._sleeps
+
+    @classmethod
+    def is_mine(cls) -> bool:
+        """Whether who asks is in one."""
+        return getattr(cls._mine, "trance", None) is not None
+
+    @classmethod
+    def sleep(cls) -> None:
+        """From within: rest until somebody lets it go on."""
+        trance: Trance = cls._mine.trance
+        trance._sleeps = True
+        trance._rests.release()
+        trance._moves.acquire()
+
+    def _run(self) -> None:
+        self._mine.trance = self
+        self._moves.acquire()
+        try:
+            self._do()
+        except BaseException as error:  # noqa: BLE001  it belongs to who lets it move
+            self._error = error
+        self._rests.release()
+
+
 class Process:
     """One replica as the operating system has it: it turns, is frozen, or is gone."""
 
@@ -38,12 +86,17 @@ class Process:
         self.settings = settings
         self.alive = True
         self.frozen_since: datetime | None = None
+        self.deaf_since: datetime | None = None
+        self.dialect: Callable[[bytes], bytes] = lambda body: body  # another version of the program writes otherwise
         self.reaches_broker = True
         self.skew = timedelta()
         self.session: Session | None = None
         self.broker: FakeSession | None = None
         self.on_effect: Callable[[str, bool], None] = lambda _name, _done: None  # called before (False) and after (True)
         self._world = world
+        self.may_fall_asleep = False  # in the middle of a turn
+        self._trance: Trance | None = None
+        self._dying = False
         self._due = world.now
         self._backoff_s = FIRST_BACKOFF_S
         self._connected_at = world.now
@@ -65,7 +118,7 @@ class Process:
         """Whether there is something to do now."""
         if not self.turns:
             return False
-        if self.kube.has_work or self._world.now >= self._due:
+        if self._trance is not None or self.kube.has_work or self._world.now >= self._due:
             return True
         return self.broker is not None and (bool(self.kube.arrivals) or self.broker.has_news)
 
@@ -74,6 +127,25 @@ class Process:
 
     def turn(self) -> None:
         """Do what there is to do now, as `hacron.replica.Replica.run` does."""
+        if self._trance is not None:
+            if not self._trance.go_on():
+                self._trance = None
+        elif self.may_fall_asleep:
+            trance = Trance(self._do)
+            self._trance = trance if trance.go_on() else None
+        else:
+            self._do()
+
+    def fall_asleep(self) -> None:
+        """Be frozen in the middle of a turn that may be; to be called from a hook. Goes on when thawed, or dies."""
+        if not Trance.is_mine():
+            return  # it is about to end
+        self._world.freeze(self.name)
+        Trance.sleep()
+        if self._dying:
+            raise Died
+
+    def _do(self) -> None:
         try:
             self.kube.serve()
             if self.session is None:
@@ -96,6 +168,11 @@ class Process:
 
     def die(self) -> None:
         """SIGKILL: the system closes the connection."""
+        if self._trance is not None and not self._dying:
+            self._dying = True
+            trance, self._trance = self._trance, None
+            trance.go_on()
+            return
         self._world.say(self.name, "dies")
         self.alive = False
         self.frozen_since = None
@@ -110,9 +187,11 @@ class Process:
         try:
             if self.session is not None:
                 self.session.give_back()
-        except Died:
+        except (Died, BrokerUnavailable):
             pass
         self.alive = False
+        if self.broker is not None:
+            self.broker.connection.drop()
         self.session = self.broker = None
         self.kube.close()
 
@@ -123,6 +202,7 @@ class Process:
         self.broker = self._world.broker.connect(self.name, self.settings.cluster, lambda: self.moment().wall)
         self.broker.before = lambda effect: self.on_effect(effect, False)
         self.broker.after = lambda effect: self.on_effect(effect, True)
+        self.broker.dialect = self.dialect
         self.session = self.engine.begin(self.broker)
         self._due = self._world.now
 
@@ -138,7 +218,7 @@ class Process:
     def _drop(self, pause_s: float) -> None:
         if self.broker is not None:
             self.broker.connection.drop()
-        self.session = self.broker = None
+        self.session = self.broker = self.deaf_since = None
         self.kube.watch_jobs(False)
         self._due = self._world.now + timedelta(seconds=pause_s)
 
@@ -152,6 +232,8 @@ class World:
         self.clusters: dict[str, FakeCluster] = {}
         self.processes: dict[str, Process] = {}
         self.acting: Process | None = None
+        self.wiped: list[datetime] = []  # when the broker lost everything
+        self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
 
     # --- who there is ---
@@ -170,6 +252,14 @@ class World:
         where = name.rsplit("-", 1)[0]
         told = Settings(cluster=where, replica=name, broker_url="amqp://memory", **settings)  # type: ignore[arg-type]
         process = self.processes[name] = Process(self, name, self.cluster(where), told)
+        return process
+
+    def start_again(self, name: str) -> Process:
+        """Start a replica that is gone, as it was."""
+        before = self.processes[name]
+        assert not before.alive, f"{name} runs already"
+        process = self.processes[name] = Process(self, name, self.cluster(before.settings.cluster), before.settings)
+        process.skew, process.dialect, process.reaches_broker = before.skew, before.dialect, before.reaches_broker
         return process
 
     @property
@@ -203,12 +293,24 @@ class World:
         if broker is not None:
             self.broker.cut(broker)
 
+    def wipe(self) -> None:
+        """Lose everything that the broker has."""
+        self.wiped.append(self.now)
+        self.broker.wipe()
+
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""
         for process in self.of(cluster):
             process.reaches_broker = not silent
             if silent:
                 self.cut(process.name)
+
+    def deafen(self, name: str) -> None:
+        """Let nothing reach it any more, while what it sends arrives; it finds out by heartbeats that do not come."""
+        process = self.processes[name]
+        if process.broker is not None:
+            process.deaf_since = self.now
+            self.broker.deafen(process.broker)
 
     def isolate(self, name: str) -> None:
         """Cut off the broker node it is connected to: others are given what it holds, and it is not told.
@@ -253,6 +355,7 @@ class World:
             for p in self.processes.values()
             if p.frozen_since and p.broker and not p.broker.doubt
         ]
+        events += [p.deaf_since + HEARTBEATS_MISSED for p in self.processes.values() if p.deaf_since]
         return min((event for event in events if event is not None), default=None)
 
     def _move(self, now: datetime) -> None:
@@ -262,3 +365,7 @@ class World:
         for process in self.processes.values():
             if process.frozen_since is not None and process.broker and now >= process.frozen_since + HEARTBEATS_MISSED:
                 self.broker.cut(process.broker)
+            if process.deaf_since is not None and now >= process.deaf_since + HEARTBEATS_MISSED:
+                process.deaf_since = None
+                if process.broker is not None:
+                    self.broker.cut(process.broker)

@@ -15,23 +15,27 @@ from hacron.core import pausing
 from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import CronJob, InvalidCronJob, Key, Pause, RunState, Verdict, VerdictKind, sentence
+from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, RunState, Uid, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
+
+MOST_GONE = 8  # objects of one cronjob whose end is remembered
 
 
 def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules, recovering: bool) -> None:
-    """Take in a declaration; one that is known already, or older than what is known, changes nothing.
+    """Take in a declaration; one that is known already, or older than what is known, or of what is gone, changes nothing.
 
     `recovering`: the ledger has just begun, and what a home cluster knows to have run is not in it yet.
     """
     homes = draft.homes(command.key)
     mine = homes.get(command.cluster)
-    if mine is not None and not _is_newer(command, mine):
+    if (mine is not None and not _is_newer(command, mine)) or _is_gone(command.uid, draft.progress(command.key), now, rules):
         return
     before = Standing.of(draft, command.key)
-    if mine is not None and mine.uid != command.uid and len(homes) == 1:
-        _retire(draft, command, now, rules)  # deleted and made anew: another cronjob of the same name
-        before = Standing()
+    if mine is not None and mine.uid != command.uid:
+        _remember(draft, command.key, mine.uid, now)
+        if len(homes) == 1:
+            _retire(draft, command, now, rules)  # deleted and made anew: another cronjob of the same name
+            before = Standing()
     draft.define(_definition(draft, command, mine, now))
     progress = draft.progress(command.key)
     ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
@@ -49,6 +53,7 @@ def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rule
     if mine is None or mine.uid != command.uid:
         return
     before = Standing.of(draft, command.key)
+    _remember(draft, command.key, mine.uid, now)
     if len(draft.homes(command.key)) == 1:
         _retire(draft, command, now, rules)
         return
@@ -116,15 +121,31 @@ def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
 
 
 def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None) -> Progress:
-    """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone."""
+    """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone.
+
+    So do its ticks: one that was decided for it, because nobody had seen it go, does not come again.
+    """
+    instants = [command.created_at, *([ran] if ran else []), *([old.last_tick] if old else [])]
     return Progress(
         key=command.key,
         cronjob_id=command.uid,
-        last_tick=max(command.created_at, ran or command.created_at),
+        last_tick=max(instants),
+        gone=old.gone if old else (),
         open=old.open if old else (),
         fencing=old.fencing if old else 0,
         last_scheduled=ran,
     )
+
+
+def _is_gone(uid: Uid, progress: Progress | None, now: datetime, rules: Rules) -> bool:
+    return progress is not None and any(one.uid == uid and now - one.at < rules.forget_after for one in progress.gone)
+
+
+def _remember(draft: Draft, key: Key, uid: Uid, now: datetime) -> None:
+    """Note that an object is gone: a relay whose watch has not told it yet must not bring it back."""
+    progress = draft.progress(key)
+    if progress is not None:
+        draft.put(replace(progress, gone=(*progress.gone, Gone(uid, now))[-MOST_GONE:]))
 
 
 def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: datetime, rules: Rules) -> None:

@@ -10,6 +10,15 @@ from hacron.core.messages import Outcome, Progress
 from hacron.core.model import CronJob, Verdict, VerdictKind
 
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
+REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
+
+
+def name_free_at(job: JobView, start_window: timedelta) -> datetime:
+    """Return from when on no request to make this Job can be on its way any more, so that its name may be given up.
+
+    The name is the lock: were it free sooner, such a request would make the Job a second time.
+    """
+    return job.created + start_window + REQUEST_LIVES
 
 
 def surplus(

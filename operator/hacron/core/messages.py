@@ -14,6 +14,7 @@ from hacron.core.model import (
     Account,
     Cluster,
     ClusterName,
+    Gone,
     Held,
     Home,
     Instant,
@@ -210,6 +211,7 @@ class Progress(_Message, frozen=True):
     made_up_at: Instant | None = None  # when a tick that had long passed was started last; with catchUp.spreadSeconds
     pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
+    gone: tuple[Gone, ...] = ()  # of its objects, those that were withdrawn last; newest last, bounded
     told: tuple[Verdict, ...] = ()  # of runs that were demanded; put into their accounts before this is written
 
 

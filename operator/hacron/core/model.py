@@ -203,6 +203,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     message: Sentence
 
 
+class Gone(msgspec.Struct, frozen=True, gc=False):
+    """An object that was withdrawn: its uid never comes back, but a relay that has not seen it go may still speak of it."""
+
+    uid: Uid
+    at: Instant
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a HACronJobRun asks for: a run at once, or one for `at`, or one for each tick from `begin` to `end`, both included."""
 

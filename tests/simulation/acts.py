@@ -1,0 +1,355 @@
+"""What may happen in a story that nobody has written: acts, each harmless at any time and in any order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from hacron.core import manifests
+from hacron.core.manifests import PAUSE, PAUSE_UNTIL
+from hacron.core.model import Kind, key_of
+from hacron.ports import BrokerUnavailable
+from tests.fakes.broker import TOKEN, worker_queue
+from tests.fakes.kubernetes import WELL, Body, Fate
+from tests.scenarios.script import demand_spec, spec
+from tests.scenarios.world import Died, World
+from tests.simulation.dialects import newer
+
+KINDS = {  # of cronjobs; what each stays as long as the story lasts
+    "a": {"policy": "Allow"},
+    "b": {"policy": "Forbid"},
+    "c": {"policy": "Replace"},
+    "d": {"policy": "Forbid", "guarantee": "AtLeastOnce"},
+    "e": {"policy": "Queue", "max": "2"},
+    "f": {"policy": "Allow", "catch-up": "policy:All,limit:5,spreadSeconds:3"},
+    "g": {"policy": "Allow", "guarantee": "AtLeastOnce"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happens; `what` tells it when a story has failed."""
+
+    what: str
+    do: Callable[[World], object] = field(repr=False)
+
+    def __call__(self, world: World) -> None:
+        self.do(world)
+
+
+# --- what people do ---
+
+
+def apply(name: str, home: str, fields: dict[str, str]) -> Act:
+    key = key_of("default", name)
+    said = {"runs": "9"} | KINDS[name] | fields
+    told = ", ".join(f"{field}={text}" for field, text in fields.items())
+    return Act(f"{name} is applied in {home}: {told}", lambda world: world.cluster(home).apply(key, spec(said)))
+
+
+def delete(name: str, home: str, unseen: bool = False) -> Act:
+    def act(world: World) -> None:
+        if key_of("default", name) in world.cluster(home).cronjobs:
+            world.cluster(home).delete(key_of("default", name), unseen=unseen)
+
+    return Act(f"{name} is deleted in {home}{', and no watch tells' if unseen else ''}", act)
+
+
+def recreate(name: str, home: str) -> Act:
+    def act(world: World) -> None:
+        key = key_of("default", name)
+        if key in world.cluster(home).cronjobs:
+            body = world.cluster(home).cronjobs[key]
+            world.cluster(home).delete(key)
+            world.cluster(home).apply(key, body["spec"])
+
+    return Act(f"{name} is deleted in {home} and made anew", act)
+
+
+def pause(name: str, home: str, until_s: int | None) -> Act:
+    """Pause a cronjob, for some seconds or until the end of the story."""
+
+    def act(world: World) -> None:
+        until = f"{world.now + timedelta(seconds=until_s):%Y-%m-%dT%H:%M:%SZ}" if until_s is not None else None
+        if key_of("default", name) in world.cluster(home).cronjobs:
+            world.cluster(home).annotate(key_of("default", name), {PAUSE: "", PAUSE_UNTIL: until})
+
+    return Act(f"{name} is paused in {home}{f' for {until_s} s' if until_s is not None else ''}", act)
+
+
+def resume(world: World) -> None:
+    """End all pauses."""
+    for cluster in world.clusters.values():
+        for key in cluster.cronjobs:
+            cluster.annotate(key, {PAUSE: None, PAUSE_UNTIL: None})
+
+
+def demand(name: str, number: int, home: str, words: dict[str, str]) -> Act:
+    """Ask for a run beside the schedule."""
+    key, said = key_of("default", f"{name}-now-{number}"), demand_spec(name, words)
+    return Act(f"a run of {name} is demanded in {home}", lambda world: world.cluster(home).apply(key, said, Kind.DEMAND))
+
+
+def undemand(name: str, number: int, home: str) -> Act:
+    def act(world: World) -> None:
+        key = key_of("default", f"{name}-now-{number}")
+        if key in world.cluster(home).demands:
+            world.cluster(home).delete(key, Kind.DEMAND)
+
+    return Act(f"the demand {name}-now-{number} is deleted in {home}", act)
+
+
+def delete_job(home: str, number: int) -> Act:
+    """Delete a Job by hand; not in the moment between its making and the ledger's, when its end would be nobody's knowledge."""
+
+    def act(world: World) -> None:
+        jobs = [job for job in world.cluster(home).jobs.values() if not _is_news(job.body, world)]
+        if jobs:
+            metadata = jobs[number % len(jobs)].body["metadata"]
+            world.cluster(home).delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=number % 2 == 0)
+
+    return Act(f"one of {home}'s Jobs is deleted by hand", act)
+
+
+def _is_news(body: Body, world: World) -> bool:
+    view = manifests.job_view(body)
+    states = [process.session.state for process in world.processes.values() if process.session is not None]
+    progresses = [state.progress[view.key] for state in states if view is not None and view.key in state.progress]
+    runs = [run for progress in progresses for run in progress.open if view is not None and run.id == view.run_id]
+    return not progresses or any(run.started is None for run in runs)
+
+
+# --- what befalls replicas ---
+
+
+def befall(what: str, name: str) -> Act:
+    """Something happens to a replica, if it can happen to it now; one that is gone comes back instead."""
+
+    def act(world: World) -> None:
+        process = world.processes[name]
+        if not process.alive:
+            world.start_again(name)
+        elif what == "dies":
+            process.die()
+        elif what == "stops" and process.frozen_since is None:
+            process.stop()
+        elif what == "freezes" and process.frozen_since is None:
+            world.freeze(name)
+        elif what == "thaws" and process.frozen_since is not None:
+            world.thaw(name)
+        elif what == "is on a node that is cut off" and process.broker is not None:
+            world.isolate(name)
+        elif what == "hears nothing any more":
+            world.deafen(name)
+        elif what == "loses its connection":
+            world.cut(name)
+
+    return Act(f"{name} {what}", act)
+
+
+def befall_at_effect(what: str, name: str, number: int, done: bool) -> Act:
+    """Something happens to a replica in the middle of a turn: before or after what it does to the world next but so many."""
+
+    def act(world: World) -> None:
+        process = world.processes[name]
+        if not process.alive or process.frozen_since is not None:
+            return
+        left = number
+
+        def on_effect(effect: str, is_done: bool) -> None:
+            nonlocal left
+            if is_done is not done or (what == "loses its connection" and not effect.islower()):
+                return  # the names of requests to Kubernetes have capitals
+            left -= 1
+            if left >= 0:
+                return
+            process.on_effect, process.may_fall_asleep = (lambda _name, _done: None), False
+            if what == "dies":
+                raise Died
+            if what == "freezes":
+                process.fall_asleep()
+            elif what == "loses its connection":
+                raise BrokerUnavailable("the connection is gone")
+            elif process.broker is not None:
+                world.isolate(name)
+
+        process.on_effect, process.may_fall_asleep = on_effect, what == "freezes"
+
+    return Act(f"{name} {what} {'after' if done else 'before'} its next effect but {number}", act)
+
+
+def goes_wrong(name: str, by_s: float) -> Act:
+    """Its clock steps."""
+
+    def act(world: World) -> None:
+        world.processes[name].skew = timedelta(seconds=by_s)
+        world.clocks_differ = max(world.clocks_differ, 2 * timedelta(seconds=abs(by_s)))
+
+    return Act(f"{name}'s clock is {by_s} s ahead", act)
+
+
+def watch_lags(name: str, by_s: float) -> Act:
+    def act(world: World) -> None:
+        world.processes[name].kube.watch_lags_s = by_s
+
+    return Act(f"{name}'s watches tell {by_s} s late", act)
+
+
+def changes_version(name: str) -> Act:
+    """A rolling update: it stops, and another version starts."""
+
+    def act(world: World) -> None:
+        process = world.processes[name]
+        if process.frozen_since is not None:
+            return
+        if process.alive:
+            process.stop()
+        after = world.start_again(process.name)
+        after.dialect = newer if process.dialect is not newer else (lambda body: body)
+
+    return Act(f"{name} is replaced by another version", act)
+
+
+# --- what befalls the world ---
+
+
+def befall_broker(what: str, number: int = 0) -> Act:
+    def act(world: World) -> None:
+        broker = world.broker
+        match what:
+            case "stops":
+                broker.stop()
+            case "starts":
+                broker.start()
+            case "is wiped":
+                heal(world)
+                passes(10)(world)
+                world.wipe()
+            case "loses the token":
+                broker.lose(TOKEN)
+            case "loses a worker's token":
+                broker.lose(worker_queue(sorted(world.clusters)[number % len(world.clusters)]))
+            case "loses the token's queue":
+                broker.delete_queue(TOKEN)
+            case "has another token":
+                broker.put(TOKEN, b"{}")
+            case "delivers no commands" | "delivers no reports":
+                broker.stall(what.split()[-1])
+            case "delivers again":
+                broker.stall("commands", False)
+                broker.stall("reports", False)
+            case _:
+                if broker.kept:
+                    queue, body = broker.kept[-1 - number % len(broker.kept)]
+                    broker.queue(queue).put(body)
+
+    return Act(f"the broker {what}", act)
+
+
+def shuffles(seed: int) -> Act:
+    """What comes back to the queues comes back in another order."""
+
+    def act(world: World) -> None:
+        dice = random.Random(seed)
+        for name in ("commands", "reports"):
+            world.broker.queue(name).shuffle = dice.shuffle
+
+    return Act("from now on redelivered messages come in any order", act)
+
+
+def lands(world: World) -> None:
+    world.broker.unstrand()
+
+
+what_was_cut_off_lands = Act("what was published through nodes that were cut off lands", lands)
+what_was_cut_off_is_lost = Act(
+    "what was published through nodes that were cut off is lost", lambda world: world.broker.limbo.clear()
+)
+
+
+def befall_cluster(what: str, home: str) -> Act:
+    def act(world: World) -> None:
+        cluster = world.cluster(home)
+        match what:
+            case "comes up" if not cluster.up:
+                cluster.start()
+            case "goes down":
+                cluster.up = False
+            case "is mute" | "speaks":
+                cluster.mute = what == "is mute"
+            case "is busy" | "is idle":
+                cluster.busy = what == "is busy"
+            case "denies" | "allows":
+                cluster.denies = "no" if what == "denies" else ""
+            case "is silent" | "is heard":
+                world.silence(home, silent=what == "is silent")
+            case "takes everybody's rights" | "gives them back":
+                cluster.forbids = what == "takes everybody's rights"
+            case _:
+                pass
+
+    return Act(f"{home} {what}", act)
+
+
+def is_ill(home: str, how: dict[str, float], longest_s: float, seed: int) -> Act:
+    """Some requests to a cluster are late, refused, or acted upon with an answer that says otherwise; with what chance each."""
+
+    def act(world: World) -> None:
+        dice = random.Random(seed)
+
+        def fate(request: str) -> Fate:
+            chance = dice.random()
+            if chance < how["late"]:
+                return Fate(delay_s=dice.uniform(0.0, longest_s if request == "CreateJob" else min(longest_s, 15.0)))
+            chance -= how["late"]
+            if chance < how["refused"]:
+                return Fate(refused=dice.choice([429, 500, 503]))
+            chance -= how["refused"]
+            if chance < how["acts all the same"]:
+                return Fate(answered=dice.choice([500, 504, 429]))
+            return WELL
+
+        world.cluster(home).fate = fate
+
+    told = ", ".join(f"{chance:.0%} {word}" for word, chance in how.items() if chance)
+    return Act(f"{home}'s API server is ill: of the requests {told} (up to {longest_s:.0f} s)", act)
+
+
+def is_well(home: str) -> Act:
+    def act(world: World) -> None:
+        world.cluster(home).fate = None
+
+    return Act(f"{home}'s API server is well", act)
+
+
+def passes(seconds: float) -> Act:
+    return Act(f"{seconds} s pass", lambda world: world.at(world.now + timedelta(seconds=seconds)))
+
+
+# --- how it ends ---
+
+
+def heal(world: World) -> None:
+    """End whatever is wrong."""
+    broker = world.broker
+    broker.start()
+    lands(world)
+    befall_broker("delivers again")(world)
+    resume(world)
+    for home, cluster in world.clusters.items():
+        cluster.mute = cluster.busy = cluster.forbids = False
+        cluster.denies, cluster.fate = "", None
+        if not cluster.up:
+            cluster.start()
+        world.silence(home, silent=False)
+    for process in list(world.processes.values()):
+        process.skew = timedelta()
+        process.kube.watch_lags_s = 0.0
+        process.on_effect, process.may_fall_asleep = (lambda _name, _done: None), False
+        if not process.alive:
+            world.start_again(process.name)
+        elif process.frozen_since is not None:
+            world.thaw(process.name)
+    world.settle()

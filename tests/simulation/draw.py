@@ -1,0 +1,158 @@
+"""One seed, one story: who there is, and what happens to them.
+
+Each story takes only some of all faults, some often and some seldom, so that those that need each other are met undisturbed by
+all others. Nothing but the seed is asked: it is the same story everywhere, for as long as this file stays as it is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.simulation import acts
+from tests.simulation.acts import Act, befall, befall_at_effect, befall_broker, befall_cluster
+
+MAPS = (  # replicas; those before the dash are their clusters
+    ("west-1", "east-1", "west-2"),
+    ("west-1", "east-1"),
+    ("west-1", "west-2", "east-1", "east-2"),
+    ("west-1", "east-1", "south-1"),
+    ("west-1", "west-2"),
+)
+BESIDE_WIPES = ("wipes", "edits", "pauses", "demands", "deaths", "clocks", "versions", "order")
+OFTEN, SELDOM = 4, 1
+MARGIN_S = 0.9  # of each clock; two may differ by twice as much
+WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is told. `acts` may be any part of what was drawn."""
+
+    seed: int
+    replicas: tuple[str, ...]
+    settings: dict[str, float]
+    newer: tuple[str, ...]  # of the replicas, those of another version
+    acts: tuple[Act, ...] = field(repr=False)
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name.rsplit("-", 1)[0] for name in self.replicas))
+
+
+def draw(seed: int) -> Story:
+    dice = random.Random(seed)
+    replicas = dice.choice(MAPS)
+    pace = dice.choice([1.0, 2.0, 2.0])  # every proof wakes everybody
+    settings = {"proof_interval_s": pace, "proof_lease_s": 3 * pace, "inventory_interval_s": 20.0}
+    newer = tuple(name for name in replicas if dice.random() < 0.5) if dice.random() < 0.3 else ()
+    hand = Hand(dice, replicas)
+    begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
+    families = hand.families()
+    chosen = {family: dice.choice([0, 0, SELDOM, OFTEN]) for family in families}
+    if chosen["wipes"]:  # what is told only by what was lost, and by a cluster that is away, nobody can know
+        chosen = {family: chance if family in BESIDE_WIPES else 0 for family, chance in chosen.items()}
+    weights = [chosen[family] for family in families] + [2 * OFTEN]
+    acts_drawn = [dice.choices([*families.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))]
+    return Story(seed, replicas, settings, newer, (*begin, acts.passes(dice.uniform(1, 30)), *acts_drawn))
+
+
+class Hand:
+    """Draws acts, each of one family."""
+
+    def __init__(self, dice: random.Random, replicas: tuple[str, ...]) -> None:
+        self._dice = dice
+        self._replicas = replicas
+        self._homes = tuple(dict.fromkeys(name.rsplit("-", 1)[0] for name in replicas))
+        self._names = dice.sample(sorted(acts.KINDS), dice.choice([1, 2, 3, 7]))
+
+    def families(self) -> dict[str, Callable[[], Act]]:
+        """Return how to draw of each family that a story may have or not have."""
+        one_of = self._one_of
+        return {
+            "edits": self.apply,
+            "deletions": lambda: one_of(acts.delete, acts.recreate)(self._name(), self._home()),
+            "unseen deletions": lambda: acts.delete(self._name(), self._home(), unseen=True),
+            "pauses": lambda: acts.pause(self._name(), self._home(), one_of(None, self._dice.randint(-5, 60))),
+            "demands": self._demand,
+            "Jobs by hand": lambda: acts.delete_job(self._home(), self._dice.randint(0, 9)),
+            "deaths": lambda: befall(one_of("dies", "dies", "stops"), self._replica()),
+            "freezes": lambda: befall(one_of("freezes", "freezes", "thaws"), self._replica()),
+            "cuts": self._cut,
+            "deafness": lambda: befall("hears nothing any more", self._replica()),
+            "deaths at effects": lambda: self._at_effect("dies"),
+            "freezes at effects": lambda: one_of(self._at_effect("freezes"), befall("thaws", self._replica())),
+            "cuts at effects": lambda: self._at_effect(one_of("loses its connection", "is on a node that is cut off")),
+            "clocks": lambda: acts.goes_wrong(self._replica(), round(self._dice.uniform(-MARGIN_S, MARGIN_S), 1)),
+            "wild clocks": lambda: acts.goes_wrong(self._replica(), one_of(*WILD_S, 0.0, 0.0)),
+            "watches": lambda: acts.watch_lags(self._replica(), one_of(0.0, 0.3, 2.0, 20.0)),
+            "versions": lambda: acts.changes_version(self._replica()),
+            "outages": lambda: befall_broker(one_of("stops", "starts", "starts")),
+            "wipes": lambda: befall_broker("is wiped"),
+            "tokens": self._tokens,
+            "old messages": lambda: befall_broker("delivers something a second time", self._dice.randint(0, 40)),
+            "late messages": lambda: befall_broker(one_of("delivers no commands", "delivers no reports", "delivers again")),
+            "order": lambda: acts.shuffles(self._dice.randint(0, 999)),
+            "sick API servers": self._illness,
+            "API servers away": lambda: self._of_cluster("comes up", "goes down", "is mute", "speaks", "is busy", "is idle"),
+            "refusals": lambda: self._of_cluster("denies", "allows", "takes everybody's rights", "gives them back"),
+            "clusters away": lambda: self._of_cluster("is silent", "is heard"),
+        }
+
+    def apply(self, fires: bool = False) -> Act:
+        one_of = self._one_of
+        schedule = one_of("* * * * *", "@every 20s", "@every 7s", "@every 30s")
+        fields = {
+            "schedule": schedule if fires else one_of(schedule, schedule, schedule, "*/2 * * * *", "nonsense"),
+            "suspend": "false" if fires else one_of("true", "false", "false"),
+            "clusters": ",".join(self._dice.sample(self._homes, self._dice.randint(1, len(self._homes)))),
+        }
+        return acts.apply(self._name(), self._home(), fields)
+
+    def time(self) -> Act:
+        return acts.passes(self._one_of(self._dice.randint(1, 45), round(self._dice.uniform(0.05, 6.0), 2)))
+
+    def _demand(self) -> Act:
+        name, number, home = self._name(), self._dice.randint(1, 2), self._home()
+        if self._dice.random() < 0.25:
+            return acts.undemand(name, number, home)
+        words = self._one_of({}, {}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"})
+        return acts.demand(name, number, home, words)
+
+    def _cut(self) -> Act:
+        return self._one_of(
+            befall("is on a node that is cut off", self._replica()),
+            befall("is on a node that is cut off", self._replica()),
+            befall("loses its connection", self._replica()),
+            acts.what_was_cut_off_lands,
+            acts.what_was_cut_off_is_lost,
+        )
+
+    def _at_effect(self, what: str) -> Act:
+        return befall_at_effect(what, self._replica(), self._dice.randint(0, 12), self._dice.random() < 0.5)
+
+    def _tokens(self) -> Act:
+        what = self._one_of("loses the token", "loses a worker's token", "loses the token's queue", "has another token")
+        return befall_broker(what, self._dice.randint(0, 5))
+
+    def _illness(self) -> Act:
+        if self._dice.random() < 0.3:
+            return acts.is_well(self._home())
+        how = {word: self._one_of(0.0, 0.1, 0.5) for word in ("late", "refused", "acts all the same")}
+        return acts.is_ill(self._home(), how, self._one_of(1.0, 12.0, 60.0), self._dice.randint(0, 9999))
+
+    def _of_cluster(self, *whats: str) -> Act:
+        return befall_cluster(self._one_of(*whats), self._home())
+
+    def _one_of(self, *things):  # type: ignore[no-untyped-def]
+        return self._dice.choice(things)
+
+    def _name(self) -> str:
+        return self._dice.choice(self._names)
+
+    def _home(self) -> str:
+        return self._dice.choice(self._homes)
+
+    def _replica(self) -> str:
+        return self._dice.choice(self._replicas)

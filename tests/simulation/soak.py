@@ -1,0 +1,85 @@
+"""Tells as many stories as wanted, over all cores, and stops at the first in which something is wrong: `make soak SEEDS=1000`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.simulation.telling import Told, as_text, first_failure, of_seed, shrink
+
+AT_ONCE = 50  # seeds
+SAID_EVERY_S = 10.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many stories")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--count", action="store_true", help="do not stop: list every seed that fails, and what is wrong")
+    wanted = parser.parse_args()
+    began = said_at = time.monotonic()
+    failures = done = 0
+    for done, found in soak(range(wanted.first, wanted.first + wanted.seeds), wanted.workers, wanted.count):
+        for seed, wrong in found:
+            failures += 1
+            print(f"seed {seed}: {'; '.join(wrong)}", flush=True)
+            if not wanted.count:
+                print(as_text(shrink(of_seed(seed))))
+                return 1
+        if time.monotonic() >= said_at + SAID_EVERY_S:
+            said_at = time.monotonic()
+            print(f"{done} of {wanted.seeds} stories, {done / (said_at - began):.1f} a second", file=sys.stderr, flush=True)
+    took_s = time.monotonic() - began
+    print(f"{done} stories from seed {wanted.first}, {failures} of them went wrong; {took_s:.0f} s, {done / took_s:.1f} a second")
+    return 1 if failures else 0
+
+
+Failure = tuple[int, tuple[str, ...]]  # the seed, and what is wrong
+
+
+def soak(seeds: range, workers: int, on: bool = False) -> Iterator[tuple[int, list[Failure]]]:
+    """Tell all stories, and yield again and again how many have been told and which went wrong; `on`: also after such a one."""
+    spans = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
+    done = 0
+    with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
+        for span, found in pool.imap_unordered(_all_failures if on else _first_failure, spans):
+            done += len(span)
+            yield done, found
+            if found and not on:
+                return
+
+
+def _first_failure(span: range) -> tuple[range, list[Failure]]:
+    told = first_failure(span)
+    return span, [_said(told)] if told is not None else []
+
+
+def _all_failures(span: range) -> tuple[range, list[Failure]]:
+    return span, list(_failures(span))
+
+
+def _failures(span: range) -> Iterator[Failure]:
+    left = span
+    while (told := first_failure(left)) is not None:
+        yield _said(told)
+        left = range(told.story.seed + 1, span.stop)
+
+
+def _said(told: Told) -> Failure:
+    return told.story.seed, told.wrong
+
+
+def _quiet() -> None:
+    """Let no replica log: there are thousands."""
+    logging.disable(logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    sys.exit(main())

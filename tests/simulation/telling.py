@@ -1,0 +1,107 @@
+"""Tells a story: what happens, then the end of all that is wrong, then a while in which everything must go as it should."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hacron import engine
+from tests.scenarios.chronicle import Chronicle
+from tests.scenarios.judge import wrong
+from tests.scenarios.world import World
+from tests.simulation import acts
+from tests.simulation.dialects import newer
+from tests.simulation.draw import Story, draw
+from tests.simulation.wellness import HEALS_FOR_S, WATCHED_FOR_S, not_well
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a story."""
+
+    story: Story
+    wrong: tuple[str, ...]
+
+
+def tell(story: Story, world: World | None = None) -> Told:
+    """Return what is wrong in the end; whatever a replica raises is wrong too."""
+    world = world or World()
+    looks_around_after, engine.LONGEST_WAIT_S = engine.LONGEST_WAIT_S, 60.0  # it would hide what was missed, and take long
+    try:
+        begin(story, world)
+        for act in story.acts:
+            world.say("—", act.what)
+            act(world)
+            world.settle()
+        world.say("—", "all that was wrong ends")
+        acts.heal(world)
+        acts.passes(HEALS_FOR_S)(world)
+        world.say("—", "all must be well from here on")
+        healed = world.now
+        acts.passes(WATCHED_FOR_S)(world)
+        return Told(story, (*wrong(world), *not_well(world, healed)))
+    except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Told(story, (f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})",))
+    finally:
+        engine.LONGEST_WAIT_S = looks_around_after
+
+
+def begin(story: Story, world: World) -> None:
+    for home in story.homes:
+        world.cluster(home).namespaces["default"]["hacron.io/accept-from"] = "*"
+    for name in story.replicas:
+        process = world.start(name, **story.settings)
+        if name in story.newer:
+            process.dialect = newer
+    world.settle()
+
+
+def of_seed(seed: int) -> Told:
+    return tell(draw(seed))
+
+
+def first_failure(seeds: Sequence[int]) -> Told | None:
+    """Tell one story after the other, up to the first in which something is wrong."""
+    gc.disable()  # a story leaves little that goes in circles
+    try:
+        for number, seed in enumerate(seeds, 1):
+            told = of_seed(seed)
+            if told.wrong:
+                return told
+            if number % 20 == 0:
+                gc.collect()
+        return None
+    finally:
+        gc.enable()
+
+
+def shrink(told: Told, most: int = 400) -> Told:
+    """Leave out acts, as long as something stays wrong. `most`: stories told in all."""
+    pieces = max(1, len(told.story.acts) // 2)
+    while pieces >= 1 and most > 0:
+        start = 0
+        while start < len(told.story.acts) and most > 0:
+            most -= 1
+            left = (*told.story.acts[:start], *told.story.acts[start + pieces :])
+            shorter = tell(replace(told.story, acts=left))
+            if shorter.wrong:
+                told = shorter
+            else:
+                start += pieces
+        pieces //= 2
+    return told
+
+
+def as_text(told: Told) -> str:
+    """The story as somebody may read it: everything that was done and followed at its time, then what is wrong."""
+    chronicle = Chronicle()
+    again = tell(told.story, chronicle.world)
+    versions = f"; of another version: {', '.join(told.story.newer)}" if told.story.newer else ""
+    head = [f"seed {told.story.seed}: {', '.join(told.story.replicas)}{versions}"]
+    end = ["", *again.wrong]
+    if again.wrong != told.wrong:
+        end.append(f"(and when it was first told: {'; '.join(told.wrong)})")
+    return "\n".join([*head, *chronicle.take_lines(), *end])

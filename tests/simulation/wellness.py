@@ -1,0 +1,118 @@
+"""What must be so when nothing has been wrong for a while: everybody has a place, everything is known, every tick runs, once and
+in time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from hacron.core import manifests
+from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, RunState
+from hacron.core.spec import parse
+from hacron.core.state import State
+from tests.fakes.kubernetes import Made, all_made
+from tests.scenarios.chronicle import clock, short, tick
+from tests.scenarios.world import World
+
+HEALS_FOR_S, WATCHED_FOR_S = 60, 90
+IN_TIME = timedelta(seconds=1)
+SHOWN_WITHIN = timedelta(seconds=5)
+RUNS_FOR = timedelta(seconds=9)
+
+
+def not_well(world: World, healed: datetime) -> Iterator[str]:
+    """Return what is not as it should be; nothing has been wrong since a while before `healed`."""
+    if world.executor is None or world.executor.session is None:
+        yield "there is no executor"
+        return
+    for home in world.clusters:
+        if world.worker(home) is None:
+            yield f"{home} has no worker"
+    state = world.executor.session.state
+    yield from _unknown(world, state)
+    yield from _unfinished(world, state)
+    made: dict[Key, list[Made]] = defaultdict(list)
+    for one in all_made(list(world.clusters.values())):
+        if not one.tombstone:
+            made[one.key].append(one)
+    for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
+        yield from _ill(key, world, state, healed, made[key])
+    for key, jobs in made.items():
+        if not any(key in cluster.cronjobs for cluster in world.clusters.values()):
+            yield from (f"{one} was made at {clock(one.at)}, though nobody declares it" for one in jobs if one.at >= healed)
+
+
+def _unknown(world: World, state: State) -> Iterator[str]:
+    for home, cluster in world.clusters.items():
+        for key, body in cluster.cronjobs.items():
+            noted = state.definitions.get(key, {}).get(home)
+            if noted is None or noted.generation != body["metadata"]["generation"] or noted.uid != body["metadata"]["uid"]:
+                yield f"{short(key)} as {home} declares it is not known"
+    for key, homes in state.definitions.items():
+        for home in homes:
+            if key not in world.cluster(home).cronjobs:
+                yield f"{short(key)} is still known from {home}"
+
+
+def _unfinished(world: World, state: State) -> Iterator[str]:
+    for key, progress in state.progress.items():
+        for run in progress.open:
+            if run.state is RunState.LOST or (run.tick < world.now - timedelta(seconds=60) and not run.demand):
+                yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
+
+
+def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made]) -> Iterator[str]:
+    """Compare the runs of a cronjob with what counts of it: the last word of its homes."""
+    said = [_read(key, cluster.cronjobs[key]) for cluster in world.clusters.values() if key in cluster.cronjobs]
+    ran = [one for one in made if one.at >= healed and not one.demand]
+    if all(not isinstance(one, CronJob) or one.suspend for one in said):
+        yield from (f"{one} was made at {clock(one.at)}, though it is suspended everywhere" for one in ran)
+        return
+    cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
+    if not isinstance(cronjob, CronJob) or cronjob.suspend:
+        return
+    ticks = _ticks(cronjob, healed, world.now - timedelta(seconds=25), ran)
+    in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME}
+    if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > RUNS_FOR and not any(one.demand for one in made)):
+        yield from (f"{short(key)} {tick(one)} did not run in time" for one in ticks if one not in in_time)
+    elif ticks and not ran:
+        yield f"{short(key)} has not run since {clock(healed)}"
+    yield from _untold(key, world, ticks)
+
+
+def _ticks(cronjob: CronJob, begin: datetime, end: datetime, ran: list[Made]) -> list[datetime]:
+    """Return the ticks between. Those of `@every` are counted from one that ran."""
+    base = min((one.tick for one in ran), default=begin)
+    found, at = [], cronjob.schedule.next_after(begin, base=base)
+    while at is not None and at <= end:
+        found.append(at)
+        at = cronjob.schedule.next_after(at, base=base)
+    return found
+
+
+def _apart(ticks: list[datetime]) -> timedelta:
+    return min((later - earlier for earlier, later in pairwise(ticks)), default=timedelta())
+
+
+def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
+    """Each tick is shown to people, in every home."""
+    for home, cluster in world.clusters.items():
+        if key not in cluster.cronjobs:
+            continue
+        status = cluster.cronjobs[key].get("status", {})
+        shown = {entry["tick"] for entry in [*status.get("active", []), *status.get("recent", [])]}
+        told = {entry["tick"]: entry.get("count", 1) for entry in status.get("recent", [])}
+        if any(count > 1 for count in told.values()):
+            continue  # a verdict on several ticks names the last
+        for one in ticks[-4:]:
+            if one < world.now - SHOWN_WITHIN and manifests.rfc3339(one) not in shown:
+                yield f"{short(key)} {tick(one)} is not in the status that {home} shows"
+
+
+def _read(key: Key, body: dict[str, object]) -> CronJob | InvalidCronJob:
+    try:
+        return parse(key, manifests.declared("", body).spec)
+    except InvalidCronJob as invalid:
+        return invalid
