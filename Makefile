@@ -5,11 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help venv lint types unit test demo bench bench-cron lock clean
-=======
-.PHONY: help venv lint types unit test demo bench soak lock clean
->>>>>>> 8c3f4b4 (Simulation: one seed, one story; faults of API servers, watches, connections, clocks and versions, in any turn's middle)
+.PHONY: help venv lint types unit test demo bench bench-cron soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,13 +40,11 @@ demo: venv ## the main job on real parts: two clusters, one broker, three replic
 bench: venv ## the numbers, beside the stock CronJob controller: about half an hour (PARTS="minute many stock")
 	$(BIN)/python -m bench $(PARTS)
 
-<<<<<<< HEAD
 bench-cron: venv ## what schedules cost, without servers: half a minute
 	$(BIN)/python -m bench.cron
-=======
+
 soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0), up to the first that goes wrong
 	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
->>>>>>> 8c3f4b4 (Simulation: one seed, one story; faults of API servers, watches, connections, clocks and versions, in any turn's middle)
 
 lock: ## renew the lock files from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

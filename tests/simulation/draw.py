@@ -117,7 +117,7 @@ class Hand:
         name, number, home = self._name(), self._dice.randint(1, 2), self._home()
         if self._dice.random() < 0.25:
             return acts.undemand(name, number, home)
-        words = self._one_of({}, {}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"})
+        words = self._one_of({}, {}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
         return acts.demand(name, number, home, words)
 
     def _cut(self) -> Act:

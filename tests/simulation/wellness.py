@@ -32,6 +32,7 @@ def not_well(world: World, healed: datetime) -> Iterator[str]:
             yield f"{home} has no worker"
     state = world.executor.session.state
     yield from _unknown(world, state)
+    yield from _not_met(world, state)
     yield from _unfinished(world, state)
     made: dict[Key, list[Made]] = defaultdict(list)
     for one in all_made(list(world.clusters.values())):
@@ -56,10 +57,33 @@ def _unknown(world: World, state: State) -> Iterator[str]:
                 yield f"{short(key)} is still known from {home}"
 
 
+def _not_met(world: World, state: State) -> Iterator[str]:
+    """Return what was demanded and is not known, not there any more, or not done although nothing is in its way."""
+    for home, cluster in world.clusters.items():
+        for key, body in cluster.demands.items():
+            noted = state.demands.get(key)
+            entry = noted.homes.get(home) if noted is not None and noted.withdrawn_at is None else None
+            if entry is None or entry.uid != body["metadata"]["uid"]:
+                yield f"{short(key)} as {home} demands it is not known"
+    for key, demand in state.demands.items():
+        there = [home for home in demand.homes if key in world.cluster(home).demands]
+        if demand.withdrawn_at is None and len(there) != len(demand.homes):
+            yield f"{short(key)} is still known from {', '.join(demand.homes)}"
+        cronjob = state.cronjob(demand.cronjob) if demand.cronjob else None
+        free = isinstance(cronjob, CronJob) and cronjob.policy is ConcurrencyPolicy.ALLOW
+        if demand.withdrawn_at is None and free and demand.account.finished is None and not demand.wrong:
+            rests = demand.held is not None and demand.held.reason in ("Suspended", "Paused")
+            if not rests:
+                yield f"{short(key)} is not done: {demand.account}, {demand.held}"
+        if demand.account.succeeded + demand.account.failed > demand.account.decided:
+            yield f"{short(key)} has more results than runs: {demand.account}"
+
+
 def _unfinished(world: World, state: State) -> Iterator[str]:
     for key, progress in state.progress.items():
         for run in progress.open:
-            if run.state is RunState.LOST or (run.tick < world.now - timedelta(seconds=60) and not run.demand):
+            due = run.start_by if run.demand else run.tick
+            if run.state is RunState.LOST or due < world.now - timedelta(seconds=60):
                 yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
 
 
