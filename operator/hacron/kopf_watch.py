@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
@@ -51,12 +51,17 @@ class KopfWatch:
         arrivals: queue.SimpleQueue[FromKubernetes],
         on_arrival: Callable[[], None],
         kind: Kind = Kind.CRONJOB,
+        namespaces: Sequence[str] = (),
     ) -> None:
-        """`connection` gives the fields of kopf.ConnectionInfo, asked again when credentials have expired."""
+        """`connection` gives the fields of kopf.ConnectionInfo, asked again when credentials have expired.
+
+        Without `namespaces`, all are watched.
+        """
         self._connection = connection
         self._arrivals = arrivals
         self._on_arrival = on_arrival
         self._kind = kind
+        self._namespaces = tuple(namespaces)
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
@@ -120,8 +125,9 @@ class KopfWatch:
 
         # Kopf would name itself after the user that it runs as, who has no name in a container.
         identity: Any = "hacron"
+        where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         operator = asyncio.create_task(
-            kopf.operator(registry=registry, settings=_settings(), identity=identity, standalone=True, clusterwide=True)
+            kopf.operator(registry=registry, settings=_settings(), identity=identity, standalone=True, **where)
         )
         # Not by its stop flag: when it fails, Kopf waits for that all the same, for ever in the case of a threading.Event.
         self._present = asyncio.get_running_loop(), operator

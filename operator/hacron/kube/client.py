@@ -21,7 +21,7 @@ from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
 from hacron.kube.http import MERGE_PATCH, ApiServer
 from hacron.kube.job_watch import JobWatch
-from hacron.kube.listing import list_all
+from hacron.kube.listing import list_all, scopes
 from hacron.kube.reply import NoAnswer, Reply, TooLate
 from hacron.ports import (
     Answer,
@@ -56,14 +56,20 @@ class KubeClient:
         *,
         concurrency: int = 32,
         timeout_s: float = 10.0,
+        namespaces: Sequence[str] = (),
         service_account: Path = SERVICE_ACCOUNT,
     ) -> None:
-        """Without a kubeconfig, `service_account` is the folder with a pod's token. Raises InvalidSettings."""
+        """Without a kubeconfig, `service_account` is the folder with a pod's token. Raises InvalidSettings.
+
+        With `namespaces`, nothing is asked of the API server that concerns others, or all of them.
+        """
         self._arrivals = arrivals
         self._on_arrival = on_arrival
         self._concurrency = concurrency
+        self._namespaces = tuple(namespaces)
+        self._scopes = scopes(namespaces)
         self._read_access = partial(read_access, kubeconfig, service_account)
-        connections = concurrency + SLOW_LANE + OTHERS
+        connections = concurrency + SLOW_LANE + OTHERS + len(self._scopes)
         self._api = ApiServer(self._read_access(), self._read_access, connections=connections, timeout_s=timeout_s)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
@@ -154,7 +160,7 @@ class KubeClient:
 
     def _watch(self, on: bool) -> None:
         if on and self._watching is None:
-            self._watching = self._spawn(JobWatch(self._api, self._deliver).follow())
+            self._watching = self._spawn(JobWatch(self._api, self._deliver, self._scopes).follow())
         elif not on and self._watching is not None:
             self._watching.cancel()
             self._watching = None
@@ -217,6 +223,10 @@ class KubeClient:
                 return await send(
                     "PATCH", f"{_object(request.kind, request.key)}/status", {"status": request.status}, kind=MERGE_PATCH
                 )
+            case GetObject(key=key) if not self._watches(namespace_of(key)):
+                return Reply(404, {"message": f"namespace {namespace_of(key)} is not watched"}, datetime.now(UTC))
+            case GetNamespace(namespace=namespace) if not self._watches(namespace):
+                return Reply(404, {"message": f"namespace {namespace} is not watched"}, datetime.now(UTC))
             case GetObject():
                 return await send("GET", _object(request.kind, request.key))
             case GetNamespace():
@@ -235,8 +245,16 @@ class KubeClient:
                 assert_never(request)
 
     async def _list_inventory(self, kind: Kind) -> Reply:
-        reply, items = await list_all(self._api, f"/apis/{GROUP}/v1/{kind.plural}?", _entry, METADATA_ONLY)
-        return reply._replace(body={"items": items}) if reply.status == 200 else reply
+        found: list[dict[str, Any]] = []
+        for scope in self._scopes:
+            reply, items = await list_all(self._api, f"/apis/{GROUP}/v1/{scope}{kind.plural}?", _entry, METADATA_ONLY)
+            if reply.status != 200:
+                return reply
+            found += items
+        return reply._replace(body={"items": found})
+
+    def _watches(self, namespace: str) -> bool:
+        return not self._namespaces or namespace in self._namespaces
 
 
 def _can_wait(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The watch on our Jobs: a list, then every change after it, for ever.
+"""The watch on our Jobs: a list, then every change after it, for ever; of all namespaces, or of each of some.
 
 A watch that was cut goes on where it ended; when the API server no longer knows what has changed since then, everything is listed
 again.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -23,19 +23,20 @@ from hacron.ports import JobSeen, JobsListed
 
 log = logging.getLogger(__name__)
 
-PATH: Final = f"/apis/batch/v1/jobs?labelSelector={LABEL}%3Dtrue"
+QUERY: Final = f"jobs?labelSelector={LABEL}%3Dtrue"
 WATCH_S: Final = 300  # after it the server ends the watch, and it is begun again where it ended
 QUIET_S: Final = 90.0  # the server sends a bookmark every minute; a watch without one is cut
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0
 
 
 class JobWatch:
-    """One watch on all Jobs with our label, until its task is cancelled."""
+    """The watch on all Jobs with our label, until its task is cancelled. `scopes` are as `listing.scopes` has them."""
 
-    def __init__(self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None]) -> None:
+    def __init__(self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None], scopes: Sequence[str] = ("",)) -> None:
         self._api = api
         self._deliver = deliver
-        self._version = ""  # up to where all changes were delivered; "": everything is to be listed
+        # Up to where all changes were delivered; "": everything is to be listed.
+        self._versions = dict.fromkeys((f"/apis/batch/v1/{scope}{QUERY}" for scope in scopes), "")
 
     async def follow(self) -> None:
         """Deliver JobsListed, then a JobSeen for every change, for ever."""
@@ -43,9 +44,9 @@ class JobWatch:
         while True:
             began = time.monotonic()
             try:
-                if not self._version:
+                if not all(self._versions.values()):
                     await self._list()
-                await self._watch()
+                await self._watch_all()
             except Exception as error:  # noqa: BLE001  whatever has ended it, it begins again
                 level = logging.INFO if pause_s == FIRST_PAUSE_S else logging.DEBUG  # that it goes on failing is no news
                 log.log(level, "the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
@@ -58,31 +59,48 @@ class JobWatch:
                 pause_s = FIRST_PAUSE_S
 
     async def _list(self) -> None:
-        reply, items = await list_all(self._api, PATH, _slim)
-        if reply.status != 200:
-            raise NoAnswer(reply.status, str(reply.body.get("message", "")))
-        self._deliver(JobsListed(items=tuple(items)))
-        self._version = str(reply.body["metadata"]["resourceVersion"])
+        found: list[dict[str, Any]] = []
+        versions: dict[str, str] = {}
+        for path in self._versions:
+            reply, items = await list_all(self._api, path, _slim)
+            if reply.status != 200:
+                raise NoAnswer(reply.status, str(reply.body.get("message", "")))
+            found += items
+            versions[path] = str(reply.body["metadata"]["resourceVersion"])
+        self._deliver(JobsListed(items=tuple(found)))
+        self._versions = versions
 
-    async def _watch(self) -> None:
+    async def _watch_all(self) -> None:
+        """Watch every scope until one of the watches ends. The others begin again with it, where they are."""
+        watches = [asyncio.ensure_future(self._watch(path)) for path in self._versions]
+        try:
+            ended, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+        for watch in ended:
+            watch.result()
+
+    async def _watch(self, path: str) -> None:
         """Deliver changes until the server ends the watch.
 
         Whatever ends it otherwise, all is listed again unless something was heard from this very watch: a server that was
         set back waits for changes after a version that is still to come.
         """
-        since, self._version = self._version, ""
+        since, self._versions[path] = self._versions[path], ""
         query = f"&watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&resourceVersion={since}"
-        async with aclosing(self._api.lines(PATH + query, QUIET_S)) as lines:
+        async with aclosing(self._api.lines(path + query, QUIET_S)) as lines:
             async for line in lines:
                 event = msgspec.json.decode(line)
                 changed = event["object"]
                 if event["type"] == "ERROR":
-                    self._version = ""
+                    self._versions[path] = ""
                     raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
                 if event["type"] != "BOOKMARK":
                     self._deliver(JobSeen(body=_slim(changed), gone=event["type"] == "DELETED"))
-                self._version = changed["metadata"]["resourceVersion"]
-        self._version = self._version or since
+                self._versions[path] = changed["metadata"]["resourceVersion"]
+        self._versions[path] = self._versions[path] or since
 
 
 def _slim(job: dict[str, Any]) -> dict[str, Any]:

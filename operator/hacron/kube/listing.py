@@ -1,8 +1,8 @@
-"""A list that comes in pages."""
+"""A list that comes in pages, and where lists are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from hacron.kube.http import JSON, ApiServer
@@ -11,6 +11,11 @@ from hacron.kube.reply import Reply
 PAGE: Final = 500
 
 T = TypeVar("T")
+
+
+def scopes(namespaces: Sequence[str]) -> tuple[str, ...]:
+    """Return what goes before the plural in a path, for each list that has to be made: one of everything, or one of each."""
+    return tuple(f"namespaces/{namespace}/" for namespace in namespaces) or ("",)
 
 
 async def list_all(api: ApiServer, path: str, keep: Callable[[dict[str, Any]], T], accept: str = JSON) -> tuple[Reply, list[T]]:
