@@ -84,6 +84,8 @@ class Meter:
         reachable = self._kube.reachable
         metrics.kube_reachable.set(reachable)
         self._lookout.see_api(reachable)
+        relays = (self._engine.relay, self._engine.demand_relay)
+        metrics.relay_behind.set(max(relay.behind_s(now) for relay in relays))
         metrics.epoch.set(state.epoch)
         metrics.ledger_position.set(state.position)
         metrics.ledger_floor.set(state.floor)

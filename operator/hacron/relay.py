@@ -70,6 +70,7 @@ class Relay:
         self._seen: dict[Key, Seen] = {}
         self._gone: dict[Key, str] = {}  # uid of an object that certainly no longer exists
         self._told: dict[Key, tuple[What, datetime]] = {}  # and when
+        self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: set[Key] = set()  # GetObject under way
@@ -87,6 +88,7 @@ class Relay:
         """Begin with a State that is folded afresh, perhaps from nothing: everything is compared again."""
         self._state = state
         self._told.clear()
+        self._differs.clear()
         self.touch(self._seen)
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -123,7 +125,7 @@ class Relay:
         commands: list[Command] = []
         for key in [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]:
             self._dirty.pop(key, None)
-            command = self._compare(key, worker, moment.wall)
+            command = self._compare(key, worker, moment)
             if command is not None:
                 commands.append(command)
         requests, self._requests = self._requests, []
@@ -131,6 +133,10 @@ class Relay:
             self._kube.submit(requests)
         if commands:
             outbox.send_commands(commands)
+
+    def behind_s(self, moment: Moment) -> float:
+        """Return for how long the oldest change here has not been in the ledger; 0: all are."""
+        return max(0.0, moment.mono - min(self._differs.values())) if self._differs else 0.0
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
@@ -144,22 +150,22 @@ class Relay:
 
     # --- one object ---
 
-    def _compare(self, key: Key, worker: LocalWorker, now: datetime) -> Command | None:
+    def _compare(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
         """Return the command that closes the difference, unless there is none or it is on its way."""
         seen, entry = self._seen.get(key), self._entry(key)
         if seen is None:
             return self._withdraw(key, entry, worker, now)
         declared = seen.declared
         if entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared):
-            self._told.pop(key, None)
+            self._settled(key)
             return None
         if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
         return self._objects.with_newest(declared, worker.newest_tick(key))
 
-    def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: datetime) -> Command | None:
+    def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: Moment) -> Command | None:
         if entry is None:
-            self._told.pop(key, None)
+            self._settled(key)
             self._gone.pop(key, None)
             return None
         if self._gone.get(key) != entry.uid:
@@ -170,8 +176,14 @@ class Relay:
             return None
         return self._objects.withdrawn(key, self._cluster, entry.uid)
 
-    def _is_time(self, key: Key, what: What, worker: LocalWorker, now: datetime) -> bool:
+    def _settled(self, key: Key) -> None:
+        self._told.pop(key, None)
+        self._differs.pop(key, None)
+
+    def _is_time(self, key: Key, what: What, worker: LocalWorker, moment: Moment) -> bool:
         """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
+        now = moment.wall
+        self._differs.setdefault(key, moment.mono)
         told = self._told.get(key)
         if told is None or told[0] != what:
             first_at = now if worker.active and worker.knows_jobs else now + LET_THE_WORKER_SPEAK

@@ -140,6 +140,9 @@ class Metrics:
         self.kube_requests = self._counter(
             "kube_requests", "Requests to the API server by this replica; code 0: no answer came.", verb=(), code=()
         )
+        self.relay_behind = self._gauge(
+            "relay_behind_seconds", "Since the oldest change in this cluster that the ledger does not show yet; 0: it shows all."
+        )
         self.kube_reachable = self._gauge("kube_reachable", "1 while the API server answers this replica.")
         self.cluster_seen_age = Age(
             self._gauge(
