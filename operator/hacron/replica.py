@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from hacron.broker.session import Access, open_broker
+from hacron.broker.tls import Tls
 from hacron.core.cron import tzdata_version
 from hacron.core.model import Kind
 from hacron.engine import Engine, Session
@@ -125,6 +126,7 @@ class Replica:
             heartbeat_s=int(settings.heartbeat_s),
             ledger_max_bytes=settings.ledger_max_bytes,
             ledger_segment_bytes=settings.ledger_segment_bytes,
+            tls=Tls(authority=settings.broker_ca_file, certificate=settings.broker_cert_file, key=settings.broker_key_file),
         )
         self._say(None, "broker: connecting")
         broker = self._broker = open_broker(access, lambda: datetime.now(UTC))
@@ -215,10 +217,15 @@ def run(settings: Settings) -> int:
             one.wake()
 
     kube = KubeClient(
-        settings.kubeconfig, arrivals, on_arrival, concurrency=settings.kube_concurrency, timeout_s=settings.kube_timeout_s
+        settings.kubeconfig,
+        arrivals,
+        on_arrival,
+        concurrency=settings.kube_concurrency,
+        timeout_s=settings.kube_timeout_s,
+        namespaces=settings.watch_namespaces,
     )
     http = _listen(metrics, settings)
-    watches = {kind: KopfWatch(kube.connection, arrivals, on_arrival, kind) for kind in Kind}
+    watches = {kind: KopfWatch(kube.connection, arrivals, on_arrival, kind, settings.watch_namespaces) for kind in Kind}
     engine = Replica(settings, kube, arrivals, metrics)
     engine.watch_again = lambda kind: watches[kind].begin_again()
     engine.health = lambda health: setattr(http, "health", health)

@@ -45,8 +45,8 @@ def helm(*arguments: str | Path, values: Mapping[str, Any] | None = None, kubeco
 
 
 def from_chart(values: Mapping[str, Any], release: str = "hacron", namespace: str = NAMESPACE) -> list[Manifest]:
-    """Return all manifests of a release with these values."""
-    return _manifests(helm("template", release, CHART, "--namespace", namespace, values=values))
+    """Return all manifests of a release with these values, but for those of `helm test`."""
+    return _manifests(helm("template", release, CHART, "--namespace", namespace, "--skip-tests", values=values))
 
 
 def from_kustomize(folder: Path = OVERLAY) -> list[Manifest]:

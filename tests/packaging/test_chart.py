@@ -14,13 +14,18 @@ from hacron.settings.showing import table, without_passwords
 from tests.packaging.rendered import CHART, LEAST, REPOSITORY, HelmFailed, Manifest, from_chart, helm, one
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-SET_BY_THE_CHART = {"HACRON_CLUSTER", "HACRON_REPLICA", "HACRON_KUBECONFIG", "HACRON_BROKER_URL", "HACRON_HTTP_PORT"}
+SET_BY_THE_CHART = {
+    *("HACRON_CLUSTER", "HACRON_CLUSTER_LABELS", "HACRON_REPLICA", "HACRON_KUBECONFIG", "HACRON_WATCH_NAMESPACES"),
+    *("HACRON_BROKER_URL", "HACRON_BROKER_USER", "HACRON_BROKER_PASSWORD"),
+    *("HACRON_BROKER_CA_FILE", "HACRON_BROKER_CERT_FILE", "HACRON_BROKER_KEY_FILE", "HACRON_HTTP_PORT"),
+}
 
 Values = dict[str, Any]
 
 VALUES: dict[str, Values] = {
     "the least": {**LEAST},
     "a URL of its own": {"cluster": "west", "broker": {"url": "amqps://hacron:p%40ss@rabbit-1:5671,amqp://rabbit-2"}},
+    "what it is": {**LEAST, "clusterLabels": {"tier": "prod", "zone": "a"}, "watchNamespaces": ["shop", "billing"]},
     "settings": {**LEAST, "settings": {"log_level": "DEBUG", "silent_after_s": 30, "may_execute": False}},
     "where to run": {
         **LEAST,
@@ -55,6 +60,27 @@ WRONG: list[tuple[Values, str]] = [
     ({"replicas": 0}, "at '/replicas': minimum: got 0, want 1"),
     ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy': value must be one of 'Always'"),
     ({"podAnnotations": {"scrape": True}}, "at '/podAnnotations/scrape': got boolean, want string"),
+    ({"settings": {"cluster_labels": "a=b"}}, "at '/settings': additional properties 'cluster_labels' not allowed"),
+    ({"clusterLabels": {"tier": True}}, "at '/clusterLabels/tier': got boolean, want string"),
+    ({"watchNamespaces": "shop"}, "at '/watchNamespaces': got string, want array"),
+    ({"watchNamespaces": ["shop", "shop"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
+    ({"broker": {"tls": {"caSecret": "ca"}}}, "at '/broker/tls/caSecret': got string, want object"),
+    ({"broker": {"url": "amqp://a", "tls": {"caSecret": {"name": "ca"}}}}, "broker.tls is for amqps:// URLs only"),
+    ({"image": {"repository": "hacron:1"}}, "at '/image/repository': 'hacron:1' does not match pattern"),
+    ({"image": {"digest": "9f86d0"}}, "at '/image/digest': '9f86d0' does not match pattern"),
+    ({"image": {"pullSecrets": ["registry"]}}, "at '/image/pullSecrets/0': got string, want object"),
+    ({"resources": {"limit": {}}}, "at '/resources': additional properties 'limit' not allowed"),
+    ({"affinity": {"nodeAfinity": {}}}, "at '/affinity': additional properties 'nodeAfinity' not allowed"),
+    ({"topologySpreadConstraints": [{}]}, "at '/topologySpreadConstraints/0': missing properties 'topologyKey'"),
+    ({"podDisruptionBudget": {"maxUnavailable": "half"}}, "at '/podDisruptionBudget/maxUnavailable': 'half' does not match"),
+    ({"podDisruptionBudget": {"minAvailable": 1}}, "additional properties 'minAvailable' not allowed"),
+    ({"serviceAccount": {"create": False}}, "serviceAccount.create is false: set serviceAccount.name to the one that is there"),
+    ({"readinessProbe": {"periodSecond": 1}}, "at '/readinessProbe': additional properties 'periodSecond' not allowed"),
+    ({"terminationGracePeriodSeconds": 1}, "at '/terminationGracePeriodSeconds': minimum: got 1, want 5"),
+    ({"networkPolicy": {"brokerPorts": [0]}}, "at '/networkPolicy/brokerPorts/0': minimum: got 0, want 1"),
+    ({"serviceMonitor": {"interval": 15}}, "at '/serviceMonitor/interval': got number, want string"),
+    ({"extraEnv": [{"name": "A", "value": 1}]}, "at '/extraEnv/0/value': got number, want string"),
+    ({"extraVolumeMounts": [{"name": "tmp"}]}, "at '/extraVolumeMounts/0': missing property 'mountPath'"),
     ({"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
 ]
 
@@ -79,6 +105,29 @@ def test_every_value_is_in_the_schema_and_has_a_comment() -> None:
     assert [lines[0] for lines in paragraphs if not (lines[0].startswith("#") or lines[1].strip().startswith("#"))] == []
 
 
+def undescribed(schema: dict[str, Any], values: object, path: str = "") -> list[str]:
+    """Return the values, at any depth, that the schema lacks or does not describe."""
+    if not isinstance(values, dict) or "properties" not in schema:
+        return []
+    found = []
+    for name, inner in values.items():
+        known = schema["properties"].get(name, {})
+        if not known.get("description"):
+            found.append(f"{path}.{name}")
+        found += undescribed(known, inner, f"{path}.{name}")
+    return found
+
+
+def test_the_schema_describes_every_value_at_any_depth() -> None:
+    assert undescribed(SCHEMA, yaml.safe_load((CHART / "values.yaml").read_text())) == []
+    assert undescribed({"properties": {}}, {"a": 1}) == [".a"]
+
+
+def test_what_it_shows_to_prometheus_and_grafana_is_the_text_of_this_repository() -> None:
+    for name in ("alerts.yaml", "dashboard.json"):
+        assert (CHART / "files" / name).read_bytes() == (REPOSITORY / "deploy" / "monitoring" / name).read_bytes()
+
+
 def test_it_knows_every_setting_but_those_that_it_sets_itself() -> None:
     known = {f"HACRON_{name.upper()}" for name in SCHEMA["properties"]["settings"]["properties"]}
     assert known == {row.variable for row in table()} - SET_BY_THE_CHART
@@ -100,7 +149,6 @@ class TestRendered:
 
     def test_every_setting_arrives_as_it_was_given(self) -> None:
         given = {
-            "cluster_labels": "tier=prod,zone=a",
             "broker_prefix": "other",
             "heartbeat_s": 7,
             "ledger_max_bytes": 5 * 2**30,
@@ -121,6 +169,7 @@ class TestRendered:
             "recent_limit": 9,
             "kube_concurrency": 31,
             "kube_timeout_s": 11,
+            "events": "Problems",
             "http_host": "::",
             "log_format": "text",
             "events": "Problems",
@@ -132,6 +181,39 @@ class TestRendered:
         assert {name: shown[f"HACRON_{name.upper()}"] for name in given} == {
             name: expected.get(name, str(value)) for name, value in given.items()
         }
+
+    def test_labels_and_namespaces_arrive_as_settings(self) -> None:
+        settings = load(settings_of(from_chart(VALUES["what it is"])))
+        assert settings.cluster_labels == {"tier": "prod", "zone": "a"}
+        assert settings.watch_namespaces == ("shop", "billing")
+
+    def test_certificates_arrive_where_the_settings_say(self) -> None:
+        tls = {"caSecret": {"name": "ca", "key": "root.pem"}, "clientSecret": {"name": "mine", "certKey": "c", "keyKey": "k"}}
+        manifests = from_chart({"cluster": "west", "broker": {"url": "amqps://a", "tls": tls}})
+        data = one(manifests, "ConfigMap")["data"]
+        pod = one(manifests, "Deployment")["spec"]["template"]["spec"]
+        (volume,), (mount,) = pod["volumes"], pod["containers"][0]["volumeMounts"]
+        assert volume["name"] == mount["name"]
+        held = {
+            f"{mount['mountPath']}/{item['path']}": (source["secret"]["name"], item["key"])
+            for source in volume["projected"]["sources"]
+            for item in source["secret"]["items"]
+        }
+        expected = {"CA": ("ca", "root.pem"), "CERT": ("mine", "c"), "KEY": ("mine", "k")}
+        assert {name: held[data[f"HACRON_BROKER_{name}_FILE"]] for name in expected} == expected
+
+    @pytest.mark.parametrize(
+        ("image", "shown"),
+        [
+            ({}, "hacron:0.1.0"),
+            ({"tag": "1"}, "hacron:1"),
+            ({"digest": f"sha256:{'0' * 64}"}, f"hacron@sha256:{'0' * 64}"),
+            ({"tag": "1", "digest": f"sha256:{'0' * 64}"}, f"hacron:1@sha256:{'0' * 64}"),
+        ],
+    )
+    def test_an_image_is_named_by_tag_and_digest(self, image: Values, shown: str) -> None:
+        (container,) = one(from_chart({**LEAST, "image": image}), "Deployment")["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == shown
 
     def test_a_setting_that_is_null_has_its_default(self) -> None:
         assert "HACRON_LOG_LEVEL" not in settings_of(from_chart({**LEAST, "settings": {"log_level": None}}))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.packaging.rendered import AS_OVERLAY, CHART, LEAST, NAMESPACE, OVERLAY, Manifest, from_chart, from_kustomize, helm, one
 from tests.testbed.cluster import KubectlFailed
@@ -30,10 +31,15 @@ def try_pod(cluster: ControlPlane, pod: dict[str, Any]) -> None:
     cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
 
 
-@pytest.mark.parametrize("way", ["kustomize", "chart"])
+@pytest.mark.parametrize("way", ["kustomize", "chart", "chart with TLS", "chart with everything"])
 class TestRestricted:
     def manifests(self, way: str) -> list[Manifest]:
-        return from_kustomize() if way == "kustomize" else from_chart(AS_OVERLAY)
+        if way == "kustomize":
+            return from_kustomize()
+        if way == "chart":
+            return from_chart(AS_OVERLAY)
+        values = yaml.safe_load((CHART / "ci" / f"{way.rpartition(' ')[2].lower()}-values.yaml").read_text())
+        return from_chart(values)
 
     def test_its_pods_are_admitted(self, way: str, west: ControlPlane) -> None:
         try_pod(west, pod_of(self.manifests(way)))
@@ -41,6 +47,7 @@ class TestRestricted:
     @pytest.mark.parametrize("without", ["securityContext of the pod", "securityContext of the container"])
     def test_they_would_not_be_with_less(self, way: str, without: str, west: ControlPlane) -> None:
         pod = pod_of(self.manifests(way))
+        pod["spec"].pop("priorityClassName", None)
         del (pod["spec"] if without.endswith("pod") else pod["spec"]["containers"][0])["securityContext"]
         with pytest.raises(KubectlFailed, match="violates PodSecurity"):
             try_pod(west, pod)
@@ -85,7 +92,11 @@ class TestHelm:
         said = helm("install", RELEASE, CHART, *there, values=values, kubeconfig=west.admin_kubeconfig)
         assert "2 replicas of HACronJob start in the cluster west." in said
         assert "wait for the Secret hacron-broker" in said
+        assert "helm show crds CHART | kubectl apply --server-side --force-conflicts -f -" in said
+        assert f"helm test {RELEASE} --namespace {ELSEWHERE} --logs" in said
         first = self.revision(west)
+        tested = helm("test", RELEASE, "--namespace", ELSEWHERE, "--timeout", "60s", kubeconfig=west.admin_kubeconfig)
+        assert "Phase:          Succeeded" in tested
 
         more = {**values, "settings": {"log_level": "DEBUG"}}
         helm("upgrade", RELEASE, CHART, *there, values=more, kubeconfig=west.admin_kubeconfig)
@@ -93,9 +104,26 @@ class TestHelm:
 
         helm("uninstall", RELEASE, *there, kubeconfig=west.admin_kubeconfig)
         label = f"app.kubernetes.io/instance={RELEASE}"
+        west.kubectl("-n", ELSEWHERE, "delete", "pod", f"{RELEASE}-hacron-test")  # Helm leaves what it has tested with
         for kinds, where in (("clusterrole,clusterrolebinding", ()), ("all,cm,secret,sa,pdb", ("-n", ELSEWHERE))):
             assert west.kubectl("get", kinds, *where, "-l", label, "-o", "name") == ""
         assert "hacronjobs.hacron.io" in west.kubectl("get", "crd", "-o", "name")
+
+    def test_custom_resources_are_upgraded_by_the_command_that_the_notes_tell(self, west: ControlPlane) -> None:
+        """As Helm left them, with another text than the chart has now; Helm itself would never touch them again."""
+        ours = helm("show", "crds", CHART)
+        older = [each for each in yaml.safe_load_all(ours) if each]
+        for each in older:
+            each["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "older"
+        server = ("apply", "--server-side", "-f", "-")
+        west.kubectl(*server, "--force-conflicts", "--field-manager=helm", input=yaml.safe_dump_all(older))
+        with pytest.raises(KubectlFailed, match="conflict"):
+            west.kubectl(*server, input=ours)
+        west.kubectl(*server, "--force-conflicts", input=ours)
+        for each in older:
+            stored = json.loads(west.kubectl("get", "crd", each["metadata"]["name"], "-o", "json"))
+            (version,) = stored["spec"]["versions"]
+            assert version["schema"]["openAPIV3Schema"]["description"] != "older"
 
     def revision(self, cluster: ControlPlane) -> str:
         """Return which edition of the pods is at work."""

@@ -308,6 +308,59 @@ def test_settings_do_not_show_a_password() -> None:
     assert without_passwords(settings)["HACRON_BROKER_URL"] == "amqp://user:***@rabbit/vhost"
 
 
+# --- who we are at the broker -----------------------------------------------------------------------
+
+TWO_NODES = {"HACRON_CLUSTER": "west", "HACRON_BROKER_URL": "amqps://one:5671/v,amqps://who:w@two:5671/v"}
+USER = {"HACRON_BROKER_USER": "hacron-west", "HACRON_BROKER_PASSWORD": "p@ss/w:%"}
+
+
+def test_a_user_of_its_own_logs_in_where_a_url_names_none() -> None:
+    urls = load(TWO_NODES | USER).broker_urls
+    assert urls == ("amqps://hacron-west:p%40ss%2Fw%3A%25@one:5671/v", "amqps://who:w@two:5671/v")
+
+
+def test_its_password_is_shown_nowhere() -> None:
+    settings = load(TWO_NODES | USER)
+    assert "p@ss" not in repr(settings)
+    shown = without_passwords(settings)
+    assert shown["HACRON_BROKER_PASSWORD"] == "***"
+    assert shown["HACRON_BROKER_URL"] == "amqps://hacron-west:***@one:5671/v,amqps://who:***@two:5671/v"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"HACRON_BROKER_USER": "a"}, "HACRON_BROKER_USER (a) and HACRON_BROKER_PASSWORD: a user and its password are given"),
+        ({"HACRON_BROKER_PASSWORD": "s3cret"}, "a user and its password are given together"),
+        ({"HACRON_BROKER_CERT_FILE": __file__}, "a certificate and its key are given together"),
+        (
+            {"HACRON_BROKER_CA_FILE": "/nowhere"},
+            "HACRON_BROKER_CA_FILE is '/nowhere', but must be the path of a file that exists",
+        ),
+        ({"HACRON_BROKER_CA_FILE": __file__, "HACRON_BROKER_URL": "amqp://u:s3cret@h"}, "the file is for amqps:// URLs only"),
+    ],
+)
+def test_what_does_not_go_together_is_told_without_passwords(given: dict[str, str], says: str) -> None:
+    problem = the_problem(TWO_NODES | given)
+    assert says in problem
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("shop", ("shop",)), (" shop, billing,shop", ("shop", "billing")), (" , ", ())],
+    ids=["one", "two", "none"],
+)
+def test_namespaces_are_listed_with_commas(text: str, names: tuple[str, ...]) -> None:
+    assert load(ENOUGH | {"HACRON_WATCH_NAMESPACES": text}).watch_namespaces == names
+
+
+def test_a_namespace_that_can_be_none_is_refused() -> None:
+    assert "must be names of namespaces, separated by commas" in the_problem(
+        ENOUGH | {"HACRON_WATCH_NAMESPACES": "shop,Kube_System"}
+    )
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 

@@ -41,8 +41,10 @@ class Broker:
     The port stays the same for the life of the object, through every restart.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, settings: str = "", advanced: str = "[].") -> None:
+        """`settings` are further lines of rabbitmq.conf, `advanced` is what stands in advanced.config."""
         self.directory = directory
+        self._more_settings, self._advanced = settings, advanced
         self.port = free_port()
         self.password = secrets.token_hex(8)
         self.log = directory / "rabbitmq.log"
@@ -155,8 +157,8 @@ class Broker:
         self._data.mkdir(parents=True, exist_ok=True)
         remove_at_exit(self._data)
         settings = _SETTINGS.format(port=self.port, user=_USER, password=self.password, vhost=_VHOST)
-        (self.directory / "rabbitmq.conf").write_text(settings)
-        (self.directory / "advanced.config").write_text("[].\n")
+        (self.directory / "rabbitmq.conf").write_text(settings + self._more_settings)
+        (self.directory / "advanced.config").write_text(f"{self._advanced}\n")
         (self.directory / "enabled_plugins").write_text("[].\n")
         (self.directory / "none.conf").touch()
 

@@ -1,6 +1,8 @@
 {{/* The name of all objects: the release's, with the chart's in it. */}}
 {{- define "hacron.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
@@ -18,11 +20,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "hacron.serviceAccount" -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create is false: set serviceAccount.name to the one that is there" -}}
+{{- end -}}
+{{- .Values.serviceAccount.name | default (include "hacron.name" .) -}}
+{{- end -}}
+
+{{- define "hacron.image" -}}
+{{- $tag := .Values.image.tag | default (ternary "" .Chart.AppVersion (ne .Values.image.digest "")) -}}
+{{- .Values.image.repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* The Secret that says where the broker is. */}}
 {{- define "hacron.brokerSecret" -}}
 {{- $existing := .Values.broker.existingSecret.name -}}
+{{- $tls := or .Values.broker.tls.caSecret.name .Values.broker.tls.clientSecret.name -}}
 {{- if and $existing .Values.broker.url -}}
 {{- fail "broker.url and broker.existingSecret.name are both set: keep the one that says where RabbitMQ is" -}}
 {{- else if not (or $existing .Values.broker.url) -}}
@@ -31,15 +49,59 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.broker.url (not (regexMatch "^amqps?://[^, ]+(,amqps?://[^, ]+)*$" .Values.broker.url)) -}}
 {{- fail "broker.url must be amqp:// or amqps:// URLs such as amqps://user:password@host:5671, separated by commas" -}}
 {{- end -}}
+{{- if and $tls (regexMatch "(^|,)amqp://" .Values.broker.url) -}}
+{{- fail "broker.tls is for amqps:// URLs only, and broker.url has one with amqp://: nothing there is encrypted" -}}
+{{- end -}}
 {{- $existing | default (printf "%s-broker" (include "hacron.name" .)) -}}
 {{- end -}}
 
 {{/* The settings as variables of the environment. */}}
 {{- define "hacron.settings" -}}
 HACRON_CLUSTER: {{ required "what is this cluster called? Set cluster to its name, such as west" .Values.cluster | quote }}
+{{- with .Values.clusterLabels }}
+{{- $pairs := list }}
+{{- range $name, $value := . }}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) }}
+{{- end }}
+HACRON_CLUSTER_LABELS: {{ join "," $pairs | quote }}
+{{- end }}
+{{- with .Values.watchNamespaces }}
+HACRON_WATCH_NAMESPACES: {{ join "," . | quote }}
+{{- end }}
+{{- if .Values.broker.tls.caSecret.name }}
+HACRON_BROKER_CA_FILE: /etc/hacron/broker/ca.crt
+{{- end }}
+{{- if .Values.broker.tls.clientSecret.name }}
+HACRON_BROKER_CERT_FILE: /etc/hacron/broker/tls.crt
+HACRON_BROKER_KEY_FILE: /etc/hacron/broker/tls.key
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 HACRON_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ $value | toJson | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The Secrets with certificates, as one folder. */}}
+{{- define "hacron.brokerCertificates" -}}
+{{- with .Values.broker.tls.caSecret }}
+{{- if .name }}
+- secret:
+    name: {{ .name }}
+    items:
+      - key: {{ .key }}
+        path: ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.broker.tls.clientSecret }}
+{{- if .name }}
+- secret:
+    name: {{ .name }}
+    items:
+      - key: {{ .certKey }}
+        path: tls.crt
+      - key: {{ .keyKey }}
+        path: tls.key
 {{- end }}
 {{- end }}
 {{- end -}}

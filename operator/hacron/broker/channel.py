@@ -15,6 +15,8 @@ from pika import spec
 from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type: ignore[import-untyped]
 
+from hacron.broker import refusals
+
 if TYPE_CHECKING:
     from hacron.broker.connection import Connection
 
@@ -55,7 +57,7 @@ class Channel:
     def __init__(self, connection: Connection, channel: PikaChannel, prefetch: int) -> None:
         self._connection = connection
         self._channel = channel
-        self._expected = ""  # what to say if the broker closes the channel over what we are doing
+        self._doing = ""  # what to say was asked for if the broker closes the channel over it
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_cancel_callback(self._on_cancelled)
         connection.wait(lambda: channel.is_open, "opening a channel")
@@ -77,22 +79,40 @@ class Channel:
 
     def declare_queue(self, name: str, arguments: Mapping[str, str | int | bool]) -> None:
         """Make sure that the queue exists, with these arguments."""
-        self._expected = (
-            f"queue {name} exists with other arguments than this replica is set up with: give all replicas the same"
-            " settings as the one that made it, or delete it (see Upgrading for what that means)"
-        )
         self._ask(
             f"declaring queue {name}",
             lambda reply: self._channel.queue_declare(name, durable=True, arguments=dict(arguments), callback=reply),
             DECLARE_TIMEOUT_S,
         )
-        self._expected = ""
 
     def bind(self, queue: str, exchange: str) -> None:
         self._ask(
             f"binding queue {queue}",
             lambda reply: self._channel.queue_bind(queue, exchange, routing_key=queue, callback=reply),
         )
+
+    # --- rights, which the broker looks at only when they are needed ---
+
+    def look_into(self, queue: str) -> None:
+        """Make sure that we may read the queue. What is taken out of it for that goes back to its beginning."""
+        replies: list[object] = []
+
+        def got(_: PikaChannel, method: spec.Basic.GetOk, *__: object) -> None:
+            replies.append(method)
+            self._channel.basic_nack(method.delivery_tag, requeue=True)
+
+        self._channel.add_callback(lambda *_: replies.append(None), [spec.Basic.GetEmpty])
+        self._doing = f"looking into {queue}"
+        with self._connection.translated():
+            self._channel.basic_get(queue, got)
+        self._connection.wait(lambda: replies, self._doing)
+
+    def publish_nothing(self, exchange: str) -> None:
+        """Make sure that we may publish: by a message that no queue takes."""
+        self._doing = f"publishing to {exchange}"
+        with self._connection.translated():
+            self._channel.basic_publish(exchange, "nowhere", b"", pika.BasicProperties(user_id=self._connection.user))
+        self.barrier()
 
     # --- consuming ---
 
@@ -152,6 +172,8 @@ class Channel:
     def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float = REPLY_TIMEOUT_S) -> None:
         replies: list[object] = []
         self._connection.check()
+        if what != "a sign of life":
+            self._doing = what
         with self._connection.translated():
             ask(replies.append)
         self._connection.wait(lambda: replies, what, timeout_s)
@@ -159,11 +181,9 @@ class Channel:
     def _on_closed(self, _: PikaChannel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByClient):
             return
-        said = str(reason)
+        said = refusals.explain(str(reason))
         if isinstance(reason, ChannelClosedByBroker):
-            said = f"{reason.reply_code} {reason.reply_text}"
-            if reason.reply_code == spec.PRECONDITION_FAILED and self._expected:
-                said = f"{self._expected}: {said}"
+            said = refusals.of_channel(self._doing, f"{reason.reply_code} {reason.reply_text}")
         self._connection.doubt(said)
 
     def _on_cancelled(self, _: object) -> None:

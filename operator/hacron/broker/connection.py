@@ -19,7 +19,9 @@ import pika  # type: ignore[import-untyped]
 from pika.adapters.select_connection import IOLoop, SelectConnection  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
+from hacron.broker import refusals
 from hacron.broker.channel import REPLY_TIMEOUT_S, Channel
+from hacron.broker.tls import Tls
 from hacron.ports import BrokerUnavailable
 
 OPEN_TIMEOUT_S: Final = 3.0  # of one node; the next one is tried after it
@@ -39,7 +41,13 @@ class Connection:
         self._noticed = False  # something was delivered, or somebody woke us
         self._released = False
         self.user = user
-        connection.add_on_close_callback(lambda _, reason: self.doubt(f"the broker is gone: {short(reason)}"))
+        connection.add_on_close_callback(lambda _, reason: self.doubt(f"the broker is gone: {refusals.explain(short(reason))}"))
+
+    @property
+    def too_old(self) -> str:
+        """Why the broker's version will not do; empty: it will."""
+        properties = self._connection.server_properties or {}
+        return refusals.too_old(properties.get("product"), properties.get("version"))
 
     @property
     def usable(self) -> bool:
@@ -121,7 +129,7 @@ class Connection:
         try:
             yield
         except (AMQPError, OSError) as error:
-            self.doubt(short(error))
+            self.doubt(refusals.explain(short(error)))
             raise BrokerUnavailable(self._doubt) from error
 
     def _pump(self, done: Callable[[], object], timeout_s: float) -> None:
@@ -132,7 +140,7 @@ class Connection:
             _run(self._loop, lambda: done() or self._doubt is not None, timeout_s)
 
 
-def connect(urls: Sequence[str], *, heartbeat_s: int, name: str) -> Connection:
+def connect(urls: Sequence[str], *, heartbeat_s: int, name: str, tls: Tls) -> Connection:
     """Open a connection to one of the nodes, tried in random order so that replicas spread over them.
 
     `name` is what the broker's own tools show for it. Raises BrokerUnavailable, with each node's reason.
@@ -140,14 +148,13 @@ def connect(urls: Sequence[str], *, heartbeat_s: int, name: str) -> Connection:
     reasons = []
     for url in random.sample(urls, len(urls)):
         try:
-            return _connect(url, heartbeat_s, name)
+            return _connect(_parameters(url, heartbeat_s, name, tls))
         except BrokerUnavailable as error:
             reasons.append(str(error))
     raise BrokerUnavailable("; ".join(sorted(reasons)) or "no URL of a broker was given")
 
 
-def _connect(url: str, heartbeat_s: int, name: str) -> Connection:
-    parameters = _parameters(url, heartbeat_s, name)
+def _connect(parameters: pika.URLParameters) -> Connection:
     where = f"{parameters.host}:{parameters.port}"
     results: list[BaseException | None] = []
     loop = IOLoop()
@@ -167,19 +174,25 @@ def _connect(url: str, heartbeat_s: int, name: str) -> Connection:
         if results[0] is not None:
             said = short(results[0])
             # pika tells it in five parts, of which none says what it comes down to.
-            raise BrokerUnavailable(f"no answer for {OPEN_TIMEOUT_S:g} s" if "Timeout while setting up" in said else said)
+            if "Timeout while setting up" in said:
+                said = f"no answer for {OPEN_TIMEOUT_S:g} s"
+            raise BrokerUnavailable(refusals.explain_opening(said))
         opened.check()
+        if opened.too_old:
+            raise BrokerUnavailable(opened.too_old)
     except BrokerUnavailable as error:
         opened.drop()
         raise BrokerUnavailable(f"{where}: {error}") from error
     return opened
 
 
-def _parameters(url: str, heartbeat_s: int, name: str) -> pika.URLParameters:
+def _parameters(url: str, heartbeat_s: int, name: str, tls: Tls) -> pika.URLParameters:
     try:
         parameters = pika.URLParameters(url)
     except Exception as error:  # noqa: BLE001 - whatever pika dislikes; its own text would show the password
         raise BrokerUnavailable(f"this URL of a broker cannot be read ({type(error).__name__})") from None
+    if url.startswith("amqps:"):
+        parameters.ssl_options = pika.SSLOptions(tls.context(), parameters.host)
     parameters.heartbeat = heartbeat_s
     # The broker stops reading from publishers when its memory or disk runs out; to wait for it would be to hang.
     parameters.blocked_connection_timeout = REPLY_TIMEOUT_S

@@ -11,6 +11,7 @@ from hacron.broker.channel import Publisher
 from hacron.broker.connection import Connection, connect
 from hacron.broker.inbox import QueueInbox, QueueOutbox
 from hacron.broker.ledger import StreamLedger
+from hacron.broker.tls import Tls
 from hacron.broker.token import QueueToken
 
 
@@ -25,6 +26,7 @@ class Access:
     heartbeat_s: int = 5
     ledger_max_bytes: int = 2**30
     ledger_segment_bytes: int = 16 * 2**20
+    tls: Tls = field(default_factory=Tls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,12 @@ class Broker:
 
 
 def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
-    """Connect, make sure that every queue exists, and open the ledger at its floor. Raises BrokerUnavailable."""
+    """Connect, make sure that every queue exists and may be used, and open the ledger at its floor.
+
+    Raises BrokerUnavailable, which says what the broker lacks or refuses.
+    """
     names = topology.Names(access.prefix, access.cluster)
-    connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}")
+    connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
         channel = connection.channel()
         topology.declare(
@@ -51,6 +56,7 @@ def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
             ledger_max_bytes=access.ledger_max_bytes,
             ledger_segment_bytes=access.ledger_segment_bytes,
         )
+        topology.check_rights(channel, names)
         channel.close()
         # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
         publisher = Publisher(connection, names.exchange)

@@ -99,3 +99,13 @@ def declare(channel: Channel, names: Names, *, ledger_max_bytes: int, ledger_seg
     for queue, arguments in queues.items():
         channel.declare_queue(queue, arguments)
         channel.bind(queue, names.exchange)
+
+
+def check_rights(channel: Channel, names: Names) -> None:
+    """Make sure that everything may be used: an executor that may not read its inbox would take the token for nothing.
+
+    The ledger and the tokens are read at once anyway. Raises BrokerUnavailable, which names the permission.
+    """
+    channel.publish_nothing(names.exchange)
+    for queue in (names.commands, names.reports):
+        channel.look_into(queue)

@@ -59,6 +59,24 @@ CHECKS: Final = (
         "the first must be more than the window, or a cronjob is forgotten while one of its runs may still start",
     ),
     Check(
+        ("broker_cert_file", "broker_key_file"),
+        lambda certificate, key: (certificate is None) == (key is None),
+        "a certificate and its key are given together, or neither is",
+    ),
+    *(
+        Check(
+            (file, "broker_url"),
+            lambda path, urls: path is None or all(url.startswith("amqps://") for url in urls.split(",")),
+            "the file is for amqps:// URLs only; with amqp:// nothing is encrypted and nobody's certificate is looked at",
+        )
+        for file in ("broker_ca_file", "broker_cert_file")
+    ),
+    Check(
+        ("broker_user", "broker_password"),
+        lambda user, password: bool(user) == bool(password),
+        "a user and its password are given together, or neither is",
+    ),
+    Check(
         ("ledger_max_bytes", "ledger_segment_bytes"),
         lambda ledger, segment: ledger >= 8 * segment,
         "the ledger must hold at least 8 segments, because only whole ones are dropped, and records that"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from hacron.settings.readers import (
     Reader,
@@ -15,9 +16,11 @@ from hacron.settings.readers import (
     existing_file,
     labels,
     matching,
+    names,
     one_of,
     seconds,
     size_in_bytes,
+    some_text,
     whole,
     yes_or_no,
 )
@@ -97,6 +100,14 @@ class Settings:
         default=None,
         default_in_words="in-cluster",
     )
+    watch_namespaces: tuple[str, ...] = setting(
+        "namespaces",
+        names(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "names of namespaces, separated by commas"),
+        "HACronJobs count and run in these namespaces only, and rights are needed only there. What is declared here in one "
+        "that is taken away from the list counts as withdrawn.",
+        default=(),
+        default_in_words="all",
+    )
 
     # The broker
     broker_url: str = setting(
@@ -104,6 +115,42 @@ class Settings:
         amqp_urls,
         "Where RabbitMQ is: one amqp:// or amqps:// URL per node, separated by commas, tried in turn. A password is never shown.",
         secret=True,
+    )
+    broker_user: str = setting(
+        "name",
+        some_text,
+        "Who logs in where a URL names no user.",
+        default="",
+        default_in_words="as the URLs say",
+    )
+    broker_password: str = setting(
+        "text",
+        some_text,
+        "The password of that user, as it is: unlike in a URL, nothing in it is encoded.",
+        default="",
+        default_in_words="as the URLs say",
+        secret=True,
+    )
+    broker_ca_file: Path | None = setting(  # noqa: RUF009 - it is a field
+        "path",
+        existing_file,
+        "Certificates (PEM) of the authorities that have signed the broker's, for amqps:// URLs. Read at each connection.",
+        default=None,
+        default_in_words="those that the machine trusts",
+    )
+    broker_cert_file: Path | None = setting(  # noqa: RUF009 - it is a field
+        "path",
+        existing_file,
+        "The certificate (PEM) that this replica shows the broker, for amqps:// URLs. Read at each connection.",
+        default=None,
+        default_in_words="none",
+    )
+    broker_key_file: Path | None = setting(  # noqa: RUF009 - it is a field
+        "path",
+        existing_file,
+        "The private key (PEM, without a password) of that certificate.",
+        default=None,
+        default_in_words="none",
     )
     broker_prefix: str = setting(
         "name",
@@ -281,5 +328,11 @@ class Settings:
 
     @property
     def broker_urls(self) -> tuple[str, ...]:
-        """The URLs of the broker's nodes, with their passwords."""
-        return tuple(self.broker_url.split(","))
+        """The URLs of the broker's nodes, with their users and passwords."""
+        return tuple(self._with_user(url) for url in self.broker_url.split(","))
+
+    def _with_user(self, url: str) -> str:
+        if not self.broker_user or "@" in urlsplit(url).netloc:
+            return url
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{quote(self.broker_user, safe='')}:{quote(self.broker_password, safe='')}@{rest}"

@@ -142,5 +142,9 @@ def _disagreements(values: Mapping[str, Any], bad: set[str]) -> Iterator[str]:
     by_name = {f.name: f for f in fields(Settings)}
     for check in CHECKS:
         if not bad.intersection(check.names) and not check.holds(*(values[name] for name in check.names)):
-            what = " and ".join(f"{variable(name)} ({shown(by_name[name], values[name])})" for name in check.names)
+            what = " and ".join(_told(by_name[name], values[name]) for name in check.names)
             yield f"{what}: {check.sentence}"
+
+
+def _told(setting: Field[Any], value: object) -> str:
+    return variable(setting.name) if about_of(setting).secret else f"{variable(setting.name)} ({shown(setting, value)})"

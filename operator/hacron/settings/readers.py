@@ -27,6 +27,17 @@ def matching(pattern: str, right: str) -> Reader:
     return read
 
 
+def names(pattern: str, right: str) -> Reader:
+    def read(value: object) -> tuple[str, ...]:
+        found = value if isinstance(value, list | tuple) else [part for part in some_text(value).split(",") if part.strip()]
+        listed = [some_text(name) for name in found]
+        if not all(re.fullmatch(pattern, name) for name in listed):
+            raise ValueError(right)
+        return tuple(dict.fromkeys(listed))  # each once
+
+    return read
+
+
 def one_of(*choices: str) -> Reader:
     def read(value: object) -> str:
         for choice in choices:

@@ -43,6 +43,7 @@ def variable(name: str) -> str:
 def without_passwords(settings: Settings) -> dict[str, str]:
     """Return variable → value as it would be written there, fit for logs and screens."""
     values = {variable(f.name): shown(f, getattr(settings, f.name)) for f in fields(Settings)}
+    values |= {variable(f.name): "***" for f in fields(Settings) if about_of(f).secret and getattr(settings, f.name)}
     values[variable("broker_url")] = ",".join(without_password(url) for url in settings.broker_urls)
     return values
 
@@ -66,6 +67,8 @@ def as_text(value: object) -> str:
             return str(value).lower()
         case float():
             return f"{value:g}"
+        case tuple():
+            return ",".join(map(str, value))
         case dict():
             return ",".join(f"{key}={worth}" for key, worth in value.items())
         case _:
