@@ -50,6 +50,10 @@ def a_night_with_everything() -> Gauges:
     night.do("silence west")
     night.until(600)
     night.do("restore west")
+    night.until(610)
+    night.do("freeze east-1", 'apply west late schedule="* * * * *"')
+    night.until(613)
+    night.do("thaw east-1")
     night.until(620)
     return night
 

@@ -76,6 +76,31 @@ def test_what_the_ledger_does_not_show_is_said_again_but_not_at_once() -> None:
     assert said == [1, 0, 0, 1, 0, 0, 1]
 
 
+def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_shows_all() -> None:
+    desk = Desk()
+
+    def behind_s(second: int) -> float:
+        desk.sent(Beside(), timedelta(seconds=second))
+        return desk.relay.behind_s(Moment(NOON + timedelta(seconds=second), float(second)))
+
+    assert [behind_s(second) for second in range(4)] == [0, 1, 2, 3]
+    (said,) = desk.sent(Beside(), timedelta(seconds=6))
+    shown = Definition(
+        key=HELLO,
+        cluster="west",
+        uid=said.uid,
+        generation=said.generation,
+        created_at=NOON,
+        revision=1,
+        changed_at=NOON,
+        spec=said.spec,
+        version=said.version,
+    )
+    desk.state.definitions[HELLO] = {"west": shown}
+    desk.relay.touch([HELLO])
+    assert behind_s(7) == 0
+
+
 # --- what the watch has not told of ---
 
 
