@@ -1,4 +1,4 @@
-"""Which Jobs the history limits leave: a table. A Job is S (succeeded), F (failed) or R (runs on), with the minute of its tick."""
+"""Which Jobs the history limits leave: a table. A Job is S (succeeded), F (failed) or R (runs on), with its minute."""
 
 from __future__ import annotations
 
