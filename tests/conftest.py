@@ -6,11 +6,15 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 Servers = dict[str, Broker | ControlPlane]
 
