@@ -172,7 +172,6 @@ class TestRendered:
             "events": "Problems",
             "http_host": "::",
             "log_format": "text",
-            "events": "Problems",
             "log_level": "DEBUG",
         }
         assert set(given) == set(SCHEMA["properties"]["settings"]["properties"])
