@@ -175,6 +175,44 @@ def test_a_tick_of_the_schedule_replaces_what_was_demanded_and_a_range_goes_on_w
     assert results(story) == ["08:00 Stopped"]
 
 
+def test_a_single_run_comes_before_what_is_left_of_a_range() -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    demanded(story, range=span("08:00:00", "10:00:00"))
+    demanded(story, key_of("default", "now"), uid="now")
+    story.finished(story.run)
+    assert [run.demand for run in story.progress.open] == ["now"]
+    story.finished(story.run)
+    assert [run.demand for run in story.progress.open] == ["again"]
+
+
+def test_what_holds_up_one_need_not_hold_up_the_next() -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *", suspend=True, concurrencyPolicy="Forbid"))
+    demanded(story, key_of("default", "late"), uid="late", scheduledTime="2026-11-24T15:00:00Z")
+    demanded(story, key_of("default", "rests"), uid="rests")
+    demanded(story, key_of("default", "urgent"), uid="urgent", ignoreSuspend=True)
+    demanded(story, key_of("default", "next"), uid="next", ignoreSuspend=True)
+    assert [run.demand for run in story.progress.open] == ["urgent"]
+    why = {key: accounts.render(story.state, key, "west") for key in story.state.demands}
+    told = {key.removeprefix("default/"): status["conditions"][1]["reason"] for key, status in why.items() if status}
+    assert told == {"late": "NotYet", "rests": "Suspended", "urgent": "Running", "next": "JobAlreadyActive"}
+
+
+def test_a_thousand_demands_of_one_cronjob_hold_nothing_up() -> None:
+    """Looking at each of them at each look once took longer than an executor may be silent."""
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"}))
+    one = RunsDemanded(key=AGAIN, cluster="west", uid="x", generation=1, created_at=NOON, spec=body)
+    names = [f"n-{number:04}" for number in range(1000)]
+    story.tell(*(replace(one, key=key_of("default", name), uid=name) for name in names))
+    written = len(story.written)
+    story.finished(story.run)
+    assert len(story.written) - written <= 5
+    assert story.run.demand == "n-0001"
+
+
 def test_queue_lets_as_many_run_as_it_says() -> None:
     story = Story()
     story.declare(spec("0 * * * *", concurrencyPolicy="Queue", maxActive=2))

@@ -133,6 +133,8 @@ def _why_it_waits(state: State, demand: Demand) -> tuple[str, str]:
         return "InvalidCronJob", f"the HACronJob {demand.cronjob} is not accepted: {cronjob}"
     if demand.held is not None:
         return demand.held.reason, demand.held.message
+    if demand.account.decided == 0:
+        return "NotItsTurn", "it is not its turn: others were asked for before"
     return "Running", "its runs have been decided" if demand.account.next_tick is None else "its runs are being decided"
 
 

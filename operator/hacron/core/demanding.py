@@ -70,9 +70,9 @@ def _note(draft: Draft, command: RunsDemanded) -> Demand:
 
 def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
     """Whether runs of others bear this identity."""
-    progress = draft.progress(cronjob)
-    others = [one.account.id for one in draft.demands_of(cronjob) if one.key != demand.key]
-    return demand.account.id in others or (progress is not None and progress.cronjob_id == demand.account.id)
+    progress, other = draft.progress(cronjob), draft.demand_of_run(cronjob, demand.account.id)
+    is_anothers = other is not None and other.key != demand.key
+    return is_anothers or (progress is not None and progress.cronjob_id == demand.account.id)
 
 
 def _understand(command: RunsDemanded) -> Demand:

@@ -36,20 +36,27 @@ from hacron.core.wanted import MOST
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
+ITS_OWN = ("NotYet", "Suspended", "Paused")  # reasons to wait that others need not have
 AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
 
 
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
-    """Start what is wanted and may start now, after the ticks of the schedule have been decided."""
-    room = AT_ONCE
+    """Start what is wanted and may start now, after the ticks of the schedule have been decided.
+
+    What holds up one holds up all that come after it, unless it is its own: however many there are, few are looked at.
+    """
+    room, stuck = AT_ONCE, False
     for demand in draft.demands_of(progress.key):
         if _is_over(demand):
             continue
+        if room <= 0 or stuck:
+            break
         after, served = _resumed(progress, _planned(draft, demand, scene), scene)
-        after, served = _serve(after, served, scene, most=max(0, room))
+        after, served = _serve(after, served, scene, most=room)
         room -= served.account.decided - demand.account.decided
+        stuck = served.held is not None and served.held.reason not in ITS_OWN
         draft.put_demand(served, apart=after is progress)
         progress = after
     return progress
@@ -72,8 +79,7 @@ def close(draft: Draft, cronjob: Key, now: datetime, rules: Rules) -> None:
 def account_for(draft: Draft, progress: Progress) -> Progress:
     """Put what was told of runs that were demanded into the accounts of their demands."""
     for verdict in progress.told:
-        identity = verdict.run.rsplit(".", 2)[0]
-        demand = next((one for one in draft.demands_of(progress.key) if one.account.id == identity), None)
+        demand = draft.demand_of_run(progress.key, verdict.run.rsplit(".", 2)[0])
         if demand is not None:
             draft.put_demand(replace(demand, account=with_result(demand.account, verdict)))
     return replace(progress, told=()) if progress.told else progress
@@ -88,7 +94,7 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
         yield demand.withdrawn_at + rules.forget_after
     elif runs and not _is_over(demand):
         due = demand.account.next_tick or demand.created_at
-        again = rules.look_again if demand.account.total else SOON
+        again = SOON if demand.counted and not demand.account.total else rules.look_again
         yield due if after is None or due > after else after + again
 
 

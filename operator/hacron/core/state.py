@@ -25,7 +25,7 @@ from hacron.core.messages import (
     Record,
     Removed,
 )
-from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, key_of, namespace_of
 from hacron.core.spec import parse
 
 Subject = tuple[str, str, str]
@@ -139,10 +139,9 @@ class State:
                     self._live.pop(("demand", record.key, ""), None)
                 case _:
                     assert_never(record)
-        for key in was:
-            for demand in self.demands_of(key):
-                if demand.account.finished is None:
-                    demands.setdefault(demand.key, demand)
+        for key, before in was.items():
+            for demand in self._concerned(key, before):
+                demands.setdefault(demand.key, demand)
         return Applied(True, tuple(was), tuple(clusters), demands, proof, checkpoint, was)
 
     def _counts(self, batch: Batch, first: bool) -> bool:
@@ -247,6 +246,18 @@ class State:
             self._forget_open_runs(record.key)
             self.progress.pop(record.key, None)
             self._live.pop(("progress", record.key, ""), None)
+
+    def _concerned(self, cronjob: Key, was: Was) -> Iterable[Demand]:
+        """Return the demands of whose status a change of the cronjob may be part: all, or those whose runs it is about."""
+        demands = self._demands_of.get(cronjob)
+        if not demands:
+            return []
+        if was.winner is not self.winner(cronjob):
+            return [self.demands[key] for key in demands if self.demands[key].account.finished is None]
+        before, after = was.progress, self.progress.get(cronjob)
+        runs = [*(before.open if before is not None else ()), *(after.open if after is not None else ())]
+        keys = dict.fromkeys(key_of(namespace_of(cronjob), run.demand) for run in runs if run.demand)
+        return [self.demands[key] for key in keys if key in demands]
 
     def _demand(self, record: Demand) -> list[Key]:
         """Return whose runs it is about."""
