@@ -74,6 +74,13 @@ def openssl() -> Path:
     return Path(shutil.which("openssl") or "openssl")
 
 
+def promtool() -> Path:
+    """Return promtool, which tries alerts and reads what is shown to Prometheus."""
+    if not shutil.which("promtool"):
+        _install("promtool", "prometheus")
+    return Path(shutil.which("promtool") or "promtool")
+
+
 def go() -> Path:
     """Return Go, at least of the version that the control plane asks for."""
     found = shutil.which("go")
@@ -200,6 +207,7 @@ def main() -> None:
         "rabbitmq": rabbitmq,
         "control plane": lambda: control_plane()["kube-apiserver"].parent,
         "helm": helm,
+        "promtool": promtool,
     }
     try:
         for name, make in makers.items():
