@@ -66,6 +66,5 @@ class Tidying:
             open_ids = {run.id for run in progress.open}
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
         elif progress is not None and isinstance(cronjob, CronJob):
-            demanded = [verdict for demand in self._state.demands_of(key) for verdict in demand.account.results]
-            doomed += surplus(jobs, progress, cronjob, self._cluster, demanded)
+            doomed += surplus(jobs, progress, cronjob, self._cluster, self._state.results_of(key))
         return doomed

@@ -48,8 +48,8 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     What holds up one holds up all that come after it, unless it is its own: however many there are, few are looked at.
     """
     room, stuck = AT_ONCE, False
-    for demand in draft.demands_of(progress.key):
-        if _is_over(demand):
+    for demand in draft.pending_of(progress.key):
+        if demand.is_over:
             continue
         if room <= 0 or stuck:
             break
@@ -65,11 +65,11 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
 def close(draft: Draft, cronjob: Key, now: datetime, rules: Rules) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
     progress = draft.progress(cronjob)
-    for demand in draft.demands_of(cronjob):
+    for demand in draft.pending_of(cronjob):
         if demand.withdrawn_at is not None:
             if now - demand.withdrawn_at >= rules.forget_after:
                 draft.forget_demand(demand.key)
-        elif not _is_over(demand) and demand.account.total and demand.account.next_tick is None and not demand.account.open:
+        elif not demand.is_over and demand.account.total and demand.account.next_tick is None and not demand.account.open:
             runs = [run for run in progress.open if _is_of(run, demand)] if progress is not None else []
             guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
             if all(_is_given_up(run, guarantee) for run in runs):
@@ -92,7 +92,7 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
     """
     if demand.withdrawn_at is not None:
         yield demand.withdrawn_at + rules.forget_after
-    elif runs and not _is_over(demand):
+    elif runs and not demand.is_over:
         due = demand.account.next_tick or demand.created_at
         again = SOON if demand.counted and not demand.account.total else rules.look_again
         yield due if after is None or due > after else after + again
@@ -120,10 +120,6 @@ def _bounded(results: list[Verdict]) -> tuple[Verdict, ...]:
         good = (number for number, one in enumerate(results) if one.verdict is VerdictKind.SUCCEEDED)
         del results[next(good, 0)]
     return tuple(results)
-
-
-def _is_over(demand: Demand) -> bool:
-    return bool(demand.wrong) or demand.account.finished is not None or demand.withdrawn_at is not None
 
 
 def _is_of(run: Run, demand: Demand) -> bool:

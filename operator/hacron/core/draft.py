@@ -25,7 +25,7 @@ class Draft:
         self._progress: dict[Key, Progress | None] = {}
         self._clusters: dict[str, Cluster] = {}
         self._demands: dict[Key, Demand | None] = {}
-        self._by_identity: dict[Key | None, dict[str, Key]] = {}  # of a cronjob: what ids of runs begin with → demand
+        self._by_identity: dict[tuple[Key, str], Key] = {}  # cronjob, what the ids of runs begin with → demand that changes
         self._apart: set[Key] = set()  # demands that are written for themselves
         self._asked: dict[Key | None, dict[Key, None]] = {}  # cronjob → those of its demands that change
         self.revision = state.revision
@@ -52,17 +52,16 @@ class Draft:
     def demand(self, key: Key) -> Demand | None:
         return self._demands[key] if key in self._demands else self._state.demands.get(key)
 
-    def demands_of(self, cronjob: Key) -> list[Demand]:
-        """Return what is demanded of a cronjob: single runs before ranges, and the oldest first."""
-        keys = dict.fromkeys([*(demand.key for demand in self._state.demands_of(cronjob)), *self._asked.get(cronjob, ())])
+    def pending_of(self, cronjob: Key) -> list[Demand]:
+        """Return what is demanded of a cronjob and not settled: single runs before ranges, and the oldest first."""
+        keys = dict.fromkeys([*(demand.key for demand in self._state.pending_of(cronjob)), *self._asked.get(cronjob, ())])
         found = [demand for demand in map(self.demand, keys) if demand is not None and demand.cronjob == cronjob]
+        found = [demand for demand in found if not demand.is_settled]
         return sorted(found, key=lambda demand: (demand.wanted.begin is not None, demand.created_at, demand.key))
 
     def demand_of_run(self, cronjob: Key, identity: str) -> Demand | None:
-        """Return the demand whose runs bear this identity."""
-        if cronjob not in self._by_identity:
-            self._by_identity[cronjob] = {demand.account.id: demand.key for demand in self.demands_of(cronjob)}
-        key = self._by_identity[cronjob].get(identity)
+        """Return the demand whose runs bear this identity, settled or not."""
+        key = self._by_identity.get((cronjob, identity), self._state.demand_of_run(cronjob, identity))
         found = self.demand(key) if key is not None else None
         return found if found is not None and found.account.id == identity else None
 
@@ -103,8 +102,8 @@ class Draft:
             self._apart.discard(demand.key)
         self._demands[demand.key] = demand
         self._asked.setdefault(demand.cronjob, {})[demand.key] = None
-        if demand.cronjob in self._by_identity:
-            self._by_identity[demand.cronjob][demand.account.id] = demand.key
+        if demand.cronjob is not None:
+            self._by_identity[demand.cronjob, demand.account.id] = demand.key
 
     def forget_demand(self, key: Key) -> None:
         """Drop a demand altogether."""

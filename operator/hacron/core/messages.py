@@ -243,6 +243,16 @@ class Demand(_Message, frozen=True):
     held: Held | None = None  # why its next run waits
     withdrawn_at: Instant | None = None  # the last object is gone; kept for a while, so that nothing late brings it back
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be started."""
+        return bool(self.wrong) or self.account.finished is not None or self.withdrawn_at is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is to be decided, as long as its objects are there."""
+        return self.is_over and self.withdrawn_at is None
+
 
 class DemandForgotten(_Message, frozen=True):
     """A demand that was withdrawn is gone altogether."""

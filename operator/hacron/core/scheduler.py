@@ -184,7 +184,7 @@ class Scheduler:
         rules = self._rules
         progress = self._state.progress.get(key)
         runs = progress is not None and progress.withdrawn_at is None and isinstance(self._state.cronjob(key), CronJob)
-        for demand in self._state.demands_of(key):
+        for demand in self._state.pending_of(key):
             yield from demands.instants(demand, runs, rules, after)
         if progress is None:
             return

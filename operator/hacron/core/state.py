@@ -25,7 +25,7 @@ from hacron.core.messages import (
     Record,
     Removed,
 )
-from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, key_of, namespace_of
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict, key_of, namespace_of
 from hacron.core.spec import parse
 
 Subject = tuple[str, str, str]
@@ -83,7 +83,8 @@ class State:
         self.progress: dict[Key, Progress] = {}
         self.clusters: dict[str, Cluster] = {}
         self.demands: dict[Key, Demand] = {}
-        self._demands_of: dict[Key, dict[Key, None]] = {}  # by cronjob
+        self._pending: dict[Key, dict[Key, None]] = {}  # by cronjob: the demands that are not settled
+        self._by_identity: dict[Key, dict[str, Key]] = {}  # by cronjob: what the ids of runs begin with → demand
         self.open_runs: dict[str, dict[str, Key]] = {}  # cluster → run id → key
         # Stalest first: every write moves its subject to the end. A plain dict would grow slow at its front.
         self._live: OrderedDict[Subject, Mark] = OrderedDict()
@@ -170,9 +171,18 @@ class State:
             self._parsed[key] = found
         return found
 
-    def demands_of(self, cronjob: Key) -> Sequence[Demand]:
-        """Return what is demanded of a cronjob, whether or not it is over."""
-        return [self.demands[key] for key in self._demands_of.get(cronjob, ())]
+    def pending_of(self, cronjob: Key) -> Sequence[Demand]:
+        """Return what is demanded of a cronjob and not settled: a few, however many have been."""
+        return [self.demands[key] for key in self._pending.get(cronjob, ())]
+
+    def demand_of_run(self, cronjob: Key, identity: str) -> Key | None:
+        """Return the demand whose runs bear this identity, settled or not."""
+        return self._by_identity.get(cronjob, {}).get(identity)
+
+    def results_of(self, cronjob: Key) -> list[Verdict]:
+        """Return what became of the runs of all its demands."""
+        keys = self._by_identity.get(cronjob, {}).values()
+        return [verdict for key in keys for verdict in self.demands[key].account.results]
 
     def keys(self) -> Iterable[Key]:
         return self.progress.keys() | self.definitions.keys()
@@ -249,22 +259,21 @@ class State:
 
     def _concerned(self, cronjob: Key, was: Was) -> Iterable[Demand]:
         """Return the demands of whose status a change of the cronjob may be part: all, or those whose runs it is about."""
-        demands = self._demands_of.get(cronjob)
-        if not demands:
-            return []
         if was.winner is not self.winner(cronjob):
-            return [self.demands[key] for key in demands if self.demands[key].account.finished is None]
+            return self.pending_of(cronjob)
         before, after = was.progress, self.progress.get(cronjob)
         runs = [*(before.open if before is not None else ()), *(after.open if after is not None else ())]
         keys = dict.fromkeys(key_of(namespace_of(cronjob), run.demand) for run in runs if run.demand)
-        return [self.demands[key] for key in keys if key in demands]
+        return [self.demands[key] for key in keys if key in self.demands]
 
     def _demand(self, record: Demand) -> list[Key]:
         """Return whose runs it is about."""
         self.demands[record.key] = record
         if record.cronjob is None:
             return []
-        self._demands_of.setdefault(record.cronjob, {})[record.key] = None
+        self._by_identity.setdefault(record.cronjob, {})[record.account.id] = record.key
+        if not record.is_settled:
+            self._pending.setdefault(record.cronjob, {})[record.key] = None
         return [record.cronjob]
 
     def _forget_demand(self, key: Key) -> list[Key]:
@@ -272,10 +281,8 @@ class State:
         known = self.demands.pop(key, None)
         if known is None or known.cronjob is None:
             return []
-        siblings = self._demands_of[known.cronjob]
-        del siblings[key]
-        if not siblings:
-            del self._demands_of[known.cronjob]
+        self._by_identity[known.cronjob].pop(known.account.id, None)
+        self._pending.get(known.cronjob, {}).pop(key, None)
         return [known.cronjob]
 
     def _forget_open_runs(self, key: Key) -> None:
