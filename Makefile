@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test demo bench bench-cron soak lock clean
+.PHONY: help venv lint types unit test demo bench bench-cron soak chaos lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ bench-cron: venv ## what schedules cost, without servers: half a minute
 
 soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0), up to the first that goes wrong
 	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
+
+chaos: venv ## faults on real brokers and processes, and a report (RABBITMQ=4.3 NODES=1 FAULTS="…" ROUNDS=n): about 45 minutes
+	$(BIN)/python -m tests.chaos $(if $(RABBITMQ),--rabbitmq $(RABBITMQ)) $(if $(NODES),--nodes $(NODES)) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock: ## renew the lock files from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

@@ -76,8 +76,7 @@ class Api:
         return time.monotonic() - began
 
     def _session(self) -> aiohttp.ClientSession:
-        context = ssl.create_default_context(cadata=_pem(self._ca))
-        connector = aiohttp.TCPConnector(limit=AT_ONCE, ssl=context)
+        connector = aiohttp.TCPConnector(limit=AT_ONCE, ssl=tls(self._ca))
         return aiohttp.ClientSession(connector=connector, headers=self._headers, read_bufsize=2**22)
 
     async def watch(self, seen: list[Seen], ready: threading.Event) -> None:
@@ -133,5 +132,6 @@ class Arrivals:
         self._loop.close()
 
 
-def _pem(data: str) -> str:
-    return base64.b64decode(data).decode()
+def tls(authority: str) -> ssl.SSLContext:
+    """Return what checks an API server by the `certificate-authority-data` of its kubeconfig."""
+    return ssl.create_default_context(cadata=base64.b64decode(authority).decode())

@@ -1,6 +1,7 @@
 """A RabbitMQ node of the testbed's own: its ports, folders, cookie and port mapper are nobody else's.
 
-It runs as whoever runs the tests, on 127.0.0.1, and never touches a RabbitMQ that the machine may run.
+It runs as whoever runs the tests, on 127.0.0.1 or in a network namespace of the testbed's, and never touches a RabbitMQ that the
+machine may run.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed import tools
+from tests.testbed.network import HERE, Place
 from tests.testbed.process import Process, free_port, inherited_environment, remove_at_exit
 from tests.testbed.wait import until
 
-_USER, _VHOST = "hacron", "hacron"
+USER, VHOST = "hacron", "hacron"
+_PACKAGED = Path("/usr/lib/rabbitmq/bin")  # in the folder of a newer version
+_ENTER = Path(__file__).with_name("enter-root")
 
 # A machine that runs tests may have little disk left; the default raises an alarm that blocks every publisher.
 _SETTINGS = """
-listeners.tcp.1 = 127.0.0.1:{port}
+listeners.tcp.1 = {address}:{port}
 default_user = {user}
 default_pass = {password}
 default_vhost = {vhost}
@@ -38,29 +42,42 @@ log.file = false
 class Broker:
     """One RabbitMQ node whose data and log are in `directory`.
 
-    The port stays the same for the life of the object, through every restart.
+    The port stays the same for the life of the object, through every restart. `version` is one of tools.RABBITMQ; without one, it
+    is what the machine has. `settings` are further lines of rabbitmq.conf, `advanced` is what stands in advanced.config. Nodes of
+    one cluster share a `secret`.
     """
 
-    def __init__(self, directory: Path, *, settings: str = "", advanced: str = "[].") -> None:
-        """`settings` are further lines of rabbitmq.conf, `advanced` is what stands in advanced.config."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        place: Place = HERE,
+        version: str | None = None,
+        secret: str = "",
+        settings: str = "",
+        advanced: str = "[].",
+    ) -> None:
         self.directory = directory
-        self._more_settings, self._advanced = settings, advanced
+        self.place = place
         self.port = free_port()
-        self.password = secrets.token_hex(8)
+        self.password = self._cookie = secret or secrets.token_hex(8)
         self.log = directory / "rabbitmq.log"
+        self.name = f"hacron@{place.address}" if place.namespace else f"hacron-{secrets.token_hex(4)}@localhost"
+        self._settings, self._advanced = settings, advanced
         self._data = directory / "data"
         self._environment = self._make_environment()
-        programs = tools.rabbitmq()
-        self._rabbitmqctl = programs / "rabbitmqctl"
-        self._server = Process("rabbitmq", [programs / "rabbitmq-server"], log=self.log, env=self._environment)
+        self._root = tools.newer_rabbitmq(version) if version else None
+        self._programs = _PACKAGED if self._root else tools.rabbitmq()
+        self._server = Process("rabbitmq", self._command("rabbitmq-server"), log=self.log, env=self._environment)
         # The port mapper (epmd) would otherwise be started by the node as a daemon, for the whole machine.
-        mapper = ["epmd", "-port", self._environment["ERL_EPMD_PORT"], "-address", "127.0.0.1"]
-        self._port_mapper = Process("epmd", mapper, log=directory / "epmd.log")
+        tools.rabbitmq()  # brings it
+        mapper = ["epmd", "-port", self._environment["ERL_EPMD_PORT"], "-address", place.address]
+        self._port_mapper = Process("epmd", place.command(mapper), log=directory / "epmd.log")
 
     @property
     def url(self) -> str:
         """The AMQP address, with user, password and virtual host."""
-        return f"amqp://{_USER}:{self.password}@127.0.0.1:{self.port}/{_VHOST}"
+        return f"amqp://{USER}:{self.password}@{self.place.address}:{self.port}/{VHOST}"
 
     @property
     def pid(self) -> int:
@@ -92,9 +109,13 @@ class Broker:
 
     def wipe(self) -> None:
         """Stop the node, delete all that it stored and start it on the same port, empty."""
+        self.erase()
+        self.start()
+
+    def erase(self) -> None:
+        """Stop the node and delete all that it stored."""
         self.kill()  # nothing of what an orderly stop would write down is kept
         shutil.rmtree(self._data)
-        self.start()
 
     def close(self) -> None:
         """Stop the node for good and delete its data; the log stays."""
@@ -111,7 +132,7 @@ class Broker:
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
-        command: list[str | Path] = [self._rabbitmqctl, "--quiet", *arguments]
+        command = self._command("rabbitmqctl", "--quiet", *arguments)
         done = subprocess.run(
             command, env={**inherited_environment(), **self._environment}, capture_output=True, text=True, check=False
         )
@@ -122,13 +143,20 @@ class Broker:
     def list_queues(self, *columns: str) -> list[dict[str, Any]]:
         """Return the queues with the named columns of `rabbitmqctl list_queues`."""
         columns = columns or ("name", "type", "messages")
-        queues: list[dict[str, Any]] = json.loads(self.ctl("list_queues", "-p", _VHOST, "--formatter=json", *columns))
+        queues: list[dict[str, Any]] = json.loads(self.ctl("list_queues", "-p", VHOST, "--formatter=json", *columns))
         return queues
 
+    def _command(self, program: str, *arguments: str) -> list[str | Path]:
+        words: list[str | Path] = [self._programs / program, *arguments]
+        if self._root is not None:
+            words = ["unshare", "--mount", _ENTER, self._root, self.directory, *words]
+        return self.place.command(words)
+
     def _make_environment(self) -> dict[str, str]:
-        name = f"hacron-{secrets.token_hex(4)}@localhost"
+        address = self.place.address
         own = {
-            "NODENAME": name,
+            "NODENAME": self.name,
+            "USE_LONGNAME": "true" if self.place.namespace else "false",
             "NODE_PORT": str(self.port),
             "DIST_PORT": str(free_port()),
             "MNESIA_BASE": str(self._data),
@@ -142,13 +170,14 @@ class Broker:
             "ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             # Two schedulers that do not spin: the tests share a small machine with what they test.
             "SERVER_ADDITIONAL_ERL_ARGS": (
-                "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+                f"+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {{{address.replace('.', ',')}}}"
             ),
         }
         return {
             **{f"RABBITMQ_{key}": value for key, value in own.items()},
-            "ERL_EPMD_PORT": str(free_port()),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Nodes of one cluster ask each other's port mapper, so in a namespace it has the port that everybody expects.
+            "ERL_EPMD_PORT": "4369" if self.place.namespace else str(free_port()),
+            "ERL_EPMD_ADDRESS": address,
             "HOME": str(self._data),  # Erlang keeps its cookie there
             "RUNNING_UNDER_SYSTEMD": "1",  # lets the script become the Erlang VM instead of staying its parent
         }
@@ -156,8 +185,12 @@ class Broker:
     def _write_settings(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         remove_at_exit(self._data)
-        settings = _SETTINGS.format(port=self.port, user=_USER, password=self.password, vhost=_VHOST)
-        (self.directory / "rabbitmq.conf").write_text(settings + self._more_settings)
+        cookie = self._data / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.touch(mode=0o600)
+            cookie.write_text(self._cookie)
+        settings = _SETTINGS.format(address=self.place.address, port=self.port, user=USER, password=self.password, vhost=VHOST)
+        (self.directory / "rabbitmq.conf").write_text(settings + self._settings)
         (self.directory / "advanced.config").write_text(f"{self._advanced}\n")
         (self.directory / "enabled_plugins").write_text("[].\n")
         (self.directory / "none.conf").touch()
@@ -165,7 +198,7 @@ class Broker:
     def _accepts(self) -> bool:
         self._server.check()
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self.place.address, self.port), timeout=1) as connection:
                 connection.sendall(b"AMQP\x00\x00\x09\x01")
                 return bool(connection.recv(1))  # the first octet of Connection.Start
         except OSError:

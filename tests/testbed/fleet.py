@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tests.testbed.cluster import Cluster
+from tests.testbed.network import HERE, Place
 from tests.testbed.replica import Replica
 from tests.testbed.wait import until
 
@@ -15,7 +16,8 @@ REPLICAS = ("west-1", "west-2", "east-1")  # each named after its cluster
 class Fleet:
     """Replicas over `broker_url` and `clusters`, their logs in `directory`. They start with `start`.
 
-    `env` is added to the environment of each. Another `prefix` is another world at the same broker.
+    `env` is added to the environment of each. Another `prefix` is another world at the same broker. `places` says where each
+    runs, and `kubeconfigs` how those of a cluster reach its API server, if not directly.
     """
 
     def __init__(
@@ -27,6 +29,8 @@ class Fleet:
         prefix: str = "hacron",
         names: Iterable[str] = REPLICAS,
         env: Mapping[str, str] | None = None,
+        places: Mapping[str, Place] | None = None,
+        kubeconfigs: Mapping[str, Path] | None = None,
     ) -> None:
         self.clusters = dict(clusters)
         self.replicas: dict[str, Replica] = {}
@@ -35,10 +39,11 @@ class Fleet:
             self.replicas[name] = Replica(
                 name,
                 cluster=cluster,
-                kubeconfig=self.clusters[cluster].operator_kubeconfig,
+                kubeconfig=(kubeconfigs or {}).get(cluster, self.clusters[cluster].operator_kubeconfig),
                 broker_url=broker_url,
                 log=directory / f"{name}.log",
                 env={"HACRON_BROKER_PREFIX": prefix, **(env or {})},
+                place=(places or {}).get(name, HERE),
             )
 
     def __getitem__(self, name: str) -> Replica:

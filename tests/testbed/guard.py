@@ -2,7 +2,7 @@
 
 Its standard input is a pipe whose other end only that process holds, so the end of the file means that the
 process is gone, however it went (also by SIGKILL). Then every process that carries the testbed's mark in its
-environment is killed, and every folder that was named on a line of the pipe is removed.
+environment is killed, every command that came down the pipe is run, and every folder that did is removed.
 
 The mark is inherited by whatever those processes start, in whichever process group or session (a daemon too),
 and cannot be mistaken for somebody else's, as a remembered process id can. Run as a file, it needs nothing
@@ -14,9 +14,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+
+COMMAND = "! "  # what a line begins with that names no folder
 
 
 def marked(mark: str) -> list[int]:
@@ -50,10 +53,13 @@ def kill_marked(mark: str, timeout: float = 10) -> None:
 def main() -> None:
     """Wait for the end of the standard input, then clean up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the tests
-    folders = [line.rstrip("\n") for line in sys.stdin]
+    lines = [line.rstrip("\n") for line in sys.stdin]
     kill_marked(sys.argv[1])
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    for line in reversed(lines):
+        if line.startswith(COMMAND):
+            subprocess.run(line.removeprefix(COMMAND).split(), stderr=subprocess.DEVNULL, check=False)
+        else:
+            shutil.rmtree(line, ignore_errors=True)
 
 
 if __name__ == "__main__":

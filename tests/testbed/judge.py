@@ -36,6 +36,7 @@ class Ran:
     fencing: int
     state: str  # Complete, Failed, or "" while it runs
     demand: str = ""  # the HACronJobRun that asked for it
+    ended: datetime | None = None  # whole seconds; None while it runs
 
     @property
     def late_s(self) -> float:
@@ -53,12 +54,17 @@ def jobs(clusters: Iterable[Cluster]) -> list[Ran]:
 
 
 class Recorder:
-    """Notes every Job that a cluster's API server tells of, also those that are deleted meanwhile, until `stop`."""
+    """Notes every Job that a cluster's API server tells of, also those that are deleted meanwhile, until `stop`.
 
-    def __init__(self, cluster: Cluster, directory: Path) -> None:
+    After the API server was away, `start` goes on; what happened in between is told then, but for Jobs that are gone already.
+    """
+
+    def __init__(self, cluster: Cluster, directory: Path, label: str = MANAGED) -> None:
         self._cluster = cluster
-        self._file = directory / f"jobs-in-{cluster.name}.json"
-        path = f"/apis/batch/v1/jobs?watch=true&labelSelector={MANAGED}%3Dtrue"
+        self._file = directory / f"jobs-in-{cluster.name}-{label.partition('.')[0]}.json"
+        self._read = 0  # bytes of it
+        self._newest: dict[str, Ran] = {}
+        path = f"/apis/batch/v1/jobs?watch=true&labelSelector={label}%3Dtrue"
         kubectl: list[str | Path] = [tools.control_plane()["kubectl"], f"--kubeconfig={cluster.admin_kubeconfig}"]
         self._watch = Process(f"recorder of {cluster.name}", [*kubectl, "get", "--raw", path], log=self._file)
 
@@ -73,10 +79,20 @@ class Recorder:
     def jobs(self) -> list[Ran]:
         """Return each Job that was ever seen, as it was seen last. Raises ProcessFailed when the watch has ended."""
         self._watch.check()
-        lines = self._file.read_text().split("\n")[:-1]
-        events = [json.loads(line) for line in lines if line.startswith('{"type"')]
-        newest = {event["object"]["metadata"]["uid"]: event["object"] for event in events}
-        return _in_order(_ran(self._cluster.name, job) for job in newest.values())
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for line in whole.split(b"\n"):
+            start = line.find(b'{"type"')  # a watch that was killed has left half a line before it
+            if start >= 0:
+                self._note(json.loads(line[start:]))
+        return _in_order(self._newest.values())
+
+    def _note(self, event: dict[str, Any]) -> None:
+        ran = _ran(self._cluster.name, event["object"]) if event["type"] != "ERROR" else None
+        if ran is not None:
+            self._newest[ran.uid] = ran
 
 
 def of(ran: Iterable[Ran], name: str) -> list[Ran]:
@@ -127,7 +143,8 @@ def _ran(cluster: str, job: dict[str, Any]) -> Ran | None:
     metadata, annotations = job["metadata"], job["metadata"].get("annotations", {})
     if TOMBSTONE in metadata["labels"]:
         return None
-    ended = [c["type"] for c in job["status"].get("conditions", []) if c["status"] == "True"]
+    conditions = [each for each in job["status"].get("conditions", []) if each["status"] == "True"]
+    ended = next((each for each in conditions if each["type"] in ("Complete", "Failed")), None)
     return Ran(
         cluster=cluster,
         cronjob=f"{metadata['namespace']}/{metadata['labels']['hacron.io/cronjob']}",
@@ -137,6 +154,7 @@ def _ran(cluster: str, job: dict[str, Any]) -> Ran | None:
         uid=metadata["uid"],
         created=instant(metadata["creationTimestamp"]),
         fencing=int(annotations["hacron.io/fencing-token"]),
-        state=next((kind for kind in ended if kind in ("Complete", "Failed")), ""),
         demand=annotations.get("hacron.io/hacronjobrun", ""),
+        state=ended["type"] if ended else "",
+        ended=instant(ended["lastTransitionTime"]) if ended else None,
     )

@@ -131,9 +131,18 @@ class Process:
 
 def remove_at_exit(folder: Path) -> None:
     """Have `folder` removed when this process ends, however it ends."""
+    _tell_guard(str(folder))
+
+
+def run_at_exit(*command: str) -> None:
+    """Have a command run when this process ends, however it ends, after all that it started; what it says is lost."""
+    _tell_guard(guard.COMMAND + " ".join(command))
+
+
+def _tell_guard(line: str) -> None:
     pipe = _start_guard().stdin
     assert pipe is not None
-    pipe.write(f"{folder}\n".encode())
+    pipe.write(f"{line}\n".encode())
     pipe.flush()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.testbed.network import HERE, Place
 from tests.testbed.process import Process, free_port
 from tests.testbed.wait import until
 
@@ -31,29 +32,36 @@ class Replica:
         log: Path,
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "hacron", "run"),
+        place: Place = HERE,
     ) -> None:
         self.name = name
         self.cluster = cluster
+        self.place = place
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{place.address}:{port}"
         self.log_file = log
         settings = {
             "HACRON_REPLICA": name,
             "HACRON_CLUSTER": cluster,
             "HACRON_KUBECONFIG": str(kubeconfig),
             "HACRON_BROKER_URL": broker_url,
-            "HACRON_HTTP_HOST": "127.0.0.1",
+            "HACRON_HTTP_HOST": place.address,
             "HACRON_HTTP_PORT": str(port),
             "HACRON_LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
             **(env or {}),
         }
-        self._process = Process(f"replica {name}", command, log=log, env=settings)
+        self._process = Process(f"replica {name}", place.command(command), log=log, env=settings)
 
     @property
     def pid(self) -> int:
         """The id of the process."""
         return self._process.pid
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What is added to its environment; a change counts from the next start."""
+        return self._process.env
 
     @property
     def alive(self) -> bool:

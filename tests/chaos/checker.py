@@ -1,0 +1,118 @@
+"""Judges what has happened by the histories of the API servers alone: every Job that was ever made, from watches."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+
+from tests.chaos.load import Declared
+from tests.testbed.judge import Ran
+
+Tick = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of the ticks of one kind of cronjob in one stretch of time."""
+
+    due: int
+    started: int  # ticks with a Job
+    held: int  # ticks of Forbid without one, whose cronjob still had a Job running: skipped by the rules
+    doubled: tuple[str, ...]  # ticks with more Jobs than the guarantee allows
+    again: int  # ticks with a further attempt, which AtLeastOnce allows
+    late_p50_s: float
+    late_max_s: float
+
+    @property
+    def not_started(self) -> int:
+        """Ticks without a Job: by the rules only the latest of those that nobody could decide is made up for."""
+        return self.due - self.started - self.held
+
+
+@dataclass(slots=True)
+class History:
+    """Every Job by cronjob and tick."""
+
+    jobs: dict[Tick, list[Ran]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, ran: Iterable[Ran]) -> History:
+        history = cls()
+        for one in ran:
+            history.jobs[one.cronjob.rpartition("/")[2], one.tick].append(one)
+        return history
+
+    def figures(self, ticks: Sequence[Tick], at_most_once: bool, forbidding: Container[str] = ()) -> Figures:
+        """Return what became of these ticks; `forbidding` are the cronjobs with Forbid."""
+        found = [self.jobs.get(tick, []) for tick in ticks]
+        first = [min(one.late_s for one in ran) for ran in found if ran]
+        return Figures(
+            due=len(ticks),
+            started=len(first),
+            held=sum(tick[0] in forbidding and not ran and self._runs(*tick) for tick, ran in zip(ticks, found, strict=True)),
+            doubled=tuple(_told(tick, ran) for tick, ran in zip(ticks, found, strict=True) if _is_doubled(ran, at_most_once)),
+            again=sum(len({one.attempt for one in ran}) > 1 for ran in found),
+            late_p50_s=median(first) if first else 0.0,
+            late_max_s=max(first, default=0.0),
+        )
+
+    def overlaps(self, cronjob: str) -> list[str]:
+        """Return a sentence for each two Jobs of a cronjob that ran at the same time; times are known to a second."""
+        ran = sorted(
+            (one for (name, _), jobs in self.jobs.items() if name == cronjob for one in jobs), key=lambda one: one.created
+        )
+        return [
+            f"{before.job} in {before.cluster} had not ended when {after.job} began in {after.cluster}"
+            for before, after in itertools.pairwise(ran)
+            if before.ended is not None and before.ended > after.created
+        ]
+
+    def _runs(self, cronjob: str, at: datetime) -> bool:
+        """Say whether a Job of an earlier tick was running then."""
+        of_it = (one for (name, tick), jobs in self.jobs.items() if name == cronjob and tick < at for one in jobs)
+        return any(one.created <= at and (one.ended is None or one.ended >= at) for one in of_it)
+
+    def unfinished(self, ticks: Iterable[Tick]) -> list[str]:
+        """Return a sentence for each tick that has Jobs of which none has ended well."""
+        found = ((tick, self.jobs.get(tick, [])) for tick in ticks)
+        return [f"{_told(tick, ran)}, none of which has ended well" for tick, ran in found if ran and not _has_succeeded(ran)]
+
+    def silence_s(self, since: datetime, until: datetime) -> float:
+        """Return the longest time in which no Job at all was made."""
+        made = sorted(one.created for ran in self.jobs.values() for one in ran if since <= one.created <= until)
+        return max(((b - a).total_seconds() for a, b in itertools.pairwise([since, *made, until])), default=0.0)
+
+
+def ticks_of(declared: Sequence[Declared], since: datetime, until: datetime, at_most_once: bool) -> list[Tick]:
+    """Return all ticks of the cronjobs with this guarantee."""
+    chosen = [one for one in declared if one.at_most_once == at_most_once]
+    return [(one.name, tick) for one in chosen for tick in one.ticks(since, until)]
+
+
+def violations(history: History, declared: Sequence[Declared], since: datetime, until: datetime) -> list[str]:
+    """Return a sentence for each promise that was broken."""
+    broken = []
+    for guarantee in (True, False):
+        broken += history.figures(ticks_of(declared, since, until, guarantee), guarantee).doubled
+    broken += history.unfinished(ticks_of(declared, since, until, at_most_once=False))
+    for one in declared:
+        if one.at_most_once and one.forbids:
+            broken += history.overlaps(one.name)
+    return broken
+
+
+def _is_doubled(ran: Sequence[Ran], at_most_once: bool) -> bool:
+    return len(ran) > (1 if at_most_once else len({one.attempt for one in ran}))
+
+
+def _has_succeeded(ran: Sequence[Ran]) -> bool:
+    return any(one.state == "Complete" for one in ran)
+
+
+def _told(tick: Tick, ran: Sequence[Ran]) -> str:
+    where = ", ".join(f"{one.job} in {one.cluster} (attempt {one.attempt})" for one in ran)
+    return f"{tick[0]} at {tick[1]:%H:%M:%S} has {where}"

@@ -1,0 +1,73 @@
+"""One fault, tried: brought about under load, taken back, judged by the histories of the API servers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.chaos.checker import Figures, History, ticks_of, violations
+from tests.chaos.faults import Fault, done_to
+from tests.chaos.stage import SOON, Stage, now
+from tests.testbed.wait import until
+
+SETTLE_S = 5.0
+ENDS_S = 120.0  # a run takes half a second, and its pod as long as a busy machine makes it
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one fault has done."""
+
+    fault: str
+    words: str
+    began: datetime
+    ended: datetime
+    at_most_once: Figures
+    at_least_once: Figures
+    naive: Figures
+    takeover_s: float | None  # from the fault until a replica was executor anew; None: it stayed
+    silence_s: float  # the longest time in which nothing was started
+    broken: tuple[str, ...]  # a sentence for each promise that was broken
+    may_double: bool
+
+    def plain(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def do(stage: Stage, fault: Fault, lasts_s: float | None = None) -> Result:
+    """Bring the fault about, let it last, take it back, wait until all is as before, and judge what happened meanwhile."""
+    lasts_s = lasts_s or fault.lasts_s
+    began = now()
+    with done_to(stage, fault) as acting:
+        stage.live(lasts_s)
+        for _ in acting:  # it goes on, in another way
+            stage.live(lasts_s)
+    stage.recover()
+    stage.live(SETTLE_S)
+    ended = now() - SOON
+    return judge(stage, fault, began, ended)
+
+
+def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Result:
+    """Read the histories."""
+    once, surely = (ticks_of(stage.declared, began, ended, guarantee) for guarantee in (True, False))
+    with suppress(TimeoutError):  # what has not ended then will be told as a broken promise
+        until(lambda: not History.of(stage.ours).unfinished(surely), ENDS_S, "the end of every run", every=1)
+    ours, naive = History.of(stage.ours), History.of(stage.theirs)
+    forbidding = {one.name for one in stage.declared if one.forbids}
+    return Result(
+        fault=fault.name,
+        words=fault.words,
+        began=began,
+        ended=ended,
+        at_most_once=ours.figures(once, True, forbidding),
+        at_least_once=ours.figures(surely, False, forbidding),
+        naive=naive.figures(stage.naive_ticks(began, ended), True),
+        takeover_s=stage.takeover_s(began),
+        silence_s=ours.silence_s(began, ended),
+        broken=tuple(violations(ours, stage.declared, began, ended)),
+        may_double=fault.may_double,
+    )
