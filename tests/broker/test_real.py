@@ -134,6 +134,15 @@ def test_no_call_hangs_on_a_frozen_broker(real: RealWorld) -> None:
         real.proxy.thaw()
 
 
+def test_a_queue_that_does_not_answer_is_named_with_what_to_do_if_it_stays_so(real: RealWorld) -> None:
+    session = real.open()
+    real.proxy.freeze()
+    words = refused(session.token.compete)
+    real.proxy.thaw()
+    assert "consuming from" in words
+    assert ".token; a queue that never answers while others do has lost its leader for good: delete it" in words
+
+
 def test_closing_and_dropping_do_not_hang_on_a_frozen_broker(real: RealWorld) -> None:
     closing, dropping = real.open(), real.open()
     real.proxy.freeze()

@@ -150,6 +150,8 @@ class TestRendered:
     def test_every_setting_arrives_as_it_was_given(self) -> None:
         given = {
             "broker_prefix": "other",
+            "broker_declare": False,
+            "broker_users": "west=hacron-west,east=hacron-east",
             "heartbeat_s": 7,
             "ledger_max_bytes": 5 * 2**30,
             "ledger_segment_bytes": "32MiB",
@@ -176,7 +178,7 @@ class TestRendered:
         }
         assert set(given) == set(SCHEMA["properties"]["settings"]["properties"])
         shown = without_passwords(load(settings_of(from_chart({**LEAST, "settings": given}))))
-        expected = {"ledger_max_bytes": "5GiB", "may_execute": "false", "forget_after_s": "1000"}
+        expected = {"ledger_max_bytes": "5GiB", "may_execute": "false", "broker_declare": "false", "forget_after_s": "1000"}
         assert {name: shown[f"HACRON_{name.upper()}"] for name in given} == {
             name: expected.get(name, str(value)) for name, value in given.items()
         }

@@ -41,6 +41,7 @@ class Delivery(NamedTuple):
     tag: int  # what it is acknowledged by
     body: bytes
     headers: Mapping[str, object]
+    user: str | None = None  # who published it: the broker lets nobody name another user than itself; None: not said
 
 
 class Outgoing(NamedTuple):
@@ -74,7 +75,8 @@ class Channel:
     def declare_exchange(self, name: str) -> None:
         self._ask(
             f"declaring exchange {name}",
-            lambda reply: self._channel.exchange_declare(name, "direct", durable=True, callback=reply),
+            # A topic exchange, though keys are queue names: only there does RabbitMQ look at who may use which routing key.
+            lambda reply: self._channel.exchange_declare(name, "topic", durable=True, callback=reply),
         )
 
     def declare_queue(self, name: str, arguments: Mapping[str, str | int | bool]) -> None:
@@ -111,7 +113,7 @@ class Channel:
         """Make sure that we may publish: by a message that no queue takes."""
         self._doing = f"publishing to {exchange}"
         with self._connection.translated():
-            self._channel.basic_publish(exchange, "nowhere", b"", pika.BasicProperties(user_id=self._connection.user))
+            self._channel.basic_publish(exchange, f"{exchange}.nothing", b"", pika.BasicProperties(user_id=self._connection.user))
         self.barrier()
 
     # --- consuming ---
@@ -125,7 +127,7 @@ class Channel:
         """Begin to receive; return the consumer's tag. `on_delivery` only puts it somewhere: it runs inside pika."""
 
         def deliver(_: PikaChannel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes) -> None:
-            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}))
+            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id))
             self._connection.notice()
 
         tags: list[str] = []
@@ -134,6 +136,9 @@ class Channel:
             lambda reply: tags.append(
                 self._channel.basic_consume(queue, deliver, arguments=dict(arguments or {}), callback=reply)
             ),
+            # A node of RabbitMQ 3.10 that is killed half a second after it has made a quorum queue comes back with one that
+            # never answers again, while everything else does.
+            hint="; a queue that never answers while others do has lost its leader for good: delete it, it is made again",
         )
         return tags[0]
 
@@ -169,14 +174,16 @@ class Channel:
 
     # --- inside ---
 
-    def _ask(self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float = REPLY_TIMEOUT_S) -> None:
+    def _ask(
+        self, what: str, ask: Callable[[Callable[[object], None]], object], timeout_s: float = REPLY_TIMEOUT_S, hint: str = ""
+    ) -> None:
         replies: list[object] = []
         self._connection.check()
         if what != "a sign of life":
             self._doing = what
         with self._connection.translated():
             ask(replies.append)
-        self._connection.wait(lambda: replies, what, timeout_s)
+        self._connection.wait(lambda: replies, what + hint, timeout_s)
 
     def _on_closed(self, _: PikaChannel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByClient):

@@ -1,14 +1,15 @@
 """Commands and reports: the way to the executor, and the executor's end of it.
 
 Many messages travel in one envelope, and each is read alone. What cannot be read is logged, counted, and acknowledged with its
-neighbours: nobody could do better with it later, and it must not stand in the way of what comes behind it.
+neighbours: nobody could do better with it later, and it must not stand in the way of what comes behind it. The same goes for
+what a user says of a cluster that it does not speak for.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -42,11 +43,12 @@ REPORTS: Final = Way("reports", codec.decode_reports)
 
 
 class QueueInbox:
-    """The executor's end of both queues. Implements `ports.Inbox`."""
+    """The executor's end of both queues; `users` says who speaks for which cluster. Implements `ports.Inbox`."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: Connection, names: Names, users: Mapping[str, str]) -> None:
         self._connection = connection
         self._names = names
+        self._users = users
         self._channel: Channel | None = None
         self._arrived: deque[tuple[Delivery, Way]] = deque()
         self._taken = 0  # delivery tag of the last envelope that was taken; both queues share a channel, and so a count
@@ -65,7 +67,7 @@ class QueueInbox:
         while self._arrived:
             delivery, way = self._arrived.popleft()
             self._taken = delivery.tag
-            messages.extend(self._read(delivery.body, way))
+            messages.extend(self._credible(self._read(delivery.body, way), delivery.user, way))
         return messages
 
     def acknowledge(self) -> None:
@@ -76,6 +78,16 @@ class QueueInbox:
 
     def _on_envelope(self, way: Way, delivery: Delivery) -> None:
         self._arrived.append((delivery, way))
+
+    def _credible(self, messages: Sequence[Command | Report], user: str | None, way: Way) -> Iterator[Command | Report]:
+        """Yield what this user may say: the broker vouches for the user, and the settings for the clusters it speaks for."""
+        for message in messages:
+            if not self._users or (user is not None and self._users.get(message.cluster) == user):
+                yield message
+                continue
+            self.unreadable[way.kind] += 1
+            said = {"queue": way.kind, "user": user, "said_of": message.cluster}
+            log.warning("message set aside: this user does not speak for that cluster (HACRON_BROKER_USERS)", extra=said)
 
     def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
         try:

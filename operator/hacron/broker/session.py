@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +23,9 @@ class Access:
     prefix: str
     cluster: str
     replica: str
+    declares: bool = True  # False: everything is there already
+    executes: bool = True  # False: it will never read commands and reports
+    users: Mapping[str, str] = field(default_factory=dict)  # who speaks for which cluster; empty: whoever may write
     heartbeat_s: int = 5
     ledger_max_bytes: int = 2**30
     ledger_segment_bytes: int = 16 * 2**20
@@ -42,7 +45,7 @@ class Broker:
 
 
 def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
-    """Connect, make sure that every queue exists and may be used, and open the ledger at its floor.
+    """Connect, make sure that every queue exists (see Access.declares) and may be used, and open the ledger at its floor.
 
     Raises BrokerUnavailable, which says what the broker lacks or refuses.
     """
@@ -50,13 +53,14 @@ def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
     connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
         channel = connection.channel()
-        topology.declare(
-            channel,
-            names,
-            ledger_max_bytes=access.ledger_max_bytes,
-            ledger_segment_bytes=access.ledger_segment_bytes,
-        )
-        topology.check_rights(channel, names)
+        if access.declares:
+            topology.declare(
+                channel,
+                names,
+                ledger_max_bytes=access.ledger_max_bytes,
+                ledger_segment_bytes=access.ledger_segment_bytes,
+            )
+        topology.check_rights(channel, names, reads_inbox=access.executes)
         channel.close()
         # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
         publisher = Publisher(connection, names.exchange)
@@ -65,7 +69,7 @@ def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
             ledger=StreamLedger(connection, publisher, names.ledger),
             token=QueueToken(connection, publisher, names.token),
             worker_token=QueueToken(connection, publisher, names.worker),
-            inbox=QueueInbox(connection, names),
+            inbox=QueueInbox(connection, names, access.users),
             outbox=QueueOutbox(publisher, names, access.replica, clock),
         )
     except BaseException:

@@ -101,11 +101,11 @@ def declare(channel: Channel, names: Names, *, ledger_max_bytes: int, ledger_seg
         channel.bind(queue, names.exchange)
 
 
-def check_rights(channel: Channel, names: Names) -> None:
+def check_rights(channel: Channel, names: Names, *, reads_inbox: bool) -> None:
     """Make sure that everything may be used: an executor that may not read its inbox would take the token for nothing.
 
     The ledger and the tokens are read at once anyway. Raises BrokerUnavailable, which names the permission.
     """
     channel.publish_nothing(names.exchange)
-    for queue in (names.commands, names.reports):
+    for queue in (names.commands, names.reports) if reads_inbox else ():
         channel.look_into(queue)

@@ -21,6 +21,7 @@ from hacron.settings.readers import (
     seconds,
     size_in_bytes,
     some_text,
+    users,
     whole,
     yes_or_no,
 )
@@ -158,6 +159,22 @@ class Settings:
         "What the names of all queues begin with. Replicas share cronjobs if they share this, the broker and the "
         "virtual host; another prefix is another world.",
         default="hacron",
+    )
+    broker_declare: bool = setting(
+        "true or false",
+        yes_or_no,
+        "False: the exchange and the queues are there already, and this replica's user needs no right to make (and so "
+        "to delete) any.",
+        default=True,
+    )
+    broker_users: dict[str, str] = setting(  # noqa: RUF009 - it is a field
+        "cluster=user,…",
+        users,
+        "Who speaks for which cluster: what another user says of it is set aside, and so is all of a cluster that is "
+        "not named. The same for all replicas. None: whoever may write is believed.",
+        default_factory=dict,
+        default_in_words="none",
+        hash=False,
     )
     heartbeat_s: int = setting(
         "seconds",

@@ -127,6 +127,15 @@ def labels(value: object) -> dict[str, str]:
     return labels
 
 
+def users(value: object) -> dict[str, str]:
+    right = "clusters and their users such as west=hacron-west,east=hacron-east"
+    pairs = list(value.items()) if isinstance(value, dict) else _pairs(some_text(value), right)
+    users = {cluster: user for cluster, user in pairs if isinstance(cluster, str) and isinstance(user, str) and cluster and user}
+    if len(users) < len(pairs):
+        raise ValueError(right)
+    return users
+
+
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 
