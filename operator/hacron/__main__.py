@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
 
 from hacron.commands import convert, explain, listings, next, version
-from hacron.commands.calls import MISUSE, NO, OK, Commands, Misuse, Parser, complain
+from hacron.commands.calls import MISUSE, Commands, Parser, answered, know_few_characters
 from hacron.settings.loading import InvalidSettings, load
 from hacron.telemetry.version import program_version
-
-INTERRUPTED = 130  # as shells say it: by Ctrl-C
 
 DESCRIPTION = """\
 HACronJob runs cron jobs across Kubernetes clusters: one declaration, one run per tick, whichever
@@ -42,32 +39,14 @@ All other commands need no settings, no broker and no cluster, and answer at onc
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say and return the exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few characters
+    know_few_characters()
     args = _parser().parse_args(argv)
     try:
-        code: int = args.call(args)
-        if sys.stdout is not None:  # None: closed
-            sys.stdout.flush()
-        return code
-    except Misuse as misuse:
-        complain(str(misuse))
-        return MISUSE
+        return answered(lambda: int(args.call(args)), only_prints=args.call is not _run)
     except InvalidSettings as error:
         for problem in error.problems:
             print(f"hacron: {problem}", file=sys.stderr)
         return MISUSE
-    except BrokenPipeError:  # `hacron settings | head`
-        _forget_the_output()
-        return OK
-    except OSError as error:  # what the commands read, they look after themselves
-        if args.call is _run:
-            raise
-        _forget_the_output()
-        complain(f"standard output cannot be written: {error.strerror}")
-        return NO
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,10 +69,6 @@ def _run(args: argparse.Namespace) -> int:
     from hacron import replica  # not before the settings are right: it brings Kopf, pika and aiohttp along
 
     return replica.run(present)
-
-
-def _forget_the_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain again at its end
 
 
 if __name__ == "__main__":

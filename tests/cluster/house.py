@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from hacron.core.model import Kind
 from hacron.engine import Engine, Session
 from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
@@ -30,12 +31,13 @@ class Replica:
         self.name = name
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, news.set, timeout_s=3.0)
-        self.watch = KopfWatch(self.kube.connection, self.arrivals, news.set)
+        self.watches = [KopfWatch(self.kube.connection, self.arrivals, news.set, kind) for kind in Kind]
         present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **settings)
         self.engine = Engine(present, self.kube)
         self.session: Session = self.engine.begin(broker.connect(name, cluster.name, lambda: datetime.now(UTC)))
         self.kube.start()
-        self.watch.start()
+        for watch in self.watches:
+            watch.start()
 
     def turn(self) -> float:
         """Turn once; return in how many seconds to turn again without news."""
@@ -47,7 +49,8 @@ class Replica:
         return self.session.wait(moment())
 
     def stop(self) -> None:
-        self.watch.stop()
+        for watch in self.watches:
+            watch.stop()
         self.kube.stop()
 
 

@@ -29,6 +29,13 @@ def test_before_anything_has_run_nothing_is_shown_of_runs() -> None:
     assert status["activeCount"] == 0
 
 
+def test_the_clusters_that_declare_it_are_named_in_each_of_them() -> None:
+    story = Story()
+    story.declare(spec("0 2 * * *"), cluster="west")
+    story.declare(spec("0 2 * * *"), cluster="east")
+    assert [shown(story, cluster)["declaredIn"] for cluster in ("west", "east")] == [["east", "west"]] * 2
+
+
 def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
     story = Story()
     story.declare(spec())

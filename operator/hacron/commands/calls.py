@@ -7,9 +7,11 @@ was given is wrong.
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -18,6 +20,7 @@ from hacron.core.cronfields import quoted
 OK: Final = 0
 NO: Final = 1  # the answer is no, or something could not be done
 MISUSE: Final = 2  # as argparse says it: what was asked for is wrong, and trying again is of no use
+INTERRUPTED: Final = 130  # as shells say it: by Ctrl-C
 
 LONGEST_LINE = 500
 
@@ -40,6 +43,35 @@ class Parser(argparse.ArgumentParser):
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what add_subparsers() returns; argparse has no public name for it
 
 
+def answered(call: Callable[[], int], *, only_prints: bool = True) -> int:
+    """Do what was asked for and return the exit code; what is wrong is told. `only_prints`: no other OSErrors come out of it."""
+    try:
+        code = call()
+        if sys.stdout is not None:  # None: closed
+            sys.stdout.flush()
+        return code
+    except Misuse as misuse:
+        complain(str(misuse))
+        return MISUSE
+    except BrokenPipeError:  # `hacron settings | head`
+        _forget_the_output()
+        return OK
+    except OSError as error:
+        if not only_prints:
+            raise
+        _forget_the_output()
+        complain(f"standard output cannot be written: {error.strerror}")
+        return NO
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def know_few_characters() -> None:
+    """Write out what the terminal does not know."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Let a command be asked for JSON."""
     parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
@@ -53,7 +85,10 @@ def complain(sentence: str) -> None:
 
 def print_json(value: object) -> None:
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" if sys.stdout else True
-    print(json.dumps(value, indent=2, ensure_ascii=not unicode))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not unicode or not text.replace("\n", "").isprintable():
+        text = json.dumps(value, indent=2).replace("\x7f", "\\u007f")
+    print(text)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -81,3 +116,7 @@ def instant_of(option: str, text: str) -> datetime:
     if found.tzinfo is None:
         raise Misuse(f"{option}: {quoted(text)} is in no time zone; write UTC like 2026-03-28T08:00:00Z or an offset like +01:00")
     return found
+
+
+def _forget_the_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain again at its end

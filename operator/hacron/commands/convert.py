@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from hacron.commands.calls import NO, OK, Commands, Misuse, complain
@@ -38,6 +39,12 @@ CLOSING: Final = "suspend or delete the CronJobs when you apply the HACronJobs: 
 def register(commands: Commands) -> None:
     says = "turn CronJobs into HACronJobs"
     parser = commands.add_parser("convert", help=says, description=DESCRIPTION, epilog=EPILOG)
+    add_files(parser)
+    parser.set_defaults(call=call)
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Let a command be given manifests."""
     files = (
         "files of YAML or JSON, folders with such files, - for standard input; default: standard input, unless that is a terminal"
     )
@@ -54,13 +61,14 @@ def call(args: argparse.Namespace) -> int:
         paths = [STDIN]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # manifests are, whatever the terminal is
-    return _all(paths)
+    return convert_all(objects(paths), ", ".join(map(quoted, paths[:3])))
 
 
-def _all(paths: list[str]) -> int:
+def convert_all(given: Iterable[Found | Unread], whence: str) -> int:
+    """Print what CronJobs become, and tell what is wrong; return the exit code."""
     whole, tried, done, zoneless = True, 0, 0, 0
     seen: set[tuple[str, str]] = set()
-    for found in objects(paths):
+    for found in given:
         if isinstance(found, Unread):
             complain(found.sentence)
             whole = False
@@ -75,7 +83,7 @@ def _all(paths: list[str]) -> int:
                 zoneless += made.body["spec"].get("timeZone") is None
                 _say_if_seen(found, made, seen)
     if not tried and whole:
-        complain(f"no CronJob is in {', '.join(map(quoted, paths[:3]))}")
+        complain(f"no CronJob is in {whence}")
     if zoneless:
         complain(
             f"{zoneless} without timeZone: that is UTC now, and was the zone of the controller manager, which is UTC most often"

@@ -50,9 +50,7 @@ def register(commands: Commands) -> None:
 
 
 def call(args: argparse.Namespace) -> int:
-    asked = time_of("--at", args.at)
-    if not FIRST_YEAR <= asked.year <= LAST_YEAR:
-        raise Misuse(f"--at: {quoted(args.at)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+    asked = asked_time(args.at)
     subjects, whole = asked_for(args)
     found = [(subject, explain(subject, asked)) for subject in subjects]
     if args.output == "json" and found:
@@ -64,6 +62,14 @@ def call(args: argparse.Namespace) -> int:
     if not whole:
         return MISUSE
     return OK if all(told.fires for _, told in found) else NO
+
+
+def asked_time(text: str) -> datetime:
+    """Read --at. Raises Misuse."""
+    asked = time_of("--at", text)
+    if not FIRST_YEAR <= asked.year <= LAST_YEAR:
+        raise Misuse(f"--at: {quoted(text)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return asked
 
 
 def _described(subject: Subject, told: Explanation) -> dict[str, object]:
@@ -89,16 +95,17 @@ def _text(subject: Subject, told: Explanation, asked: datetime) -> Iterator[str]
     else:
         name = f"{subject.kind} {subject.label}: " if subject.where else ""
         yield f"{name}{subject.calendar.text}, {subject.zone.name}"
-    times = [_both(subject, instant) for instant in told.at] or [wallclock.local_text(asked)]
+    times = [both(subject, instant) for instant in told.at] or [wallclock.local_text(asked)]
     yield f"at {' and '.join(times)}: it would {'' if told.fires else 'not '}fire"
     for finding in sorted(told.findings, key=lambda finding: not finding.against):
         yield f"  - {finding.message}"
     for what, tick in (("before", told.before), ("after", told.after)):
         if tick is not None:
-            yield f"tick {what}: {_both(subject, tick)}"
+            yield f"tick {what}: {both(subject, tick)}"
 
 
-def _both(subject: Subject, instant: datetime) -> str:
+def both(subject: Subject, instant: datetime) -> str:
+    """Write an instant in local time of the cronjob and in UTC."""
     if subject.cronjob is None:
         return rfc3339(instant)
     return f"{wallclock.local_text(wallclock.local(subject.zone, instant))} = {rfc3339(instant)}"

@@ -45,25 +45,35 @@ Examples:
 def register(commands: Commands) -> None:
     parser = commands.add_parser("next", help="print the coming ticks", description=DESCRIPTION, epilog=EPILOG)
     add_arguments(parser)
-    parser.add_argument("--after", metavar="TIME", help="only ticks later than this, such as 2026-03-28T08:00:00Z; default: now")
-    parser.add_argument("--count", metavar="N", default=str(COUNT), help=f"at most so many ticks, 1 to {MOST}; default: {COUNT}")
+    add_extent(parser)
     add_output(parser)
     parser.set_defaults(call=call)
 
 
-def call(args: argparse.Namespace) -> int:
+def add_extent(parser: argparse.ArgumentParser) -> None:
+    """Let a command be asked from when on, and how many ticks."""
+    parser.add_argument("--after", metavar="TIME", help="only ticks later than this, such as 2026-03-28T08:00:00Z; default: now")
+    parser.add_argument("--count", metavar="N", default=str(COUNT), help=f"at most so many ticks, 1 to {MOST}; default: {COUNT}")
+
+
+def wanted(args: argparse.Namespace) -> tuple[datetime, int]:
+    """Return from when on, and how many ticks. Raises Misuse."""
     count = _count(args.count)
-    after = datetime.now(UTC) if args.after is None else instant_of("--after", args.after)
+    return (datetime.now(UTC) if args.after is None else instant_of("--after", args.after)), count
+
+
+def call(args: argparse.Namespace) -> int:
+    after, count = wanted(args)
     subjects, whole = asked_for(args)
     found = [(subject, ticks(subject, cronjob, after, count)) for subject, cronjob in valid(subjects)]
     if args.output == "text":
         for number, (subject, coming) in enumerate(found):
             print_lines([""] * bool(number))
-            print_lines(_table(subject, after, coming))
+            print_lines(table(subject, after, coming))
     elif args.schedule is not None:
         print_json([rfc3339(tick) for tick in found[0][1]])
     elif found:
-        print_json([_described(subject, coming) for subject, coming in found])
+        print_json([described(subject, coming) for subject, coming in found])
     return OK if whole and len(found) == len(subjects) else MISUSE
 
 
@@ -86,7 +96,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _described(subject: Subject, coming: list[datetime]) -> dict[str, object]:
+def described(subject: Subject, coming: list[datetime]) -> dict[str, object]:
     return {
         "kind": subject.kind,
         "namespace": subject.namespace,
@@ -98,7 +108,7 @@ def _described(subject: Subject, coming: list[datetime]) -> dict[str, object]:
     }
 
 
-def _table(subject: Subject, after: datetime, coming: list[datetime]) -> Iterator[str]:
+def table(subject: Subject, after: datetime, coming: list[datetime]) -> Iterator[str]:
     if subject.where:
         suspended = ", suspended: none of these fires" if subject.fields.get("suspend") else ""
         yield f"{subject.kind} {subject.label}: {subject.calendar.text}, {subject.zone.name}{suspended}"

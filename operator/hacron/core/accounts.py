@@ -66,7 +66,7 @@ def _remembered(status: dict[str, Any]) -> Account | None:
     identity, total = status.get("id"), _number(status, "total")
     if not isinstance(identity, str) or not 0 < len(identity) <= 128 or not total:
         return None
-    results = [_verdict(entry) for entry in (status.get("runs") or [])[:MOST_READ]]
+    results = [verdict_of(entry) for entry in (status.get("runs") or [])[:MOST_READ]]
     return Account(
         id=identity,
         total=total,
@@ -87,7 +87,8 @@ def _number(status: dict[str, Any], name: str) -> int:
     return value
 
 
-def _verdict(entry: dict[str, Any]) -> Verdict:
+def verdict_of(entry: dict[str, Any]) -> Verdict:
+    """Read what `status.recent()` has written. Raises KeyError, TypeError, ValueError, AttributeError."""
     tick = instant(entry["tick"])
     if tick is None:
         raise ValueError("tick")
@@ -99,6 +100,7 @@ def _verdict(entry: dict[str, Any]) -> Verdict:
         cluster=_text(entry, "cluster"),
         job=_text(entry, "job"),
         attempt=min(max(int(entry.get("attempt") or 1), 1), 99),
+        count=max(int(entry.get("count") or 1), 1),
         started=instant(entry.get("started")),
         finished=instant(entry.get("finished")),
     )

@@ -170,12 +170,13 @@ def _held(held: Held) -> Event:
 
 def _became(verdict: Verdict, again: bool, scheduled: bool = True) -> Event:
     reason, problem = reasons.told(verdict)
-    sentence = _sentence(verdict, scheduled)
+    said = sentence(verdict, scheduled)
     subject = f"verdict.{_number(verdict.tick)}.{verdict.attempt}.{verdict.verdict}.{verdict.reason}"
-    return Event(subject, reason, f"After all: {sentence}" if again else sentence, problem)
+    return Event(subject, reason, f"After all: {said}" if again else said, problem)
 
 
-def _sentence(verdict: Verdict, scheduled: bool) -> str:
+def sentence(verdict: Verdict, scheduled: bool = True) -> str:
+    """Say what became of a tick, or of a run beside the schedule, which may begin when it likes."""
     again = f", attempt {verdict.attempt}," if verdict.attempt > 1 else ""
     tick = f"the tick of {rfc3339(verdict.tick)}{again}"
     there = f" in cluster {verdict.cluster}" if verdict.cluster else ""

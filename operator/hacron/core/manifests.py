@@ -163,11 +163,11 @@ def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
 
 
 def _labels(key: Key, run: Run) -> dict[str, str]:
-    labels = {LABEL: "true", CRONJOB_LABEL: _as_label(name_of(key))}
-    return labels | ({DEMAND_LABEL: _as_label(run.demand)} if run.demand else {})
+    labels = {LABEL: "true", CRONJOB_LABEL: as_label(name_of(key))}
+    return labels | ({DEMAND_LABEL: as_label(run.demand)} if run.demand else {})
 
 
-def _as_label(name: str) -> str:
+def as_label(name: str) -> str:
     return name[:63].rstrip("-.")
 
 
@@ -222,6 +222,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     deleting: bool
     fencing: int
     demand: str = ""  # name of the HACronJobRun that asked for it
+    cluster: str = ""
 
 
 def job_view(body: dict[str, Any]) -> JobView | None:
@@ -256,6 +257,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         deleting=metadata.get("deletionTimestamp") is not None,
         fencing=int(annotations.get(FENCING, "0")),
         demand=annotations.get(DEMAND, ""),
+        cluster=annotations.get(CLUSTER, ""),
     )
 
 

@@ -36,6 +36,7 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
         "observedGeneration": definition.generation,
         "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
         "conditions": _conditions(state, definition, progress, cronjob, paused, template_refusal),
+        "declaredIn": sorted(state.definitions[key]),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
         "lastScheduleTime": time_of(progress.last_scheduled),
