@@ -1,7 +1,11 @@
-"""Fixtures for tests that need real servers; the servers start when the first test asks for one."""
+"""Fixtures for tests that need real servers; the servers start when the first test asks for one.
+
+RABBITMQ=4.3 in the environment: a newer RabbitMQ than this machine's, of those in tests.testbed.tools.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 
@@ -25,7 +29,7 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     asked = {fixture for item in request.session.items for fixture in getattr(item, "fixturenames", ())}
     folder = tmp_path_factory.mktemp("servers")
     wanted = "broker" in asked or any(item.get_closest_marker("broker") for item in request.session.items)
-    broker = {"broker": Broker(folder / "broker")} if wanted else {}
+    broker = {"broker": Broker(folder / "broker", version=os.environ.get("RABBITMQ"))} if wanted else {}
     clusters = {name: ControlPlane(name, folder / name) for name in ("west", "east") if name in asked}
     try:
         start_together([*broker.values(), *clusters.values()])

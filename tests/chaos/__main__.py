@@ -104,7 +104,8 @@ def _method(options: argparse.Namespace) -> str:
         f" net_ticktime {TICK_S} s); every replica and every node in a network namespace of its own."
         f" {many} cronjobs of every {EVERY_S} s: both guarantees, Allow and Forbid, declared in one"
         f" cluster or in both. Beside them {COUNT} of every {NAIVE_EVERY_S} s that naive token holders fire, one beside each"
-        " replica. All settings are the defaults. Judged by watches on the API servers alone; their times are whole seconds."
+        " replica, with pika's defaults. All settings of the replicas are the defaults. Judged by watches on the API servers"
+        " alone; their times are whole seconds."
     )
 
 

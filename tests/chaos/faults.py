@@ -52,6 +52,7 @@ def fault(
 @fault("the executor is killed (SIGKILL)", lasts_s=15)
 def executor_killed(stage: Stage) -> Iterator[None]:
     holders = stage.holders()
+    stage.begins()
     for holder in holders:
         holder.kill()
     yield
@@ -69,14 +70,14 @@ def executor_stopped(stage: Stage) -> Iterator[None]:
 
 @fault("the executor hangs (SIGSTOP) for 25 s, then wakes up")
 def executor_frozen(stage: Stage) -> Iterator[None]:
-    yield from _frozen(stage.holders())
+    yield from _frozen(stage, stage.holders())
 
 
 @fault("a worker that is not the executor hangs (SIGSTOP) for 25 s")
 def worker_frozen(stage: Stage) -> Iterator[None]:
     executor = stage.fleet.await_executor()
     worker = next(each for each in stage.fleet if each is not executor and each.told().get("worker"))
-    yield from _frozen([worker])
+    yield from _frozen(stage, [worker])
 
 
 @fault("all replicas of the executor's cluster are killed")
@@ -121,22 +122,35 @@ def executor_mute(stage: Stage) -> Iterator[None]:
 
 @fault("the broker node that leads the token's queue is killed (SIGKILL)", short=True, nodes=3)
 def token_leader_killed(stage: Stage) -> Iterator[None]:
-    yield from _killed(stage.brokers.leader(f"{PREFIX}.token"))
+    yield from _killed(stage, stage.brokers.leader(f"{PREFIX}.token"))
 
 
 @fault("the broker node that leads the ledger is killed (SIGKILL)", nodes=3)
 def ledger_leader_killed(stage: Stage) -> Iterator[None]:
-    yield from _killed(stage.brokers.leader(f"{PREFIX}.ledger"))
+    yield from _killed(stage, stage.brokers.leader(f"{PREFIX}.ledger"))
 
 
 @fault("the broker node that leads the token's queue hangs (SIGSTOP) for 45 s, then wakes up", lasts_s=45, nodes=3)
 def token_leader_frozen(stage: Stage) -> Iterator[None]:
-    yield from _frozen([stage.brokers.leader(f"{PREFIX}.token")])
+    yield from _frozen(stage, [stage.brokers.leader(f"{PREFIX}.token")])
+
+
+@fault("the broker node that the executor is connected to hangs (SIGSTOP) for 45 s, then wakes up", lasts_s=45, nodes=3)
+def executors_node_frozen(stage: Stage) -> Iterator[None]:
+    yield from _frozen(stage, [stage.common_node()])
+
+
+@fault("the broker node that the executor is connected to is cut off from the other nodes", lasts_s=45, nodes=3)
+def executors_node_cut_off(stage: Stage) -> Iterator[None]:
+    node = stage.common_node()
+    stage.cut_off(node.place, [other.place for other in stage.other_nodes(node)])
+    yield
+    _heal(stage)
 
 
 @fault("the broker node that leads the ledger hangs (SIGSTOP) for 45 s, then wakes up", lasts_s=45, nodes=3)
 def ledger_leader_frozen(stage: Stage) -> Iterator[None]:
-    yield from _frozen([stage.brokers.leader(f"{PREFIX}.ledger")])
+    yield from _frozen(stage, [stage.brokers.leader(f"{PREFIX}.ledger")])
 
 
 @fault("the token's node is cut off from the other nodes, both ways", lasts_s=45, short=True, nodes=3)
@@ -335,7 +349,8 @@ def clock_beyond_margin(stage: Stage) -> Iterator[None]:
 # --- how ---
 
 
-def _frozen(parts: list[Part]) -> Iterator[None]:
+def _frozen(stage: Stage, parts: list[Part]) -> Iterator[None]:
+    stage.begins()
     for part in parts:
         part.freeze()
     try:
@@ -345,7 +360,8 @@ def _frozen(parts: list[Part]) -> Iterator[None]:
             part.thaw()
 
 
-def _killed(node: Broker) -> Iterator[None]:
+def _killed(stage: Stage, node: Broker) -> Iterator[None]:
+    stage.begins()
     node.kill()
     yield
     node.start()

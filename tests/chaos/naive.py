@@ -1,8 +1,8 @@
 """A naive holder of a token: what many would write first, and what the fence is measured against.
 
-It waits for the one message of a durable queue, and while it holds it, it makes a Job for each tick in its own cluster. It is
-careful otherwise: a quorum queue with a single active consumer, heartbeats, Jobs with names made of the tick. It trusts the token
-alone: no log, no epochs, no proof, nothing decided ahead.
+It waits for the one message of a durable queue, and while it holds it, it makes a Job for each tick in its own cluster. It is no
+fool: a quorum queue with a single active consumer, Jobs with names made of the tick, pika's defaults (a heartbeat of 60 s). But
+it trusts the token alone: no log, no epochs, no proof, nothing decided ahead.
 
     python -m tests.chaos.naive NAME CLUSTER KUBECONFIG QUEUE EVERY_S COUNT URL...
 """
@@ -48,7 +48,6 @@ class Naive:
     def hold(self, url: str) -> None:
         """Compete for the token; fire while it is ours; return when the connection ends."""
         parameters = pika.URLParameters(url)
-        parameters.heartbeat = 5
         parameters.blocked_connection_timeout = parameters.socket_timeout = parameters.stack_timeout = 3
         with pika.BlockingConnection(parameters) as connection:
             channel = connection.channel()

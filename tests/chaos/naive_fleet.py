@@ -32,6 +32,11 @@ class NaiveReplica:
         self.terminate = self._process.terminate
 
     @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process.alive
 

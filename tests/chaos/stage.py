@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,9 @@ class Part(Protocol):
 
     place: Place
 
+    @property
+    def pid(self) -> int: ...
+
     def start(self) -> None: ...
     def kill(self) -> Any: ...
     def freeze(self) -> None: ...
@@ -66,7 +70,7 @@ class Stage:
         self._with_naive = with_naive
         self._undo = ExitStack()
         self.declared: list[Declared] = []
-        self.troubled: set[str] = set()  # places whose replicas need not be ready
+        self.began = now()  # when the present fault did
 
     # --- up and down ---
 
@@ -129,6 +133,10 @@ class Stage:
             remove_all(cluster)
 
     # --- what runs ---
+
+    def begins(self) -> None:
+        """Note that the fault begins now, after all that had to be found out for it."""
+        self.began = now()
 
     @property
     def ours(self) -> list[Ran]:
@@ -199,11 +207,38 @@ class Stage:
         with pika.BlockingConnection([pika.URLParameters(node.url) for node in self.brokers.nodes]) as connection:
             yield connection.channel()
 
+    def node_of(self, part: Part) -> Broker | None:
+        """Return the node that a replica is connected to."""
+        listed = subprocess.run(
+            part.place.command(["ss", "-Htnp", "state", "established"]), capture_output=True, text=True, check=True
+        ).stdout
+        own = [line for line in listed.splitlines() if f"pid={part.pid}," in line]
+        return next(
+            (node for node in self.brokers.nodes if any(f" {node.place.address}:{node.port} " in line for line in own)), None
+        )
+
+    def common_node(self) -> Broker:
+        """Return the node that our executor is connected to, and see to it that the naive holder is too."""
+        node = until(lambda: self.node_of(self.fleet.await_executor()), 30, "the executor's node")
+
+        def naive_is_there() -> bool:
+            holder = self.naive.holder()
+            if holder is not None and self.node_of(holder) is not node:
+                holder.kill()  # another takes the token, perhaps at the right node
+                holder.start()
+                return False
+            return holder is not None
+
+        if self._with_naive:
+            until(naive_is_there, 120, "the naive holder at the same node", every=1)
+        return node
+
     def other_nodes(self, node: Broker) -> list[Broker]:
         return [other for other in self.brokers.nodes if other is not node]
 
     def cut_off(self, place: Place, others: list[Place], *, both: bool = True, incoming: bool = True) -> None:
         """Cut a place off from others; one way: what it would hear (`incoming`), or what it says."""
+        self.begins()
         for other in others:
             source, target = (other, place) if incoming else (place, other)
             self.network.cut(source, target, both=both)

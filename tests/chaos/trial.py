@@ -40,15 +40,14 @@ class Result:
 def do(stage: Stage, fault: Fault, lasts_s: float | None = None) -> Result:
     """Bring the fault about, let it last, take it back, wait until all is as before, and judge what happened meanwhile."""
     lasts_s = lasts_s or fault.lasts_s
-    began = now()
+    stage.begins()
     with done_to(stage, fault) as acting:
         stage.live(lasts_s)
         for _ in acting:  # it goes on, in another way
             stage.live(lasts_s)
     stage.recover()
     stage.live(SETTLE_S)
-    ended = now() - SOON
-    return judge(stage, fault, began, ended)
+    return judge(stage, fault, stage.began, now() - SOON)
 
 
 def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Result:
