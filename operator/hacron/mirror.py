@@ -18,11 +18,13 @@ from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Entry, Objects
 from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
 from hacron.core.state import State
+from hacron.core.status import Trial
 from hacron.ports import Answer, CreateJob, Kubernetes, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
+WAITS_FOR_TRIAL = timedelta(seconds=2)
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
 RETRY_S = 3.0
 PATCHES_UNDER_WAY = 40
@@ -41,6 +43,7 @@ class Mirror:
         self._shown: dict[Key, int] = {}  # hash of what stands in the object, as far as known
         self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
         self._trying: dict[Key, str] = {}
+        self._waits: dict[Key, tuple[str, datetime]] = {}  # uid/generation → not shown before, unless the trial is over
         self._under_way: dict[Key, int] = {}
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._agenda: Agenda[Key] = Agenda()
@@ -105,14 +108,27 @@ class Mirror:
         if len(self._under_way) >= PATCHES_UNDER_WAY:
             self._agenda.put(key, now + SHOW_AGAIN)
             return []
-        requests = self._try_template(key, f"{entry.uid}/{entry.generation}") if self._kind is Kind.CRONJOB else []
+        present = f"{entry.uid}/{entry.generation}"
+        requests = self._try_template(key, present) if self._kind is Kind.CRONJOB else []
         version, refusal = self._refusals.get(key, ("", None))
-        status = self._objects.render(self._state, key, self._cluster, refusal if version else None)
+        trial = Trial(refusal, over=True) if version == present else Trial(over=False)
+        if not trial.over and key in self._trying and (until := self._patience(key, present, now)) > now:
+            self._agenda.put(key, until)  # one patch that says what there is to say is better than two
+            return requests
+        status = self._objects.render(self._state, key, self._cluster, trial)
         if status is None or _digest(status) == self._shown.get(key):
             return requests
         self._under_way[key] = _digest(status)
         self.patches += 1
         return [*requests, PatchStatus(key=key, status=status, kind=self._kind)]
+
+    def _patience(self, key: Key, version: str, now: datetime) -> datetime:
+        """Return until when a status waits for what the API server says of a template."""
+        known, until = self._waits.get(key, ("", now))
+        if known != version:
+            until = now + WAITS_FOR_TRIAL
+            self._waits[key] = (version, until)
+        return until
 
     def _entry(self, key: Key) -> Entry | None:
         return self._objects.homes(self._state, key).get(self._cluster)
@@ -138,7 +154,7 @@ class Mirror:
             return  # the relay tells
         key = declared.key
         if gone:
-            for known in (self._shown, self._refusals, self._trying, self._again_at):
+            for known in (self._shown, self._refusals, self._trying, self._waits, self._again_at):
                 known.pop(key, None)
             return
         status = body.get("status") or {}
@@ -146,7 +162,7 @@ class Mirror:
         version = f"{declared.uid}/{declared.generation}"
         for condition in status.get("conditions") or []:
             said = (condition.get("type"), condition.get("observedGeneration"))
-            if said == ("Accepted", declared.generation) and condition.get("reason") in ("Accepted", "TemplateRefused"):
+            if said == ("Ready", declared.generation) and condition.get("reason") in ("Ready", "TemplateRefused"):
                 refused = condition["reason"] == "TemplateRefused"
                 self._refusals.setdefault(key, (version, condition.get("message") if refused else None))
         self._dirty[key] = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hacron.core.model import key_of
-from hacron.core.status import render
+from hacron.core.status import Trial, render
 from tests.core.ledger_story import HELLO, Story, spec
 
 
 def shown(story: Story, cluster: str = "west", refusal: str | None = None) -> dict[str, Any]:
-    status = render(story.state, HELLO, cluster, refusal)
+    status = render(story.state, HELLO, cluster, Trial(refusal))
     assert status is not None
     return status
 

@@ -222,10 +222,7 @@ class Script:
     def do_status(self, cluster: str, name: str) -> list[str]:
         """What `kubectl describe` shows of a HACronJob."""
         status = self.world.cluster(cluster).cronjobs[_key(name)].get("status", {})
-        lines = []
-        for condition in status.get("conditions", []):
-            verb = "" if condition["status"] == "True" else "not "
-            lines.append(f"{verb}{condition['type']}: {condition['reason']}: {condition['message']}")
+        lines = _conditions(status)
         for field in ("lastScheduleTime", "lastSuccessfulTime", "nextScheduleTime"):
             if status.get(field):
                 lines.append(f"{field} {_instant(status[field])}")
@@ -236,10 +233,7 @@ class Script:
     def do_outcome(self, cluster: str, name: str) -> list[str]:
         """What `kubectl describe` shows of a HACronJobRun."""
         status = self.world.cluster(cluster).demands[_key(name)].get("status", {})
-        lines = []
-        for condition in status.get("conditions", []):
-            verb = "" if condition["status"] == "True" else "not "
-            lines.append(f"{verb}{condition['type']}: {condition['reason']}: {condition['message']}")
+        lines = _conditions(status)
         lines.append(f"{status.get('phase')} {status.get('progress', '')}, {status.get('failed')} failed")
         lines += [f"active {run['tick'][11:19]} in {run['cluster']} {run['state']}" for run in status.get("active", [])]
         lines += [f"run {_recent(verdict)}" for verdict in status.get("runs", [])]
@@ -305,6 +299,16 @@ def _key(name: str) -> Key:
 def _instant(text: str) -> str:
     day, time = text.removesuffix("Z").split("T")
     return time if day == f"{NOON:%Y-%m-%d}" else f"{day} {time}"
+
+
+def _conditions(status: dict[str, Any]) -> list[str]:
+    """Tell conditions but for Ready and Stalled, which say of Accepted and Complete what tools can read."""
+    told = []
+    for condition in status.get("conditions", []):
+        verb = "" if condition["status"] == "True" else "not "
+        if condition["type"] not in ("Ready", "Stalled"):
+            told.append(f"{verb}{condition['type']}: {condition['reason']}: {condition['message']}")
+    return told
 
 
 def _recent(verdict: dict[str, Any]) -> str:

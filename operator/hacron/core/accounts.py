@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from hacron.core import readiness
 from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Demand
 from hacron.core.model import Account, InvalidCronJob, Key, Run, Verdict, VerdictKind
@@ -166,11 +167,14 @@ def _conditions(demand: Demand, generation: int, waits: tuple[str, str]) -> list
 
     since, account = rfc3339(demand.created_at), demand.account
     if demand.wrong:
-        refused = condition("Accepted", False, "Invalid", demand.wrong, since)
-        return [refused, condition("Complete", False, "Invalid", "nothing will run", since)]
-    accepted = condition("Accepted", True, "Accepted", "it is understood", since)
-    if account.finished is None:
-        return [accepted, condition("Complete", False, *waits, since)]
-    said = f"{account.succeeded} of {account.total} runs succeeded"
-    reason = "Succeeded" if account.succeeded == account.total else "SomeFailed"
-    return [accepted, condition("Complete", True, reason, said, rfc3339(account.finished))]
+        accepted = condition("Accepted", False, "Invalid", demand.wrong, since)
+        complete = condition("Complete", False, "Invalid", "nothing will run", since)
+    else:
+        accepted = condition("Accepted", True, "Accepted", "it is understood", since)
+        if account.finished is None:
+            complete = condition("Complete", False, *waits, since)
+        else:
+            said = f"{account.succeeded} of {account.total} runs succeeded"
+            reason = "Succeeded" if account.succeeded == account.total else "SomeFailed"
+            complete = condition("Complete", True, reason, said, rfc3339(account.finished))
+    return [accepted, complete, *readiness.of_demand(accepted, complete)]

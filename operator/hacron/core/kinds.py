@@ -12,6 +12,7 @@ from hacron.core import accounts, manifests, status, wanted
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Key, Kind, Pause
 from hacron.core.state import State
+from hacron.core.status import Trial
 
 Declaration = CronJobDeclared | RunsDemanded
 
@@ -56,7 +57,7 @@ class Objects(Protocol):
     def keys(self, state: State) -> Iterable[Key]:
         """Return the keys of all that have entries."""
 
-    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:
+    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:
         """Return the whole `.status` of the object in a cluster; None when the ledger does not know it there."""
 
 
@@ -95,8 +96,8 @@ class CronJobs:
     def keys(self, state: State) -> Iterable[Key]:
         return state.definitions
 
-    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:
-        return status.render(state, key, cluster, template_refusal)
+    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:
+        return status.render(state, key, cluster, trial)
 
 
 class Demands:
@@ -127,7 +128,7 @@ class Demands:
     def keys(self, state: State) -> Iterable[Key]:
         return state.demands
 
-    def render(self, state: State, key: Key, cluster: str, template_refusal: str | None) -> dict[str, Any] | None:  # noqa: ARG002 - has none
+    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:  # noqa: ARG002 - it has no template
         return accounts.render(state, key, cluster)
 
 

@@ -6,10 +6,11 @@ its API server accepts the template.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from hacron.core import clockchange, pausing
+from hacron.core import clockchange, pausing, readiness
 from hacron.core.calendar import Calendar
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
@@ -17,11 +18,21 @@ from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdi
 from hacron.core.state import State
 
 
-def render(state: State, key: Key, cluster: str, template_refusal: str | None = None) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What this cluster's API server thinks of a template."""
+
+    refusal: str | None = None  # what it said against it
+    over: bool = True  # False: it has not said anything yet
+
+
+ACCEPTED: Final = Trial()
+
+
+def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dict[str, Any] | None:
     """Return the whole status of the object in `cluster`; None when that cluster does not declare it.
 
-    Fields that have no value are None, which a merge patch takes as "remove". `template_refusal` is what this
-    cluster's API server said against the template.
+    Fields that have no value are None, which a merge patch takes as "remove".
     """
     definition = state.definitions.get(key, {}).get(cluster)
     progress = state.progress.get(key)
@@ -35,7 +46,7 @@ def render(state: State, key: Key, cluster: str, template_refusal: str | None = 
     return {
         "observedGeneration": definition.generation,
         "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
-        "conditions": _conditions(state, definition, progress, cronjob, paused, template_refusal),
+        "conditions": _conditions(state, definition, progress, cronjob, paused, trial),
         "declaredIn": sorted(state.definitions[key]),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
@@ -85,7 +96,7 @@ def _conditions(
     progress: Progress,
     cronjob: CronJob | InvalidCronJob | None,
     paused: Definition | None,
-    template_refusal: str | None,
+    trial: Trial,
 ) -> list[dict[str, Any]]:
     def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
         return {
@@ -101,8 +112,8 @@ def _conditions(
     conditions = []
     if isinstance(cronjob, InvalidCronJob):
         conditions.append(condition("Accepted", False, "Invalid", str(cronjob), changed))
-    elif template_refusal is not None:
-        conditions.append(condition("Accepted", False, "TemplateRefused", template_refusal, changed))
+    elif trial.refusal is not None:
+        conditions.append(condition("Accepted", False, "TemplateRefused", trial.refusal, changed))
     else:
         conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
     conditions.append(_scheduled(condition, progress, cronjob, paused, changed))
@@ -119,7 +130,7 @@ def _conditions(
         conditions.append(condition("Drifted", True, "ClustersDiffer", sentence, changed))
     else:
         conditions.append(condition("Drifted", False, "ClustersAgree", "every cluster that declares it says the same", changed))
-    return conditions
+    return [*conditions, *readiness.of_cronjob(conditions[0], trial.over)]
 
 
 def _scheduled(

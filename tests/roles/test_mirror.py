@@ -1,0 +1,108 @@
+"""A mirror alone: what it shows while a template is being tried, and when somebody else thinks otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from hacron.mirror import WAITS_FOR_TRIAL, Mirror
+from hacron.ports import Answer, CreateJob, ObjectSeen, PatchStatus, Request
+from hacron.turn import Moment
+from tests.core.ledger_story import HELLO, NOON, Story, spec
+
+
+class Desk:
+    """The mirror of west's worker, over a cluster that answers only when it is told to."""
+
+    reachable = True
+
+    def __init__(self) -> None:
+        self.story = Story()
+        self.story.declare(spec())
+        self.mirror = Mirror(cluster="west", kube=self)  # type: ignore[arg-type]  # of Kubernetes, it only submits
+        self.mirror.attach(self.story.state)
+        self.sent: list[Request] = []
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self.sent += requests
+
+    def turn(self, second: float) -> list[Request]:
+        self.sent = []
+        self.mirror.turn(True, moment(second))
+        return self.sent
+
+    def answer(self, request: Request, second: float, status: int = 200, **body: Any) -> None:
+        self.mirror.take(Answer(request=request, status=status, body=body), moment(second))
+
+    def see(self, status: dict[str, Any], second: float) -> None:
+        metadata = {"namespace": "default", "name": "hello", "uid": self.entry.uid, "generation": self.entry.generation}
+        metadata["creationTimestamp"] = "2026-11-24T12:00:00Z"
+        body = {"metadata": metadata, "spec": msgspec.json.decode(self.entry.spec), "status": status}
+        self.mirror.take(ObjectSeen(body=body), moment(second))
+
+    @property
+    def entry(self) -> Any:
+        return self.story.state.definitions[HELLO]["west"]
+
+
+def moment(second: float) -> Moment:
+    return Moment(NOON + timedelta(seconds=second), second)
+
+
+def conditions(request: Request) -> dict[str, tuple[str, str]]:
+    assert isinstance(request, PatchStatus)
+    return {each["type"]: (each["status"], each["reason"]) for each in request.status["conditions"]}
+
+
+def test_a_template_that_is_taken_is_told_in_one_patch() -> None:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    assert isinstance(trial, CreateJob)
+    assert trial.dry_run
+    assert desk.turn(0.1) == []
+    desk.answer(trial, 0.2, 201)
+    (patch,) = desk.turn(0.2)
+    assert conditions(patch)["Ready"] == ("True", "Ready")
+    assert "Reconciling" not in conditions(patch)
+
+
+def test_a_template_that_is_refused_is_told_in_one_patch() -> None:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 0.2, 422, message="image: Required value")
+    (patch,) = desk.turn(0.2)
+    shown = conditions(patch)
+    assert (shown["Ready"], shown["Stalled"]) == (("False", "TemplateRefused"), ("True", "TemplateRefused"))
+
+
+def test_an_api_server_that_says_nothing_of_a_template_is_not_waited_for_long() -> None:
+    desk = Desk()
+    desk.turn(0)
+    (patch,) = desk.turn(WAITS_FOR_TRIAL.total_seconds())
+    shown = conditions(patch)
+    assert shown["Ready"] == ("Unknown", "TryingTemplate")
+    assert shown["Reconciling"] == ("True", "TryingTemplate")
+
+
+def test_what_a_status_says_of_a_trial_that_is_over_is_believed_and_of_one_that_is_not_is_tried() -> None:
+    believing, trying = Desk(), Desk()
+    for desk, reason in ((believing, "Ready"), (trying, "TryingTemplate")):
+        desk.see({"conditions": [{"type": "Ready", "reason": reason, "observedGeneration": desk.entry.generation}]}, 0)
+    assert [type(request) for request in believing.turn(0)] == [PatchStatus]
+    assert [type(request) for request in trying.turn(0)] == [CreateJob]
+
+
+def test_two_that_think_differently_do_not_write_against_each_other_without_a_pause() -> None:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 0, 201)
+    patches = 0
+    for tenth in range(100):
+        for request in desk.turn(tenth / 10):
+            patches += isinstance(request, PatchStatus)
+            desk.answer(request, tenth / 10)
+        desk.see({"conditions": [{"type": "Ready", "reason": "Other"}], "activeCount": tenth}, tenth / 10)
+    assert 5 <= patches <= 11
