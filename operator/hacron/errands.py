@@ -10,9 +10,9 @@ from typing import assert_never
 
 from hacron.consent import Consent
 from hacron.core import manifests
-from hacron.core.duties import AskForJob, Create, Delete, Duty, Say, TakeName, Wait, finished, owed
+from hacron.core.duties import AskForJob, Create, Delete, Duty, Say, TakeName, Wait, finished, gone, owed
 from hacron.core.manifests import JobView
-from hacron.core.messages import RunRefused, RunStopped
+from hacron.core.messages import RunRefused
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, stop_request
@@ -86,7 +86,7 @@ class Errands:
         run = next((run for run in self._open_runs(view.key) if run.id == view.run_id), None)
         if run is None or run.cluster != self._cluster or view.tombstone:
             return
-        over = self._job_gone(view.key, run) if view.terminal is None else finished(view.key, run, view)
+        over = gone(view.key, run) if view.terminal is None else finished(view.key, run, view)
         self._errand(view.key, run, moment.wall).conclude(over)
 
     # --- one run ---
@@ -211,7 +211,7 @@ class Errands:
             errand.conclude(taken)
         elif answer.ok or (answer.status == 404 and not never_seen):
             self._jobs.forget(errand.key, run.id)
-            errand.conclude(self._job_gone(errand.key, run))
+            errand.conclude(gone(errand.key, run))
         elif answer.status == 404 and errand.refusal is not None:
             errand.conclude(errand.refusal)
         else:
@@ -228,9 +228,6 @@ class Errands:
             errand.retry_at = moment.wall + timedelta(seconds=LAST_RETRY_S)
 
     # --- inside ---
-
-    def _job_gone(self, key: Key, run: Run) -> RunStopped:
-        return RunStopped(key=key, run_id=run.id, cluster=self._cluster, reason="JobGone")
 
     def _open_runs(self, key: Key) -> Sequence[Run]:
         progress = self._state.progress.get(key)

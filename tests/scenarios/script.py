@@ -125,6 +125,12 @@ class Script:
     def do_delete_queue(self, queue: str) -> None:
         self.world.broker.delete_queue(self._queue(queue))
 
+    def do_stall(self, queue: str) -> None:
+        self.world.broker.stall(queue)
+
+    def do_unstall(self, queue: str) -> None:
+        self.world.broker.stall(queue, False)
+
     def do_second(self, queue: str) -> None:
         self.world.broker.put(self._queue(queue), b"{}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hacron.core.manifests import JobView
-from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted
+from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
 
 TOO_LATE = "StartByPassed"
@@ -61,7 +61,7 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
     `job` is the Job that carries the run's id, as last seen; None when none was seen.
     """
     if job is not None and job.tombstone:
-        return Say(too_late(key, run))
+        return Say(too_late(key, run) if run.started is None else gone(key, run))
     if job is not None and job.terminal is not None:
         return Say(finished(key, run, job))
     if job is not None:
@@ -103,6 +103,10 @@ def finished(key: Key, run: Run, job: JobView) -> RunFinished:
         reason=job.reason,
         message=job.message,
     )
+
+
+def gone(key: Key, run: Run) -> RunStopped:
+    return RunStopped(key=key, run_id=run.id, cluster=run.cluster, reason="JobGone")
 
 
 def too_late(key: Key, run: Run) -> RunRefused:
