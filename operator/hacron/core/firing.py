@@ -99,8 +99,11 @@ def start(
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
 
-    With the name and the identity of a `demand`, it is a run beside the schedule.
+    With the name and the identity of a `demand`, it is a run beside the schedule. A tick that was taken back goes where it was: a
+    replica there that has not read of it may be making the Job, whose name is the lock in that cluster only.
     """
+    if attempt == 1 and not demand:
+        cluster = next((run.cluster for run in progress.taken_back if run.tick == tick), cluster)
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     start_by = max(tick, scene.now) + scene.rules.start_window
@@ -120,7 +123,11 @@ def start(
         because=because[:MOST_WORDS],
     )
     progress = replace(progress, open=(*progress.open, run), fencing=fencing)
-    return progress if demand else replace(progress, last_tick=max(progress.last_tick, tick), held=None)
+    if demand:
+        return progress
+    last_tick = max(progress.last_tick, tick)
+    taken_back = tuple(run for run in progress.taken_back if run.tick > last_tick)
+    return replace(progress, last_tick=last_tick, held=None, taken_back=taken_back)
 
 
 def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:
@@ -138,7 +145,8 @@ def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calenda
     first = min(run.tick for run in ahead)
     before_them = first - timedelta(seconds=1) if schedule is None else schedule.before(first)
     kept = tuple(run for run in progress.open if run not in ahead)
-    return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them))
+    taken_back = (*(run for run in progress.taken_back if run.tick > now), *ahead)
+    return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them), taken_back=taken_back)
 
 
 def _due(progress: Progress, scene: Scene) -> list[datetime]:

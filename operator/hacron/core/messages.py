@@ -212,6 +212,7 @@ class Progress(_Message, frozen=True):
     pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
     gone: tuple[Gone, ...] = ()  # of its objects, those that were withdrawn last; newest last, bounded
+    taken_back: tuple[Run, ...] = ()  # decided ahead and undone; decided again, their ticks run in the same clusters
     told: tuple[Verdict, ...] = ()  # of runs that were demanded; put into their accounts before this is written
 
 
