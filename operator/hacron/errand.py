@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from hacron.core.messages import Report, RunRefused, RunReport
+from hacron.core.messages import Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, namespace_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, Request
 from hacron.turn import TELL_AGAIN
@@ -40,6 +40,7 @@ class Errand:
     retry_at: datetime | None = None
     body: dict[str, Any] | None = None  # rendered before the tick
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
+    job_is_gone: bool = False  # so the watch says, and the run has still to end
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it
     _delay_s: float = FIRST_RETRY_S
     _told: RunReport | None = None
@@ -50,7 +51,7 @@ class Errand:
         if state is self.state:
             return
         self.state, self.body, self._told, self._told_at = state, None, None, None
-        if isinstance(self.conclusion, RunRefused):
+        if isinstance(self.conclusion, RunRefused | RunStarted):
             self.conclusion = None
 
     def send(self, request: Request) -> None:

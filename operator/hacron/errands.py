@@ -11,8 +11,9 @@ from typing import assert_never
 from hacron.consent import Consent
 from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Say, TakeName, Wait, finished, gone, owed
+from hacron.core.history import may_be_made_again
 from hacron.core.manifests import JobView
-from hacron.core.messages import RunRefused
+from hacron.core.messages import RunRefused, RunStarted
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, stop_request
@@ -82,12 +83,22 @@ class Errands:
         return request.key
 
     def gone(self, view: JobView, moment: Moment) -> None:
-        """Take in that a Job has been deleted, by whomever: its run is over, and must not be made a second time."""
+        """Take in that a Job has been deleted, by whomever: its run is over, and must not be made a second time.
+
+        So its name is taken first, if it is so young that a request for it may still come; before that it is told to have run.
+        """
         run = next((run for run in self._open_runs(view.key) if run.id == view.run_id), None)
         if run is None or run.cluster != self._cluster or view.tombstone:
             return
-        over = gone(view.key, run) if view.terminal is None else finished(view.key, run, view)
-        self._errand(view.key, run, moment.wall).conclude(over)
+        errand = self._errand(view.key, run, moment.wall)
+        if view.terminal is not None:
+            errand.conclude(finished(view.key, run, view))
+        elif not may_be_made_again(run, moment.wall):
+            errand.conclude(gone(view.key, run))
+        else:
+            errand.job_is_gone, errand.retry_at = True, None
+            if run.started is None:
+                errand.conclude(RunStarted(key=view.key, run_id=run.id, cluster=self._cluster, started=view.created))
 
     # --- one run ---
 
@@ -112,9 +123,11 @@ class Errands:
             case Create():
                 self._create(run, errand, moment)
             case TakeName():
-                errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key)))
+                self._take_name(run, errand)
             case Delete(uid):
                 errand.send(stop_request(errand.key, run, uid))
+            case AskForJob() if errand.job_is_gone:
+                self._take_name(run, errand)
             case AskForJob():
                 if not self._jobs.listed:
                     return moment.wall + timedelta(seconds=LAST_RETRY_S)
@@ -140,6 +153,10 @@ class Errands:
                 return wait_until
             self._create(run, errand, moment)
         return None
+
+    def _take_name(self, run: Run, errand: Errand) -> None:
+        errand.job_is_gone = False
+        errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key)))
 
     def _create(self, run: Run, errand: Errand, moment: Moment) -> None:
         self._prepare(run, errand, moment)
@@ -209,6 +226,9 @@ class Errands:
             sentence = f"a Job named {run.job} exists and is not of this run"
             taken = RunRefused(key=errand.key, run_id=run.id, cluster=self._cluster, reason="JobNameTaken", message=sentence)
             errand.conclude(taken)
+        elif answer.status == 404 and not never_seen and errand.refusal is None and may_be_made_again(run, moment.wall):
+            self._jobs.forget(errand.key, run.id)
+            self._take_name(run, errand)
         elif answer.ok or (answer.status == 404 and not never_seen):
             self._jobs.forget(errand.key, run.id)
             errand.conclude(gone(errand.key, run))
@@ -225,7 +245,7 @@ class Errands:
         if answer.ok:
             log.info("Job deleted", extra={"cronjob": errand.key, "job": run.job})
             # Looked for again, in case the watch misses its end.
-            errand.retry_at = moment.wall + timedelta(seconds=LAST_RETRY_S)
+            errand.retry_at = None if errand.job_is_gone else moment.wall + timedelta(seconds=LAST_RETRY_S)
 
     # --- inside ---
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import TOMBSTONE_LIFE, name_free_at, outlived, surplus
+from hacron.core.history import name_free_at, outlived, surplus, tombstone_ends
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
 from hacron.core.state import State
@@ -41,12 +41,12 @@ class Tidying:
         self._retry_at.pop(key, None)
         doomed = self._doomed(key, jobs, now)
         for job in doomed:
-            if now <= name_free_at(job, self._start_window):
+            if not job.tombstone and now <= name_free_at(job, self._start_window):
                 continue
             self._under_way.add(job.uid)
             request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
             self._outgoing.requests.append(request)
-        instants = [job.created + TOMBSTONE_LIFE for job in jobs if job.tombstone]
+        instants = [tombstone_ends(job) for job in jobs if job.tombstone]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
         return min(instants) + timedelta(seconds=1) if instants else None
 

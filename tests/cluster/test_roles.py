@@ -27,6 +27,12 @@ def running(west: ControlPlane, east: ControlPlane) -> Iterator[House]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def names_are_free_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not only after more than a minute."""
+    monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(seconds=-25))
+
+
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("running")]
 
 
@@ -95,8 +101,7 @@ def test_a_run_that_fails_says_why(west: ControlPlane, namespace: str) -> None:
     assert "lastSuccessfulTime" not in status
 
 
-def test_old_jobs_go_and_their_verdicts_stay(west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(seconds=-20))  # and not a minute and a half
+def test_old_jobs_go_and_their_verdicts_stay(west: ControlPlane, namespace: str) -> None:
     west.apply(manifest("hello", "@every 1s", namespace=namespace, run_seconds=0.1, successfulJobsHistoryLimit=1))
     await_(west, namespace, lambda status: len(status.get("recent", [])) >= 3, "three verdicts")
     west.kubectl(

@@ -86,7 +86,7 @@ def test_a_change_in_the_cluster_without_the_executor_counts_at_once(
     assert judge.doubled(resumed) == []
 
     other.kubectl("delete", "hacj", "changing")
-    until(lambda: ran(fleet, "changing") == [], 30, "the end of its Jobs", every=0.5)
+    until(lambda: ran(fleet, "changing") == [], 120, "the end of its Jobs, whose names are kept for a while", every=0.5)
     deleted_at = now()
     other.apply(manifest("after", EVERY))  # something that shows that time has passed
     await_runs(fleet, "after", 3, deleted_at)

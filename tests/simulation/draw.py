@@ -20,6 +20,7 @@ MAPS = (  # replicas; those before the dash are their clusters
     ("west-1", "east-1", "south-1"),
     ("west-1", "west-2"),
 )
+DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
 BESIDE_WIPES = ("wipes", "edits", "pauses", "demands", "deaths", "clocks", "versions", "order")
 OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
@@ -114,10 +115,10 @@ class Hand:
         return acts.passes(self._one_of(self._dice.randint(1, 45), round(self._dice.uniform(0.05, 6.0), 2)))
 
     def _demand(self) -> Act:
-        name, number, home = self._name(), self._dice.randint(1, 2), self._home()
+        name, number, home = self._name(), self._dice.randint(1, len(DEMANDED)), self._home()
         if self._dice.random() < 0.25:
             return acts.undemand(name, number, home)
-        words = self._one_of({}, {}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
+        words = DEMANDED[number - 1]  # the same in all clusters
         return acts.demand(name, number, home, words)
 
     def _cut(self) -> Act:

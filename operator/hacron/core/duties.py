@@ -1,7 +1,8 @@
 """What a worker owes to a run, given what it sees of the Job: a function of values, asked again until nothing is owed.
 
 The Job's name is the lock. Before a worker says that a run will never start, it takes the name itself with a tombstone, so that a
-replica that was frozen on its way to create the Job finds the name taken.
+replica that was frozen on its way to create the Job finds the name taken. The same before it says that a Job is gone so soon
+after it was made that a request for it may still be on its way.
 """
 
 from __future__ import annotations

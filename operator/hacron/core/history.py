@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from hacron.core.manifests import JobView
 from hacron.core.messages import Outcome, Progress
-from hacron.core.model import CronJob, Verdict, VerdictKind
+from hacron.core.model import CronJob, Run, Verdict, VerdictKind
 
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
@@ -19,6 +19,11 @@ def name_free_at(job: JobView, start_window: timedelta) -> datetime:
     The name is the lock: were it free sooner, such a request would make the Job a second time.
     """
     return job.created + start_window + REQUEST_LIVES
+
+
+def may_be_made_again(run: Run, now: datetime) -> bool:
+    """Whether a request to make the Job of a run may be on its way although its sender has given it up."""
+    return now <= run.start_by + REQUEST_LIVES
 
 
 def surplus(
@@ -50,4 +55,9 @@ def _beyond(
 
 def outlived(jobs: Collection[JobView], now: datetime) -> list[JobView]:
     """Return the tombstones that nobody can run into any more."""
-    return [job for job in jobs if job.tombstone and not job.deleting and now - job.created > TOMBSTONE_LIFE]
+    return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job)]
+
+
+def tombstone_ends(job: JobView) -> datetime:
+    """Return until when a tombstone is needed. One in place of a Job that was deleted keeps out what was sent before that."""
+    return job.created + (REQUEST_LIVES if job.ran else TOMBSTONE_LIFE)

@@ -23,6 +23,7 @@ KIND = "HACronJob"
 LABEL = f"{GROUP}/managed"  # on every Job of ours: what the worker's watch selects
 CRONJOB = f"{GROUP}/cronjob"  # annotation: the cronjob's name
 CRONJOB_LABEL = CRONJOB  # as far as a label can hold it
+RAN = f"{GROUP}/ran"
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
@@ -147,7 +148,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
 
 
 def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
-    """Return a Job that never runs and only takes the run's name."""
+    """Return a Job that never runs and only takes the run's name; for a while, where the run has had its Job."""
     container = {"name": "tombstone", "image": "tombstone"}
     return {
         "apiVersion": "batch/v1",
@@ -156,7 +157,7 @@ def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
             "name": run.job,
             "namespace": namespace_of(key),
             "labels": {**_labels(key, run), TOMBSTONE_LABEL: "true"},
-            "annotations": _marks(key, run),
+            "annotations": _marks(key, run) | ({RAN: "true"} if run.started is not None else {}),
         },
         "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
     }
@@ -219,6 +220,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     message: str
     tombstone: bool
+    ran: bool  # a tombstone in place of a Job that has been there
     deleting: bool
     fencing: int
     demand: str = ""  # name of the HACronJobRun that asked for it
@@ -254,6 +256,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         reason=ended[2] if ended else "",
         message=ended[3] if ended else "",
         tombstone=labels.get(TOMBSTONE_LABEL) == "true",
+        ran=annotations.get(RAN) == "true",
         deleting=metadata.get("deletionTimestamp") is not None,
         fencing=int(annotations.get(FENCING, "0")),
         demand=annotations.get(DEMAND, ""),
