@@ -251,6 +251,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     api_ok: bool = True  # whether its own worker reaches its API server
     replica: Name = ""  # the worker that spoke
     labels: dict[str, str] = {}
+    late_s: int = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:
         return (now - self.seen_at).total_seconds() > silent_after_s

@@ -39,6 +39,8 @@ def why_none(candidates: Sequence[str], clusters: Mapping[str, Cluster], now: da
         cluster = clusters.get(name)
         if cluster is None:
             causes.append(f"{name} has never been heard of")
+        elif cluster.late_s:
+            causes.append(f"{name} is not heard: what it says is {cluster.late_s} s old on arrival; is its clock behind?")
         elif cluster.is_silent(now, silent_after.total_seconds()):
             causes.append(f"{name} is silent since {cluster.seen_at:%H:%M:%S} UTC")
         elif not cluster.api_ok:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from hacron.core import demanding, demands, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
@@ -112,10 +114,16 @@ class Scheduler:
                 assert_never(message)
 
     def _see(self, seen: ClusterSeen, draft: Draft, now: datetime) -> list[Key]:
-        """Note a sign of life. One that lay in the queue while there was no executor says nothing about now."""
-        if now - seen.clock > self._rules.silent_after:
-            return []
+        """Note a sign of life. One that lay in the queue while there was no executor says nothing about now.
+
+        Nor does one of a cluster whose clock is as far behind, which would otherwise be silent for no reason that anybody sees.
+        """
         before = draft.clusters.get(seen.cluster)
+        if now - seen.clock > self._rules.silent_after:
+            if before is None or before.is_silent(now, self._rules.silent_after.total_seconds()):
+                known = before or Cluster(name=seen.cluster, seen_at=seen.clock)
+                draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
+            return []
         after = Cluster(name=seen.cluster, seen_at=now, api_ok=seen.api_ok, replica=seen.replica, labels=seen.labels)
         draft.see(after)
         was_usable = before is not None and before.api_ok and not before.is_silent(now, self._rules.silent_after.total_seconds())
