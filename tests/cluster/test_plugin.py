@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from hacron.plugin.__main__ import main
+from hacron.plugin.completing import complete
+from tests.cluster.door import spec
 from tests.cluster.house import House, house
 from tests.testbed.cluster import Cluster
 from tests.testbed.control_plane import ControlPlane
@@ -22,20 +24,22 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module", name="house")
-def _house(west: ControlPlane) -> Iterator[House]:
-    with house({"west": west}, "west-1") as found:
+def _house(west: ControlPlane, east: ControlPlane) -> Iterator[House]:
+    with house({"west": west, "east": east}, "west-1", "east-1") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def place(west: ControlPlane, house: House) -> Iterator[str]:  # noqa: ARG001 - it must run
-    """A namespace in which ann may change things and bob may look at them."""
+def place(west: ControlPlane, east: ControlPlane, house: House) -> Iterator[str]:  # noqa: ARG001 - it must run
+    """A namespace in which ann may change things and bob may look at them, by the roles that people get."""
     name = f"test-{secrets.token_hex(4)}"
-    west.kubectl("create", "namespace", name)
-    for user, role in (("ann", "edit"), ("bob", "view")):
-        west.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={name}")
+    for cluster in (west, east):
+        cluster.kubectl("create", "namespace", name)
+        for user, role in (("ann", "edit"), ("bob", "view")):
+            cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={name}")
     yield name
-    west.kubectl("delete", "namespace", name, "--wait=false")
+    for cluster in (west, east):
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 class Person:
@@ -44,6 +48,11 @@ class Person:
     def __init__(self, name: str, place: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
         self._flags = ["--as", name, "--kubeconfig", str(cluster.admin_kubeconfig), "--namespace", place]
         self._capsys = capsys
+
+    def at(self, cluster: Cluster) -> Person:
+        """Return the same person, at another cluster."""
+        name, place = self._flags[1], self._flags[-1]
+        return Person(name, place, cluster, self._capsys)
 
     def calls(self, *arguments: str) -> tuple[int, str, str]:
         """Return exit code and what is printed on both streams."""
@@ -146,3 +155,126 @@ class TestWhy:
 
     def test_there_is_none_of_that_name(self, bob: Person, place: str) -> None:
         assert bob.calls("why", "nobody") == (3, "", f"hacron: there is no HACronJob nobody in namespace {place}\n")
+
+
+class TestRun:
+    def test_a_run_is_waited_for(self, ann: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "yearly")
+        code, out, err = ann.calls("run", "yearly", "--at", "2026-01-02T03:04:05Z", "--wait")
+        assert code == 0
+        kind, _, name = out.strip().partition("/")
+        assert (kind, name[:7]) == ("hacronjobrun.hacron.io", "yearly-")
+        assert "the tick of 2026-01-02T03:04:05Z ran in cluster west" in err
+        assert err.endswith(f"{name}: 1 of 1 runs succeeded\n")
+        rows = ann.reads("history", "yearly")
+        assert [(row["tick"], row["verdict"], row["run"], row["jobHere"]) for row in rows] == [
+            ("2026-01-02T03:04:05Z", "Succeeded", name, True)
+        ]
+        assert ann.calls("history", "yearly")[1].splitlines()[1].endswith(name)
+        assert ann.calls("why", "yearly", "--at", "2026-01-02T03:04:05Z")[0] == 0
+
+    def test_one_that_fails_is_told_by_the_exit_code(self, ann: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "breaks", fail=True)
+        code, _, err = ann.calls("run", "breaks", "--wait")
+        assert code == 1
+        assert "BackoffLimitExceeded" in err
+
+    def test_a_range_is_run(self, ann: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "daily", "0 3 * * *")
+        code, out, _ = ann.calls(
+            "run", "daily", "--from", "2026-11-01T00:00:00Z", "--to", "2026-11-03T23:00:00Z", "--wait", "-o", "json"
+        )
+        assert code == 0
+        assert json.loads(out)["status"]["progress"] == "3/3"
+
+    def test_what_the_operator_refuses_is_told(self, ann: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "daily", "0 3 * * *")
+        code, _, err = ann.calls(
+            "run", "daily", "--from", "2026-11-01T00:00:00Z", "--to", "2026-11-03T23:00:00Z", "--limit", "2", "--wait"
+        )
+        assert code == 1
+        assert "refused: the range has 3 ticks and range.limit is 2" in err
+
+    def test_what_it_waits_for_is_told_until_the_time_is_over(self, ann: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "rests", suspend=True)
+        code, _, err = ann.calls("run", "rests", "--wait", "--timeout", "5")
+        assert code == 4
+        assert "waits: the HACronJob is suspended" in err
+        assert ann.calls("run", "rests", "--wait", "--ignore-suspend")[0] == 0
+
+    def test_nobody_waits_for_a_misspelt_name(self, ann: Person, place: str) -> None:
+        assert ann.calls("run", "yaerly") == (3, "", f"hacron: there is no HACronJob yaerly in namespace {place}\n")
+
+    def test_who_may_only_look_is_told_so(self, bob: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "yearly")
+        for call in (["run", "yearly"], ["pause", "yearly", "--reason", "x"]):
+            code, out, err = bob.calls(*call)
+            assert (code, out) == (3, "")
+            assert 'User "bob" cannot' in err
+
+
+class TestPause:
+    def test_it_holds_everywhere_and_ends_where_it_stands(
+        self, ann: Person, west: ControlPlane, east: ControlPlane, place: str
+    ) -> None:
+        for cluster in (west, east):
+            declare(cluster, place, "both")
+        until(lambda: east_and_west(ann), 30, "both to be declared in both clusters")
+        code, out, _ = ann.calls("pause", "both", "--reason", "database \x1b[2J is moved", "--for", "2h", "--by", "ann")
+        assert code == 0
+        assert re.search(r"both is paused by ann until .* UTC: database \\x1b\[2J is moved \(in 2h\)$", out.strip())
+        there = ann.at(east)
+        assert "paused in west by ann" in await_state(there, "both", "Paused")["why"]
+        assert "\x1b" not in there.calls("list")[1] + there.calls("why", "both")[1]
+        code, _, err = there.calls("resume", "both")
+        assert code == 1
+        assert err.endswith("both is paused in cluster west, not in this one: resume it there\n")
+        assert ann.calls("resume", "both")[0] == 0
+        await_state(there, "both", "Scheduled")
+        assert "was not paused" in ann.calls("resume", "both")[1]
+
+    def test_where_tells_the_clusters(self, bob: Person, west: ControlPlane, east: ControlPlane, place: str) -> None:
+        for cluster in (west, east):
+            declare(cluster, place, "both")
+        found = until(lambda: east_and_west(bob), 30, "both to be declared in both clusters")
+        assert [(one["cluster"], one["mayRun"]) for one in found] == [("east", 1), ("west", 2)]
+        assert bob.calls("where", "both")[1].splitlines()[0].startswith("CLUSTER   DECLARED   MAY RUN")
+
+
+def east_and_west(person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = person.reads("where", "both")["clusters"]
+    return found if [one["declared"] for one in found] == [True, True] else []
+
+
+class TestTheRest:
+    def test_next_is_by_what_stands_in_the_cluster(self, bob: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "spring", "30 2 * * *", timeZone="Europe/Prague", suspend=True)
+        await_state(bob, "spring", "Suspended")
+        code, out, err = bob.calls("next", "spring", "--after", "2026-03-27T12:00:00Z", "--count", "2")
+        assert code == 0
+        assert "[Sun 2026-03-29 02:30: left out" in out
+        assert err == "hacron: at present: Suspended: spec.suspend is true\n"
+        assert bob.reads("next", "hacronjob.hacron.io/spring", "--after", "2026-03-27T12:00:00Z", "--count", "1")["ticks"] == [
+            "2026-03-28T01:30:00Z"
+        ]
+
+    def test_convert_takes_what_is_in_the_cluster(self, bob: Person, west: ControlPlane, place: str) -> None:
+        body = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "old", "namespace": place}, "spec": spec()}
+        west.apply(json.dumps(body))
+        code, out, err = bob.calls("convert", "--from-cluster")
+        assert code == 0
+        assert "1 of 1 CronJobs converted" in err
+        west.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=out)
+
+    def test_a_cluster_without_the_custom_resource_is_told_of(self, bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("hacron.plugin.kubectl.OURS", "/apis/hacron.io/v0")
+        code, _, err = bob.calls("list")
+        assert code == 3
+        assert "their custom resources (crds/) are not installed" in err
+
+    def test_names_are_completed(self, bob: Person, west: ControlPlane, place: str) -> None:
+        declare(west, place, "spring", "30 2 * * *", suspend=True)
+        await_state(bob, "spring", "Suspended")
+        flags = ["--as", "bob", "--kubeconfig", str(west.admin_kubeconfig), f"--namespace={place}"]
+        assert complete(["why", *flags, "spr"]) == (["spring\t30 2 * * *, Suspended"], 4)
+        assert complete(["list", "--kubeconfig", str(west.admin_kubeconfig), "--context", ""]) == (["west"], 4)

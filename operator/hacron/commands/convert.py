@@ -50,7 +50,6 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help=files)
     parser.add_argument("-f", "--filename", metavar="FILE", action="append", default=[], help="the same, as kubectl has it")
-    parser.set_defaults(call=call)
 
 
 def call(args: argparse.Namespace) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hacron.commands.calls import Commands, Misuse, Parser
+from hacron.commands.calls import Commands, Misuse, Parser, time_of
 from hacron.core.cronfields import quoted
 from hacron.plugin.kubectl import add_flags
 
 UNASKED: Final = 3  # the API server cannot be asked, or says no: a missing right, object or custom resource
 NOT_YET: Final = 4  # it was not waited for any longer
+_NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 
 def add_command(commands: Commands, name: str, call: Callable[[argparse.Namespace], int], **told: Any) -> Parser:
@@ -24,13 +26,19 @@ def add_command(commands: Commands, name: str, call: Callable[[argparse.Namespac
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a HACronJob of the namespace")
+    parser.add_argument("name", metavar="NAME", type=_named, help="a HACronJob of the namespace")
+
+
+def _named(text: str) -> str:
+    """Return the name of a HACronJob, which may be given as kubectl prints it: hacronjob.hacron.io/report."""
+    kind, _, name = text.rpartition("/")
+    if not _NAME.fullmatch(name) or not re.fullmatch(r"|(hacronjobs?|hacj)(\.hacron\.io)?", kind):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no name of a HACronJob; those are of a-z, 0-9, - and .")
+    return name
 
 
 def zoned(option: str, text: str) -> datetime:
     """Read an instant; without an offset, this machine's local time. Raises Misuse."""
-    from hacron.commands.calls import time_of
-
     try:
         found = time_of(option, text)
         return found.astimezone(UTC)

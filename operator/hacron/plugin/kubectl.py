@@ -36,7 +36,6 @@ PASSED_ON: Final = (
 PATIENCE: Final = "30s"  # of a request that is not a watch
 OURS: Final = f"/apis/{GROUP}/v1"
 POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _SAID: Final = re.compile(r"Error from server(?: \((\w+)\))?: (.*)", re.DOTALL)
 
 
@@ -57,15 +56,7 @@ def add_flags(parser: argparse.ArgumentParser, *, inner: bool) -> None:
         helps = {"context": "which context of the kubeconfig", "kubeconfig": "path of the kubeconfig", "as": "whom to act as"}
         how: dict[str, Any] = {"action": "append"} if name == "as-group" else {}
         shown = helps.get(name, argparse.SUPPRESS)
-        flags.add_argument(f"--{name}", dest=_dest(name), metavar="TEXT", default=usual, help=shown, **how)
-
-
-def named(text: str) -> str:
-    """Return the name of an object, which may be given as kubectl prints it: hacronjob.hacron.io/report. Raises Misuse."""
-    kind, _, name = text.rpartition("/")
-    if not _NAME.fullmatch(name) or not re.fullmatch(r"|(hacronjobs?|hacj)(\.hacron\.io)?", kind):
-        raise Misuse(f"{quoted(text)} is no name of a HACronJob; those are of a-z, 0-9, - and .")
-    return name
+        flags.add_argument(f"--{name}", dest=as_field(name), metavar="TEXT", default=usual, help=shown, **how)
 
 
 class Kubectl:
@@ -73,7 +64,7 @@ class Kubectl:
 
     def __init__(self, args: argparse.Namespace) -> None:
         """Raises Misuse."""
-        self._flags = [flag for name in PASSED_ON for flag in _flag(name, getattr(args, _dest(name), None))]
+        self._flags = [flag for name in PASSED_ON for flag in _flag(name, getattr(args, as_field(name), None))]
         self._patient = getattr(args, "request_timeout", None) is not None
         self._namespace: str | None = args.namespace
         if self._namespace is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", self._namespace):
@@ -94,20 +85,25 @@ class Kubectl:
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """Raises Refused."""
-        found: dict[str, Any] = json.loads(self._run("get", "--raw", _with(path, query)))
-        return found
+        return _read(self._run("get", "--raw", _with(path, query)))
+
+    def namespaces(self) -> Iterator[str]:
+        """Raises Refused."""
+        for body in self.get("/api/v1/namespaces").get("items") or []:
+            yield str(body["metadata"]["name"])
+
+    def contexts(self) -> Iterator[str]:
+        """Give the contexts of the kubeconfig. Raises Refused."""
+        yield from self._run("config", "get-contexts", "--output=name").decode(errors="replace").split()
 
     def create(self, path: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
         """Raises Refused."""
-        made: dict[str, Any] = json.loads(self._run("create", "--raw", _with(path, query), "-f", "-", given=json.dumps(body)))
-        return made
+        return _read(self._run("create", "--raw", _with(path, query), "-f", "-", given=json.dumps(body)))
 
     def patch(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         """Merge into a HACronJob; return it as it is now. Raises Refused."""
         where = ("--namespace", self.namespace, "--type=merge", f"--patch={json.dumps(patch)}", "--output=json")
-        done = self._run("patch", f"hacronjobs.v1.{GROUP}", name, *where, "--field-manager=kubectl-hacron")
-        found: dict[str, Any] = json.loads(done)
-        return found
+        return _read(self._run("patch", f"hacronjobs.v1.{GROUP}", name, *where, "--field-manager=kubectl-hacron"))
 
     @contextmanager
     def watch(self, path: str, **query: str) -> Iterator[Iterator[dict[str, Any]]]:
@@ -116,7 +112,7 @@ class Kubectl:
         with _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             try:
-                events = (json.loads(line) for line in process.stdout)
+                events = map(_read, process.stdout)
                 yield (event["object"] for event in events if event.get("type") in ("ADDED", "MODIFIED", "DELETED"))
             finally:
                 process.kill()
@@ -124,7 +120,7 @@ class Kubectl:
     def _context(self) -> dict[str, Any]:
         if self._config is None:
             try:
-                self._config = json.loads(self._run("config", "view", "--minify", "--output=json"))
+                self._config = _read(self._run("config", "view", "--minify", "--output=json"))
             except Refused as refused:
                 if "current-context must exist" not in str(refused):
                     raise
@@ -133,7 +129,7 @@ class Kubectl:
         found: dict[str, Any] = contexts[0].get("context") or {}
         return found
 
-    def _run(self, *arguments: str, given: str | None = None) -> str:
+    def _run(self, *arguments: str, given: str | None = None) -> bytes:
         patience = () if self._patient else (f"--request-timeout={PATIENCE}",)
         with _started(
             self._command(*arguments, *patience),
@@ -144,7 +140,7 @@ class Kubectl:
             printed, complaint = process.communicate(None if given is None else given.encode())
         if process.returncode != 0:
             raise _refused(complaint.decode(errors="replace"))
-        return str(printed.decode())
+        return printed
 
     def _command(self, *arguments: str) -> list[str]:
         return [KUBECTL, *arguments, *self._flags]
@@ -176,6 +172,16 @@ def one_cronjob(kubectl: Kubectl, name: str) -> dict[str, Any]:
 NOT_INSTALLED: Final = "this cluster does not know HACronJobs or HACronJobRuns: their custom resources (crds/) are not installed"
 
 
+def _read(printed: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(printed)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused("what came back is not of an API server: does something else stand before it?")
+    return found
+
+
 def _refused(complaint: str) -> Refused:
     """Say in one sentence what kubectl said."""
     text = " ".join(complaint.split())
@@ -205,7 +211,8 @@ def _flag(name: str, value: str | list[str] | None) -> list[str]:
     return [f"--{name}={each}" for each in values]
 
 
-def _dest(name: str) -> str:
+def as_field(name: str) -> str:
+    """Return the name of a flag as what is read of a call has it."""
     return name.replace("-", "_") if name != "as" else "as_"
 
 

@@ -18,7 +18,7 @@ class Look:
     """A HACronJob as it stands in a cluster."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self.body = body
+        self.body = {"apiVersion": manifests.API_VERSION, "kind": manifests.KIND} | body  # the items of a list do not say it
         self.metadata, self.spec, self.status = (part(body, name) for name in ("metadata", "spec", "status"))
         self.name, self.namespace = text_of(self.metadata, "name"), text_of(self.metadata, "namespace")
 
@@ -44,7 +44,7 @@ class Look:
     @property
     def state(self) -> tuple[str, str]:
         """In a word whether its ticks will fire and if not why; and the same in a sentence."""
-        if not self.status.get("conditions"):
+        if not entries(self.status, "conditions"):
             return UNSEEN, "no replica of the operator has told anything of it yet: is one running in this cluster?"
         if self.status.get("observedGeneration") != self.metadata.get("generation"):
             return UNSEEN, "the operator has not told anything of its newest change yet"
@@ -90,7 +90,7 @@ class Look:
 def looks(listed: dict[str, Any]) -> Iterator[Look]:
     for body in listed.get("items") or []:
         if isinstance(body, dict):
-            yield Look({"apiVersion": manifests.API_VERSION, "kind": manifests.KIND} | body)
+            yield Look(body)
 
 
 def entries(status: dict[str, Any], name: str) -> list[dict[str, Any]]:

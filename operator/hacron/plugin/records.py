@@ -37,8 +37,10 @@ class Entry:
 
     @property
     def has_run(self) -> bool:
-        """Whether something was started for it."""
-        return self.verdict in ("Succeeded", "Failed", "Stopped", "Lost") or self.state in ("Running", "Stopping", "Lost")
+        """Whether something was started for it, as far as that is known."""
+        if self.verdict == "Stopped":
+            return self.time("started") is not None
+        return self.state in ("Succeeded", "Failed", "Running", "Stopping")
 
     @property
     def sentence(self) -> str:

@@ -117,9 +117,11 @@ def _found(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
     ran = any(entry.has_run for entry in entries) or any(not job.tombstone for job in jobs)
     if entries:
         states = " and ".join(sorted({entry.state for entry in entries}))
-        pending = not ran and any(entry.state == "Pending" for entry in entries)
-        answer = "it is about to run" if pending else f"it {'ran' if ran else 'did not run'}: {states}"
-        return Answer(ran or pending, answer, told, ran=None if pending else ran)
+        if not ran and any(entry.state == "Pending" for entry in entries):
+            return Answer(True, "it is about to run", told)
+        if not ran and any(entry.state == "Lost" for entry in entries):
+            return Answer(False, f"it may have run: {states}", told)
+        return Answer(ran, f"it {'ran' if ran else 'did not run'}: {states}", told, ran=ran)
     if jobs:
         return Answer(ran, "it ran" if ran else "it did not run", told, ran=ran)
     return None

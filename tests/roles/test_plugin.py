@@ -1,0 +1,185 @@
+"""`kubectl hacron` as far as no API server is needed: calls, tables, what the shell is offered."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hacron.commands.calls import print_json
+from hacron.plugin.__main__ import main
+from hacron.plugin.completing import complete
+from hacron.plugin.looks import Look
+from hacron.plugin.output import from_now, print_table, span
+from hacron.plugin.records import of_schedule
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(print_it: Callable[[], None]) -> str:
+    found = Terminal()
+    with contextlib.redirect_stdout(found):
+        print_it()
+    return found.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("", "the following arguments are required: command"),
+        ("why", "the following arguments are required: NAME"),
+        ("why A_B", "'A_B' is no name of a HACronJob"),
+        ("why pod/a", "'pod/a' is no name of a HACronJob"),
+        ("why -- --all", "'--all' is no name of a HACronJob"),
+        ("why a --at noon", "--at: 'noon' is not a time"),
+        ("list -n A/B", "--namespace: 'A/B' is no name of a namespace"),
+        ("list -o xml", "invalid choice: 'xml'"),
+        ("history a --last 0", "--last: '0' is not a whole number from 1"),
+        ("next a --count 0", "--count: '0' is not a whole number from 1"),
+        ("run a --from 2026-01-01T00:00:00Z", "--from and --to go together"),
+        ("run a --from 2026-01-02T00:00:00Z --to 2026-01-01T00:00:00Z", "--to: '2026-01-01T00:00:00Z' is before --from"),
+        ("run a --at 2026-01-02T00:00Z --from 2026-01-02T00:00Z --to 2026-01-03T00:00Z", "either --at or --from and --to"),
+        ("run a --limit 3", "--limit goes with --from and --to"),
+        ("run a --timeout 3", "--timeout goes with --wait"),
+        ("pause a", "the following arguments are required: --reason"),
+        ("pause a --reason x --for 2", "--for: '2' is no span of up to ten years"),
+        ("pause a --reason x --for 0s", "--for: '0s' is no span"),
+        ("pause a --reason x --for 9999999d", "--for: '9999999d' is no span"),
+        ("pause a --reason x --until 2020-01-01T00:00:00Z", "--until: '2020-01-01T00:00:00Z' is over"),
+        ("pause a --reason x --for 1h --until 2040-01-01T00:00:00Z", "not allowed with argument"),
+        ("convert -A x.yaml", "-A belongs to --from-cluster"),
+        ("convert --from-cluster x.yaml", "either files or --from-cluster"),
+    ],
+)
+def test_a_call_that_is_wrong_is_told_in_one_line(
+    call: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")  # the API server is not asked
+    try:
+        code = main(call.split())
+    except SystemExit as left:
+        code = int(str(left.code))
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert told in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_without_kubectl_it_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["list", "-A"]) == 3
+    assert capsys.readouterr().err == "hacron: kubectl is not on PATH; it is what the cluster is asked by\n"
+
+
+def test_a_kubeconfig_that_is_not_there_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = tmp_path / "kubectl"
+    said.write_text('#!/bin/sh\necho "error: stat /nope: no such file" >&2\necho "and more" >&2\nexit 1\n')
+    said.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert main(["list", "-A", "--kubeconfig", "/nope"]) == 3
+    assert capsys.readouterr().err == "hacron: kubectl: stat /nope: no such file and more\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m59s"), (3605, "1h"), (7260, "2h1m"), (90000, "1d1h")]
+)
+def test_spans_are_told_in_two_units(seconds: int, text: str) -> None:
+    assert span(seconds) == text
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    later = timedelta(seconds=seconds)
+    assert from_now(now - later, now) == f"{text} ago"
+    assert from_now(now + later, now) == (f"in {text}" if seconds else "0s ago")
+
+
+class TestTables:
+    def test_columns_stand_below_each_other_whatever_characters_are_wide(self, capsys: pytest.CaptureFixture[str]) -> None:
+        print_table(["A", "B"], [["日本", "1"], ["e\u0301", "2"], ["long", "3"]])
+        assert capsys.readouterr().out.splitlines() == ["A      B", "日本   1", "e\u0301      2", "long   3"]
+
+    def test_what_would_move_the_cursor_is_written_out(self) -> None:
+        shown = on_a_terminal(lambda: print_table(["A", "B"], [["\x1b[2J", "\u202e\r\nB"]]))
+        assert shown == "A         B\n\\x1b[2J   \\u202e\\r\\nB\n"
+
+    def test_colours_are_for_terminals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert on_a_terminal(lambda: print_table(["A"], [["x"]], {(0, 0): "31"})) == "A\n\x1b[31mx\x1b[0m\n"
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert on_a_terminal(lambda: print_table(["A"], [["x"]], {(0, 0): "31"})) == "A\nx\n"
+
+    def test_and_not_for_files(self, capsys: pytest.CaptureFixture[str]) -> None:
+        print_table(["A"], [["x"]], {(0, 0): "31"})
+        assert capsys.readouterr().out == "A\nx\n"
+
+
+class TestLooks:
+    @pytest.mark.parametrize(
+        "status",
+        [
+            None,
+            [],
+            {"conditions": "x", "recent": {}, "active": [1]},
+            {"recent": [{"tick": "x"}, {"tick": 5}], "conditions": [None]},
+        ],
+    )
+    def test_a_status_that_makes_no_sense_is_as_good_as_none(self, status: object) -> None:
+        look = Look({"metadata": {"name": "a", "namespace": "b"}, "spec": {}, "status": status})
+        assert look.state[0] == "Unseen"
+        assert of_schedule(look) == []
+
+    def test_a_verdict_on_many_ticks_speaks_of_each_of_them_and_no_other(self) -> None:
+        verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "reason": "Superseded", "count": 3}
+        spec = {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": {"spec": {}}}}}
+        look = Look({"metadata": {"name": "a", "namespace": "b"}, "spec": spec, "status": {"recent": [verdict]}})
+        entry, subject = of_schedule(look)[0], look.subject()
+        times = ["02:00", "03:00", "03:30", "04:00", "05:00", "06:00"]
+        found = [entry.speaks_of(datetime.fromisoformat(f"2026-11-24T{time}:00Z"), subject) for time in times]
+        assert found == [False, True, False, True, True, False]
+
+    def test_a_verdict_of_a_later_version_is_told_as_it_is(self) -> None:
+        verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Dreamt", "message": "of sheep"}
+        entry = of_schedule(Look({"status": {"recent": [verdict]}}))[0]
+        assert entry.sentence == "Dreamt: of sheep"
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            (["h"], ["history"]),
+            (["list", "--o"], ["--output"]),
+            (["list", "-o", "j"], ["json"]),
+            (["list", "--output=y"], ["--output=yaml"]),
+            (["-n", "default", "re"], ["resume"]),
+            (["pause", "report", "--u"], ["--until"]),
+            (["why", "report", ""], []),
+            (["nonsense", "x"], []),
+        ],
+    )
+    def test_words_are_offered(self, words: list[str], found: list[str]) -> None:
+        offered, directive = complete(words)
+        assert [one.partition("\t")[0] for one in offered] == found
+        assert directive == 4
+
+    def test_where_files_are_wanted_the_shell_offers_them(self) -> None:
+        assert complete(["convert", ""]) == ([], 0)
+        assert complete(["list", "--kubeconfig", ""]) == ([], 0)
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x9b2J", "\x7f", "\u202e", "ä"])
+def test_json_holds_nothing_that_moves_a_cursor(text: str) -> None:
+    printed = on_a_terminal(lambda: print_json([text]))
+    assert printed.replace("\n", "").isprintable()
+    assert json.loads(printed) == [text]
