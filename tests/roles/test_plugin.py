@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hacron.commands.calls import print_json
+from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK, print_json
 from hacron.plugin.__main__ import main
+from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
 from hacron.plugin.looks import Look
 from hacron.plugin.output import from_now, print_table, span
@@ -73,6 +74,14 @@ def test_a_call_that_is_wrong_is_told_in_one_line(
     assert (code, printed.out) == (2, "")
     assert told in printed.err
     assert len(printed.err.splitlines()) == 1
+
+
+def test_each_command_and_exit_code_has_its_place_in_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    commands = [one.partition("\t")[0] for one in complete([""])[0]]
+    assert {"list", "why", "run"} <= set(commands)
+    assert [name for name in commands if f"| `kubectl hacron {name}" not in page] == []
+    assert [code for code in (OK, NO, MISUSE, UNASKED, NOT_YET, INTERRUPTED) if f"\n| {code} |" not in page] == []
 
 
 def test_without_kubectl_it_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
