@@ -182,7 +182,7 @@ class Stage:
 
     def recover(self) -> None:
         """Wait until everything is as before: all nodes, all replicas, every cronjob; start what is not running."""
-        self.brokers.await_all(180)
+        self.brokers.mend()
         for replica in self.fleet:
             replica.start()
         for replica in self.fleet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +31,8 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def stage(west: ControlPlane, east: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(tmp_path_factory.mktemp("chaos"), {"west": west, "east": east}, settings=QUICK, with_naive=False)
+    clusters, version = {"west": west, "east": east}, os.environ.get("RABBITMQ")
+    stage = Stage(tmp_path_factory.mktemp("chaos"), clusters, version=version, settings=QUICK, with_naive=False)
     stage.set_up()
     yield stage
     stage.tear_down()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from tests.testbed.broker import Broker
@@ -64,6 +65,15 @@ class BrokerCluster:
             return all(len(self._running(node)) == len(self.nodes) for node in self.nodes)
 
         until(whole, timeout, "all nodes of the broker in one cluster", every=0.5)
+
+    def mend(self) -> None:
+        """Wait until every node sees all; restart, as a person must, those that go on by themselves after a partition."""
+        for _ in self.nodes:
+            with suppress(TimeoutError):
+                self.await_all(20)
+                return
+            min(self.nodes, key=lambda node: len(self._running(node))).restart()
+        self.await_all()
 
     def wipe(self) -> None:
         """Take everything away that all nodes have stored, and form a new cluster at the same addresses."""

@@ -25,11 +25,12 @@ from tests.testbed.wait import until
 
 STARTS_SOMETHING = """
 import pathlib, sys
-from tests.testbed.process import Process, remove_at_exit
+from tests.testbed.process import Process, remove_at_exit, run_at_exit
 folder = pathlib.Path(sys.argv[1])
 data = folder / "data"
 data.mkdir()
 remove_at_exit(data)
+run_at_exit("touch", str(folder / "told"))
 # The child of the child has left the process group, as a daemon does.
 Process("sleeper", ["sh", "-c", "setsid sleep 1000 & wait"], log=folder / "log", env={"SLEEPER": str(folder)}).start()
 print("started", flush=True)
@@ -76,6 +77,7 @@ class TestProcesses:
 
         until(lambda: not guard.marked(f"SLEEPER={tmp_path}"), 5, "end of the sleepers")
         until(lambda: not (tmp_path / "data").exists(), 5, "removal of the data")
+        until((tmp_path / "told").exists, 5, "what was to be run at the end")
 
     def test_a_killed_process_takes_what_it_started_with_it(self, tmp_path: Path) -> None:
         process = Process("parent", ["sh", "-c", "setsid sleep 1000 & wait"], log=tmp_path / "log")
