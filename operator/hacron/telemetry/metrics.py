@@ -129,7 +129,7 @@ class Metrics:
         self.reports_taken = self._counter("reports_taken", "Reports taken by this replica, as executor.", kind=_names(Report))
         self.messages_unreadable = self._counter(
             "messages_unreadable",
-            "Messages and records that this replica set aside because it cannot read them.",
+            "Messages and records that this replica set aside: unreadable, or by a user who does not speak for that cluster.",
             queue=("commands", "reports", "ledger"),
         )
         self.broker_connected = self._gauge("broker_connected", "1 while the broker is connected.")
