@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hacron.core import manifests
 from hacron.core.admission import most_at_once
+from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
 
+STARTS_WITHIN = timedelta(seconds=20)
+
 
 def wrong(world: World) -> list[str]:
     """Return a sentence for everything that must never happen and did."""
     made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone and not _came_to_nothing(one)]
-    return [*_doubled(made, world), *_unfenced(made), *_early(made, world.clocks_differ), *_overlapping(made, world)]
+    return [
+        *_doubled(made, world),
+        *_unfenced(made),
+        *_early(made, world.clocks_differ),
+        *_late(made, world.clocks_differ),
+        *_overlapping(made, world),
+    ]
 
 
 def _came_to_nothing(one: Made) -> bool:
@@ -56,6 +65,14 @@ def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
     for one in made:
         if one.at < one.tick - clocks_differ:
             yield f"{short(one.key)} {tick(one.tick)} was made before its time, at {clock(one.at)}"
+
+
+def _late(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
+    """No Job is made when its run has long been given up; when it was decided, its fencing number says at the earliest."""
+    for one in made:
+        decided = datetime.fromtimestamp(one.fencing / 1000, UTC)
+        if one.at > max(one.tick, decided) + STARTS_WITHIN + REQUEST_LIVES + clocks_differ:
+            yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
 
 
 def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:

@@ -7,7 +7,7 @@ all others. Nothing but the seed is asked: it is the same story everywhere, for 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from tests.simulation import acts
@@ -42,7 +42,8 @@ class Story:
         return tuple(dict.fromkeys(name.rsplit("-", 1)[0] for name in self.replicas))
 
 
-def draw(seed: int) -> Story:
+def draw(seed: int, only: Collection[str] = ()) -> Story:
+    """Draw a story. `only`: of these families, and often."""
     dice = random.Random(seed)
     replicas = dice.choice(MAPS)
     pace = dice.choice([1.0, 2.0, 2.0])  # every proof wakes everybody
@@ -52,6 +53,8 @@ def draw(seed: int) -> Story:
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
     chosen = {family: dice.choice([0, 0, SELDOM, OFTEN]) for family in families}
+    if only:
+        chosen = {family: OFTEN if family in only else 0 for family in families}
     if chosen["wipes"]:  # what is told only by what was lost, and by a cluster that is away, nobody can know
         chosen = {family: chance if family in BESIDE_WIPES else 0 for family, chance in chosen.items()}
     weights = [chosen[family] for family in families] + [2 * OFTEN]
