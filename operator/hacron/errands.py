@@ -97,7 +97,7 @@ class Errands:
             errand.conclude(gone(view.key, run))
         else:
             errand.job_is_gone, errand.retry_at = True, None
-            if run.started is None:
+            if run.state in (RunState.PENDING, RunState.LOST) and run.started is None:
                 errand.conclude(RunStarted(key=view.key, run_id=run.id, cluster=self._cluster, started=view.created))
 
     # --- one run ---
