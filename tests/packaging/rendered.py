@@ -17,11 +17,23 @@ from tests.testbed import tools
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts" / "hacron"
 OVERLAY = REPOSITORY / "deploy" / "overlays" / "west"
+FULL_OVERLAY = REPOSITORY / "deploy" / "overlays" / "east"
 NAMESPACE = "hacron-system"
 
 # The least that has to be set, and what makes the chart the same as the overlay.
 LEAST: Mapping[str, Any] = {"cluster": "west", "broker": {"existingSecret": {"name": "hacron-broker"}}}
 AS_OVERLAY: Mapping[str, Any] = {**LEAST, "image": {"repository": "registry.example.com/hacron"}}
+AS_FULL_OVERLAY: Mapping[str, Any] = {
+    "cluster": "east",
+    "clusterLabels": {"tier": "prod", "zone": "b"},
+    "image": {"repository": "registry.example.com/hacron"},
+    "broker": {
+        "existingSecret": {"name": "hacron-broker"},
+        "credentialsSecret": {"name": "hacron-broker-user"},
+        "tls": {"caSecret": {"name": "hacron-broker-ca"}, "clientSecret": {"name": "hacron-broker-tls"}},
+    },
+    **{name: {"enabled": True} for name in ("networkPolicy", "serviceMonitor", "prometheusRule", "dashboard")},
+}
 
 Manifest = dict[str, Any]
 

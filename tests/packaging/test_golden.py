@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.packaging.rendered import CHART, NAMESPACE, helm
+from tests.packaging.rendered import CHART, FULL_OVERLAY, NAMESPACE, helm
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
 
@@ -77,6 +77,12 @@ class TestTaken:
         """`--validate=strict` also refuses fields that it does not know; pods of the namespace have to be restricted."""
         text = rendered(case)
         server = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+        taken = ready.kubectl(*server, input=text).splitlines()
+        assert len(taken) == len([each for each in yaml.safe_load_all(text) if each])
+
+    def test_it_takes_the_overlay_with_every_component_too(self, ready: ControlPlane) -> None:
+        text = ready.kubectl("kustomize", str(FULL_OVERLAY))
+        server = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
         taken = ready.kubectl(*server, input=text).splitlines()
         assert len(taken) == len([each for each in yaml.safe_load_all(text) if each])
 

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.packaging.rendered import AS_OVERLAY, CHART, LEAST, NAMESPACE, OVERLAY, Manifest, from_chart, from_kustomize, helm, one
+from tests.packaging.rendered import (
+    AS_OVERLAY,
+    CHART,
+    FULL_OVERLAY,
+    LEAST,
+    NAMESPACE,
+    OVERLAY,
+    Manifest,
+    from_chart,
+    from_kustomize,
+    helm,
+    one,
+)
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
 
@@ -31,11 +43,11 @@ def try_pod(cluster: ControlPlane, pod: dict[str, Any]) -> None:
     cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
 
 
-@pytest.mark.parametrize("way", ["kustomize", "chart", "chart with TLS", "chart with everything"])
+@pytest.mark.parametrize("way", ["kustomize", "kustomize with components", "chart", "chart with TLS", "chart with everything"])
 class TestRestricted:
     def manifests(self, way: str) -> list[Manifest]:
-        if way == "kustomize":
-            return from_kustomize()
+        if way.startswith("kustomize"):
+            return from_kustomize(OVERLAY if way == "kustomize" else FULL_OVERLAY)
         if way == "chart":
             return from_chart(AS_OVERLAY)
         values = yaml.safe_load((CHART / "ci" / f"{way.rpartition(' ')[2].lower()}-values.yaml").read_text())

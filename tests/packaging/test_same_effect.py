@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.packaging.rendered import AS_OVERLAY, CHART, REPOSITORY, Manifest, effect, from_chart, from_kustomize, one
+from tests.packaging.rendered import (
+    AS_FULL_OVERLAY,
+    AS_OVERLAY,
+    CHART,
+    FULL_OVERLAY,
+    REPOSITORY,
+    Manifest,
+    effect,
+    from_chart,
+    from_kustomize,
+    one,
+)
 from tests.testbed.control_plane import ControlPlane
 
 RIGHTS = [
@@ -78,6 +89,44 @@ class TestSameEffect:
 
 
 @pytest.mark.cluster
+class TestSameEffectOfAllThatMayBeAdded:
+    """The overlay with every component, and the chart with the values for it."""
+
+    ADDED = ("NetworkPolicy", "ServiceMonitor", "PrometheusRule", "ConfigMap hacron-dashboard")
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        def by_name(manifests: list[Manifest]) -> dict[str, Any]:
+            effects = {f"{each['kind']} {effect(each)['metadata']['name']}": effect(each) for each in manifests}
+            return {name: found for name, found in effects.items() if name.split()[0] not in ONLY_KUSTOMIZE}
+
+        return by_name(from_chart(AS_FULL_OVERLAY)), by_name(from_kustomize(FULL_OVERLAY))
+
+    def test_they_make_the_same(self, both: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        charted, kustomized = both
+        assert set(charted) == set(kustomized)
+        assert {name for name in charted if name.startswith(self.ADDED)} == {
+            *(f"{kind} hacron" for kind in self.ADDED[:3]),
+            self.ADDED[3],
+        }
+        for name, found in charted.items():
+            assert found == kustomized[name], name
+
+    @pytest.mark.parametrize("way", ["chart", "kustomize"])
+    def test_what_effects_leave_out_is_right_in_both(self, way: str) -> None:
+        """Labels and selectors: pods are found by the NetworkPolicy, the Service by the ServiceMonitor; alerts are as written."""
+        manifests = from_chart(AS_FULL_OVERLAY) if way == "chart" else from_kustomize(FULL_OVERLAY)
+        pods = one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+        service = one(manifests, "Service")["metadata"]["labels"].items()
+        assert one(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items() <= pods
+        assert one(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items() <= service
+        alerts = yaml.safe_load((REPOSITORY / "deploy" / "monitoring" / "alerts.yaml").read_text())
+        assert one(manifests, "PrometheusRule")["spec"] == alerts
+        assert one(manifests, "ConfigMap", "hacron-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+@pytest.mark.cluster
 class TestRights:
     def test_these_are_granted_and_no_others(self, kustomized: list[Manifest], charted: list[Manifest]) -> None:
         assert rights(one(kustomized, "ClusterRole", "hacron")["rules"]) == RIGHTS
@@ -122,5 +171,6 @@ def test_one_version_everywhere() -> None:
     assert (chart["version"], chart["appVersion"]) == (version, version)
     container = in_file("deploy/base/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == f"hacron:{version}"
-    assert in_file("deploy/overlays/west/kustomization.yaml")["images"][0]["newTag"] == version
+    for overlay in ("west", "east"):
+        assert in_file(f"deploy/overlays/{overlay}/kustomization.yaml")["images"][0]["newTag"] == version
     assert f"ARG VERSION={version}\n" in (REPOSITORY / "deploy" / "Dockerfile").read_text()
