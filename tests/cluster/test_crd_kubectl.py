@@ -196,8 +196,13 @@ class TestColumns:
 
         heading, row = self.table(west)
         assert heading == self.NORMAL
-        shown = {"NAME": "hello", "SCHEDULE": "0 6-22 * * mon-fri", "SUSPEND": "false", "ACTIVE": "2", "LAST_SCHEDULE": "30h"}
-        happened = {"LAST_RESULT": "Succeeded", "CLUSTER": "east", "NEXT": rfc3339(now + timedelta(hours=1))}
+        shown = {"NAME": "hello", "SCHEDULE": "0 6-22 * * mon-fri", "SUSPEND": "false", "PAUSED": "", "ACTIVE": "2"}
+        happened = {
+            "LAST_SCHEDULE": "30h",
+            "LAST_RESULT": "Succeeded",
+            "CLUSTER": "east",
+            "NEXT": rfc3339(now + timedelta(hours=1)),
+        }
         assert {name: cell for name, cell in row.items() if name != "AGE"} == shown | happened
 
         heading, row = self.table(west, "-o", "wide")

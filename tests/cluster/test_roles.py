@@ -254,7 +254,7 @@ def test_kubectl_shows_what_people_look_for(west: ControlPlane, namespace: str) 
     west.apply(manifest("hello", "@every 2s", namespace=namespace, concurrencyPolicy="Forbid"))
     await_(west, namespace, lambda status: newest(status), "a verdict")
     head, row = west.kubectl("get", "hacj", "--namespace", namespace).splitlines()
-    assert " ".join(head.split()) == "NAME SCHEDULE SUSPEND ACTIVE LAST SCHEDULE LAST RESULT CLUSTER NEXT AGE"
+    assert " ".join(head.split()) == "NAME SCHEDULE SUSPEND PAUSED ACTIVE LAST SCHEDULE LAST RESULT CLUSTER NEXT AGE"
     assert {"hello", "@every", "2s", "false", "Succeeded", "west"} <= set(row.split())
 
 
