@@ -350,6 +350,18 @@ def test_a_status_that_says_nonsense_is_not_believed(status: object) -> None:
     assert accounts.remembered(status) is None
 
 
+def test_one_that_says_something_else_shows_nothing_of_the_first_and_keeps_what_it_tells_of_itself() -> None:
+    """Which came first may be another one after the ledger was lost, and what has run before must not run again."""
+    story = Story()
+    story.declare(spec("0 3 * * *"))
+    demanded(story)
+    demanded(story, cluster="east", uid="other", scheduledTime="2026-11-24T15:00:00Z")
+    shown = accounts.render(story.state, AGAIN, "east")
+    assert shown is not None
+    assert shown.keys() == {"observedGeneration", "conditions", "phase"}
+    assert (shown["phase"], "west" in shown["conditions"][0]["message"]) == ("Refused", True)
+
+
 def test_a_copy_of_another_one_status_and_all_has_an_identity_of_its_own() -> None:
     story = Story()
     story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))

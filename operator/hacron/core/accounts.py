@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hacron.core import readiness
 from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Demand
-from hacron.core.model import Account, InvalidCronJob, Key, Run, Verdict, VerdictKind
+from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, Verdict, VerdictKind
 from hacron.core.runs import run_id
 from hacron.core.state import State
 from hacron.core.status import active_run, recent, time_of
@@ -30,8 +30,8 @@ def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
     home = demand.homes.get(cluster) if demand is not None and demand.withdrawn_at is None else None
     if demand is None or home is None:
         return None
-    if home.differs:  # what becomes of the other one is not this one's
-        demand = replace(demand, wrong=_differs(demand, cluster), account=Account(id=""))
+    if home.differs:
+        return _beside(demand, home, cluster)
     account, active = demand.account, _open_runs(state, demand)
     waits = _why_it_waits(state, demand)
     done = account.succeeded + account.failed
@@ -39,7 +39,7 @@ def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
         "observedGeneration": home.generation,
         "conditions": _conditions(demand, home.generation, waits),
         "phase": _phase(demand, active),
-        "id": account.id or None,
+        "id": account.id,
         "total": account.total or None,
         "decided": account.decided,
         "progress": f"{done}/{account.total}" if account.total else None,
@@ -51,6 +51,13 @@ def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
         "active": [active_run(run) for run in active] or None,
         "runs": [recent(verdict) for verdict in reversed(account.results)] or None,
     }
+
+
+def _beside(demand: Demand, home: Home, cluster: str) -> dict[str, Any]:
+    """Return the status of one that says something else. What it tells of runs of its own, from before a loss, stays there."""
+    demand = replace(demand, wrong=_differs(demand, cluster), account=Account(id=""))
+    conditions = _conditions(demand, home.generation, ("", ""))
+    return {"observedGeneration": home.generation, "conditions": conditions, "phase": _phase(demand, [])}
 
 
 def remembered(status: object) -> Account | None:
