@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from hacron.core.cron import tzdata_version
-from hacron.core.messages import Proof
+from hacron.core.messages import Checkpoint, Proof
 from hacron.engine import Engine, Session
 from hacron.lookout import Lookout
 from hacron.ports import Kubernetes, Why
@@ -37,6 +37,7 @@ class Meter:
         self._of_session = Totals()  # these begin with zero in each
         self._census: Census | None = None
         self._proof: Proof | None = None  # newest that was looked at
+        self._executor: Checkpoint | None = None  # who is named
         self._is_live = False  # what is read from the ledger has just been written
         self._due_at = 0.0  # monotonic
         metrics.ledger_max.set(settings.ledger_max_bytes)
@@ -87,6 +88,7 @@ class Meter:
         relays = (self._engine.relay, self._engine.demand_relay)
         metrics.relay_behind.set(max(relay.behind_s(now) for relay in relays))
         metrics.epoch.set(state.epoch)
+        self._name_executor(state.executor)
         metrics.ledger_position.set(state.position)
         metrics.ledger_floor.set(state.floor)
         metrics.ledger_span.set(state.span_bytes)
@@ -97,6 +99,16 @@ class Meter:
             self._lookout.see_ledger(state.span_bytes)
         if session.caught_up and self._census is not None:
             self._census.go_on()
+
+    def _name_executor(self, executor: Checkpoint | None) -> None:
+        before, self._executor = self._executor, executor
+        if executor is before:
+            return
+        gauge = self._metrics.executor_began
+        if executor is not None:
+            gauge.labels(executor.replica, executor.cluster).set(executor.at.timestamp())
+        if before is not None and (executor is None or _place(before) != _place(executor)):
+            gauge.remove(*_place(before))
 
     def _count(self, session: Session) -> None:
         metrics, totals, did = self._metrics, self._totals, self._engine.tally
@@ -118,3 +130,7 @@ class Meter:
         broker = session.broker
         self._of_session.bring(metrics.ledger_read, session.state.entries_read)
         self._of_session.bring_each(metrics.messages_unreadable, {**broker.inbox.unreadable, "ledger": broker.ledger.unreadable})
+
+
+def _place(executor: Checkpoint) -> tuple[str, str]:
+    return executor.replica, executor.cluster

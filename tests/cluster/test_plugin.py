@@ -6,13 +6,17 @@ import json
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from hacron.plugin.__main__ import main
 from hacron.plugin.completing import complete
+from hacron.telemetry.metrics import Metrics
+from hacron.telemetry.server import HttpServer
 from tests.cluster.door import spec
 from tests.cluster.house import House, house
 from tests.testbed.cluster import Cluster
@@ -58,7 +62,7 @@ class Person:
         """Return exit code and what is printed on both streams."""
         self._capsys.readouterr()
         try:
-            code = main([*arguments, *self._flags])
+            code = main([*self._flags, *arguments])
         except SystemExit as left:
             code = int(str(left.code))
         printed = self._capsys.readouterr()
@@ -244,6 +248,63 @@ class TestPause:
 def east_and_west(person: Person) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = person.reads("where", "both")["clusters"]
     return found if [one["declared"] for one in found] == [True, True] else []
+
+
+class TestExecutor:
+    """The replica is a telemetry server of this process, which stands for what listens in a pod."""
+
+    @pytest.fixture
+    def operator(self, west: ControlPlane) -> Iterator[tuple[str, Metrics]]:
+        """The operator's namespace, in which ann may change things, and what its one replica shows."""
+        name, address = f"test-{secrets.token_hex(4)}", own_address()
+        metrics = Metrics(replica="west-1", cluster="west", tzdata="2026f")
+        server = HttpServer(metrics, address, 0)
+        server.start()
+        container = {"name": "a", "image": "none", "ports": [{"name": "http", "containerPort": server.port}]}
+        labels = {"app.kubernetes.io/name": "hacron"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "west-1", "namespace": name, "labels": labels}}
+        west.kubectl("create", "namespace", name)
+        west.kubectl("create", "rolebinding", "ann", "--clusterrole=edit", "--user=ann", f"--namespace={name}")
+        west.apply(json.dumps(pod | {"spec": {"schedulerName": "nobody", "containers": [container]}}))
+        status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
+        patch = ("--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")
+        west.kubectl("patch", "pod", "west-1", f"--namespace={name}", *patch)
+        yield name, metrics
+        server.stop()
+        west.kubectl("delete", "namespace", name, "--wait=false")
+
+    def test_it_is_told_by_the_replicas(self, ann: Person, bob: Person, operator: tuple[str, Metrics]) -> None:
+        place, metrics = operator
+        began = datetime.now(UTC) - timedelta(hours=2)
+        metrics.epoch.set(7)
+        metrics.executor_began.labels("east-2", "east").set(began.timestamp())
+        metrics.cluster_seen_age.set(0.5, "east")
+        metrics.cluster_seen_age.set(40.0, "south")
+        metrics.worker.set(1)
+        metrics.broker_connected.set(1)
+        code, out, err = ann.calls("executor", "-n", place)
+        assert (code, err) == (0, "")
+        first, *rows = out.splitlines()
+        assert re.fullmatch(r"executor: east-2 in east, since .* \(2h ago\), epoch 7, heard of [\d.]+ s ago", first)
+        assert [row.split()[:2] for row in rows[1:3]] == [["east", "heard"], ["south", "silent"]]
+        assert re.split(r" {3,}", rows[4]) == ["west-1", "worker", "connected", "away"]
+        metrics.proof_age.set(20.0)
+        assert ann.calls("executor", "-n", place)[0] == 1
+        code, out, err = bob.calls("executor", "-n", place)
+        assert (code, out) == (3, "")
+        assert 'User "bob" cannot list resource "pods"' in err
+
+    def test_where_no_replica_runs_it_is_told_so(self, ann: Person, place: str) -> None:
+        code, _, err = ann.calls("executor")
+        assert code == 3
+        assert err == f"hacron: no replica runs in namespace {place}; -n names the operator's namespace\n"
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not the loopback's, which no API server asks."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent
+        return str(probe.getsockname()[0])
 
 
 class TestTheRest:

@@ -88,6 +88,18 @@ def test_the_reasons_to_step_down_are_told_as_the_ports_name_them() -> None:
     assert tuple(Why) == STEP_DOWNS
 
 
+def test_who_is_executor_is_named_in_every_replica_and_nobody_else_is() -> None:
+    night = Gauges("west-1", "west-2", "east-1")
+    for _ in range(2):
+        night.until((night.world.now - NOON).total_seconds() + 3)
+        name = the_executor(night)
+        alive = [one.samples() for one in night.of.values() if one.process.session is not None]
+        named = [[dict(labels) for sample, labels in samples if "executor_began" in sample] for samples in alive]
+        assert named == [[{"replica": name, "cluster": name.partition("-")[0]}]] * len(alive)
+        assert len(alive) > 1
+        night.do("stop executor")
+
+
 def test_an_executor_that_loses_its_connection_has_stepped_down_and_a_standby_has_not() -> None:
     night = Gauges("west-1", "east-1")
     night.until(5)

@@ -15,6 +15,7 @@ from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK, print_json
 from hacron.plugin.__main__ import main
 from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
+from hacron.plugin.executing import numbers
 from hacron.plugin.looks import Look
 from hacron.plugin.output import from_now, print_table, span
 from hacron.plugin.records import of_schedule
@@ -161,6 +162,11 @@ class TestLooks:
         verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Dreamt", "message": "of sheep"}
         entry = of_schedule(Look({"status": {"recent": [verdict]}}))[0]
         assert entry.sentence == "Dreamt: of sheep"
+
+
+def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:
+    page = '# HELP hacron_epoch x\nhacron_epoch 7.0\nhacron_seen{cluster="a\\"b"} 1e3\nhacron_bad x\nnonsense\nprocess_x 1\n'
+    assert numbers(page) == {"epoch": [({}, 7.0)], "seen": [({"cluster": 'a\\"b'}, 1000.0)]}
 
 
 class TestCompletion:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hacron.commands.calls import Commands, Parser, answered, complain, know_few_characters
-from hacron.plugin import coming, converting, history, listing, pausing, running, where, why
+from hacron.plugin import coming, converting, executing, history, listing, pausing, running, where, why
 from hacron.plugin.calls import UNASKED
 from hacron.plugin.kubectl import Refused, add_flags
 from hacron.telemetry.version import program_version
@@ -25,7 +25,7 @@ says no (a missing right, object or custom resource); 4 not over yet when --time
 in one line on standard error. Colours are for terminals, and not when NO_COLOR is set.
 """
 
-COMMANDS = (listing, coming, why, running, pausing, history, where, converting)
+COMMANDS = (listing, coming, why, running, pausing, history, where, executing, converting)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -87,6 +87,10 @@ class Kubectl:
         """Raises Refused."""
         return _read(self._run("get", "--raw", _with(path, query)))
 
+    def text(self, path: str) -> str:
+        """Return what somebody else than the API server answers, through it. Raises Refused."""
+        return self._run("get", "--raw", path).decode(errors="replace")
+
     def namespaces(self) -> Iterator[str]:
         """Raises Refused."""
         for body in self.get("/api/v1/namespaces").get("items") or []:

@@ -62,6 +62,12 @@ class Metrics:
         # the executor
         self.executor = self._gauge("executor", "1 while this replica is the executor, the one that decides.")
         self.epoch = self._gauge("epoch", "Epoch of the newest checkpoint that counts; the same everywhere.")
+        self.executor_began = self._gauge(
+            "executor_began_timestamp_seconds",
+            "When whoever is executor, by the newest checkpoint that counts, began, in unix time; the same everywhere.",
+            replica=(),
+            cluster=(),
+        )
         self.proof_age = Age(
             self._gauge("proof_age_seconds", "Since an executor's proof, anybody's, was last read from the ledger."),
             monotonic,
