@@ -26,7 +26,7 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
-	$(BIN)/pytest -n auto -m "not broker and not cluster and not e2e and not simulation"
+	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not e2e and not simulation"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy

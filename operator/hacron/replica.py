@@ -24,6 +24,8 @@ from hacron.core.cron import tzdata_version
 from hacron.core.model import Kind
 from hacron.engine import Engine, Session
 from hacron.meter import Meter
+from hacron.page.serving import Page
+from hacron.page.view import Viewfinder
 from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
@@ -59,6 +61,8 @@ class Replica:
         self._arrivals = arrivals
         self._engine = Engine(settings, kube)
         self._meter = Meter(settings, metrics, self._engine, kube)
+        self.finder = Viewfinder()
+        self.finder.wake = self.wake
         self._stopping = threading.Event()
         self._broker: Broker | None = None
         self._said_unavailable = "", 0.0  # why, and when (monotonic)
@@ -141,6 +145,7 @@ class Replica:
         began = time.perf_counter()
         session.turn(now, self._arrived())
         self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
+        self.finder.turned(session, now)
         for relay, kind in ((self._engine.relay, Kind.CRONJOB), (self._engine.demand_relay, Kind.DEMAND)):
             if kind in self._complained and not relay.complaint:
                 self.watch_again(kind)  # the resource may not have been there when the watch looked for it
@@ -159,6 +164,7 @@ class Replica:
 
     def _drop(self) -> None:
         broker, self._broker = self._broker, None
+        self.finder.lost()
         if broker is not None:
             broker.connection.drop()
         self._kube.watch_jobs(False)
@@ -232,6 +238,8 @@ def run(settings: Settings) -> int:
     engine = Replica(settings, kube, arrivals, metrics)
     engine.watch_again = lambda kind: watches[kind].begin_again()
     engine.health = lambda health: setattr(http, "health", health)
+    if settings.page:
+        http.page = Page(settings, engine.finder, lambda: http.health, lambda: moment().wall).respond
     replica.append(engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())

@@ -173,12 +173,20 @@ class TestRendered:
             "kube_timeout_s": 11,
             "events": "Problems",
             "http_host": "::",
+            "page": True,
+            "page_hosts": "hacron.example.com",
             "log_format": "text",
             "log_level": "DEBUG",
         }
         assert set(given) == set(SCHEMA["properties"]["settings"]["properties"])
         shown = without_passwords(load(settings_of(from_chart({**LEAST, "settings": given}))))
-        expected = {"ledger_max_bytes": "5GiB", "may_execute": "false", "broker_declare": "false", "forget_after_s": "1000"}
+        expected = {
+            "ledger_max_bytes": "5GiB",
+            "forget_after_s": "1000",
+            "may_execute": "false",
+            "broker_declare": "false",
+            "page": "true",
+        }
         assert {name: shown[f"HACRON_{name.upper()}"] for name in given} == {
             name: expected.get(name, str(value)) for name, value in given.items()
         }

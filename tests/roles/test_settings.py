@@ -102,6 +102,7 @@ def test_the_replica_is_named_after_host_and_process_unless_told() -> None:
         ("decide_ahead_s", "0", 0.0),
         ("http_port", "0", 0),
         ("http_host", "::", "::"),
+        ("page_hosts", "hacron.example.com, Page.internal ,", ("hacron.example.com", "Page.internal")),
     ],
 )
 def test_a_value_is_read(name: str, text: str, value: object) -> None:
@@ -133,6 +134,7 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
         ("HACRON_BROKER_PREFIX", "amq.hacron", "a name"),
         ("HACRON_REPLICA", "a b", "a name"),
         ("HACRON_HTTP_PORT", "65536", "from 0 to 65535"),
+        ("HACRON_PAGE_HOSTS", "hacron.example.com:8080", "without a port"),
         ("HACRON_KUBECONFIG", "/nowhere/at/all", "the path of a file that exists"),
     ],
 )

@@ -119,6 +119,18 @@ def promtool() -> Path:
     return Path(shutil.which("promtool") or "promtool")
 
 
+def chromium() -> Path:
+    """Return Chromium, which shows the page without a screen, with a font that has its signs."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return Path(found)
+    _install("Chromium", "chromium", "fonts-dejavu-core")
+    found = shutil.which("chromium")
+    if not found:
+        raise Missing("chromium was installed but is not where it was expected")
+    return Path(found)
+
+
 def go() -> Path:
     """Return Go, at least of the version that the control plane asks for."""
     found = shutil.which("go")
@@ -269,6 +281,7 @@ def main() -> None:
         "control plane": lambda: control_plane()["kube-apiserver"].parent,
         "helm": helm,
         "promtool": promtool,
+        "chromium": chromium,
     }
     try:
         for name, make in makers.items():

@@ -256,14 +256,16 @@ def _next_minute(wall: datetime) -> datetime:
 
 
 class _Dates:
-    """Which dates match, as croniter says; `text` is what Fields.dates makes. Not for several threads at once."""
+    """Which dates match, as croniter says; `text` is what Fields.dates makes. Several threads may ask at once."""
 
-    __slots__ = ("_always", "_croniter", "_expression", "_known")
+    __slots__ = ("_always", "_expression", "_known", "_spare")
 
     def __init__(self, text: str) -> None:
         self._always = text == "* * *"
         self._expression = f"0 0 {text}"
-        self._croniter: croniter | None = None  # made when it is needed: reading the text is more than half of its work
+        # Those that nobody is asking: one changes while it is asked, so each asker takes one. Made when it is needed: reading
+        # the text is more than half of its work.
+        self._spare: list[croniter] = []
         # (asked, answer) of the last few questions: whoever asks for a day in between gets the same answer
         self._known: tuple[tuple[date, date | None], ...] = ()
 
@@ -280,12 +282,16 @@ class _Dates:
 
     def _search(self, day: date) -> date | None:
         before = datetime.combine(day - _DAY, time())
-        if self._croniter is None:
-            self._croniter = croniter(self._expression, before, max_years_between_matches=12)  # 29 February: 8 years over 2100
         try:
-            found: datetime = self._croniter.get_next(datetime, start_time=before)
+            asked = self._spare.pop()
+        except IndexError:
+            asked = croniter(self._expression, before, max_years_between_matches=12)  # 29 February: 8 years over 2100
+        try:
+            found: datetime = asked.get_next(datetime, start_time=before)
         except CroniterBadDateError:
             return None
+        finally:
+            self._spare.append(asked)
         return found.date()
 
 

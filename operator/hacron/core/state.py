@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, assert_never
@@ -79,7 +80,7 @@ class State:
         self.executor: Checkpoint | None = None
         self.proof: Proof | None = None  # newest that counts
         self.revision = 0  # greatest of any definition
-        self.definitions: dict[Key, dict[str, Definition]] = {}  # by home cluster
+        self.definitions: dict[Key, Mapping[str, Definition]] = {}  # by home cluster; replaced as a whole, see still()
         self.progress: dict[Key, Progress] = {}
         self.clusters: dict[str, Cluster] = {}
         self.demands: dict[Key, Demand] = {}
@@ -223,6 +224,19 @@ class State:
                 case _:
                     yield ClusterState(cluster=self.clusters[name])
 
+    def still(self) -> State:
+        """Return what it says now, for others to ask while this one goes on: it shares all values, and takes in nothing more.
+
+        What only deciding needs stays behind: what keeps the ledger short (floor, span, stalest), and how demands are found by
+        their cronjob. A millisecond with 10,000 cronjobs.
+        """
+        still = copy(self)
+        still.definitions, still.progress = dict(self.definitions), dict(self.progress)
+        still.clusters, still.demands = dict(self.clusters), dict(self.demands)
+        still._parsed = dict(self._parsed)
+        still._pending, still._by_identity, still.open_runs, still._live = {}, {}, {}, OrderedDict()
+        return still
+
     # --- folding ---
 
     def _note(self, key: Key, was: dict[Key, Was]) -> None:
@@ -234,7 +248,7 @@ class State:
             self._note(key, was)
 
     def _define(self, record: Definition) -> None:
-        self.definitions.setdefault(record.key, {})[record.cluster] = record
+        self.definitions[record.key] = {**self.definitions.get(record.key, {}), record.cluster: record}
         self.revision = max(self.revision, record.revision)
         self._parsed.pop(record.key, None)
 
@@ -246,11 +260,13 @@ class State:
 
     def _remove(self, record: Removed) -> None:
         self._parsed.pop(record.key, None)
-        homes = self.definitions.get(record.key, {})
+        homes = dict(self.definitions.get(record.key, {}))
         for cluster in [record.cluster] if record.cluster is not None else list(homes):
             homes.pop(cluster, None)
             self._live.pop(("definition", record.key, cluster), None)
-        if not homes:
+        if homes:
+            self.definitions[record.key] = homes
+        else:
             self.definitions.pop(record.key, None)
         if record.cluster is None:
             self._forget_open_runs(record.key)

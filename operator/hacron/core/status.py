@@ -39,8 +39,8 @@ def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dic
     if definition is None or progress is None:
         return None
     cronjob = state.cronjob(key)
-    paused = _paused(state, progress)
-    upcoming = _next_tick(progress, cronjob, paused)
+    paused = paused_by(state, progress)
+    upcoming = next_tick(progress, cronjob, paused)
     active = [run for run in progress.open if not _is_ahead(run, upcoming)]
     last = progress.recent[-1] if progress.recent else None
     return {
@@ -61,7 +61,7 @@ def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dic
     }
 
 
-def _paused(state: State, progress: Progress) -> Definition | None:
+def paused_by(state: State, progress: Progress) -> Definition | None:
     """The definition that pauses the cronjob; None when none does, or the executor has noted that the pause is over."""
     paused = pausing.longest(state.definitions.get(progress.key, {}))
     if paused is None or paused.pause is None:
@@ -70,7 +70,7 @@ def _paused(state: State, progress: Progress) -> Definition | None:
     return None if until is not None and until == progress.pause_over else paused
 
 
-def _next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> datetime | None:
+def next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> datetime | None:
     """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided.
 
     Not one that is due and waits: that is told by the condition Scheduled.
@@ -144,7 +144,7 @@ def _scheduled(
         found = condition("Scheduled", False, "Paused", pausing.describe(paused), paused.paused_at or since)
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
-    elif _next_tick(progress, cronjob, paused) is None:
+    elif next_tick(progress, cronjob, paused) is None:
         found = condition("Scheduled", False, *why_never(cronjob.schedule), max(since, progress.last_tick))
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)

@@ -330,6 +330,24 @@ class Settings:
         "The same, its port. 0: any that is free; the log says which.",
         default=8080,
     )
+    page: bool = setting(
+        "true or false",
+        yes_or_no,
+        "True: /page/ shows cronjobs, what became of their ticks, and clusters to whoever reaches this port. Read-only, without "
+        "templates of Jobs.",
+        default=False,
+    )
+    page_hosts: tuple[str, ...] = setting(
+        "host names",
+        names(
+            r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?",
+            "host names such as hacron.example.com, without a port, separated by commas",
+        ),
+        "Names under which browsers may ask for the page, separated by commas, beside localhost, addresses and Services. "
+        "Any name at all would let a hostile web site point its own here and read along.",
+        default=(),
+        default_in_words="none",
+    )
     log_format: str = setting(
         "auto, text or json",
         one_of("auto", "text", "json"),

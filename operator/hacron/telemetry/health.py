@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 
@@ -25,6 +26,7 @@ class Response:
     code: HTTPStatus
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)  # further ones
 
 
 def respond_health(health: Health, now: float, stalled_after_s: float) -> Response:

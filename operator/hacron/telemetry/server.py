@@ -10,7 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +29,11 @@ INDEX: Final = """HACronJob
 /healthz  200 while the engine turns
 /readyz   200 while this replica can do its work; JSON for Accept: application/json
 /metrics  Prometheus
+/page/    cronjobs and clusters to look at, with HACRON_PAGE=true
 """
+
+Answer = Callable[[str, Mapping[str, str]], Response]
+"""Path with query, and headers → response."""
 
 MAX_CONNECTIONS: Final = 16  # probes and scrapers need two or three
 STALLED_AFTER_S: Final = 60.0
@@ -48,6 +52,7 @@ class HttpServer:
 
     def __init__(self, metrics: Metrics, host: str, port: int, stalled_after_s: float = STALLED_AFTER_S) -> None:
         self.health = Health(ready=False, reasons=("engine: starting",), turned_at=time.monotonic())
+        self.page: Answer | None = None  # what answers for /page/
         self._metrics = metrics
         self._stalled_after_s = stalled_after_s
         self._server = _Server(host, port, self.respond)
@@ -68,9 +73,12 @@ class HttpServer:
         self._server.server_close()
         self._thread.join()
 
-    def respond(self, path: str, accept: str) -> Response:
+    def respond(self, path: str, headers: Mapping[str, str]) -> Response:
         """Answer one request."""
-        match path.partition("?")[0]:
+        where, accept = path.partition("?")[0], headers.get("Accept", "")
+        if self.page is not None and (where == "/page" or where.startswith("/page/")):
+            return self.page(path, headers)
+        match where:
             case "/healthz":
                 return respond_health(self.health, time.monotonic(), self._stalled_after_s)
             case "/readyz":
@@ -93,7 +101,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 2 * MAX_CONNECTIONS
 
-    def __init__(self, host: str, port: int, respond: Callable[[str, str], Response]) -> None:
+    def __init__(self, host: str, port: int, respond: Answer) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.respond = respond
         self._until: dict[socket.socket, float] = {}  # open connection → monotonic time at which it is cut
@@ -138,10 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE_S
 
     def do_GET(self) -> None:
-        response = self.server.respond(self.path, self.headers.get("Accept", ""))
+        response = self.server.respond(self.path, {name.title(): value for name, value in self.headers.items()})
         self.send_response(response.code)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
+        for name, value in response.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(response.body)

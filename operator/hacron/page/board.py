@@ -1,0 +1,163 @@
+"""All cronjobs as rows, kept up from view to view: a row is made anew only when the ledger has said something of its cronjob."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from hacron.core import status
+from hacron.core.messages import Definition, Progress
+from hacron.core.model import CronJob, InvalidCronJob, Key, RunState, VerdictKind, namespace_of
+from hacron.core.state import State
+from hacron.page.troubles import Trouble, is_problem, of_cronjob
+from hacron.page.view import View
+
+Pillar = tuple[str, int, str]
+"""Cluster, minute (unix), and how it went: "good", "bad" or "none" for a tick that did not run and needed not."""
+
+NOBODY: Mapping[str, Definition] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A cronjob."""
+
+    key: Key
+    progress: Progress
+    homes: Mapping[str, Definition]
+    winner: Definition | None
+    cronjob: CronJob | InvalidCronJob | None
+    paused: Definition | None
+    troubles: tuple[Trouble, ...]
+    clusters: frozenset[str]  # where it is declared, or something of it ran
+    kinds: frozenset[str]  # of its verdicts and of its open runs
+
+    @property
+    def severity(self) -> int:
+        return max((trouble.severity for trouble in self.troubles), default=0)
+
+    @property
+    def condition(self) -> str:
+        """In one word, how it stands."""
+        if isinstance(self.cronjob, InvalidCronJob):
+            return "Invalid"
+        if self.cronjob is None:
+            return "Withdrawn"
+        if self.cronjob.suspend:
+            return "Suspended"
+        if self.paused is not None:
+            return "Paused"
+        return "Held" if self.progress.held is not None else "Scheduled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rows somebody wants to see."""
+
+    namespace: str = ""
+    text: str = ""  # part of namespace/name, in small letters
+    cluster: str = ""
+    verdict: str = ""  # a verdict among the recent ones, or the state of an open run
+    troubled: bool = False
+
+    def has(self, row: Row) -> bool:
+        return (
+            (not self.text or self.text in row.key)
+            and (not self.namespace or namespace_of(row.key) == self.namespace)
+            and (not self.cluster or self.cluster in row.clusters)
+            and (not self.verdict or self.verdict in row.kinds)
+            and (not self.troubled or bool(row.troubles))
+        )
+
+
+class Board:
+    """The rows of one replica. `lock` is held by whoever brings it up to a view and reads it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.rows: dict[Key, Row] = {}
+        self.order: list[Row] = []  # the worst first, then by key
+        self.conditions: Counter[str] = Counter()
+        self.open: Counter[tuple[str, RunState]] = Counter()  # by cluster
+        self.namespaces: Counter[str] = Counter()
+        self.pillars: Counter[Pillar] = Counter()
+        self._view: View | None = None
+
+    def see(self, view: View) -> None:
+        """Bring the rows up to a view."""
+        if view is self._view:
+            return
+        self._view, state = view, view.state
+        changed = False
+        for key in self.rows.keys() - state.progress.keys():
+            self._count(self.rows.pop(key), -1)
+            changed = True
+        for key, progress in state.progress.items():
+            row = self.rows.get(key)
+            homes = state.definitions.get(key, NOBODY)
+            if row is not None:
+                if row.progress is progress and row.homes is homes:
+                    continue
+                self._count(row, -1)
+            self.rows[key] = row = make_row(state, progress, homes)
+            self._count(row, 1)
+            changed = True
+        if changed:
+            self.order = sorted(self.rows.values(), key=lambda row: (-row.severity, row.key))
+
+    def find(self, wanted: Wanted) -> list[Row]:
+        return [row for row in self.order if wanted.has(row)]
+
+    def _count(self, row: Row, by: int) -> None:
+        self.conditions[row.condition] += by
+        self.namespaces[namespace_of(row.key)] += by
+        for run in row.progress.open:
+            self.open[run.cluster, run.state] += by
+        for pillar in pillars_of(row.progress):
+            self.pillars[pillar] += by
+            if not self.pillars[pillar]:
+                del self.pillars[pillar]
+
+
+def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) -> Row:
+    key = progress.key
+    winner, cronjob = state.winner(key), state.cronjob(key)
+    paused = status.paused_by(state, progress)
+    drifted = winner is not None and any(bytes(other.spec) != bytes(winner.spec) for other in homes.values())
+    placed = cronjob.clusters if isinstance(cronjob, CronJob) else ()
+    ran = (*(run.cluster for run in progress.open), *(verdict.cluster for verdict in progress.recent))
+    kinds = (*(run.state.value for run in progress.open), *(verdict.verdict.value for verdict in progress.recent))
+    return Row(
+        key=key,
+        progress=progress,
+        homes=homes,
+        winner=winner,
+        cronjob=cronjob,
+        paused=paused,
+        troubles=tuple(of_cronjob(progress, winner, cronjob, paused, drifted)),
+        clusters=frozenset((*homes, *placed, *ran)) - {""},
+        kinds=frozenset(kinds),
+    )
+
+
+def pillars_of(progress: Progress) -> Iterator[Pillar]:
+    for verdict in progress.recent:
+        succeeded = verdict.verdict is VerdictKind.SUCCEEDED
+        how = "good" if succeeded else "bad" if is_problem(verdict) else "none"
+        yield verdict.cluster, int(verdict.tick.timestamp()) // 60, how
+
+
+def coming(row: Row, until: datetime, at_most: int) -> tuple[datetime, ...]:
+    """Return the next ticks of a cronjob, up to an instant, and at most so many. The first comes however far away it is."""
+    cronjob, progress = row.cronjob, row.progress
+    if not isinstance(cronjob, CronJob):
+        return ()
+    tick = status.next_tick(progress, cronjob, row.paused)
+    found: list[datetime] = []
+    while tick is not None and len(found) < at_most and (not found or tick <= until):
+        found.append(tick)
+        tick = cronjob.schedule.next_after(tick, base=min(progress.last_tick, tick))
+    return tuple(found)

@@ -1,0 +1,114 @@
+"""What is wrong with a cronjob, a demand or a cluster, in sentences, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final
+
+from hacron.core import pausing, reasons
+from hacron.core.messages import Definition, Demand, Progress
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
+
+LATE_AFTER: Final = timedelta(seconds=5)
+LONGEST_MESSAGE: Final = 400
+
+
+class Severity(IntEnum):
+    """How soon somebody should look."""
+
+    NOTE = 1  # as somebody wanted it, and it may have been forgotten
+    WAITS = 2  # goes on by itself
+    WRONG = 3  # something did not run, or will not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing that is wrong."""
+
+    severity: Severity
+    kind: str  # one word, for machines and for the eye
+    message: str
+    since: datetime | None = None
+    cluster: str = ""
+    key: str = ""  # of the cronjob that it is about
+    demand: str = ""  # name of the HACronJobRun
+
+
+def of_cronjob(
+    progress: Progress,
+    winner: Definition | None,
+    cronjob: CronJob | InvalidCronJob | None,
+    paused: Definition | None,
+    drifted: bool,
+) -> Iterator[Trouble]:
+    """Yield what is wrong with a cronjob, whatever time it is."""
+
+    def trouble(severity: Severity, kind: str, message: str, since: datetime | None, cluster: str = "") -> Trouble:
+        message = message[:LONGEST_MESSAGE]
+        return Trouble(severity=severity, kind=kind, message=message, since=since, cluster=cluster, key=progress.key)
+
+    changed = winner.changed_at if winner is not None else None
+    if isinstance(cronjob, InvalidCronJob):
+        yield trouble(Severity.WRONG, "Invalid", f"nothing fires until the spec is corrected: {cronjob}", changed)
+    for run in progress.open:
+        if run.state is RunState.LOST:
+            told = "its cluster is silent: nobody knows whether the run of this tick started"
+            yield trouble(Severity.WRONG, "Lost", told, run.tick, run.cluster)
+    if progress.held is not None:
+        waits = reasons.WAITING.get(progress.held.reason)
+        severity = Severity.WRONG if waits is not None and waits.problem else Severity.WAITS
+        yield trouble(severity, "Held", f"{progress.held.reason}: {progress.held.message}", progress.held.tick)
+    last = next((verdict for verdict in reversed(progress.recent) if verdict.verdict.value != "Skipped"), None)
+    if last is not None and is_problem(last):
+        yield trouble(Severity.WRONG, last.verdict.value, sentence_of(last), last.finished or last.tick, last.cluster)
+    if paused is not None:
+        yield trouble(Severity.NOTE, "Paused", pausing.describe(paused), paused.paused_at or changed)
+    if isinstance(cronjob, CronJob) and cronjob.suspend:
+        yield trouble(Severity.NOTE, "Suspended", "spec.suspend is true", changed)
+    if drifted and winner is not None:
+        told = f"its clusters declare it differently; the newest change, in {winner.cluster}, counts"
+        yield trouble(Severity.NOTE, "Drifted", told, changed, winner.cluster)
+
+
+def of_time(progress: Progress, now: datetime, start_window: timedelta) -> Iterator[Trouble]:
+    """Yield what is wrong with a cronjob because of what time it is."""
+    for run in progress.open:
+        due = run.start_by - start_window  # the tick, or the decision where that came later
+        if run.state is RunState.PENDING and now - due > LATE_AFTER:
+            told = "decided, and no Job of it has been heard of"
+            about = {"cluster": run.cluster, "key": progress.key}
+            yield Trouble(severity=Severity.WRONG, kind="Late", message=told, since=run.tick, **about)
+
+
+def of_demand(demand: Demand) -> Iterator[Trouble]:
+    """Yield what is wrong with a HACronJobRun."""
+    about = {"key": demand.cronjob or demand.key, "demand": demand.key.split("/", 1)[1]}
+    if demand.wrong:
+        message = demand.wrong[:LONGEST_MESSAGE]
+        yield Trouble(severity=Severity.WRONG, kind="Refused", message=message, since=demand.created_at, **about)
+    elif demand.account.failed and demand.account.finished is None:
+        message = f"{demand.account.failed} of its runs did not succeed so far"
+        yield Trouble(severity=Severity.WRONG, kind="Failed", message=message, since=demand.created_at, **about)
+
+
+def of_cluster(cluster: Cluster, now: datetime, silent_after_s: float) -> Iterator[Trouble]:
+    """Yield what is wrong with a cluster."""
+    if cluster.is_silent(now, silent_after_s):
+        message = "silent: no worker of it has been heard of; no run is placed there"
+        yield Trouble(severity=Severity.WRONG, kind="Silent", message=message, since=cluster.seen_at, cluster=cluster.name)
+    elif not cluster.api_ok:
+        message = "its API server does not answer its worker; no run is placed there"
+        yield Trouble(severity=Severity.WRONG, kind="Unreachable", message=message, cluster=cluster.name)
+
+
+def is_problem(verdict: Verdict) -> bool:
+    return reasons.told(verdict).problem
+
+
+def sentence_of(verdict: Verdict) -> str:
+    """Say why a verdict is what it is."""
+    many = f"{verdict.count} ticks: " if verdict.count > 1 else ""
+    return many + ": ".join(dict.fromkeys(part for part in (verdict.reason, verdict.message) if part))
