@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
-from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK, print_json
+from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK
 from hacron.plugin.__main__ import main
 from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
 from hacron.plugin.executing import numbers
 from hacron.plugin.looks import Look
-from hacron.plugin.output import from_now, print_table, span
+from hacron.plugin.output import for_programs, from_now, print_table, span
 from hacron.plugin.records import of_schedule
 
 
@@ -28,7 +29,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def on_a_terminal(print_it: Callable[[], None]) -> str:
+def on_a_terminal(print_it: Callable[[], object]) -> str:
     found = Terminal()
     with contextlib.redirect_stdout(found):
         print_it()
@@ -193,8 +194,9 @@ class TestCompletion:
         assert complete(["list", "--kubeconfig", ""]) == ([], 0)
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "\x9b2J", "\x7f", "\u202e", "ä"])
-def test_json_holds_nothing_that_moves_a_cursor(text: str) -> None:
-    printed = on_a_terminal(lambda: print_json([text]))
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x9b2J", "\x7f", "\x85", "\u202e", "ä"])
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_what_programs_read_holds_nothing_that_moves_a_cursor(output: str, text: str) -> None:
+    printed = on_a_terminal(lambda: for_programs(argparse.Namespace(output=output), [text]))
     assert printed.replace("\n", "").isprintable()
-    assert json.loads(printed) == [text]
+    assert yaml.safe_load(printed) == [text]

@@ -37,7 +37,11 @@ def for_programs(args: argparse.Namespace, value: object) -> bool:
     elif args.output == "yaml":
         from hacron.commands.yamlout import dumped  # takes longer to load than all the rest
 
-        print(dumped(value), end="")
+        text = dumped(value)
+        if text.replace("\n", "").isprintable():
+            print(text, end="")
+        else:
+            print_json(value)  # which is YAML too, with everything written out
     return str(args.output) != "text"
 
 
