@@ -25,7 +25,7 @@ def wrong(world: World) -> list[str]:
         *_doubled(made, world),
         *_unfenced(made),
         *_early(made, world.clocks_differ),
-        *_late(made, world.clocks_differ),
+        *_late(made, world.clocks_differ + world.longest_frozen),
         *_overlapping(made, world),
     ]
 
@@ -67,11 +67,14 @@ def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
             yield f"{short(one.key)} {tick(one.tick)} was made before its time, at {clock(one.at)}"
 
 
-def _late(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
-    """No Job is made when its run has long been given up; when it was decided, its fencing number says at the earliest."""
+def _late(made: Iterable[Made], leeway: timedelta) -> Iterable[str]:
+    """No Job is made when its run has long been given up, but by who was frozen after the last look at the clock.
+
+    When it was decided, its fencing number says at the earliest.
+    """
     for one in made:
         decided = datetime.fromtimestamp(one.fencing / 1000, UTC)
-        if one.at > max(one.tick, decided) + STARTS_WITHIN + REQUEST_LIVES + clocks_differ:
+        if one.at > max(one.tick, decided) + STARTS_WITHIN + REQUEST_LIVES + leeway:
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
 
 

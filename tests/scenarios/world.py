@@ -233,6 +233,7 @@ class World:
         self.processes: dict[str, Process] = {}
         self.acting: Process | None = None
         self.wiped: list[datetime] = []  # when the broker lost everything
+        self.longest_frozen = timedelta()  # that any process has been
         self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
 
@@ -284,6 +285,8 @@ class World:
     def thaw(self, name: str) -> None:
         """SIGCONT."""
         process = self.processes[name]
+        assert process.frozen_since is not None
+        self.longest_frozen = max(self.longest_frozen, self.now - process.frozen_since)
         process.frozen_since = None
         process._due = self.now
 

@@ -1,0 +1,202 @@
+"""The rules of the protocol, each left out by replacing one function: what a simulation must notice.
+
+Each takes a patcher, so that what it replaces comes back. What a rule is for stands beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from hacron import errand, errands, relay
+from hacron.core import declaring, duties, firing, history, tending
+from hacron.core.duties import Create, Duty, Say, TakeName, too_late
+from hacron.core.manifests import JobView
+from hacron.core.messages import Batch, Command, Report
+from hacron.core.model import Key, Run, RunState
+from hacron.core.state import State
+from hacron.errand import Errand
+from hacron.executor import Executor
+from hacron.ports import Answer, SteppedDown
+from hacron.turn import Moment
+from tests.fakes.broker import FakeInbox, FakeToken
+from tests.scenarios.world import Process
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledges_before_it_has_read_back(patch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged and not written is lost with its executor."""
+    real = FakeInbox.take
+
+    def take(self: FakeInbox) -> Sequence[Command | Report]:
+        messages = real(self)
+        self.acknowledge()
+        return messages
+
+    patch.setattr(FakeInbox, "take", take)
+    for module in (relay, errand):  # they repeat what the ledger does not show, which makes good for it, seconds later
+        patch.setattr(module, "TELL_AGAIN", timedelta(hours=1))
+
+
+def counts_records_of_an_old_epoch(patch: pytest.MonkeyPatch) -> None:
+    """What an executor writes that does not know yet that there is another one would undo what that one decided."""
+
+    def counts(self: State, batch: Batch, first: bool) -> bool:  # noqa: ARG001
+        self.epoch = max(self.epoch, batch.epoch)
+        return True
+
+    patch.setattr(State, "_counts", counts)
+
+
+def never_steps_down(patch: pytest.MonkeyPatch) -> None:
+    """An executor that is cut off would decide in vain for ever, and hold what others should have."""
+    real = Executor._read_back
+
+    def read_back(self: Executor, entry: Any, applied: Any, moment: Moment) -> None:
+        with contextlib.suppress(SteppedDown):
+            real(self, entry, applied, moment)
+
+    patch.setattr(Executor, "_read_back", read_back)
+    patch.setattr(Executor, "_check", lambda self, moment: None)  # noqa: ARG005
+
+
+def keeps_the_oldest_token(patch: pytest.MonkeyPatch) -> None:
+    """The oldest may be one that the broker has lost: given back, it is gone."""
+
+    def receive(self: FakeToken) -> None:
+        while self._consumer and len(self._consumer.arrived) > 1:
+            self._consumer.arrived.pop()
+
+    patch.setattr(FakeToken, "receive", receive)
+
+
+def makes_jobs_however_late(patch: pytest.MonkeyPatch) -> None:
+    """A run that was given up would start after all."""
+
+    def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
+        duty = duties.owed(key, run, job, now)
+        return Create() if isinstance(duty, TakeName) and run.state is RunState.PENDING else duty
+
+    real = errands.create_request
+    patch.setattr(errands, "owed", owed)
+    patch.setattr(errands, "create_request", lambda key, run, body, not_after=None: real(key, run, body))  # noqa: ARG005
+
+
+def says_never_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
+    """A request that is still on its way would find the name free."""
+
+    def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
+        duty = duties.owed(key, run, job, now)
+        return Say(too_late(key, run)) if isinstance(duty, TakeName) else duty
+
+    patch.setattr(errands, "owed", owed)
+
+
+def places_elsewhere_what_may_run_once(patch: pytest.MonkeyPatch) -> None:
+    """A cluster that is silent may have run it."""
+    patch.setattr(tending, "_at_most_once", lambda scene: False)  # noqa: ARG005
+
+
+def does_not_drop_the_connection(patch: pytest.MonkeyPatch) -> None:
+    """Who steps down and stays connected still holds the token, and is given messages that nobody will read."""
+
+    def drop(self: Process, pause_s: float) -> None:
+        self.session = self.broker = None
+        self.kube.watch_jobs(False)
+        self._due = self._world.now + timedelta(seconds=pause_s)
+
+    patch.setattr(Process, "_drop", drop)
+
+
+def decides_before_its_checkpoint_is_read_back(patch: pytest.MonkeyPatch) -> None:
+    """It would decide by a State of before the last word of the executor before it."""
+    real = Executor._claim
+
+    def claim(self: Executor, moment: Moment) -> None:
+        real(self, moment)
+        self.decides = True
+        self._inbox.open()
+        self._decide(moment)
+
+    patch.setattr(Executor, "_claim", claim)
+
+
+def forgets_at_takeover_what_was_decided(patch: pytest.MonkeyPatch) -> None:
+    """Ticks that have run would run again."""
+    real = Executor._read_back
+
+    def read_back(self: Executor, entry: Any, applied: Any, moment: Moment) -> None:
+        real(self, entry, applied, moment)
+        if applied.checkpoint is not None and self.decides:
+            for key, progress in self._state.progress.items():
+                earlier = progress.last_tick - timedelta(seconds=60)
+                self._state.progress[key] = replace(progress, last_tick=earlier, held=None)
+                self._scheduler.touch([key])
+
+    patch.setattr(Executor, "_read_back", read_back)
+
+
+def takes_any_job_of_the_name_for_its_own(patch: pytest.MonkeyPatch) -> None:
+    """The Job of another run, or of nobody's, would count as this one."""
+    real = errands.Errands._got_job
+
+    def got_job(self: errands.Errands, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
+        if answer.ok:
+            body = dict(answer.body)
+            marks = body["metadata"].get("annotations", {}) | {"hacron.io/run-id": run.id}
+            body["metadata"] = body["metadata"] | {"annotations": marks}
+            answer = Answer(request=answer.request, status=answer.status, body=body)
+        real(self, run, errand, answer, moment)
+
+    patch.setattr(errands.Errands, "_got_job", got_job)
+
+
+def brings_back_what_is_gone(patch: pytest.MonkeyPatch) -> None:
+    """A relay whose watch lags would have a cronjob that was deleted declared again, with ticks that have run."""
+    patch.setattr(declaring, "_is_gone", lambda *_: False)
+
+
+def frees_names_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A request that its sender has given up would make a Job again that the history limits have deleted."""
+    patch.setattr(history, "REQUEST_LIVES", timedelta(days=-1))
+
+
+def forgets_where_a_tick_was_taken_back(patch: pytest.MonkeyPatch) -> None:
+    """A worker that has not read of it would run the tick beside the cluster to which it is given next."""
+    real = firing.take_back
+    patch.setattr(declaring, "take_back", lambda *args: replace(real(*args), taken_back=()))
+
+
+DEATHS = ("deaths", "deaths at effects")
+CUTS = ("cuts", "cuts at effects", "deafness")
+MUTATIONS: dict[Mutation, tuple[str, ...]] = {  # with the faults that bring it out
+    acknowledges_before_it_has_read_back: ("edits", "deletions", *DEATHS),
+    counts_records_of_an_old_epoch: ("edits", *CUTS),
+    never_steps_down: ("tokens", "edits", *CUTS),
+    keeps_the_oldest_token: ("tokens", *DEATHS),
+    makes_jobs_however_late: ("API servers away",),
+    says_never_without_a_tombstone: ("sick API servers", "Jobs by hand"),
+    places_elsewhere_what_may_run_once: ("clusters away", "freezes"),
+    does_not_drop_the_connection: ("cuts", "tokens"),
+    decides_before_its_checkpoint_is_read_back: ("deaths", "edits"),
+    forgets_at_takeover_what_was_decided: ("deaths",),
+    takes_any_job_of_the_name_for_its_own: ("deletions", "watches", "Jobs by hand"),
+    brings_back_what_is_gone: ("unseen deletions", "edits", "deaths", "watches"),
+    frees_names_at_once: ("sick API servers", "Jobs by hand"),
+    forgets_where_a_tick_was_taken_back: ("pauses", "edits", *CUTS),
+}
+FOUND_BY: dict[Mutation, int] = {  # the first seed whose story, of these faults only, goes wrong
+    acknowledges_before_it_has_read_back: 152,
+    counts_records_of_an_old_epoch: 85,
+    makes_jobs_however_late: 0,
+    says_never_without_a_tombstone: 16,
+    does_not_drop_the_connection: 3,
+    forgets_at_takeover_what_was_decided: 0,
+    frees_names_at_once: 10,
+}
