@@ -1,6 +1,7 @@
 """Faults on real brokers and real processes, and a report of what they did; about 35 minutes for all.
 
-    python -m tests.chaos [--rabbitmq 4.3] [--nodes 3] [--faults NAME...] [--rounds N] [--each N] [--report FOLDER] [--no-naive]
+    python -m tests.chaos [--rabbitmq 4.3] [--nodes 3] [--faults NAME...] [--rounds N] [--each N] [--no-naive]
+                          [--report FOLDER] [--more]
 
 Exit code 1 when a promise was broken.
 """
@@ -40,7 +41,7 @@ def main() -> int:
     chosen = [fault for fault in (FAULTS[name] for name in options.faults or FAULTS) if fault.nodes <= options.nodes]
     directory = Path(tempfile.mkdtemp(prefix="hacron-chaos-"))
     clusters = {name: ControlPlane(name, directory / name) for name in ("west", "east")}
-    results: list[Result] = []
+    results: list[Result] = report.read(options.report) if options.more else []
     failed = []
     try:
         say(f"starts two control planes; logs are in {directory}")
@@ -117,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--each", type=int, default=2, help="cronjobs of each of the twelve sorts")
     parser.add_argument("--no-naive", action="store_true", help="without the naive holders")
+    parser.add_argument("--more", action="store_true", help="add to the report that is there")
     parser.add_argument("--report", type=Path, default=Path("build/chaos"))
     return parser.parse_args()
 

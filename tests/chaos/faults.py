@@ -293,9 +293,6 @@ def api_server_killed(stage: Stage) -> Iterator[None]:
         yield
     finally:
         west.start_apiserver()
-        for recorders in stage.recorders.values():
-            for recorder in recorders:
-                recorder.start()
 
 
 @fault("the API server of a cluster refuses every connection", lasts_s=20)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.checker import Figures
 from tests.chaos.trial import Result
@@ -41,6 +42,17 @@ def write(results: Sequence[Result], method: str, folder: Path) -> Path:
     (folder / "chaos.json").write_text(json.dumps([result.plain() for result in results], default=str, indent=1) + "\n")
     (folder / "chaos.md").write_text(text)
     return folder / "chaos.md"
+
+
+def read(folder: Path) -> list[Result]:
+    """Return the results that chaos.json in `folder` holds."""
+    return [_result(plain) for plain in json.loads((folder / "chaos.json").read_text())]
+
+
+def _result(plain: dict[str, Any]) -> Result:
+    figures = {kind: Figures(**plain[kind]) for kind in ("at_most_once", "at_least_once", "naive")}
+    times = {name: datetime.fromisoformat(plain[name]) for name in ("began", "ended")}
+    return Result(**{**plain, **figures, **times})
 
 
 def _row(results: Sequence[Result]) -> str:

@@ -141,12 +141,19 @@ class Stage:
     @property
     def ours(self) -> list[Ran]:
         """Every Job that the replicas have ever made."""
-        return [one for recorder in self.recorders["hacron.io/managed"] for one in recorder.jobs()]
+        return self._recorded("hacron.io/managed")
 
     @property
     def theirs(self) -> list[Ran]:
         """Every Job that the naive holders have ever made."""
-        return [one for recorder in self.recorders[naive.LABEL] for one in recorder.jobs()]
+        return self._recorded(naive.LABEL)
+
+    def _recorded(self, label: str) -> list[Ran]:
+        found = []
+        for recorder in self.recorders[label]:
+            recorder.start()  # anew, if the API server has ended its watch: nothing that it would tell of is deleted so soon
+            found += recorder.jobs()
+        return found
 
     def naive_ticks(self, since: datetime, until_: datetime) -> list[tuple[str, datetime]]:
         """Return what the naive holders should have fired, since < tick <= until."""

@@ -97,6 +97,10 @@ class ApiProxy:
         self._cut()
         await self._session.close()
         await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         assert isinstance(request.transport, asyncio.Transport)
