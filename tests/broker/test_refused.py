@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ class TestRights:
     @staticmethod
     def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         """A broker with a user who may do nothing yet, and with everything declared by another."""
-        broker = Broker(tmp_path_factory.mktemp("guarded"))
+        broker = Broker(tmp_path_factory.mktemp("guarded"), version=os.environ.get("RABBITMQ"))  # as in conftest
         broker.start()
         try:
             broker.ctl("add_user", "limited", "pw")
