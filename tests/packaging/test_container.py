@@ -68,7 +68,7 @@ class TestImage:
 
     def test_it_runs_the_command_as_the_user_of_the_pod(self) -> None:
         project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-        (command,) = project["scripts"]
+        (command,) = (name for name, where in project["scripts"].items() if where == "hacron.__main__:main")
         context = pod()["securityContext"]
         assert instructions("USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"]
         assert instructions("ENTRYPOINT") == [f'["{command}"]']
