@@ -166,9 +166,12 @@ def test_it_works_below_any_path(browser: Browser, night: Onlooker) -> None:
     assert [url for url in browser.requests if below not in url] == []
 
 
-def test_a_picture_of_it(browser: Browser, night: Onlooker, tmp_path: Path) -> None:
-    browser.screen(1000, 700)
-    browser.open(f"{night.url}?picture")
+def test_a_picture_of_it(browser: Browser, going_on: Onlooker, tmp_path: Path) -> None:
+    for line in ("west ops/odd", "west ops/backup", "east ops/rotate", "west data/exports"):
+        going_on.do(f"delete {line}")
+    going_on.let_pass("12:46:40")
+    browser.screen(1100, 920)
+    browser.open(f"{going_on.url}?picture")
     browser.until(LISTED, 30, "the page")
     taken = tmp_path / "page.png"
     browser.screenshot(taken)

@@ -15,6 +15,7 @@ from tests.testbed.fleet import Fleet
 QUICK = {
     # A frozen executor is replaced within 2 x 2 s + 1 s, and a cluster is silent after 6 s.
     "HACRON_HEARTBEAT_S": "2",
+    "HACRON_PAGE": "true",
     "HACRON_TOKEN_MISSING_AFTER_S": "6",
     "HACRON_SEEN_INTERVAL_S": "1",
     "HACRON_SILENT_AFTER_S": "6",

@@ -62,6 +62,10 @@ def test_every_tick_of_an_applied_cronjob_has_exactly_one_job(fleet: Fleet, west
     assert status["recent"][0]["cluster"] == "west"
     assert status["nextScheduleTime"]
     assert "mine" in west.kubectl("get", "hacj")
+    for replica in fleet:  # each shows all clusters
+        assert replica.page("overview.json")["executor"]["replica"] == fleet.await_executor().name
+        (row,) = replica.page("cronjobs.json?text=default/fails&verdict=Failed&cluster=east")["cronjobs"]
+        assert {verdict["cluster"] for verdict in row["recent"]} == {"east"}
     for home, name in ((west, "both"), (east, "both"), (east, "fails")):
         await_told(home, name, {one.job for one in ran(fleet, name) if one.tick <= end})
 

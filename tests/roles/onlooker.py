@@ -91,8 +91,12 @@ class Onlooker:
 
     def let_pass(self, time: str) -> None:
         """Let time pass until then."""
+        self.do(f"at {time}")
+
+    def do(self, command: str) -> None:
+        """Do what the language of the stories calls so."""
         with self._one_at_a_time:
-            self._script.run(f"at {time}")
+            self._script.run(command)
 
     def keys(self, **fields: object) -> list[str]:
         return [cronjob["key"] for cronjob in self.told("cronjobs", **fields)["cronjobs"]]

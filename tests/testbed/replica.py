@@ -125,6 +125,11 @@ class Replica:
         samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
+    def page(self, question: str) -> dict[str, Any]:
+        """Return the JSON at /page/<question>; HACRON_PAGE must be true."""
+        told: dict[str, Any] = json.loads(self._get(f"/page/{question}"))
+        return told
+
     def log(self) -> str:
         """Return all that the replica has written since its first start."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

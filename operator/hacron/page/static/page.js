@@ -2,7 +2,7 @@
 // What others have named is only ever put into the page as text: textContent and attributes, never markup.
 "use strict";
 
-const EVERY_MS = 2000, ANSWER_MS = 8000, LIMIT = 50;
+const EVERY_MS = 2000, ANSWER_MS = 8000, LIMIT = 50, FEW = 8;
 const VERDICTS = {
   Succeeded: "ran and succeeded", Failed: "ran and failed", Missed: "found too late, or nobody could start it",
   Refused: "no cluster would take it", Lost: "its cluster fell silent", Skipped: "a rule said no",
@@ -151,13 +151,22 @@ function showOverview(seen) {
   fill($("foot"), [seen.replica], () => `Shown by replica ${seen.replica.name} in ${seen.replica.cluster}, version ${seen.replica.version}. ${seen.replica.ready ? "It is ready." : `It is not ready: ${seen.replica.reasons.join("; ")}.`}`);
   if (seen.seen === null) return;
   showFacts(seen);
-  fill($("wrong"), [seen.troubles, zone, Math.floor(now() / 20)], () => seen.troubles.map(trouble));
-  $("wrong-section").hidden = seen.troubles.length === 0;
-  $("wrong-more").textContent = seen.troublesTotal > seen.troubles.length ? `The first ${seen.troubles.length} of ${seen.troublesTotal.toLocaleString("en")}.` : "";
+  troubles = seen.troubles;
+  showTroubles();
+  $("wrong-section").hidden = troubles.length === 0;
+  $("wrong-more").textContent = seen.troublesTotal > troubles.length ? `These are the first ${troubles.length} of ${seen.troublesTotal.toLocaleString("en")}; search below for the others.` : "";
   fill($("clusters"), [seen.clusters, seen.past, zone], () => [...seen.clusters.map((one) => cluster(one, seen)), seen.past.nowhere.length ? nowhere(seen) : null]);
   $("clusters-note").textContent = `Ticks of the last ${asked.hours === "1" ? "hour" : asked.hours + " hours"}, as far as their verdicts are kept (the newest few of each cronjob): up what succeeded, down what did not.`;
   options($("namespace"), seen.namespaces);
   options($("cluster"), seen.clusters.map((one) => one.name));
+}
+let troubles = [], unfolded = false;
+function showTroubles() {
+  const few = unfolded || troubles.length <= FEW + 1 ? troubles : troubles.slice(0, FEW);
+  fill($("wrong"), [few, zone, Math.floor(now() / 20)], () => few.map(trouble));
+  $("wrong-all").hidden = !unfolded && few.length === troubles.length;
+  $("wrong-all").textContent = unfolded ? `Show only the worst ${FEW}` : `Show all ${troubles.length}`;
+  $("wrong-all").setAttribute("aria-expanded", String(unfolded));
 }
 function showFacts(seen) {
   const decides = seen.executor, runs = seen.runs, jobs = seen.cronjobs;
@@ -303,6 +312,7 @@ for (const name of ["namespace", "cluster", "verdict", "hours", "troubled"]) $(n
 $("filter").addEventListener("submit", (event) => { event.preventDefault(); changed($("text")); });
 $("back").addEventListener("click", () => { location.hash = address({ offset: String(Math.max(0, offset - LIMIT)) }); });
 $("forth").addEventListener("click", () => { location.hash = address({ offset: String(offset + LIMIT) }); });
+$("wrong-all").addEventListener("click", () => { unfolded = !unfolded; showTroubles(); });
 $("zone").addEventListener("change", () => { zone = $("zone").value; remember("hacron-zone", zone); refresh(); });
 window.addEventListener("hashchange", () => {
   const was = key;
