@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,17 @@ import pytest
 from hacron.broker import refusals
 from hacron.broker.session import Access, open_broker
 from hacron.broker.tls import Tls
-from hacron.ports import BrokerUnavailable
+from hacron.ports import BrokerUnavailable, FromKubernetes
+from hacron.replica import Replica
+from hacron.settings.loading import load
+from hacron.telemetry.health import Health
+from hacron.telemetry.metrics import Metrics
 from tests.broker.certificates import Authority
 from tests.broker.worlds import NOW
+from tests.fakes.kube_client import FakeKube
+from tests.fakes.kubernetes import FakeCluster
 from tests.testbed.broker import Broker
+from tests.testbed.wait import until
 
 ALL = ".*"
 
@@ -304,3 +312,39 @@ class TestTls:
         certificate.write_bytes(good.tls.certificate.read_bytes())
         key.write_bytes(good.tls.key.read_bytes())
         open_and_close(access)
+
+    def test_a_replica_goes_by_its_settings_and_says_what_is_missing_where_it_is_asked(self, good: Access) -> None:
+        tls = good.tls
+        user, address = good.urls[0].removeprefix("amqps://").split("@")
+        given = {
+            "HACRON_CLUSTER": "west",
+            "HACRON_BROKER_URL": f"amqps://{address}",
+            "HACRON_BROKER_PREFIX": "by-settings",
+            "HACRON_BROKER_USER": user.partition(":")[0],
+            "HACRON_BROKER_PASSWORD": user.partition(":")[2],
+            "HACRON_BROKER_CERT_FILE": str(tls.certificate),
+            "HACRON_BROKER_KEY_FILE": str(tls.key),
+        }
+        assert "HACRON_BROKER_CA_FILE" in said_by_a_replica(
+            given, lambda health: bool(health.reasons and "CA" in health.reasons[0])
+        )
+        complete = {**given, "HACRON_BROKER_CA_FILE": str(tls.authority)}
+        assert said_by_a_replica(complete, lambda health: health.executor) == ""
+
+
+def said_by_a_replica(given: dict[str, str], enough: Callable[[Health], bool]) -> str:
+    """Run a replica with these settings until its health is enough; return what it says of the broker then."""
+    arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
+    kube = FakeKube(FakeCluster("west", NOW), "r1", lambda: NOW)
+    replica = Replica(load(given), kube, arrivals, Metrics(replica="r1", cluster="west", tzdata=""))
+    seen: list[Health] = []
+    replica.health = seen.append
+    thread = threading.Thread(target=replica.run)
+    thread.start()
+    try:
+        until(lambda: any(map(enough, seen)), 30, f"what is to be said of {sorted(given)}")
+    finally:
+        replica.stop()
+        thread.join(20)
+    health = next(filter(enough, seen))
+    return next((reason for reason in health.reasons if reason.startswith("broker: ")), "")
