@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed_zone
 from itertools import islice
@@ -739,3 +741,17 @@ def test_no_text_and_no_question_takes_long() -> None:
                 schedule.count(instant, last)
 
     assert time.process_time() - began < 20
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    """The engine does, and the page: the same schedule, and so the same search for dates."""
+    days = [utc("2026-11-24") + timedelta(days=1237 * n % 9000) for n in range(1500)]
+    schedule = parse("30 1 13 2,5 *")
+    alone = [schedule.next_after(day) for day in days]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(schedule.next_after, days * 4)) == alone * 4
+    finally:
+        sys.setswitchinterval(before)
