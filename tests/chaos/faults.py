@@ -98,7 +98,15 @@ def executor_cut_off(stage: Stage) -> Iterator[None]:
     for holder in stage.holders():
         stage.cut_off(holder.place, [node.place for node in stage.brokers.nodes])
     yield
-    stage.network.heal()
+    _heal(stage)
+
+
+@fault("all replicas of a cluster are cut off from the broker, both ways")
+def cluster_cut_off(stage: Stage) -> Iterator[None]:
+    for replica in stage.fleet.in_cluster("west"):
+        stage.cut_off(replica.place, [node.place for node in stage.brokers.nodes])
+    yield
+    _heal(stage)
 
 
 @fault("one way: the executor reaches the broker and hears nothing from it")
@@ -106,7 +114,7 @@ def executor_deaf(stage: Stage) -> Iterator[None]:
     for holder in stage.holders():
         stage.cut_off(holder.place, [node.place for node in stage.brokers.nodes], both=False)
     yield
-    stage.network.heal()
+    _heal(stage)
 
 
 @fault("one way: the executor hears the broker and reaches it not")
@@ -114,7 +122,7 @@ def executor_mute(stage: Stage) -> Iterator[None]:
     for holder in stage.holders():
         stage.cut_off(holder.place, [node.place for node in stage.brokers.nodes], both=False, incoming=False)
     yield
-    stage.network.heal()
+    _heal(stage)
 
 
 # --- broker nodes ---
