@@ -13,6 +13,7 @@ from tests.chaos.stage import PREFIX, Part, Stage
 from tests.testbed import tools
 from tests.testbed.api_proxy import Trouble
 from tests.testbed.broker import Broker
+from tests.testbed.cluster import start_together
 from tests.testbed.wait import until
 
 Act = Callable[[Stage], Iterator[None]]
@@ -192,8 +193,7 @@ def majority_killed(stage: Stage) -> Iterator[None]:
     for node in lost:
         node.kill()
     yield
-    for node in lost:
-        node.start()
+    start_together(lost)
 
 
 @fault("the whole broker is killed (SIGKILL) and started")
@@ -201,8 +201,7 @@ def broker_killed(stage: Stage) -> Iterator[None]:
     for node in stage.brokers.nodes:
         node.kill()
     yield
-    for node in stage.brokers.nodes:
-        node.start()
+    start_together(stage.brokers.nodes)  # one that did not go last waits for those that went later
 
 
 # --- queues ---
