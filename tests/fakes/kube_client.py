@@ -101,7 +101,9 @@ class FakeKube:
                 self.arrivals.append(Answer(request=request, status=0, body={}, reason="TooLate"))
                 continue
             fate = self.cluster.fate(type(request).__name__) if self.cluster.fate is not None else WELL
-            if fate is WELL:
+            if (
+                fate is WELL or self.cluster.denies or self.cluster.forbids
+            ):  # who asks is looked at first, and nothing waits before
                 self._on_its_way.append((request, now))
             else:
                 self._travel(Journey(request, now), fate)

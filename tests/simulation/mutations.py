@@ -182,7 +182,7 @@ MUTATIONS: dict[Mutation, tuple[str, ...]] = {  # with the faults that bring it 
     keeps_the_oldest_token: ("tokens", *DEATHS),
     makes_jobs_however_late: ("API servers away",),
     says_never_without_a_tombstone: ("sick API servers", "Jobs by hand"),
-    places_elsewhere_what_may_run_once: ("clusters away", "freezes"),
+    places_elsewhere_what_may_run_once: ("late messages",),
     does_not_drop_the_connection: ("cuts", "tokens"),
     decides_before_its_checkpoint_is_read_back: ("deaths", "edits"),
     forgets_at_takeover_what_was_decided: ("deaths",),

@@ -50,7 +50,7 @@ def soak(seeds: range, workers: int, on: bool = False) -> Iterator[tuple[int, li
     with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
         for span, found in pool.imap_unordered(_all_failures if on else _first_failure, spans):
             done += len(span)
-            yield done, found
+            yield done, found  # whoever stops asking ends the processes
             if found and not on:
                 return
 
