@@ -86,9 +86,9 @@ class ApiProxy:
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, read_bufsize=2**22)
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, self._host, 0)
         await site.start()
         port: int = self._runner.addresses[0][1]
         return port
