@@ -139,7 +139,12 @@ def test_the_watch_survives_an_api_server_that_goes_and_comes(watching: Watching
 def test_objects_at_the_limits_are_seen_as_they_are(watching: Watching, west: ControlPlane, namespace: str) -> None:
     name = "n" * 52
     west.apply(manifest(name, " ".join(["*/5" + ",1" * 150] + ["*"] * 4), namespace=namespace))
-    huge = {"status": {"recent": [{"tick": "2026-11-24T12:00:00Z", "verdict": "Failed", "message": "x" * 1_000_000}]}}
+    huge = {
+        "status": {
+            "observedGeneration": 1,
+            "recent": [{"tick": "2026-11-24T12:00:00Z", "verdict": "Failed", "message": "x" * 1_000_000}],
+        }
+    }
     written = [("PATCH", f"{path(namespace, name)}/status", huge)]
     assert all_at_once(west.admin_kubeconfig, written, kind="application/merge-patch+json") == [200]
     started(watching, west, namespace)

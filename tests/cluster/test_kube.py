@@ -153,7 +153,7 @@ def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPla
     first = kube.ask(PatchStatus(key=key, status={"lastResult": "Failed", "lastCluster": "west", "activeCount": 2}))
     assert first.status == 200
     second = kube.ask(PatchStatus(key=key, status={"lastResult": "Succeeded", "lastCluster": None}))
-    assert second.body["status"] == {"lastResult": "Succeeded", "activeCount": 2}
+    assert second.body["status"] == {"observedGeneration": -1, "lastResult": "Succeeded", "activeCount": 2}
     assert kube.ask(GetObject(key=key)).body["metadata"]["generation"] == 1
 
 
