@@ -133,9 +133,9 @@ class Broker:
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
         command = self._command("rabbitmqctl", "--quiet", *arguments)
-        done = subprocess.run(
-            command, env={**inherited_environment(), **self._environment}, capture_output=True, text=True, check=False
-        )
+        # When the port mapper is down it starts one, as a daemon; by the marks that ends with ours.
+        environment = {**inherited_environment(), **self._environment, **self._port_mapper.marks}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -47,6 +47,11 @@ class Process:
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
+    def marks(self) -> dict[str, str]:
+        """What marks it and its children in their environments; whatever else has it is killed with them."""
+        return dict(mark.split("=", 1) for mark in (_TESTBED_MARK, self._mark))
+
+    @property
     def pid(self) -> int:
         """The id of the process, which is also that of its process group."""
         if self._popen is None:
@@ -63,12 +68,11 @@ class Process:
         if self.alive:
             return
         _start_guard()
-        marks = dict(mark.split("=", 1) for mark in (_TESTBED_MARK, self._mark))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self.command,
-                env={**inherited_environment(), **self.env, **marks},
+                env={**inherited_environment(), **self.env, **self.marks},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
