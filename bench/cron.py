@@ -22,8 +22,8 @@ from croniter import croniter
 
 from bench.figures import Report
 from hacron.core.agenda import Agenda
-from hacron.core.calendar import Calendar, calendar
 from hacron.core.model import Key
+from hacron.core.ticks.calendar import Calendar, calendar
 
 NOW = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -63,5 +63,5 @@ def test_the_map_of_the_house_names_every_module() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0] for path in MODULES if path.name != "__init__.py"}
     named = [room for room in rooms if (room if room.endswith(".py") else f"{room}/") not in told]
     assert named == []
-    core = [path.name for path in (PACKAGE / "core").glob("*.py") if path.name != "__init__.py"]
+    core = [path.name for path in (PACKAGE / "core").rglob("*.py") if path.name != "__init__.py"]
     assert [name for name in core if name not in told] == []

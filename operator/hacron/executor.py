@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 from hacron import decisions
 from hacron.core import reasons
-from hacron.core.cron import tzdata_version
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.messages import (
     Batch,
@@ -31,6 +30,7 @@ from hacron.core.model import Verdict
 from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
+from hacron.core.ticks.cron import tzdata_version
 from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hacron.core.cron import tzdata_version
 from hacron.core.messages import Checkpoint, Proof
+from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.lookout import Lookout
 from hacron.ports import Kubernetes, Why

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 
 from hacron.broker.session import Access, open_broker
 from hacron.broker.tls import Tls
-from hacron.core.cron import tzdata_version
 from hacron.core.model import Kind
+from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.meter import Meter
 from hacron.page.serving import Page

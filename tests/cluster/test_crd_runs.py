@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import yaml
 
-from hacron.core.accounts import render
+from hacron.core.demand.accounts import render
+from hacron.core.demand.wanted import read
 from hacron.core.model import Kind, key_of
-from hacron.core.wanted import read
 from tests.cluster.door import Door
 from tests.cluster.test_crd_kubectl import show, undescribed
 from tests.core.ledger_story import Story, spec

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from hacron.core import hashed, history
+from hacron.core import history
 from hacron.core.manifests import rfc3339
+from hacron.core.ticks import hashed
 from tests.cluster.house import House, house
 from tests.cluster.seen import await_, first_job, jobs, newest
 from tests.testbed.control_plane import ControlPlane

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hacron.core import accounts, status
+from hacron.core import status
+from hacron.core.demand import accounts
 from hacron.core.messages import Outcome
 from hacron.core.model import Pause
 from hacron.core.status import ACCEPTED, Trial

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hacron.core.cron import Schedule
+from hacron.core.ticks.cron import Schedule
 
 
 @dataclass

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hacron.core.calendar import Calendar, calendar
-from hacron.core.cron import InvalidSchedule, parse
-from hacron.core.daylight import NOTHING_CHOSEN, DaylightSaving, Gap, Repeat
+from hacron.core.ticks.calendar import Calendar, calendar
+from hacron.core.ticks.cron import InvalidSchedule, parse
+from hacron.core.ticks.daylight import NOTHING_CHOSEN, DaylightSaving, Gap, Repeat
 
 NEW_YORK = "America/New_York"
 

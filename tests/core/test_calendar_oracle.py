@@ -11,8 +11,8 @@ from itertools import product
 
 import pytest
 
-from hacron.core.calendar import calendar
-from hacron.core.daylight import DaylightSaving, Gap, Repeat
+from hacron.core.ticks.calendar import calendar
+from hacron.core.ticks.daylight import DaylightSaving, Gap, Repeat
 from tests.core.near_changes import DAY, MINUTE, NEW_YEAR, WINDOWS, expression, instant_in, walk
 from tests.testbed.oracle import Oracle, instants
 

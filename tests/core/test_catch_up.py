@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hacron.core.backlog import newest
-from hacron.core.cron import parse
+from hacron.core.ticks.backlog import newest
+from hacron.core.ticks.cron import parse
 from tests.core.ledger_story import NOON, Story, spec
 
 

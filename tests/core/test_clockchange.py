@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hacron.core.clockchange import warn
 from hacron.core.model import key_of
-from hacron.core.when import read
+from hacron.core.ticks.clockchange import warn
+from hacron.core.ticks.when import read
 
 NOVEMBER = "2026-11-24 12:00"
 BERLIN, LORD_HOWE = "Europe/Berlin", "Australia/Lord_Howe"

@@ -16,7 +16,7 @@ from itertools import islice
 
 import pytest
 
-from hacron.core.cron import InvalidSchedule, Schedule, parse, tzdata_version
+from hacron.core.ticks.cron import InvalidSchedule, Schedule, parse, tzdata_version
 
 NEVER = "never"
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from hacron.core.cron import parse
+from hacron.core.ticks.cron import parse
 from tests.core.near_changes import DAY, MINUTE, WINDOW, WINDOWS, expression, instant_in, walk
 from tests.testbed.oracle import Oracle, zone
 

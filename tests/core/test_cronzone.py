@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 
-from hacron.core.cronzone import STRIDE, zone
+from hacron.core.ticks.cronzone import STRIDE, zone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES = sorted((resources.files("tzdata") / "zones").read_text(encoding="utf-8").split())

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hacron.core.cron import parse
-from hacron.core.cronzone import zone
-from hacron.core.daylight import AS_CRONJOB, DaylightSaving, Gap, Repeat, seen_through
+from hacron.core.ticks.cron import parse
+from hacron.core.ticks.cronzone import zone
+from hacron.core.ticks.daylight import AS_CRONJOB, DaylightSaving, Gap, Repeat, seen_through
 
 SHIFTED = DaylightSaving(gap=Gap.SHIFT_FORWARD)
 FIRST, LAST = DaylightSaving(repeat=Repeat.FIRST), DaylightSaving(repeat=Repeat.LAST)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron.core import accounts, wanted
-from hacron.core.demands import AT_ONCE, RESULTS_KEPT, with_result
+from hacron.core.demand import accounts, wanted
+from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
 from hacron.core.firing import take_back
 from hacron.core.manifests import job_name
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hacron.core.cron import InvalidSchedule, parse
+from hacron.core.ticks.cron import InvalidSchedule, parse
 
 CRD = Path(__file__).parents[2] / "crds" / "hacronjob.yaml"
 # Go's \p{Z} and hexadecimal escapes in the words of Python

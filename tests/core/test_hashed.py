@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from hacron.core.cron import InvalidSchedule, parse
-from hacron.core.hashed import resolve
+from hacron.core.ticks.cron import InvalidSchedule, parse
+from hacron.core.ticks.hashed import resolve
 
 INVOICES = "billing/invoices"
 

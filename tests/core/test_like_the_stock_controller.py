@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hacron.core.cron import parse
+from hacron.core.ticks.cron import parse
 from tests.core.ledger_story import NOON
 from tests.core.ours import Ours
 from tests.core.stock_controller import StockController

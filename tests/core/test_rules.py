@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hacron.core.cron import parse
+from hacron.core.ticks.cron import parse
 from tests.core.ledger_story import NOON
 from tests.core.ours import Ours
 from tests.core.stock_controller import StockController

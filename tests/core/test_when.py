@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hacron.core.calendar import Calendar
-from hacron.core.daylight import DaylightSaving, Gap, Repeat
 from hacron.core.model import InvalidCronJob, key_of
-from hacron.core.when import read
+from hacron.core.ticks.calendar import Calendar
+from hacron.core.ticks.daylight import DaylightSaving, Gap, Repeat
+from hacron.core.ticks.when import read
 
 KEY = key_of("billing", "invoices")
 SHIFTED, FIRST = Gap.SHIFT_FORWARD, Repeat.FIRST

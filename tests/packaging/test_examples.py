@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from hacron.core import manifests
+from hacron.core.demand.wanted import read
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Kind, Run, key_of
 from hacron.core.spec import parse
-from hacron.core.wanted import read
 from tests.cluster.door import Door
 from tests.core.ledger_story import NOON
 from tests.testbed.control_plane import ControlPlane

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hacron.__main__ import main
-from hacron.core.cron import tzdata_version
+from hacron.core.ticks.cron import tzdata_version
 from hacron.settings.fields import Settings
 from hacron.settings.showing import table
 from hacron.telemetry.metrics import table as metrics_table

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hacron.core.cron import tzdata_version
 from hacron.core.model import Kind
+from hacron.core.ticks.cron import tzdata_version
 from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
 from hacron.replica import Replica, introduce, shortcomings
 from hacron.settings.fields import Settings

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeAlias
 
-from hacron.core.cronfields import quoted
+from hacron.core.ticks.cronfields import quoted
 
 OK: Final = 0
 NO: Final = 1  # the answer is no, or something could not be done

@@ -12,7 +12,7 @@ from hacron.commands.calls import NO, OK, Commands, Misuse, complain
 from hacron.commands.converting import Converted, NotConverted, convert
 from hacron.commands.files import STDIN, Found, Unread, objects
 from hacron.commands.subjects import is_cronjob, is_ours, part, text_of
-from hacron.core.cronfields import quoted
+from hacron.core.ticks.cronfields import quoted
 
 DESCRIPTION = """\
 Turn CronJobs into HACronJobs that do the same, on standard output. What is left behind, what differs and what is no CronJob

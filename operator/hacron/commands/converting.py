@@ -11,9 +11,9 @@ from hacron.commands.subjects import parsed, part, text_of
 from hacron.commands.yamlbounds import Unreadable
 from hacron.commands.yamlout import dumped
 from hacron.commands.yamltext import Document, documents
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import API_VERSION, KIND, STEM_LENGTH
 from hacron.core.model import InvalidCronJob
+from hacron.core.ticks.cronfields import quoted
 
 KEPT = (
     "name",

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from hacron.commands import fieldwise, wallclock
 from hacron.commands.gaps import clocks, gaps, shifted, shifts
 from hacron.commands.subjects import Subject
-from hacron.core.cronfields import quoted
-from hacron.core.daylight import Repeat
 from hacron.core.manifests import rfc3339
+from hacron.core.ticks.cronfields import quoted
+from hacron.core.ticks.daylight import Repeat
 
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)

@@ -10,8 +10,8 @@ from hacron.commands import wallclock
 from hacron.commands.calls import MISUSE, NO, OK, Commands, Misuse, add_output, print_json, print_lines, time_of
 from hacron.commands.explaining import Explanation, explain
 from hacron.commands.subjects import Subject, add_arguments, asked_for
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import rfc3339
+from hacron.core.ticks.cronfields import quoted
 
 FIRST_YEAR, LAST_YEAR = 1900, 9900
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from hacron.core.cronfields import Every, Fields, quoted, read
+from hacron.core.ticks.cronfields import Every, Fields, quoted, read
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 

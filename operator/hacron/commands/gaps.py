@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from hacron.commands import wallclock
 from hacron.commands.subjects import Subject
-from hacron.core.cron import Schedule
-from hacron.core.daylight import Gap as Choice
+from hacron.core.ticks.cron import Schedule
+from hacron.core.ticks.daylight import Gap as Choice
 
 SHOWN = 3
 _INSTANT = timedelta(microseconds=1)

@@ -11,9 +11,9 @@ from hacron.commands import wallclock
 from hacron.commands.calls import MISUSE, OK, Commands, Misuse, add_output, instant_of, print_json, print_lines
 from hacron.commands.gaps import gaps
 from hacron.commands.subjects import Subject, add_arguments, asked_for, valid
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import rfc3339
 from hacron.core.model import CronJob
+from hacron.core.ticks.cronfields import quoted
 
 COUNT, MOST = 5, 10_000
 

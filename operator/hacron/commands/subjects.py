@@ -13,10 +13,10 @@ from typing import Any
 from hacron.commands.calls import Misuse, complain
 from hacron.commands.files import Found, Unread, objects
 from hacron.core import manifests, spec
-from hacron.core.calendar import Calendar
-from hacron.core.cronfields import quoted
-from hacron.core.cronzone import DEFAULT_ZONE, Zone, zone
 from hacron.core.model import CronJob, InvalidCronJob, key_of
+from hacron.core.ticks.calendar import Calendar
+from hacron.core.ticks.cronfields import quoted
+from hacron.core.ticks.cronzone import DEFAULT_ZONE, Zone, zone
 
 CRONJOB_VERSIONS = ("batch/v1", "batch/v1beta1")
 NAMESPACE = "default"  # of objects that name none, as with kubectl unless it is told otherwise

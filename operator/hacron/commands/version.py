@@ -6,7 +6,7 @@ import argparse
 import platform
 
 from hacron.commands.calls import OK, Commands, add_output, print_json
-from hacron.core.cron import tzdata_version
+from hacron.core.ticks.cron import tzdata_version
 from hacron.telemetry.version import program_version
 
 EPILOG = """\

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-from hacron.core.cronzone import Zone
+from hacron.core.ticks.cronzone import Zone
 
 _INSTANT = timedelta(microseconds=1)
 _FAR = timedelta(days=2)  # more than any offset, and than any shift

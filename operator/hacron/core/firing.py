@@ -14,8 +14,6 @@ from msgspec.structs import replace
 
 from hacron.core import placement
 from hacron.core.admission import MOST_OPEN, Hold, Skip, Start, admit, blocking_runs, deadline, most_at_once
-from hacron.core.backlog import newest
-from hacron.core.calendar import Calendar
 from hacron.core.draft import with_verdict
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
@@ -32,6 +30,8 @@ from hacron.core.model import (
 )
 from hacron.core.rules import Rules
 from hacron.core.runs import run_id
+from hacron.core.ticks.backlog import newest
+from hacron.core.ticks.calendar import Calendar
 
 MOST_WORDS = 300  # about an earlier attempt; they are in each record while the run is open
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)

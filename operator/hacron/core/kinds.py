@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from hacron.core import accounts, manifests, status, wanted
+from hacron.core import manifests, status
+from hacron.core.demand import accounts, wanted
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Key, Kind, Pause
 from hacron.core.state import State

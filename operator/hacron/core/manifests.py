@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import cronzone
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
+from hacron.core.ticks import cronzone
 
 GROUP = "hacron.io"
 API_VERSION = f"{GROUP}/v1"

@@ -14,7 +14,7 @@ from typing import Annotated, NewType
 
 import msgspec
 
-from hacron.core.calendar import Calendar
+from hacron.core.ticks.calendar import Calendar
 
 Key = NewType("Key", str)
 """A cronjob's "namespace/name": the same in every cluster (namespace sameness)."""

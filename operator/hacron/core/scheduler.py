@@ -12,9 +12,10 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from hacron.core import demanding, demands, pausing
+from hacron.core import pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
+from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, fire, waits
 from hacron.core.hearing import Hearing

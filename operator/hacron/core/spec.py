@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hacron.core import template, when
+from hacron.core import template
 from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
+from hacron.core.ticks import when
 
 E = TypeVar("E", Guarantee, ConcurrencyPolicy, CatchUpPolicy)
 

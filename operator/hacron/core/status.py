@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from hacron.core import clockchange, pausing, readiness
-from hacron.core.calendar import Calendar
+from hacron.core import pausing, readiness
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict
 from hacron.core.state import State
+from hacron.core.ticks import clockchange
+from hacron.core.ticks.calendar import Calendar
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from hacron.core import accounts, status
+from hacron.core import status
+from hacron.core.demand import accounts
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.page.board import Board, Row, Wanted, coming
 from hacron.page.troubles import Severity, Trouble, of_cluster, of_demand, of_time, sentence_of

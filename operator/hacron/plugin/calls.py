@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from hacron.commands.calls import Commands, Misuse, Parser, time_of
-from hacron.core.cronfields import quoted
+from hacron.core.ticks.cronfields import quoted
 from hacron.plugin.kubectl import add_flags
 
 UNASKED: Final = 3  # the API server cannot be asked, or says no: a missing right, object or custom resource

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from hacron.commands.calls import OK, Commands, Misuse, complain
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import JobView, rfc3339
+from hacron.core.ticks.cronfields import quoted
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob

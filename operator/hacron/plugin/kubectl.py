@@ -18,8 +18,8 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from hacron.commands.calls import Misuse
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import GROUP
+from hacron.core.ticks.cronfields import quoted
 
 KUBECTL: Final = "kubectl"
 PASSED_ON: Final = (

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from hacron.commands.calls import NO, OK, Commands, Misuse, complain, print_lines
 from hacron.commands.subjects import part
 from hacron.core import manifests
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import PAUSE, PAUSE_BY, PAUSE_UNTIL, rfc3339
+from hacron.core.ticks.cronfields import quoted
 from hacron.plugin.calls import add_command, add_name, zoned
 from hacron.plugin.kubectl import Kubectl, one_cronjob
 from hacron.plugin.looks import Look

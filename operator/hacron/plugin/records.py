@@ -9,7 +9,7 @@ from typing import Any
 from hacron.commands.calls import complain
 from hacron.commands.due import next_tick
 from hacron.commands.subjects import Subject, part, text_of
-from hacron.core.accounts import verdict_of
+from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
 from hacron.core.manifests import CRONJOB_LABEL, KIND, JobView, as_label, instant, job_view
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs

@@ -10,9 +10,9 @@ from typing import Any
 
 from hacron.commands.calls import NO, OK, Commands, Misuse, complain, print_lines
 from hacron.commands.subjects import part, text_of
-from hacron.core.cronfields import quoted
 from hacron.core.manifests import API_VERSION, rfc3339
 from hacron.core.model import Kind
+from hacron.core.ticks.cronfields import quoted
 from hacron.plugin import records
 from hacron.plugin.calls import NOT_YET, add_command, add_name, zoned
 from hacron.plugin.kubectl import Kubectl, Refused, one_cronjob, runs

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hacron.core.accounts import remembered
+from hacron.core.demand.accounts import remembered
 from hacron.core.manifests import instant
 from hacron.core.messages import RunsDemanded
 from hacron.core.model import InvalidCronJob, Wanted, key_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from functools import lru_cache
 
-from hacron.core.cron import INSTANT, InvalidSchedule, Schedule, Ticks, parse, utc
-from hacron.core.daylight import NOTHING_CHOSEN, DaylightSaving
+from hacron.core.ticks.cron import INSTANT, InvalidSchedule, Schedule, Ticks, parse, utc
+from hacron.core.ticks.daylight import NOTHING_CHOSEN, DaylightSaving
 
 SCHEDULES = "schedules"  # the field that holds several
 _SECOND = timedelta(seconds=1)

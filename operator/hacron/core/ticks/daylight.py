@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from hacron.core.cronzone import FIRST_YEAR, LAST_YEAR, Span, Zone
+from hacron.core.ticks.cronzone import FIRST_YEAR, LAST_YEAR, Span, Zone
 
 
 class Gap(StrEnum):

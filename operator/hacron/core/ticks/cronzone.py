@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import tzdata  # type: ignore[import-untyped]  # has no types, and is one string
 
-from hacron.core.cronfields import InvalidSchedule, quoted
+from hacron.core.ticks.cronfields import InvalidSchedule, quoted
 
 DEFAULT_ZONE = "Etc/UTC"
 FIRST_YEAR, LAST_YEAR = 2, 9980  # room at both ends of datetime for offsets, and for croniter to look ahead

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from hacron.core import hashed
-from hacron.core.calendar import SCHEDULES, Calendar, calendar
-from hacron.core.cron import InvalidSchedule
-from hacron.core.cronfields import quoted
-from hacron.core.daylight import NOTHING_CHOSEN, DaylightSaving, Gap, Repeat
 from hacron.core.model import InvalidCronJob, Key
+from hacron.core.ticks import hashed
+from hacron.core.ticks.calendar import SCHEDULES, Calendar, calendar
+from hacron.core.ticks.cron import InvalidSchedule
+from hacron.core.ticks.cronfields import quoted
+from hacron.core.ticks.daylight import NOTHING_CHOSEN, DaylightSaving, Gap, Repeat
 
 MOST_SCHEDULES = 20
 ONE_OF = ("schedule", SCHEDULES, "hashedSchedule")

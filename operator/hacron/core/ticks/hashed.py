@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from hacron.core.cronfields import FIELDS, InvalidSchedule, Kind, number, quoted, split
+from hacron.core.ticks.cronfields import FIELDS, InvalidSchedule, Kind, number, quoted, split
 
 LAST_DAY = 28
 _SLOT = re.compile(r"H(?:\(([^()-]+)-([^()-]+)\))?(?:/(.*))?", re.DOTALL)

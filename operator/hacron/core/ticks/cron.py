@@ -15,9 +15,9 @@ from typing import Protocol
 
 from croniter import CroniterBadDateError, croniter
 
-from hacron.core.cronfields import Every, InvalidSchedule, read
-from hacron.core.cronzone import DEFAULT_ZONE, FIRST_YEAR, LAST_YEAR, Zone, tzdata_version, zone
-from hacron.core.daylight import AS_CRONJOB, NOTHING_CHOSEN, DaylightSaving, seen_through
+from hacron.core.ticks.cronfields import Every, InvalidSchedule, read
+from hacron.core.ticks.cronzone import DEFAULT_ZONE, FIRST_YEAR, LAST_YEAR, Zone, tzdata_version, zone
+from hacron.core.ticks.daylight import AS_CRONJOB, NOTHING_CHOSEN, DaylightSaving, seen_through
 
 __all__ = ["InvalidSchedule", "Schedule", "Ticks", "parse", "tzdata_version", "utc"]
 

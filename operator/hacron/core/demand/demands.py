@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
-from hacron.core.calendar import Calendar
+from hacron.core.demand.wanted import MOST
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, start, stop_runs
 from hacron.core.messages import Demand, Progress
@@ -32,7 +32,7 @@ from hacron.core.model import (
 )
 from hacron.core.rules import Rules
 from hacron.core.tending import PLACED_ELSEWHERE
-from hacron.core.wanted import MOST
+from hacron.core.ticks.calendar import Calendar
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on

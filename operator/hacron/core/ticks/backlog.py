@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from hacron.core.calendar import Calendar
+from hacron.core.ticks.calendar import Calendar
 
 
 def newest(schedule: Calendar, after: datetime, until: datetime, at_most: int) -> list[datetime]:

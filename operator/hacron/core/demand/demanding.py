@@ -10,10 +10,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from hacron.core.demand.wanted import MOST, read
 from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namespace_of
-from hacron.core.wanted import MOST, read
 
 
 def demand(draft: Draft, command: RunsDemanded) -> Demand | None:

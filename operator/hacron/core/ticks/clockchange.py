@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
-from hacron.core.calendar import Calendar
-from hacron.core.cron import Schedule
-from hacron.core.cronzone import LAST_YEAR, zone
-from hacron.core.daylight import joined
+from hacron.core.ticks.calendar import Calendar
+from hacron.core.ticks.cron import Schedule
+from hacron.core.ticks.cronzone import LAST_YEAR, zone
+from hacron.core.ticks.daylight import joined
 
 YEAR = timedelta(days=366)
 
