@@ -56,6 +56,7 @@ def _view(letter: str, minute: int) -> JobView:
         reason="",
         message="",
         tombstone=False,
+        ran=False,
         deleting=False,
         fencing=minute,
     )
