@@ -28,7 +28,7 @@ Names = dict[str, set[str]]  # name of a variable or a function → texts that i
 
 def given() -> Iterator[tuple[str, str]]:
     """Yield each reason that stands in the code, and where."""
-    for path in [*(HOUSE / "core").glob("*.py"), *HOUSE.glob("*.py")]:
+    for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]:
         tree = ast.parse(path.read_text())
         names = dict(_named(tree))
         for call in ast.walk(tree):
