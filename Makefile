@@ -31,8 +31,8 @@ unit: venv ## the tests that need no server, in under a minute
 types: venv ## mypy, strict
 	$(BIN)/mypy
 
-test: lint types ## lint, types and every test
-	$(BIN)/pytest
+test: lint types unit ## lint, types and every test
+	$(BIN)/pytest -m "broker or browser or cluster or e2e or simulation"
 
 demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
 	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)
