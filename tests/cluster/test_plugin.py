@@ -234,7 +234,8 @@ class TestPause:
         assert code == 1
         assert err.endswith("both is paused in cluster west, not in this one: resume it there\n")
         assert ann.calls("resume", "both")[0] == 0
-        await_state(there, "both", "Scheduled")
+        for everywhere in (there, ann):
+            await_state(everywhere, "both", "Scheduled")
         assert "was not paused" in ann.calls("resume", "both")[1]
 
     def test_where_tells_the_clusters(self, bob: Person, west: ControlPlane, east: ControlPlane, place: str) -> None:
