@@ -46,7 +46,7 @@ class Tidying:
             self._under_way.add(job.uid)
             request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
             self._outgoing.requests.append(request)
-        instants = [tombstone_ends(job) for job in jobs if job.tombstone]
+        instants = [tombstone_ends(job) for job in jobs if job.tombstone and not job.deleting and job.uid not in self._under_way]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
         return min(instants) + timedelta(seconds=1) if instants else None
 
