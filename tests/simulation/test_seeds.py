@@ -12,7 +12,7 @@ from tests.simulation.draw import draw
 from tests.simulation.soak import soak
 from tests.simulation.telling import as_text, of_seed, shrink, tell
 
-MANY, LONGEST_S = 2000, 110.0  # on two cores that do nothing else nearly all of them are told
+MANY, LONGEST_S = 600, 110.0  # on two cores that do nothing else they take a minute
 
 
 @pytest.mark.parametrize("seed", [*range(12), 10107])  # the last: somebody deletes a tombstone, which takes a while
@@ -22,7 +22,7 @@ def test_whatever_happens_nothing_runs_twice_and_in_the_end_all_is_well(seed: in
 
 
 @pytest.mark.simulation
-def test_as_many_other_stories_as_fit_into_two_minutes_end_well_too() -> None:
+def test_hundreds_of_other_stories_end_well_too() -> None:
     began = time.monotonic()
     for _, found in soak(range(10_000, 10_000 + MANY), os.cpu_count() or 1):
         for seed, wrong in found:
