@@ -81,6 +81,12 @@ def test_made_up_runs_are_spread_and_the_newest_ticks_keep_their_place() -> None
     assert story.runs[-1] == "60 Pending west #1"
 
 
+def test_what_waits_a_day_for_its_turn_says_so() -> None:
+    story = outage(3, catchUp={"policy": "All", "spreadSeconds": 86400})
+    assert story.progress.held is not None
+    assert "starts 86400 s after" in story.progress.held.message
+
+
 def test_a_queue_runs_every_tick_in_order_as_places_become_free() -> None:
     story = Story()
     story.declare(spec(concurrencyPolicy="Queue", maxActive=2))

@@ -91,8 +91,7 @@ def end_pause(progress: Progress, cronjob: CronJob, until: datetime, rules: Rule
 
 
 def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None, now: datetime) -> Definition:
-    same_spec = mine is not None and (mine.uid, mine.generation) == (command.uid, command.generation)
-    if mine is not None and same_spec:
+    if mine is not None and (mine.uid, mine.generation) == (command.uid, command.generation):
         definition = mine
     else:
         definition = Definition(

@@ -181,11 +181,11 @@ def _start_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
 
 def _make_up_for(progress: Progress, tick: datetime, scene: Scene) -> Progress:
     """Start a tick that has long passed, but not too soon after the one before."""
-    spread = timedelta(seconds=scene.cronjob.catch_up.spread_s)
-    if progress.made_up_at is not None and scene.now < progress.made_up_at + spread:
-        return _hold(progress, Held(tick, SPREAD, f"catchUp.spreadSeconds: starts {spread.seconds} s after the one before"))
+    spread_s = scene.cronjob.catch_up.spread_s
+    if progress.made_up_at is not None and scene.now < progress.made_up_at + timedelta(seconds=spread_s):
+        return _hold(progress, Held(tick, SPREAD, f"catchUp.spreadSeconds: starts {spread_s} s after the one before"))
     after = _start_due(progress, tick, scene)
-    return replace(after, made_up_at=scene.now) if spread and after.held is None else after
+    return replace(after, made_up_at=scene.now) if spread_s and after.held is None else after
 
 
 def _is_late(tick: datetime, scene: Scene) -> bool:

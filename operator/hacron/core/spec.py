@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hacron.core import template
+from hacron.core.fields import count, decoded, flag, number
 from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
 from hacron.core.ticks import when
 
@@ -19,12 +20,7 @@ LONGEST_SPREAD_S = 86_400
 
 def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
     """Return what the spec (JSON) says, with CronJob's defaults. Raises InvalidCronJob, whatever the input."""
-    try:
-        fields = msgspec.json.decode(bytes(spec))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidCronJob("", "spec is not readable JSON") from error
-    if not isinstance(fields, dict):
-        raise InvalidCronJob("", "spec must be an object")
+    fields = decoded(spec)
     job_template = fields.get("jobTemplate")
     if not isinstance(job_template, dict):
         raise InvalidCronJob("jobTemplate", "jobTemplate is missing or is not an object")
@@ -34,23 +30,23 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
     return CronJob(
         key=key,
         schedule=when.read(key, fields),
-        suspend=_flag(fields, "suspend"),
-        starting_deadline_s=_count(fields, "startingDeadlineSeconds", "startingDeadlineSeconds", None),
+        suspend=flag(fields, "suspend"),
+        starting_deadline_s=count(fields, "startingDeadlineSeconds", "startingDeadlineSeconds", None),
         policy=policy,
         max_active=_max_active(fields, policy),
         catch_up=_catch_up(fields, policy),
         guarantee=_choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
         clusters=_clusters(fields),
-        active_deadline_s=_count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
-        successful_limit=_count(fields, "successfulJobsHistoryLimit", "successfulJobsHistoryLimit", 3) or 0,
-        failed_limit=_count(fields, "failedJobsHistoryLimit", "failedJobsHistoryLimit", 1) or 0,
+        active_deadline_s=count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
+        successful_limit=count(fields, "successfulJobsHistoryLimit", "successfulJobsHistoryLimit", 3) or 0,
+        failed_limit=count(fields, "failedJobsHistoryLimit", "failedJobsHistoryLimit", 1) or 0,
     )
 
 
 def _max_active(fields: dict[str, Any], policy: ConcurrencyPolicy) -> int:
     if fields.get("maxActive") is not None and policy is not ConcurrencyPolicy.QUEUE:
         raise InvalidCronJob("maxActive", "maxActive goes with concurrencyPolicy Queue only")
-    return _number(fields, "maxActive", "maxActive", range(1, MOST_ACTIVE + 1), 1)
+    return number(fields, "maxActive", "maxActive", range(1, MOST_ACTIVE + 1), 1)
 
 
 def _catch_up(fields: dict[str, Any], policy: ConcurrencyPolicy) -> CatchUp:
@@ -68,31 +64,11 @@ def _catch_up(fields: dict[str, Any], policy: ConcurrencyPolicy) -> CatchUp:
         )
     return CatchUp(
         policy=chosen,
-        window_s=_count(given, "windowSeconds", "catchUp.windowSeconds", None),
-        limit=_number(given, "limit", "catchUp.limit", range(1, MOST_MADE_UP_FOR + 1), CatchUp().limit),
-        spread_s=_number(given, "spreadSeconds", "catchUp.spreadSeconds", range(LONGEST_SPREAD_S + 1), 0),
-        after_edits=_flag(given, "afterEdits", "catchUp.afterEdits"),
+        window_s=count(given, "windowSeconds", "catchUp.windowSeconds", None),
+        limit=number(given, "limit", "catchUp.limit", range(1, MOST_MADE_UP_FOR + 1), CatchUp().limit),
+        spread_s=number(given, "spreadSeconds", "catchUp.spreadSeconds", range(LONGEST_SPREAD_S + 1), 0),
+        after_edits=flag(given, "afterEdits", "catchUp.afterEdits"),
     )
-
-
-def _flag(fields: dict[str, Any], name: str, field: str = "") -> bool:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidCronJob(field or name, f"{field or name} must be true or false")
-    return bool(value)
-
-
-def _count(fields: dict[str, Any], name: str, field: str, default: int | None) -> int | None:
-    return default if fields.get(name) is None else _number(fields, name, field, range(2**31), 0)
-
-
-def _number(fields: dict[str, Any], name: str, field: str, allowed: range, default: int) -> int:
-    value = fields.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
-        raise InvalidCronJob(field, f"{field} must be a whole number from {allowed[0]} to {allowed[-1]}")
-    return value
 
 
 def _choice(fields: dict[str, Any], name: str, default: E, field: str = "") -> E:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from hacron.core.demand.accounts import remembered
+from hacron.core.fields import decoded, flag, number
 from hacron.core.manifests import instant
 from hacron.core.messages import RunsDemanded
 from hacron.core.model import InvalidCronJob, Wanted, key_of
@@ -34,19 +35,12 @@ def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
 
 def read(spec: msgspec.Raw | bytes) -> tuple[str, Wanted]:
     """Return the name of the HACronJob, and what is wanted of it. Raises InvalidCronJob, whatever the input."""
-    try:
-        fields = msgspec.json.decode(bytes(spec))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidCronJob("", "spec is not readable JSON") from error
-    if not isinstance(fields, dict):
-        raise InvalidCronJob("", "spec must be an object")
-    ignores = fields.get("ignoreSuspend")
-    if ignores is not None and not isinstance(ignores, bool):
-        raise InvalidCronJob("ignoreSuspend", "ignoreSuspend must be true or false")
+    fields = decoded(spec)
+    ignores = flag(fields, "ignoreSuspend")
     at, span = fields.get("scheduledTime"), fields.get("range")
     if at is not None and span is not None:
         raise InvalidCronJob("range", "only one of scheduledTime and range may be set")
-    wanted = Wanted(ignore_suspend=bool(ignores), at=_time(at, "scheduledTime") if at is not None else None)
+    wanted = Wanted(ignore_suspend=ignores, at=_time(at, "scheduledTime") if at is not None else None)
     return _name(fields), wanted if span is None else _ranged(wanted, span)
 
 
@@ -63,11 +57,7 @@ def _ranged(wanted: Wanted, span: object) -> Wanted:
     begin, end = _time(span.get("from"), "range.from"), _time(span.get("to"), "range.to")
     if end < begin:
         raise InvalidCronJob("range.to", "range.to must not be before range.from")
-    limit = span.get("limit")
-    if limit is None:
-        limit = DEFAULT_LIMIT
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
-        raise InvalidCronJob("range.limit", f"range.limit must be a whole number from 1 to {MOST}")
+    limit = number(span, "limit", "range.limit", range(1, MOST + 1), DEFAULT_LIMIT)
     return msgspec.structs.replace(wanted, begin=begin, end=end, limit=limit)
 
 

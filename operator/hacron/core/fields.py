@@ -1,0 +1,43 @@
+"""The fields of a spec, as its author wrote them → values; what is wrong is told in one sentence, whatever was written.
+
+`field` is the path below `spec` where that is not the name itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hacron.core.model import InvalidCronJob
+
+
+def decoded(spec: msgspec.Raw | bytes) -> dict[str, Any]:
+    """Return the fields of a spec in JSON. Raises InvalidCronJob, whatever the input."""
+    try:
+        fields = msgspec.json.decode(bytes(spec))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidCronJob("", "spec is not readable JSON") from error
+    if not isinstance(fields, dict):
+        raise InvalidCronJob("", "spec must be an object")
+    return fields
+
+
+def flag(fields: dict[str, Any], name: str, field: str = "") -> bool:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidCronJob(field or name, f"{field or name} must be true or false")
+    return bool(value)
+
+
+def count(fields: dict[str, Any], name: str, field: str, default: int | None) -> int | None:
+    return default if fields.get(name) is None else number(fields, name, field, range(2**31), 0)
+
+
+def number(fields: dict[str, Any], name: str, field: str, allowed: range, default: int) -> int:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise InvalidCronJob(field, f"{field} must be a whole number from {allowed[0]} to {allowed[-1]}")
+    return value
