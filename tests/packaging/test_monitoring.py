@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ import yaml
 from prometheus_client import generate_latest
 
 from hacron.telemetry.metrics import Metrics, Row, table
+from tests.docs.pages import is_up_to_date
+from tests.docs.pages import table as as_table
 from tests.packaging.rendered import REPOSITORY
 from tests.testbed import tools
 
@@ -41,34 +42,24 @@ def labels(row: Row) -> str:
 
 
 def metrics_table() -> str:
-    lines = ["| name | type | labels | meaning |", "|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| `{row.name}` | {row.type} | {labels(row)} | {row.meaning} |" for row in table())])
+    rows = ((f"`{row.name}`", row.type, labels(row), row.meaning) for row in table())
+    return as_table(("name", "type", "labels", "meaning"), rows)
 
 
 def alerts_table() -> str:
     def waits(rule: dict[str, Any]) -> str:
         return f", for {rule['for']}" if "for" in rule else ""
 
-    def when(rule: dict[str, Any]) -> str:
-        return rule["expr"].replace("|", "\\|")  # type: ignore[no-any-return]
-
-    lines = ["| alert | severity | when | what it means |", "|---|---|---|---|"]
     rows = (
-        f"| {rule['alert']} | {rule['labels']['severity']} | `{when(rule)}`{waits(rule)} | {rule['annotations']['description']} |"
+        (rule["alert"], rule["labels"]["severity"], f"`{rule['expr']}`{waits(rule)}", rule["annotations"]["description"])
         for rule in rules()
     )
-    return "\n".join([*lines, *rows])
+    return as_table(("alert", "severity", "when", "what it means"), rows)
 
 
 @pytest.mark.parametrize(("name", "made"), [("metrics", metrics_table), ("alerts", alerts_table)])
 def test_the_page_has_the_table_of_what_there_is(name: str, made: Any) -> None:
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    before, _, rest = PAGE.read_text().partition(begin)
-    _, _, after = rest.partition(end)
-    whole = f"{before}{begin}{made()}\n{end}{after}"
-    if os.environ.get("REWRITE"):
-        PAGE.write_text(whole)
-    assert PAGE.read_text() == whole
+    assert is_up_to_date(PAGE, name, made())
 
 
 # --- names --------------------------------------------------------------------------------------------------------------

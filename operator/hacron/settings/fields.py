@@ -82,7 +82,7 @@ class Settings:
     cluster_labels: dict[str, str] = setting(  # noqa: RUF009 - it is a field
         "key=value,…",
         labels,
-        "What spec.placement.clusterSelector chooses this cluster by.",
+        "What else there is to say of this cluster, such as its tier or zone: shown on the page. No placement looks at it.",
         default_factory=dict,
         default_in_words="none",
         hash=False,
