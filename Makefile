@@ -26,13 +26,13 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
-	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not e2e and not simulation"
+	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not e2e and not kind and not simulation"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types unit ## lint, types and every test
-	$(BIN)/pytest -m "broker or browser or cluster or e2e or simulation"
+	$(BIN)/pytest -m "broker or browser or cluster or e2e or kind or simulation"
 
 demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
 	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)

@@ -131,6 +131,21 @@ def chromium() -> Path:
     return Path(found)
 
 
+def dockerd() -> Path:
+    """Return the docker daemon, with the programs that it and its containers need."""
+    if not all(map(shutil.which, ("dockerd", "docker", "ip"))):
+        _install("docker", "docker.io", "iproute2")
+    found = shutil.which("dockerd")
+    if not found:
+        raise Missing("docker.io was installed but dockerd is not where it was expected")
+    return Path(found)
+
+
+def busybox() -> Path:
+    """Return a busybox that needs nothing beside it: all that an image has to have."""
+    return _once(f"busybox-{platform.machine()}", _unpack_busybox) / "bin" / "busybox"
+
+
 def go() -> Path:
     """Return Go, at least of the version that the control plane asks for."""
     found = shutil.which("go")
@@ -206,6 +221,18 @@ def _build_control_plane(folder: Path) -> None:
 def _build_helm(folder: Path) -> None:
     build: list[str | Path] = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
     _run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
+
+
+def _unpack_busybox(folder: Path) -> None:
+    if not shutil.which("apt-get"):
+        raise Missing("busybox is taken out of Debian's package busybox-static, and there is no apt-get here")
+    fetch = f"cd {folder} && apt-get download --quiet=2 -o APT::Sandbox::User=root busybox-static"
+    done = subprocess.run(["sh", "-c", f"({fetch}) || {{ apt-get update --quiet=2; {fetch}; }}"], check=False)
+    if done.returncode != 0:
+        raise Missing("busybox could not be fetched; what was tried: apt-get download busybox-static")
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
+        package.unlink()
 
 
 def _install_go(folder: Path) -> None:
