@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
-from hacron.core.messages import Batch, Command, Entry, Report
+from hacron.core.messages import Batch, ClusterState, Command, Entry, Proof, Report
 from hacron.ports import BrokerUnavailable
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 KEPT = 100  # messages, of all but tokens
+SIGNS_OF_LIFE = (Proof, ClusterState)
 LOST = b"lost"  # in place of a message that will not come back when it is given back
 TOKEN, COMMANDS, REPORTS = "token", "commands", "reports"
 
@@ -89,10 +90,16 @@ class Queue:
 
 
 class FakeBroker:
-    """The broker. `ledger_bytes` bounds the ledger; its oldest messages are dropped beyond it."""
+    """The broker. `ledger_bytes` bounds the ledger; its oldest messages are dropped beyond it.
+
+    `wakes_for_signs_of_life`: whether a session has news when the ledger only says that somebody lives. If not, it reads that
+    when it turns for another reason, as if it had been on its way for so long.
+    """
 
     def __init__(self, ledger_bytes: int | None = None) -> None:
         self.down = False
+        self.wakes_for_signs_of_life = True
+        self.news_offset = -1  # of the last message that is more than that
         self.ledger: list[Stored] = []
         self.sessions: list[FakeSession] = []
         self.limbo: list[Callable[[], None]] = []  # what was published through nodes that were cut off
@@ -127,6 +134,7 @@ class FakeBroker:
         self._queues.clear()
         self.ledger.clear()
         self._next_offset = 0
+        self.news_offset = -1
 
     def cut(self, session: FakeSession) -> None:
         """Break one session, as a reset of its connection does."""
@@ -189,9 +197,11 @@ class FakeBroker:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
         session.deaf = True
 
-    def append(self, body: bytes, floor: int) -> None:
+    def append(self, body: bytes, floor: int, news: bool = True) -> None:
         """Append bytes to the ledger, whatever they are."""
         self.ledger.append(Stored(self._next_offset, body, floor))
+        if news or self.wakes_for_signs_of_life:
+            self.news_offset = self._next_offset
         self._next_offset += 1
         if self._ledger_bytes is not None:
             size = sum(len(stored.body) for stored in self.ledger)
@@ -320,6 +330,7 @@ class FakeLedger:
         self._end = last.offset if last else -1
         self._next = floor
         self._read_up_to = -1
+        self._written_up_to = -1
 
     @property
     def caught_up(self) -> bool:
@@ -327,14 +338,14 @@ class FakeLedger:
 
     @property
     def has_news(self) -> bool:
-        ledger = self._session.broker.ledger
         session = self._session
-        return bool(ledger) and ledger[-1].offset >= self._next and not session.stranded and not session.deaf
+        return max(session.broker.news_offset, self._written_up_to) >= self._next and not session.stranded and not session.deaf
 
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
-        ledger = self._session.broker.ledger
-        if self.has_news:
+        session = self._session
+        ledger = session.broker.ledger
+        if ledger and ledger[-1].offset >= self._next and not session.stranded and not session.deaf:
             self._arrived.extend(ledger[max(0, self._next - ledger[0].offset) :])
             self._next = ledger[-1].offset + 1
 
@@ -348,18 +359,24 @@ class FakeLedger:
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
         broker = self._session.broker
-        for body in map(self._session.dialect, map(codec.encode_batch, batches)):
+        for batch in batches:
+            body = self._session.dialect(codec.encode_batch(batch))
+            news = not all(isinstance(record, SIGNS_OF_LIFE) for record in batch.records)
             with self._session.effect("append"):
-                self._session.publish(partial(broker.append, body, floor))
+                self._session.publish(partial(broker.append, body, floor, news))
+                self._written_up_to = broker.ledger[-1].offset
 
     def _decode(self, body: bytes) -> Batch | None:
         try:
-            batch, unreadable = codec.decode_batch(body)
+            batch, unreadable = _decode_batch(body)
         except codec.Unreadable:
             self.unreadable += 1
             return None
         self.unreadable += len(unreadable)
         return batch
+
+
+_decode_batch = lru_cache(maxsize=32)(codec.decode_batch)  # all sessions read the same
 
 
 class FakeToken:

@@ -93,6 +93,8 @@ class FakeKube:
 
     def serve(self) -> None:
         """Send all that waits, and let what is on its way arrive unless it is held."""
+        if not self.has_work:
+            return
         ordered = sorted(self._waiting, key=lambda request: isinstance(request, SLOW))
         self._waiting.clear()
         for request in ordered:

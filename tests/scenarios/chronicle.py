@@ -106,9 +106,9 @@ class ListenedTo(FakeBroker):
         self._chronicle.put(name, body)
         super().put(name, body)
 
-    def append(self, body: bytes, floor: int) -> None:
+    def append(self, body: bytes, floor: int, news: bool = True) -> None:
         self._chronicle.append(body)
-        super().append(body, floor)
+        super().append(body, floor, news)
 
     def wipe(self) -> None:
         self._chronicle.wiped()

@@ -106,8 +106,8 @@ class Process:
         self.engine = Engine(settings, self.kube)
 
     def moment(self) -> Moment:
-        now = self._world.now
-        return Moment(now + self.skew, (now - NOON).total_seconds())
+        world = self._world
+        return Moment(world.now + self.skew if self.skew else world.now, world.mono)
 
     @property
     def turns(self) -> bool:
@@ -212,8 +212,8 @@ class Process:
         self.kube.arrivals, arrived = deque[FromKubernetes](), self.kube.arrivals
         session.turn(self.moment(), arrived)
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
-        micros = math.ceil(round(wait_s * 1e6, 3))
-        self._due = self._world.now + timedelta(microseconds=max(micros, 1) if wait_s > 0 else 0)
+        micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0
+        self._due = self._world.now + timedelta(microseconds=max(micros, 1)) if wait_s > 0 else self._world.now
 
     def _drop(self, pause_s: float) -> None:
         if self.broker is not None:
@@ -228,6 +228,7 @@ class World:
 
     def __init__(self, broker: FakeBroker | None = None) -> None:
         self.now = NOON
+        self.mono = 0.0  # seconds, as any monotonic clock
         self.broker = broker or FakeBroker()
         self.clusters: dict[str, FakeCluster] = {}
         self.processes: dict[str, Process] = {}
@@ -362,7 +363,7 @@ class World:
         return min((event for event in events if event is not None), default=None)
 
     def _move(self, now: datetime) -> None:
-        self.now = now
+        self.now, self.mono = now, (now - NOON).total_seconds()
         for cluster in self.clusters.values():
             cluster.move(now)
         for process in self.processes.values():

@@ -16,10 +16,11 @@ from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
 
-HEALS_FOR_S, WATCHED_FOR_S = 60, 90
+HEALS_FOR_S, WATCHED_FOR_S = 60, 75
 IN_TIME = timedelta(seconds=1)
 SHOWN_WITHIN = timedelta(seconds=5)
 RUNS_FOR = timedelta(seconds=9)
+SETTLES_WITHIN = timedelta(seconds=12)  # a tick whose run may have to wait for the one before
 
 
 def not_well(world: World, healed: datetime) -> Iterator[str]:
@@ -97,7 +98,7 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
-    ticks = _ticks(cronjob, healed, world.now - timedelta(seconds=25), ran)
+    ticks = _ticks(cronjob, healed, world.now - SETTLES_WITHIN, ran)
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > RUNS_FOR and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in ticks if one not in in_time)

@@ -75,11 +75,14 @@ class Scheduler:
         question asked again before would be answered again.
         """
         self.prepare()
+        due = self._agenda.due(now, MOST_LOOKS)
+        if not messages and not due:
+            return []
         draft = Draft(self._state)
         keys: dict[Key, None] = {}  # in order, each once
         for message in messages:
             keys.update(dict.fromkeys(self._take(message, draft, now)))
-        keys.update(dict.fromkeys(self._agenda.due(now, MOST_LOOKS)))
+        keys.update(dict.fromkeys(due))
         for key in keys:
             self._look(key, draft, now)
         for key in keys:
