@@ -43,14 +43,22 @@ class Engine:
         """What programs need in their environment to use it."""
         return {"DOCKER_HOST": self.host} if self.host else {}
 
-    def run(self, *arguments: str, input: bytes | None = None) -> str:
-        """Run docker with `arguments` and return what it prints. Raises DockerFailed."""
+    def run(self, *arguments: str, input: bytes | None = None, timeout: float | None = None) -> str:
+        """Run docker with `arguments` and return what it prints. Raises DockerFailed, also after `timeout` seconds."""
         environment = {**os.environ, **self.environment}
-        done = subprocess.run(["docker", *arguments], env=environment, input=input, capture_output=True, check=False)
+        command = ["docker", *arguments]
+        try:
+            done = subprocess.run(command, env=environment, input=input, capture_output=True, check=False, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            raise DockerFailed(f"docker {' '.join(arguments)}: not within {timeout:g} s") from late
         if done.returncode != 0:
             said = (done.stdout + done.stderr).decode(errors="replace").strip()
             raise DockerFailed(f"docker {' '.join(arguments)}: {said}")
         return done.stdout.decode()
+
+    def has(self, image: str) -> bool:
+        """Say whether it has an image of this name."""
+        return bool(self.run("image", "ls", "--quiet", image).strip())
 
     def answers(self) -> bool:
         """Say whether there is a daemon."""
