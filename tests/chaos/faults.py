@@ -275,7 +275,7 @@ def memory_alarm(stage: Stage) -> Iterator[None]:
 @fault("disk alarm on one node: publishers are blocked everywhere", lasts_s=20)
 def disk_alarm(stage: Stage) -> Iterator[None]:
     node = stage.brokers.nodes[0]
-    node.ctl("set_disk_free_limit", "900TB")
+    node.ctl("set_disk_free_limit", "900000GB")
     yield
     node.ctl("set_disk_free_limit", "50MB")
 

@@ -16,6 +16,7 @@ from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
+from hacron.broker.frames import NoProperties
 
 if TYPE_CHECKING:
     from hacron.broker.connection import Connection
@@ -42,6 +43,7 @@ class Delivery(NamedTuple):
     body: bytes
     headers: Mapping[str, object]
     user: str | None = None  # who published it: the broker lets nobody name another user than itself; None: not said
+    unreadable: str = ""  # why nothing is known of it but its body; it is to be set aside
 
 
 class Outgoing(NamedTuple):
@@ -96,18 +98,14 @@ class Channel:
     # --- rights, which the broker looks at only when they are needed ---
 
     def look_into(self, queue: str) -> None:
-        """Make sure that we may read the queue. What is taken out of it for that goes back to its beginning."""
-        replies: list[object] = []
+        """Make sure that we may read the queue, and close this channel; what comes meanwhile goes back to its beginning.
 
-        def got(_: PikaChannel, method: spec.Basic.GetOk, *__: object) -> None:
-            replies.append(method)
-            self._channel.basic_nack(method.delivery_tag, requeue=True)
-
-        self._channel.add_callback(lambda *_: replies.append(None), [spec.Basic.GetEmpty])
-        self._doing = f"looking into {queue}"
+        Told by the broker's answer to a consumer, which is there before anything is delivered: what is delivered may be tables
+        within tables, over which RabbitMQ itself takes seconds. For the same reason nobody waits for the channel's end.
+        """
+        self.consume(queue, lambda _: None, doing="looking into")
         with self._connection.translated():
-            self._channel.basic_get(queue, got)
-        self._connection.wait(lambda: replies, self._doing)
+            self._channel.close()
 
     def publish_nothing(self, exchange: str) -> None:
         """Make sure that we may publish: by a message that no queue takes."""
@@ -123,16 +121,18 @@ class Channel:
         queue: str,
         on_delivery: Callable[[Delivery], None],
         arguments: Mapping[str, str | int] | None = None,
+        doing: str = "consuming from",
     ) -> str:
         """Begin to receive; return the consumer's tag. `on_delivery` only puts it somewhere: it runs inside pika."""
 
         def deliver(_: PikaChannel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes) -> None:
-            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id))
+            unreadable = properties.why if isinstance(properties, NoProperties) else ""
+            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id, unreadable))
             self._connection.notice()
 
         tags: list[str] = []
         self._ask(
-            f"consuming from {queue}",
+            f"{doing} {queue}",
             lambda reply: tags.append(
                 self._channel.basic_consume(queue, deliver, arguments=dict(arguments or {}), callback=reply)
             ),

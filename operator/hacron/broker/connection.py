@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pika  # type: ignore[import-untyped]
-from pika.adapters.select_connection import IOLoop, SelectConnection  # type: ignore[import-untyped]
+from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
 from hacron.broker.channel import REPLY_TIMEOUT_S, Channel
+from hacron.broker.frames import TolerantConnection
 from hacron.broker.tls import Tls
 from hacron.ports import BrokerUnavailable
 
@@ -34,7 +35,7 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 class Connection:
     """An open connection. All methods but `wake` are for the thread that opened it."""
 
-    def __init__(self, loop: IOLoop, connection: SelectConnection, user: str) -> None:
+    def __init__(self, loop: IOLoop, connection: TolerantConnection, user: str) -> None:
         self._loop = loop
         self._connection = connection
         self._doubt: str | None = None  # why nothing here may be trusted any more
@@ -159,7 +160,7 @@ def _connect(parameters: pika.URLParameters) -> Connection:
     results: list[BaseException | None] = []
     loop = IOLoop()
     loop.activate_poller()
-    connection = SelectConnection(
+    connection = TolerantConnection(
         parameters,
         on_open_callback=lambda _: results.append(None),
         on_open_error_callback=lambda _, error: results.append(error),
@@ -221,7 +222,7 @@ def _run(loop: IOLoop, done: Callable[[], object], timeout_s: float) -> None:
         loop.remove_timeout(timer)
 
 
-def _sever(connection: SelectConnection) -> None:
+def _sever(connection: TolerantConnection) -> None:
     """Close the socket below pika, which would only do it by and by, in turns of a loop that ends here."""
     transport = connection._transport
     sock: socket.socket | None = getattr(transport, "_sock", None)

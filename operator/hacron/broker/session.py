@@ -52,16 +52,16 @@ def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
     names = topology.Names(access.prefix, access.cluster)
     connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
-        channel = connection.channel()
         if access.declares:
+            channel = connection.channel()
             topology.declare(
                 channel,
                 names,
                 ledger_max_bytes=access.ledger_max_bytes,
                 ledger_segment_bytes=access.ledger_segment_bytes,
             )
-        topology.check_rights(channel, names, reads_inbox=access.executes)
-        channel.close()
+            channel.close()
+        topology.check_rights(connection, names, reads_inbox=access.executes)
         # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
         publisher = Publisher(connection, names.exchange)
         return Broker(
