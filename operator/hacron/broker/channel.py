@@ -32,6 +32,11 @@ REPLY_TIMEOUT_S: Final = 3.0
 CONFIRM_TIMEOUT_S: Final = 2.0
 """An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
 
+ASK_AGAIN_S: Final = 1.0
+
+Patient = Callable[[str], bool]
+"""Asked whether to wait on for a broker that is blocked, and for what ("low on memory")."""
+
 DECLARE_TIMEOUT_S: Final = 10.0
 """A new stream or quorum queue elects its leader first, on all nodes of the cluster."""
 
@@ -107,12 +112,24 @@ class Channel:
         with self._connection.translated():
             self._channel.close()
 
-    def publish_nothing(self, exchange: str) -> None:
-        """Make sure that we may publish: by a message that no queue takes."""
+    def publish_nothing(self, exchange: str, patient: Patient) -> None:
+        """Make sure that we may publish: by a message that no queue takes.
+
+        A broker whose memory or disk runs out reads nothing more from whoever has published until that is over. Then this waits
+        for as long as `patient`, which is asked every second, and otherwise raises BrokerUnavailable.
+        """
         self._doing = f"publishing to {exchange}"
+        replies: list[object] = []
         with self._connection.translated():
             self._channel.basic_publish(exchange, f"{exchange}.nothing", b"", pika.BasicProperties(user_id=self._connection.user))
-        self.barrier()
+            self._channel.flow(True, replies.append)
+        while True:
+            self._connection.wait(lambda: replies or self._connection.blocked, self._doing)
+            if replies:
+                return
+            if not patient(self._connection.blocked):
+                self._connection.doubt(f"blocked by the broker, {self._connection.blocked}")
+            self._connection.turn(ASK_AGAIN_S)
 
     # --- consuming ---
 

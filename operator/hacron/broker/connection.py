@@ -41,7 +41,10 @@ class Connection:
         self._doubt: str | None = None  # why nothing here may be trusted any more
         self._noticed = False  # something was delivered, or somebody woke us
         self._released = False
+        self.blocked = ""  # why the broker reads nothing from us at present: an alarm, of all its nodes; empty: it does
         self.user = user
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._on_blocked(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._on_blocked(""))
         connection.add_on_close_callback(lambda _, reason: self.doubt(f"the broker is gone: {refusals.explain(short(reason))}"))
 
     @property
@@ -69,7 +72,7 @@ class Connection:
         self._pump(done, timeout_s)
         self.check()
         if not done():
-            self.doubt(f"no answer for {timeout_s:g} s: {what}")
+            self.doubt(f"blocked by the broker, {self.blocked}" if self.blocked else f"no answer for {timeout_s:g} s: {what}")
             self.check()
 
     def channel(self, prefetch: int = 0) -> Channel:
@@ -123,6 +126,10 @@ class Connection:
     def notice(self) -> None:
         """End the turn that is under way."""
         self._noticed = True
+
+    def _on_blocked(self, why: str) -> None:
+        self.blocked = why
+        self.notice()
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -195,8 +202,6 @@ def _parameters(url: str, heartbeat_s: int, name: str, tls: Tls) -> pika.URLPara
     if url.startswith("amqps:"):
         parameters.ssl_options = pika.SSLOptions(tls.context(), parameters.host)
     parameters.heartbeat = heartbeat_s
-    # The broker stops reading from publishers when its memory or disk runs out; to wait for it would be to hang.
-    parameters.blocked_connection_timeout = REPLY_TIMEOUT_S
     parameters.socket_timeout = OPEN_TIMEOUT_S
     parameters.stack_timeout = OPEN_TIMEOUT_S
     parameters.connection_attempts = 1  # whoever owns the loop tries again
