@@ -41,6 +41,7 @@ def test_it_may_come_to_an_executor_that_is_at_work(real: RealWorld, headers: ob
     session.inbox.open()
     for queue in ("commands", "reports", "ledger", "token"):
         real.put(queue, b"{}", headers)
+        session.connection.turn(0.1)  # the broker may take seconds over it, and wants a heartbeat
     session.outbox.send_commands([withdrawn(1)])
     assert take(session, 1) == [withdrawn(1)]
     session.ledger.append([batch()], 0)
