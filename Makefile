@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test demo bench bench-cron soak chaos lock clean
+.PHONY: help venv lint types unit test e2e-kind demo bench bench-cron soak chaos lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ types: venv ## mypy, strict
 
 test: lint types unit ## lint, types and every test
 	$(BIN)/pytest -m "broker or browser or cluster or e2e or kind or simulation"
+
+e2e-kind: venv ## two kind clusters with the operator installed by Helm, and real pods; needs docker, or root to start it
+	$(BIN)/pytest -m kind
 
 demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
 	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)

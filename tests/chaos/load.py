@@ -31,10 +31,11 @@ class Declared:
     at_most_once: bool
     forbids: bool
     born: datetime
+    schedule: str = f"@every {EVERY_S}s"
 
     def ticks(self, since: datetime, until: datetime) -> list[datetime]:
         """Return when it is due, since < tick <= until."""
-        return judge.ticks(f"@every {EVERY_S}s", self.born, since, until)
+        return judge.ticks(self.schedule, self.born, since, until)
 
 
 def declare(clusters: Mapping[str, Cluster], each: int) -> list[Declared]:

@@ -24,7 +24,7 @@ from hacron.ports import (
     PostEvent,
     Request,
 )
-from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate
+from tests.fakes.kubernetes import WELL, Body, Event, FakeCluster, Fate
 
 METHODS = {CreateJob: "POST", PostEvent: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
@@ -37,7 +37,6 @@ class Journey:
 
     request: Request
     sent_at: datetime
-    asked: Asked
     over: bool = False  # answered, or given up
 
 
@@ -57,7 +56,6 @@ class FakeKube:
         self.tally: Counter[tuple[str, int]] = Counter()
         self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
         self.after: Callable[[str], None] = lambda _: None
-        self.heard_at: Callable[[], datetime] = lambda: cluster.now  # when the replica last heard anything from the ledger
         self._replica = replica
         self._clock = clock
         self._waiting: deque[Request] = deque()
@@ -110,7 +108,7 @@ class FakeKube:
             ):  # who asks is looked at first, and nothing waits before
                 self._on_its_way.append((request, now))
             else:
-                self._travel(Journey(request, now, self._asked()), fate)
+                self._travel(Journey(request, now), fate)
         if not self.held:
             self.release()
 
@@ -161,7 +159,7 @@ class FakeKube:
         if not self.cluster.up:
             self._reply(journey, 0, {}, "connection refused")
             return
-        status, body = self._ask(journey.request, journey.asked)
+        status, body = self._ask(journey.request)
         self._reply(journey, *((fate.answered, {"message": "timed out"}) if fate.answered else (status, body)), "")
 
     def _reply(self, journey: Journey, status: int, body: Body, reason: str) -> None:
@@ -195,19 +193,16 @@ class FakeKube:
         acts = isinstance(request, CreateJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
         if acts:
             self.before(name)
-        reply = self._ask(request, self._asked())
+        reply = self._ask(request)
         if acts:
             self.after(name)
         return reply
 
-    def _asked(self) -> Asked:
-        return Asked(self.cluster.now, self.heard_at())
-
-    def _ask(self, request: Request, asked: Asked) -> tuple[int, Body]:
+    def _ask(self, request: Request) -> tuple[int, Body]:
         cluster = self.cluster
         match request:
             case CreateJob():
-                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run, asked=asked)
+                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run)
             case GetJob():
                 return cluster.get_job(request.namespace, request.name)
             case DeleteJob():

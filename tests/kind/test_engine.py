@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,29 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed import tools
+from tests.kind.work import BUSYBOX, build_busybox
 from tests.testbed.kind.engine import DockerFailed, engine
 from tests.testbed.wait import until
 
 pytestmark = pytest.mark.kind
 
 STARTS_A_CONTAINER = """
-import pathlib, sys
+import sys
+from tests.kind.work import BUSYBOX, build_busybox
 from tests.testbed.kind.engine import engine
 with engine() as docker:
-    docker.run("build", "--tag=sleeper", sys.argv[1])
-    name = docker.run("run", "--detach", "--privileged", "--network=none", "sleeper", "/busybox", "sleep", sys.argv[2]).strip()
+    build_busybox(docker)
+    name = docker.run("run", "--detach", "--privileged", "--network=none", BUSYBOX, "/busybox", "sleep", sys.argv[1]).strip()
+    docker.run("pause", name)
     print(docker.host or "the machine's", name, flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """What an image of busybox alone is built from."""
-    shutil.copy(tools.busybox(), tmp_path)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY busybox /\n")
-    return tmp_path
 
 
 def sleeping(seconds: str) -> list[Path]:
@@ -41,11 +34,11 @@ def sleeping(seconds: str) -> list[Path]:
     return [process for process, line in lines.items() if line == f"/busybox\0sleep\0{seconds}\0".encode()]
 
 
-def test_an_image_is_built_and_a_container_may_be_privileged(folder: Path) -> None:
+def test_an_image_is_built_and_a_container_may_be_privileged() -> None:
     sys_admin = 1 << 21
     with engine() as docker:
-        docker.run("build", "--tag=probe", str(folder))
-        in_container = ("run", "--rm", "--privileged", "--network=none", "probe", "/busybox")
+        build_busybox(docker)
+        in_container = ("run", "--rm", "--privileged", "--network=none", BUSYBOX, "/busybox")
         effective = docker.run(*in_container, "grep", "CapEff", "/proc/self/status").split()[1]
         assert int(effective, 16) & sys_admin
         with pytest.raises(DockerFailed, match="applet not found"):
@@ -53,9 +46,9 @@ def test_an_image_is_built_and_a_container_may_be_privileged(folder: Path) -> No
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_no_container_outlives_tests_that_are_killed(folder: Path, end: signal.Signals) -> None:
+def test_no_container_outlives_tests_that_are_killed(end: signal.Signals) -> None:
     seconds = "86399.5"
-    command = [sys.executable, "-c", STARTS_A_CONTAINER, str(folder), seconds]
+    command = [sys.executable, "-c", STARTS_A_CONTAINER, seconds]
     tests = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert tests.stdout is not None
     host, name = tests.stdout.readline().split()

@@ -17,7 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.testbed.api import tls
-from tests.testbed.cluster import Cluster
+from tests.testbed.control_plane import ControlPlane
 
 _HOP_BY_HOP = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -39,7 +39,7 @@ class Trouble:
 class ApiProxy:
     """Stands in front of `cluster` for whoever uses `kubeconfig`, at `host`, without TLS; watches pass through it too."""
 
-    def __init__(self, cluster: Cluster, directory: Path, host: str) -> None:
+    def __init__(self, cluster: ControlPlane, directory: Path, host: str) -> None:
         config = yaml.safe_load(cluster.operator_kubeconfig.read_text())
         self._target: str = config["clusters"][0]["cluster"]["server"]
         self._tls = tls(config["clusters"][0]["cluster"]["certificate-authority-data"])

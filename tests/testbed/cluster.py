@@ -17,21 +17,13 @@ class KubectlFailed(RuntimeError):
 
 
 class Cluster(Protocol):
-    """A Kubernetes cluster that can be started and stopped, and whose API server can be made to fail.
-
-    `start_apiserver` brings it back at the same address and with all its data.
-    """
+    """A Kubernetes cluster that can be started and stopped."""
 
     name: str
     admin_kubeconfig: Path  # may do everything
-    operator_kubeconfig: Path  # is the operator's ServiceAccount: may do what the ClusterRole grants it
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def stop_apiserver(self) -> None: ...
-    def start_apiserver(self) -> None: ...
-    def freeze_apiserver(self) -> None: ...
-    def thaw_apiserver(self) -> None: ...
 
     @property
     def kubectl_path(self) -> Path:

@@ -38,6 +38,7 @@ class ControlPlane(Cluster):
         self.name = name
         self.directory = directory
         self.admin_kubeconfig = directory / "admin.kubeconfig"
+        # The operator's ServiceAccount: may do what the ClusterRole grants it.
         self.operator_kubeconfig = directory / "operator.kubeconfig"
         self._data = directory / "data"
         self._certificate = directory / "certificates" / "apiserver.crt"

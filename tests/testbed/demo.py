@@ -44,7 +44,7 @@ class Demo:
         self.screen = screen
         self.seconds = seconds
         self.broker = Broker(directory / "broker")
-        self.clusters: dict[str, Cluster] = {name: ControlPlane(name, directory / name) for name in ("west", "east")}
+        self.clusters: dict[str, ControlPlane] = {name: ControlPlane(name, directory / name) for name in ("west", "east")}
         self.directory = directory
         self.recorders: list[Recorder] = []
         self.fleet: Fleet | None = None

