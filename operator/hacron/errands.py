@@ -107,6 +107,9 @@ class Errands:
         errand.enter(run.state)
         if errand.in_flight:
             return None
+        if errand.job_is_gone and active:
+            self._take_name(run, errand)  # before the ledger says that it had begun: who has not read of that makes it again
+            return None
         if errand.conclusion is not None:
             return errand.say(errand.conclusion, moment.wall)
         if errand.retry_at is not None and moment.wall < errand.retry_at:
@@ -126,8 +129,6 @@ class Errands:
                 self._take_name(run, errand)
             case Delete(uid):
                 errand.send(stop_request(errand.key, run, uid))
-            case AskForJob() if errand.job_is_gone:
-                self._take_name(run, errand)
             case AskForJob():
                 if not self._jobs.listed:
                     return moment.wall + timedelta(seconds=LAST_RETRY_S)
@@ -155,8 +156,9 @@ class Errands:
         return None
 
     def _take_name(self, run: Run, errand: Errand) -> None:
+        ran = errand.job_is_gone or run.started is not None
         errand.job_is_gone = False
-        errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key)))
+        errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key, ran=ran)))
 
     def _create(self, run: Run, errand: Errand, moment: Moment) -> None:
         self._prepare(run, errand, moment)
@@ -197,8 +199,8 @@ class Errands:
             errand.succeed()
             if made is not None and not made.tombstone:
                 self._count(run, errand, answer)
-        elif answer.reason == "TooLate":
-            pass
+        elif answer.reason == "TooLate" or (errand.conclusion is not None and answer.status != 409):
+            pass  # what is settled is told; the name is asked for again when the ledger shows it
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))
         elif answer.unreachable or (_may_pass(answer) and moment.wall <= run.start_by):

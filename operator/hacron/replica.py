@@ -96,8 +96,7 @@ class Replica:
                 pause_s = backoff_s * random.uniform(0.5, 1.0)
                 self._say_unavailable(str(reason), pause_s)
                 self._stopping.wait(pause_s)
-                while not self._arrivals.empty():
-                    self._engine.absorb(self._arrived(), moment())
+                self._absorb()
                 backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
             finally:
                 self._drop()
@@ -136,10 +135,16 @@ class Replica:
             tls=Tls(authority=settings.broker_ca_file, certificate=settings.broker_cert_file, key=settings.broker_key_file),
         )
         self._say(None, "broker: connecting")
-        broker = self._broker = open_broker(access, lambda: datetime.now(UTC))
+        broker = self._broker = open_broker(access, lambda: datetime.now(UTC), self._patient)
         self._said_unavailable = "", 0.0
         log.info("connected to the broker")
         return self._engine.begin(broker)
+
+    def _patient(self, blocked: str) -> bool:
+        """Say whether to wait on for a broker that is blocked; take in meanwhile what arrives."""
+        self._say_unavailable(f"blocked by the broker, {blocked}")
+        self._absorb()
+        return not self._stopping.is_set()
 
     def _turn(self, session: Session, now: Moment) -> None:
         began = time.perf_counter()
@@ -159,6 +164,11 @@ class Replica:
             except queue.Empty:
                 return
 
+    def _absorb(self) -> None:
+        """Take in what has arrived while there is no broker to tell it to."""
+        while not self._arrivals.empty():
+            self._engine.absorb(self._arrived(), moment())
+
     def _wait(self, session: Session, now: Moment) -> float:
         return session.wait(now) if self._arrivals.empty() else 0.0
 
@@ -171,11 +181,11 @@ class Replica:
 
     # --- what others see ---
 
-    def _say_unavailable(self, why: str, pause_s: float) -> None:
-        self._say(None, f"broker: {why}, trying again in {pause_s:.1f} s")
+    def _say_unavailable(self, why: str, pause_s: float | None = None) -> None:
+        self._say(None, f"broker: {why}" if pause_s is None else f"broker: {why}, trying again in {pause_s:.1f} s")
         said, at = self._said_unavailable
         is_news = why != said or time.monotonic() - at > TELL_AGAIN_S
-        fields = {"why": why, "again_in_s": round(pause_s, 1)}
+        fields = {"why": why} if pause_s is None else {"why": why, "again_in_s": round(pause_s, 1)}
         log.log(logging.WARNING if is_news else logging.DEBUG, "broker unavailable", extra=fields)
         if is_news:
             self._said_unavailable = why, time.monotonic()

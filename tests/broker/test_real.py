@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import logging
 import os
 import threading
@@ -189,13 +188,6 @@ def test_hostile_headers_do_no_harm(real: RealWorld, queue: str, headers: dict[s
     assert read(session, 2 if queue == "ledger" else 1)[-1].batch == batch()
     assert take(session, 1) == [withdrawn(1)]
     settle(session)
-
-
-def test_a_header_that_pika_itself_cannot_read_is_no_crash(real: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(calendar, "timegm", lambda _: 2**55)  # a timestamp in the year 1141709097
-        real.put("commands", b"{}", pika.BasicProperties(headers={"at": NOW}))
-    assert "out of range" in refused(real.open)
 
 
 def test_names_of_all_queues_begin_with_the_prefix_and_hold_the_cluster() -> None:

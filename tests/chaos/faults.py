@@ -275,18 +275,17 @@ def memory_alarm(stage: Stage) -> Iterator[None]:
 @fault("disk alarm on one node: publishers are blocked everywhere", lasts_s=20)
 def disk_alarm(stage: Stage) -> Iterator[None]:
     node = stage.brokers.nodes[0]
-    node.ctl("set_disk_free_limit", "900TB")
+    node.ctl("set_disk_free_limit", "900000GB")
     yield
     node.ctl("set_disk_free_limit", "50MB")
 
 
 @fault("the broker takes it amiss after 10 s that a message is not acknowledged (consumer timeout)", lasts_s=40)
 def consumer_timeout(stage: Stage) -> Iterator[None]:
-    for node in stage.brokers.nodes:
-        node.ctl("eval", "application:set_env(rabbit, consumer_timeout, 10000).")
+    _consumer_timeout(stage, 10_000)
+    stage.begins()
     yield
-    for node in stage.brokers.nodes:
-        node.ctl("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
+    _consumer_timeout(stage, 1_800_000)
 
 
 # --- the API server ---
@@ -369,6 +368,20 @@ def _killed(stage: Stage, node: Broker) -> Iterator[None]:
     node.kill()
     yield
     node.start()
+
+
+def _consumer_timeout(stage: Stage, milliseconds: int) -> None:
+    """Set it, and begin anew on channels that go by it: each has the one of the moment at which it was opened."""
+    for node in stage.brokers.nodes:
+        node.ctl("eval", f"application:set_env(rabbit, consumer_timeout, {milliseconds}).")
+    for replica in stage.fleet:
+        replica.terminate()
+        replica.start()
+        replica.wait_ready(60)
+    for each in stage.naive.replicas:
+        if each.alive:
+            each.kill()
+            each.start()
 
 
 def _heal(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import await_status, condition, manifest
 from tests.testbed.fleet import Fleet
+from tests.testbed.raw_headers import UNREADABLE
 from tests.testbed.wait import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
@@ -45,6 +46,8 @@ def test_broken_messages_on_every_queue_stop_nothing(fleet: Fleet, west: Control
         for queue in QUEUES:
             for body in BODIES:
                 channel.basic_publish(prefix, f"{prefix}.{queue}", body, mandatory=True)
+            for headers in UNREADABLE.values():
+                channel.basic_publish(prefix, f"{prefix}.{queue}", b"{}", headers, mandatory=True)
     since = datetime.now(UTC)
     until(lambda: len([r for r in judge.jobs([west]) if r.tick > since]) >= 4, 60, "runs after the storm", every=0.5)
     assert judge.doubled(judge.jobs([west])) == []

@@ -341,6 +341,10 @@ class FakeLedger:
         session = self._session
         return max(session.broker.news_offset, self._written_up_to) >= self._next and not session.stranded and not session.deaf
 
+    @property
+    def has_arrived(self) -> bool:
+        return bool(self._arrived)
+
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
         session = self._session

@@ -24,7 +24,7 @@ from hacron.ports import (
     PostEvent,
     Request,
 )
-from tests.fakes.kubernetes import WELL, Body, Event, FakeCluster, Fate
+from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate
 
 METHODS = {CreateJob: "POST", PostEvent: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
@@ -37,6 +37,7 @@ class Journey:
 
     request: Request
     sent_at: datetime
+    asked: Asked
     over: bool = False  # answered, or given up
 
 
@@ -56,6 +57,7 @@ class FakeKube:
         self.tally: Counter[tuple[str, int]] = Counter()
         self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
         self.after: Callable[[str], None] = lambda _: None
+        self.heard_at: Callable[[], datetime] = lambda: cluster.now  # when the replica last heard anything from the ledger
         self._replica = replica
         self._clock = clock
         self._waiting: deque[Request] = deque()
@@ -108,7 +110,7 @@ class FakeKube:
             ):  # who asks is looked at first, and nothing waits before
                 self._on_its_way.append((request, now))
             else:
-                self._travel(Journey(request, now), fate)
+                self._travel(Journey(request, now, self._asked()), fate)
         if not self.held:
             self.release()
 
@@ -159,7 +161,7 @@ class FakeKube:
         if not self.cluster.up:
             self._reply(journey, 0, {}, "connection refused")
             return
-        status, body = self._ask(journey.request)
+        status, body = self._ask(journey.request, journey.asked)
         self._reply(journey, *((fate.answered, {"message": "timed out"}) if fate.answered else (status, body)), "")
 
     def _reply(self, journey: Journey, status: int, body: Body, reason: str) -> None:
@@ -193,16 +195,19 @@ class FakeKube:
         acts = isinstance(request, CreateJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
         if acts:
             self.before(name)
-        reply = self._ask(request)
+        reply = self._ask(request, self._asked())
         if acts:
             self.after(name)
         return reply
 
-    def _ask(self, request: Request) -> tuple[int, Body]:
+    def _asked(self) -> Asked:
+        return Asked(self.cluster.now, self.heard_at())
+
+    def _ask(self, request: Request, asked: Asked) -> tuple[int, Body]:
         cluster = self.cluster
         match request:
             case CreateJob():
-                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run)
+                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run, asked=asked)
             case GetJob():
                 return cluster.get_job(request.namespace, request.name)
             case DeleteJob():

@@ -32,6 +32,13 @@ class Fate(NamedTuple):
     answered: int = 0  # a status in place of the answer, though it has acted
 
 
+class Asked(NamedTuple):
+    """When a request left its replica, and when that had last heard anything from the ledger."""
+
+    at: datetime
+    heard_at: datetime
+
+
 WELL = Fate()
 STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job deleted in the foreground are gone
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
@@ -52,8 +59,12 @@ class Made:
     demand: str  # name of the HACronJobRun that asked for it
     by: str  # replica
     at: datetime
+    asked: Asked
     over: datetime | None = None  # ended or gone
     how: str = ""  # Complete, Failed, gone, collected
+    gone_at: datetime | None = None  # since then its name is free
+    by_hand: bool = False  # somebody has deleted it
+    unheard: bool = False  # and the ledger did not say yet that it had begun
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")
@@ -175,7 +186,7 @@ class FakeCluster:
 
     # --- the API ---
 
-    def create_job(self, namespace: str, body: Body, by: str, *, dry_run: bool = False) -> Reply:
+    def create_job(self, namespace: str, body: Body, by: str, *, dry_run: bool = False, asked: Asked | None = None) -> Reply:
         name = body["metadata"]["name"]
         wrong = self._refusal(namespace, name, body)
         if wrong is not None or dry_run:
@@ -183,7 +194,7 @@ class FakeCluster:
         body = _copy(body)
         body["metadata"] |= self._born()
         body["status"] = {}
-        job = Job(body, self._note(body, by), self._end_of(body))
+        job = Job(body, self._note(body, by, asked or Asked(self.now, self.now)), self._end_of(body))
         self.jobs[namespace, name] = job
         self.tell(f"{job} is made by {by}")
         self._emit(JobSeen(body=_copy(body)))
@@ -270,7 +281,7 @@ class FakeCluster:
             return _status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
         return None
 
-    def _note(self, body: Body, by: str) -> Made | None:
+    def _note(self, body: Body, by: str, asked: Asked) -> Made | None:
         view = manifests.job_view(body)
         if view is None:
             return None
@@ -286,6 +297,7 @@ class FakeCluster:
             demand=view.demand,
             by=by,
             at=self.now,
+            asked=asked,
         )
         self.made.append(made)
         return made
@@ -320,6 +332,8 @@ class FakeCluster:
         metadata = job.body["metadata"]
         del self.jobs[metadata["namespace"], metadata["name"]]
         self._over(job, how)
+        if job.made is not None:
+            job.made.gone_at = self.now
         if job.gone_at is not None:
             self.tell(f"{job} is gone")
         if _is_managed(job.body):

@@ -278,6 +278,14 @@ def test_what_is_no_manifest_is_one_line(content: bytes, says: str, tmp_path: Pa
     assert [line.removeprefix(str(file)).lstrip(", ") for line in wrong] == [says]
 
 
+def test_that_there_is_no_cronjob_is_told_with_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert Told(main(["convert"]), capsys).lines == ["no CronJob is in standard input"]
+    (tmp_path / "a.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert Told(main(["convert", "a.yaml"]), capsys).lines == ["no CronJob is in 'a.yaml'"]
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_converted(tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "huge.yaml").touch()
     with (tmp_path / "huge.yaml").open("ab") as huge:

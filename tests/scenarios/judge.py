@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hacron.core import manifests
 from hacron.core.admission import most_at_once
 from hacron.core.history import REQUEST_LIVES
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
 
 STARTS_WITHIN = timedelta(seconds=20)
+TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made
 
 
 def wrong(world: World) -> list[str]:
     """Return a sentence for everything that must never happen and did."""
     made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone and not _came_to_nothing(one)]
+    made = [one for one in made if not any(_took_the_lock_away(one, earlier) for earlier in made)]
+    cronjobs = _declared(world)
     return [
-        *_doubled(made, world),
+        *_doubled(made, cronjobs),
         *_unfenced(made),
         *_early(made, world.clocks_differ),
         *_late(made, world.clocks_differ + world.longest_frozen),
-        *_overlapping(made, world),
+        *_overlapping(made, cronjobs, world.wiped),
     ]
+
+
+def _took_the_lock_away(one: Made, earlier: Made) -> bool:
+    """Whether a Job was made again because somebody deleted the first by hand: the name is the lock.
+
+    Only in the same cluster, and only if the ledger did not say yet that the first had begun, or who made the second had heard
+    nothing since, or its request was under way already when the name became free.
+    """
+    if not earlier.by_hand or earlier.gone_at is None or earlier.gone_at > one.at:
+        return False
+    if (one.cluster, one.key, one.job, one.fencing) != (earlier.cluster, earlier.key, earlier.job, earlier.fencing):
+        return False
+    return earlier.unheard or one.asked.heard_at <= earlier.at + TOLD_WITHIN or one.asked.at <= earlier.gone_at
 
 
 def _came_to_nothing(one: Made) -> bool:
@@ -35,11 +52,11 @@ def _came_to_nothing(one: Made) -> bool:
     return one.how == "collected" and one.over == one.at
 
 
-def _doubled(made: Iterable[Made], world: World) -> Iterable[str]:
+def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> Iterable[str]:
     """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt."""
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
-        attempt = one.attempt if _guarantees(one.key, world) is not Guarantee.AT_MOST_ONCE else 0
+        attempt = one.attempt if _may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
         if len(jobs) > 1:
@@ -78,38 +95,36 @@ def _late(made: Iterable[Made], leeway: timedelta) -> Iterable[str]:
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
 
 
-def _overlapping(made: Iterable[Made], world: World) -> Iterable[str]:
+def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], wipes: Sequence[datetime]) -> Iterable[str]:
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)"""
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     identity: dict[Key, str] = {}  # of the cronjob; the runs that were demanded bear their demand's
     for one in made:
         identity[one.key] = identity.get(one.key, "") if one.demand else one.cronjob
-        cronjob = _cronjob(one.key, world)
+        cronjob = cronjobs.get(one.key)
         if cronjob and cronjob.policy is not ConcurrencyPolicy.ALLOW and cronjob.guarantee is Guarantee.AT_MOST_ONCE:
             by_cronjob[one.key, identity[one.key]].append(one)
     for (key, _), jobs in by_cronjob.items():
-        cronjob = _cronjob(key, world)
+        cronjob = cronjobs[key]
         for number, one in enumerate(jobs):
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
-            if any(other.at <= wiped <= one.at for wiped in world.wiped for other in beside):
+            if any(other.at <= wiped <= one.at for wiped in wipes for other in beside):
                 continue  # what was running when the broker lost its data is known to nobody
-            if cronjob and len(beside) >= most_at_once(cronjob):
+            if len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
 
-def _guarantees(key: Key, world: World) -> Guarantee | None:
-    cronjob = _cronjob(key, world)
-    return cronjob.guarantee if cronjob else Guarantee.AT_MOST_ONCE
+def _may_run_again(cronjob: CronJob | None) -> bool:
+    return cronjob is not None and cronjob.guarantee is Guarantee.AT_LEAST_ONCE
 
 
-def _cronjob(key: Key, world: World) -> CronJob | None:
-    """What any cluster declares under this name; stories do not change a guarantee or a policy."""
+def _declared(world: World) -> dict[Key, CronJob]:
+    """What any cluster has ever declared; stories do not change a guarantee or a policy."""
+    found: dict[Key, CronJob] = {}
     for cluster in world.clusters.values():
-        if key in cluster.cronjobs:
-            command = manifests.declared(cluster.name, cluster.cronjobs[key])
-            try:
-                return parse(key, command.spec)
-            except ValueError:
-                continue
-    return None
+        for _, key, kind, body in cluster.annals:
+            if kind is Kind.CRONJOB and body is not None and key not in found:
+                with contextlib.suppress(ValueError):
+                    found[key] = parse(key, manifests.declared(cluster.name, body).spec)
+    return found

@@ -166,8 +166,7 @@ class Script:
     def do_delete_job(self, cluster: str, name: str, when: str) -> None:
         """Delete the Job of a tick, as a person does."""
         found = [job for job in self.world.cluster(cluster).jobs.values() if str(job.made) == f"{name} {when}"]
-        metadata = found[0].body["metadata"]
-        self.world.cluster(cluster).delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=False)
+        self.world.delete_job(self.world.cluster(cluster), found[0], foreground=False)
 
     # --- clusters ---
 

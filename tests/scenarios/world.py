@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
@@ -20,7 +21,7 @@ from hacron.settings.fields import Settings
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker, FakeSession
 from tests.fakes.kube_client import FakeKube
-from tests.fakes.kubernetes import FakeCluster
+from tests.fakes.kubernetes import FakeCluster, Job, Made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
@@ -87,6 +88,7 @@ class Process:
         self.alive = True
         self.frozen_since: datetime | None = None
         self.deaf_since: datetime | None = None
+        self.heard_at = world.now  # when anything last came from the ledger
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # another version of the program writes otherwise
         self.reaches_broker = True
         self.skew = timedelta()
@@ -103,6 +105,7 @@ class Process:
         self.kube = FakeKube(cluster, name, lambda: self.moment().wall)
         self.kube.before = lambda effect: self.on_effect(effect, False)
         self.kube.after = lambda effect: self.on_effect(effect, True)
+        self.kube.heard_at = lambda: self.heard_at
         self.engine = Engine(settings, self.kube)
 
     def moment(self) -> Moment:
@@ -209,6 +212,8 @@ class Process:
     def _turn(self, session: Session) -> None:
         assert self.broker is not None
         self.broker.connection.turn(0)
+        if self.broker.ledger.has_arrived:
+            self.heard_at = self._world.now
         self.kube.arrivals, arrived = deque[FromKubernetes](), self.kube.arrivals
         session.turn(self.moment(), arrived)
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
@@ -325,6 +330,14 @@ class World:
         assert broker is not None
         self.broker.strand(broker)
 
+    def delete_job(self, cluster: FakeCluster, job: Job, foreground: bool) -> None:
+        """Delete a Job by hand."""
+        if job.made is not None:
+            job.made.by_hand = True
+            job.made.unheard = not any(map(partial(_has_heard, job.made), self.processes.values()))
+        metadata = job.body["metadata"]
+        cluster.delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=foreground)
+
     # --- time ---
 
     def at(self, instant: datetime) -> None:
@@ -373,3 +386,11 @@ class World:
                 process.deaf_since = None
                 if process.broker is not None:
                     self.broker.cut(process.broker)
+
+
+def _has_heard(made: Made, process: Process) -> bool:
+    """Whether a replica has read that the Job's run has begun, or is over."""
+    progress = process.session.state.progress.get(made.key) if process.session is not None else None
+    if progress is None or progress.fencing < made.fencing:
+        return False
+    return not any(run.fencing == made.fencing and run.started is None for run in progress.open)

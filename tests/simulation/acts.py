@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from hacron.core import history, manifests
+from hacron.core import history
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import TOKEN, worker_queue
-from tests.fakes.kubernetes import WELL, Body, Fate
+from tests.fakes.kubernetes import WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, World
 from tests.simulation.dialects import newer
 
+STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
 KINDS = {  # of cronjobs; what each stays as long as the story lasts
     "a": {"policy": "Allow"},
     "b": {"policy": "Forbid"},
@@ -102,29 +103,19 @@ def undemand(name: str, number: int, home: str) -> Act:
 
 
 def delete_job(home: str, number: int) -> Act:
-    """Delete a Job by hand, where that can be known: not between its making and the ledger's, nor when it has just ended.
-
-    What happens then stands in docs/proof.md.
-    """
+    """Delete a Job by hand, but no tombstone that is still needed: who deletes that gives the name away."""
 
     def act(world: World) -> None:
-        jobs = [job for job in world.cluster(home).jobs.values() if _may_be_deleted(job.body, world)]
+        cluster = world.cluster(home)
+        jobs = [job for job in cluster.jobs.values() if job.made is not None and _may_go(job.made, world.now)]
         if jobs:
-            metadata = jobs[number % len(jobs)].body["metadata"]
-            world.cluster(home).delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=number % 2 == 0)
+            world.delete_job(cluster, jobs[number % len(jobs)], foreground=number % 2 == 0)
 
     return Act(f"one of {home}'s Jobs is deleted by hand", act)
 
 
-def _may_be_deleted(body: Body, world: World) -> bool:
-    view, executor = manifests.job_view(body), world.executor
-    if view is None or executor is None or executor.session is None:
-        return False
-    progress = executor.session.state.progress.get(view.key)
-    runs = [run for run in progress.open if run.id == view.run_id] if progress is not None else []
-    if runs and view.terminal is None:
-        return runs[0].started is not None
-    return world.now > history.name_free_at(view, timedelta(seconds=22))
+def _may_go(made: Made, now: datetime) -> bool:
+    return not made.tombstone or now > made.at + STARTS_WITHIN + SKEW + history.REQUEST_LIVES
 
 
 # --- what befalls replicas ---

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -79,9 +81,10 @@ class Screen:
         for name, cluster in clusters.items():
             self.console.print(f"  export KUBECONFIG={cluster.admin_kubeconfig}  # {name}", soft_wrap=True)
         kubectl = next(iter(clusters.values())).kubectl_path
-        self.console.print(f"  alias kubectl={kubectl}", soft_wrap=True)
+        self.console.print(f"  export PATH={kubectl.parent}:{Path(sys.executable).parent}:$PATH", soft_wrap=True)
         self.console.print("  kubectl get hacronjobs --watch")
         self.console.print("  kubectl describe hacronjob invoices")
+        self.console.print("  kubectl hacron list; kubectl hacron why hello; kubectl hacron where hello")
         self.console.print("  kubectl apply -f deploy/examples/hello.yaml")
         for replica in fleet:
             told = replica.told()

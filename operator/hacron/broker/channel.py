@@ -16,6 +16,7 @@ from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
+from hacron.broker.frames import NoProperties
 
 if TYPE_CHECKING:
     from hacron.broker.connection import Connection
@@ -31,6 +32,11 @@ REPLY_TIMEOUT_S: Final = 3.0
 CONFIRM_TIMEOUT_S: Final = 2.0
 """An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
 
+ASK_AGAIN_S: Final = 1.0
+
+Patient = Callable[[str], bool]
+"""Asked whether to wait on for a broker that is blocked, and for what ("low on memory")."""
+
 DECLARE_TIMEOUT_S: Final = 10.0
 """A new stream or quorum queue elects its leader first, on all nodes of the cluster."""
 
@@ -42,6 +48,7 @@ class Delivery(NamedTuple):
     body: bytes
     headers: Mapping[str, object]
     user: str | None = None  # who published it: the broker lets nobody name another user than itself; None: not said
+    unreadable: str = ""  # why nothing is known of it but its body; it is to be set aside
 
 
 class Outgoing(NamedTuple):
@@ -96,25 +103,33 @@ class Channel:
     # --- rights, which the broker looks at only when they are needed ---
 
     def look_into(self, queue: str) -> None:
-        """Make sure that we may read the queue. What is taken out of it for that goes back to its beginning."""
-        replies: list[object] = []
+        """Make sure that we may read the queue, and close this channel; what comes meanwhile goes back to its beginning.
 
-        def got(_: PikaChannel, method: spec.Basic.GetOk, *__: object) -> None:
-            replies.append(method)
-            self._channel.basic_nack(method.delivery_tag, requeue=True)
-
-        self._channel.add_callback(lambda *_: replies.append(None), [spec.Basic.GetEmpty])
-        self._doing = f"looking into {queue}"
+        Told by the broker's answer to a consumer, which is there before anything is delivered: what is delivered may be tables
+        within tables, over which RabbitMQ itself takes seconds. For the same reason nobody waits for the channel's end.
+        """
+        self.consume(queue, lambda _: None, doing="looking into")
         with self._connection.translated():
-            self._channel.basic_get(queue, got)
-        self._connection.wait(lambda: replies, self._doing)
+            self._channel.close()
 
-    def publish_nothing(self, exchange: str) -> None:
-        """Make sure that we may publish: by a message that no queue takes."""
+    def publish_nothing(self, exchange: str, patient: Patient) -> None:
+        """Make sure that we may publish: by a message that no queue takes.
+
+        A broker whose memory or disk runs out reads nothing more from whoever has published until that is over. Then this waits
+        for as long as `patient`, which is asked every second, and otherwise raises BrokerUnavailable.
+        """
         self._doing = f"publishing to {exchange}"
+        replies: list[object] = []
         with self._connection.translated():
             self._channel.basic_publish(exchange, f"{exchange}.nothing", b"", pika.BasicProperties(user_id=self._connection.user))
-        self.barrier()
+            self._channel.flow(True, replies.append)
+        while True:
+            self._connection.wait(lambda: replies or self._connection.blocked, self._doing)
+            if replies:
+                return
+            if not patient(self._connection.blocked):
+                self._connection.doubt(f"blocked by the broker, {self._connection.blocked}")
+            self._connection.turn(ASK_AGAIN_S)
 
     # --- consuming ---
 
@@ -123,16 +138,18 @@ class Channel:
         queue: str,
         on_delivery: Callable[[Delivery], None],
         arguments: Mapping[str, str | int] | None = None,
+        doing: str = "consuming from",
     ) -> str:
         """Begin to receive; return the consumer's tag. `on_delivery` only puts it somewhere: it runs inside pika."""
 
         def deliver(_: PikaChannel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes) -> None:
-            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id))
+            unreadable = properties.why if isinstance(properties, NoProperties) else ""
+            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id, unreadable))
             self._connection.notice()
 
         tags: list[str] = []
         self._ask(
-            f"consuming from {queue}",
+            f"{doing} {queue}",
             lambda reply: tags.append(
                 self._channel.basic_consume(queue, deliver, arguments=dict(arguments or {}), callback=reply)
             ),

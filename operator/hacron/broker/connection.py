@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pika  # type: ignore[import-untyped]
-from pika.adapters.select_connection import IOLoop, SelectConnection  # type: ignore[import-untyped]
+from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
 from hacron.broker.channel import REPLY_TIMEOUT_S, Channel
+from hacron.broker.frames import TolerantConnection
 from hacron.broker.tls import Tls
 from hacron.ports import BrokerUnavailable
 
@@ -34,13 +35,16 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 class Connection:
     """An open connection. All methods but `wake` are for the thread that opened it."""
 
-    def __init__(self, loop: IOLoop, connection: SelectConnection, user: str) -> None:
+    def __init__(self, loop: IOLoop, connection: TolerantConnection, user: str) -> None:
         self._loop = loop
         self._connection = connection
         self._doubt: str | None = None  # why nothing here may be trusted any more
         self._noticed = False  # something was delivered, or somebody woke us
         self._released = False
+        self.blocked = ""  # why the broker reads nothing from us at present: an alarm, of all its nodes; empty: it does
         self.user = user
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._on_blocked(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._on_blocked(""))
         connection.add_on_close_callback(lambda _, reason: self.doubt(f"the broker is gone: {refusals.explain(short(reason))}"))
 
     @property
@@ -68,7 +72,7 @@ class Connection:
         self._pump(done, timeout_s)
         self.check()
         if not done():
-            self.doubt(f"no answer for {timeout_s:g} s: {what}")
+            self.doubt(f"blocked by the broker, {self.blocked}" if self.blocked else f"no answer for {timeout_s:g} s: {what}")
             self.check()
 
     def channel(self, prefetch: int = 0) -> Channel:
@@ -123,6 +127,10 @@ class Connection:
         """End the turn that is under way."""
         self._noticed = True
 
+    def _on_blocked(self, why: str) -> None:
+        self.blocked = why
+        self.notice()
+
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """Turn what pika raises into BrokerUnavailable."""
@@ -159,7 +167,7 @@ def _connect(parameters: pika.URLParameters) -> Connection:
     results: list[BaseException | None] = []
     loop = IOLoop()
     loop.activate_poller()
-    connection = SelectConnection(
+    connection = TolerantConnection(
         parameters,
         on_open_callback=lambda _: results.append(None),
         on_open_error_callback=lambda _, error: results.append(error),
@@ -194,8 +202,6 @@ def _parameters(url: str, heartbeat_s: int, name: str, tls: Tls) -> pika.URLPara
     if url.startswith("amqps:"):
         parameters.ssl_options = pika.SSLOptions(tls.context(), parameters.host)
     parameters.heartbeat = heartbeat_s
-    # The broker stops reading from publishers when its memory or disk runs out; to wait for it would be to hang.
-    parameters.blocked_connection_timeout = REPLY_TIMEOUT_S
     parameters.socket_timeout = OPEN_TIMEOUT_S
     parameters.stack_timeout = OPEN_TIMEOUT_S
     parameters.connection_attempts = 1  # whoever owns the loop tries again
@@ -221,7 +227,7 @@ def _run(loop: IOLoop, done: Callable[[], object], timeout_s: float) -> None:
         loop.remove_timeout(timer)
 
 
-def _sever(connection: SelectConnection) -> None:
+def _sever(connection: TolerantConnection) -> None:
     """Close the socket below pika, which would only do it by and by, in turns of a loop that ends here."""
     transport = connection._transport
     sock: socket.socket | None = getattr(transport, "_sock", None)

@@ -49,32 +49,31 @@ class QueueInbox:
         self._connection = connection
         self._names = names
         self._users = users
-        self._channel: Channel | None = None
+        # One for each queue: the broker may be at one message for seconds, and would answer nothing on that channel meanwhile.
+        self._channels: dict[Way, Channel] = {}
         self._arrived: deque[tuple[Delivery, Way]] = deque()
-        self._taken = 0  # delivery tag of the last envelope that was taken; both queues share a channel, and so a count
-        self._acknowledged = 0
+        self._taken: dict[Way, int] = {}  # delivery tags of the last envelopes that were taken and not acknowledged yet
         self.unreadable = {COMMANDS.kind: 0, REPORTS.kind: 0}  # messages, or whole envelopes, that were set aside
 
     def open(self) -> None:
-        if self._channel is not None:
+        if self._channels:
             return
-        self._channel = self._connection.channel(PREFETCH)
         for queue, way in ((self._names.commands, COMMANDS), (self._names.reports, REPORTS)):
-            self._channel.consume(queue, partial(self._on_envelope, way))
+            self._channels[way] = self._connection.channel(PREFETCH)
+            self._channels[way].consume(queue, partial(self._on_envelope, way))
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
         while self._arrived:
             delivery, way = self._arrived.popleft()
-            self._taken = delivery.tag
-            messages.extend(self._credible(self._read(delivery.body, way), delivery.user, way))
+            self._taken[way] = delivery.tag
+            messages.extend(self._credible(self._read(delivery, way), delivery.user, way))
         return messages
 
     def acknowledge(self) -> None:
-        if self._channel is None or self._taken == self._acknowledged:
-            return
-        self._channel.acknowledge(self._taken, all_before=True)
-        self._acknowledged = self._taken
+        for way, tag in self._taken.items():
+            self._channels[way].acknowledge(tag, all_before=True)
+        self._taken.clear()
 
     def _on_envelope(self, way: Way, delivery: Delivery) -> None:
         self._arrived.append((delivery, way))
@@ -89,14 +88,16 @@ class QueueInbox:
             said = {"queue": way.kind, "user": user, "said_of": message.cluster}
             log.warning("message set aside: this user does not speak for that cluster (HACRON_BROKER_USERS)", extra=said)
 
-    def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
+    def _read(self, delivery: Delivery, way: Way) -> Sequence[Command | Report]:
         try:
-            messages, unreadable = way.decode(body)
+            if delivery.unreadable:
+                raise codec.Unreadable(delivery.unreadable)
+            messages, unreadable = way.decode(delivery.body)
         except codec.Unreadable as whole:
             messages, unreadable = [], [whole]
         for reason in unreadable:
             self.unreadable[way.kind] += 1
-            said = {"queue": way.kind, "why": str(reason), "bytes": len(body)}
+            said = {"queue": way.kind, "why": str(reason), "bytes": len(delivery.body)}
             log.warning("message set aside: it cannot be read", extra=said)
         return messages
 

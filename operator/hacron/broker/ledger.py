@@ -51,6 +51,9 @@ class StreamLedger:
         while self._arrived:
             delivery = self._arrived.popleft()
             last = delivery.tag
+            if delivery.unreadable:  # its offset, too: it cannot even be told where it stands
+                self._set_aside(delivery.unreadable)
+                continue
             offset = _number(delivery.headers, OFFSET)
             if offset is None or offset <= self._read_up_to:
                 continue
@@ -79,9 +82,12 @@ class StreamLedger:
         except codec.Unreadable as whole:
             batch, unreadable = None, [whole]
         for reason in unreadable:
-            self.unreadable += 1
-            log.warning("record set aside: it cannot be read", extra={"why": str(reason), "offset": offset})
+            self._set_aside(str(reason), offset)
         return batch
+
+    def _set_aside(self, why: str, offset: int | None = None) -> None:
+        self.unreadable += 1
+        log.warning("record set aside: it cannot be read", extra={"why": why, "offset": offset})
 
 
 def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:

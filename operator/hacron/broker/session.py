@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hacron.broker import topology
-from hacron.broker.channel import Publisher
+from hacron.broker.channel import Patient, Publisher
 from hacron.broker.connection import Connection, connect
 from hacron.broker.inbox import QueueInbox, QueueOutbox
 from hacron.broker.ledger import StreamLedger
@@ -44,24 +44,25 @@ class Broker:
     outbox: QueueOutbox
 
 
-def open_broker(access: Access, clock: Callable[[], datetime]) -> Broker:
+def open_broker(access: Access, clock: Callable[[], datetime], patient: Patient = lambda _: False) -> Broker:
     """Connect, make sure that every queue exists (see Access.declares) and may be used, and open the ledger at its floor.
 
-    Raises BrokerUnavailable, which says what the broker lacks or refuses.
+    While the broker is blocked it waits, if `patient`: a connection that is dropped then stays with the broker until it is not,
+    and costs memory that is scarce. Raises BrokerUnavailable, which says what the broker lacks or refuses.
     """
     names = topology.Names(access.prefix, access.cluster)
     connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
-        channel = connection.channel()
         if access.declares:
+            channel = connection.channel()
             topology.declare(
                 channel,
                 names,
                 ledger_max_bytes=access.ledger_max_bytes,
                 ledger_segment_bytes=access.ledger_segment_bytes,
             )
-        topology.check_rights(channel, names, reads_inbox=access.executes)
-        channel.close()
+            channel.close()
+        topology.check_rights(connection, names, reads_inbox=access.executes, patient=patient)
         # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
         publisher = Publisher(connection, names.exchange)
         return Broker(

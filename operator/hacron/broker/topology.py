@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hacron.broker.channel import Channel
+    from hacron.broker.channel import Channel, Patient
+    from hacron.broker.connection import Connection
 
 Arguments = Mapping[str, str | int | bool]
 
@@ -101,11 +102,14 @@ def declare(channel: Channel, names: Names, *, ledger_max_bytes: int, ledger_seg
         channel.bind(queue, names.exchange)
 
 
-def check_rights(channel: Channel, names: Names, *, reads_inbox: bool) -> None:
+def check_rights(connection: Connection, names: Names, *, reads_inbox: bool, patient: Patient) -> None:
     """Make sure that everything may be used: an executor that may not read its inbox would take the token for nothing.
 
-    The ledger and the tokens are read at once anyway. Raises BrokerUnavailable, which names the permission.
+    The ledger and the tokens are read at once anyway. Publishing comes last, because a broker that is blocked reads nothing after
+    it. Raises BrokerUnavailable, which names the permission.
     """
-    channel.publish_nothing(names.exchange)
     for queue in (names.commands, names.reports) if reads_inbox else ():
-        channel.look_into(queue)
+        connection.channel(prefetch=1).look_into(queue)
+    channel = connection.channel()
+    channel.publish_nothing(names.exchange, patient)
+    channel.close()

@@ -10,7 +10,7 @@ from typing import Final
 
 from hacron.commands.calls import NO, OK, Commands, Misuse, complain
 from hacron.commands.converting import Converted, NotConverted, convert
-from hacron.commands.files import STDIN, Found, Unread, objects
+from hacron.commands.files import STDIN, Found, Unread, named, objects
 from hacron.commands.subjects import is_cronjob, is_ours, part, text_of
 from hacron.core.ticks.cronfields import quoted
 
@@ -60,7 +60,7 @@ def call(args: argparse.Namespace) -> int:
         paths = [STDIN]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # manifests are, whatever the terminal is
-    return convert_all(objects(paths), ", ".join(map(quoted, paths[:3])))
+    return convert_all(objects(paths), named(paths))
 
 
 def convert_all(given: Iterable[Found | Unread], whence: str) -> int:

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from hacron.commands.yamlbounds import Unreadable
 from hacron.commands.yamltext import Document, documents
+from hacron.core.ticks.cronfields import quoted
 
 STDIN: Final = "-"
+INPUT: Final = "standard input"  # the same, for people
 LARGEST = 64 * 2**20  # bytes of one file: some 20,000 CronJobs as `kubectl get` gives them
 ENDINGS = (".yaml", ".yml", ".json")
 
@@ -45,6 +47,11 @@ def objects(paths: Sequence[str]) -> Iterator[Found | Unread]:
                 yield from _in_file(file)
 
 
+def named(paths: Sequence[str]) -> str:
+    """Name the first of these, as whoever gave them knows them."""
+    return ", ".join(INPUT if path == STDIN else quoted(path) for path in paths[:3])
+
+
 def _files(path: str) -> Iterator[str | Unread]:
     if path == STDIN or not os.path.isdir(path):
         yield path
@@ -58,7 +65,7 @@ def _files(path: str) -> Iterator[str | Unread]:
 
 
 def _in_file(path: str) -> Iterator[Found | Unread]:
-    name = "standard input" if path == STDIN else _shown(path)
+    name = INPUT if path == STDIN else _shown(path)
     try:
         content = _content(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hacron.commands.calls import Misuse, complain
-from hacron.commands.files import Found, Unread, objects
+from hacron.commands.files import Found, Unread, named, objects
 from hacron.core import manifests, spec
 from hacron.core.model import CronJob, InvalidCronJob, key_of
 from hacron.core.ticks.calendar import Calendar
@@ -98,7 +98,7 @@ def of_manifests(paths: Sequence[str], usual: str) -> tuple[list[Subject], bool]
         elif is_ours(each.body) or is_cronjob(each.body):
             found.append(subject(each, usual))
     if not found and whole:
-        raise Misuse(f"no HACronJob and no CronJob is in {', '.join(map(quoted, paths[:3]))}")
+        raise Misuse(f"no HACronJob and no CronJob is in {named(paths)}")
     return found, whole
 
 

@@ -147,8 +147,8 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
     return body
 
 
-def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
-    """Return a Job that never runs and only takes the run's name; for a while, where the run has had its Job."""
+def tombstone_body(run: Run, key: Key, *, ran: bool) -> dict[str, Any]:
+    """Return a Job that never runs and only takes the run's name; for a while, where the run has had its Job (`ran`)."""
     container = {"name": "tombstone", "image": "tombstone"}
     return {
         "apiVersion": "batch/v1",
@@ -157,7 +157,7 @@ def tombstone_body(run: Run, key: Key) -> dict[str, Any]:
             "name": run.job,
             "namespace": namespace_of(key),
             "labels": {**_labels(key, run), TOMBSTONE_LABEL: "true"},
-            "annotations": _marks(key, run) | ({RAN: "true"} if run.started is not None else {}),
+            "annotations": _marks(key, run) | ({RAN: "true"} if ran else {}),
         },
         "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
     }

@@ -1,0 +1,76 @@
+"""Messages whose headers pika cannot read, at a real broker: one of them must not keep anybody from opening, or from going on."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.broker.test_contract import batch, withdrawn
+from tests.broker.worlds import RealWorld, read, settle, take, until
+from tests.testbed.raw_headers import UNREADABLE
+
+pytestmark = pytest.mark.broker
+UNREAD = [pytest.param(headers, id=name) for name, headers in UNREADABLE.items()]
+
+
+@pytest.mark.parametrize("headers", UNREAD)
+@pytest.mark.parametrize("queue", ["commands", "reports"])
+def test_in_an_executors_queue_it_is_set_aside_by_whoever_becomes_executor(real: RealWorld, queue: str, headers: object) -> None:
+    for body in (b"{}", b"", b"x" * 300_000):  # a body in several frames, and one in none
+        real.put(queue, body, headers)
+    session = real.open()
+    session.inbox.open()
+    session.outbox.send_commands([withdrawn(1)])
+    assert take(session, 1) == [withdrawn(1)]
+    until(session, lambda: session.inbox.take() or session.inbox.unreadable[queue] == 3)
+    session.inbox.acknowledge()
+    session.connection.turn(0.1)
+    session.connection.drop()
+    again = real.open("r2")
+    again.inbox.open()
+    settle(again)
+    assert again.inbox.take() == []
+    assert again.inbox.unreadable[queue] == 0
+
+
+@pytest.mark.parametrize("headers", UNREAD)
+def test_it_may_come_to_an_executor_that_is_at_work(real: RealWorld, headers: object) -> None:
+    session = real.open()
+    session.token.compete()
+    session.inbox.open()
+    for queue in ("commands", "reports", "ledger", "token"):
+        real.put(queue, b"{}", headers)
+        session.connection.turn(0.1)  # the broker may take seconds over it, and wants a heartbeat
+    session.outbox.send_commands([withdrawn(1)])
+    assert take(session, 1) == [withdrawn(1)]
+    session.ledger.append([batch()], 0)
+    until(session, lambda: batch() in [entry.batch for entry in session.ledger.read()])
+    until(session, lambda: session.token.held)
+
+
+@pytest.mark.parametrize("headers", UNREAD)
+def test_as_the_token_it_is_a_token(real: RealWorld, headers: object) -> None:
+    real.put("token", b"{}", headers)
+    session = real.open()
+    session.token.compete()
+    until(session, lambda: session.token.held)
+
+
+def test_at_the_end_of_the_ledger_it_keeps_nobody_from_what_is_before_and_behind_it(
+    real: RealWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreadable = UNREADABLE["a year beyond 9999"]  # of those, the one that a stream does not leave out
+    writer = real.open()
+    writer.ledger.append([batch(1)], 0)
+    real.put("ledger", b"{}", unreadable)
+    reader = real.open("r2")
+    with caplog.at_level(logging.WARNING, "hacron.broker.ledger"):
+        entries = read(reader, 1)
+        writer.ledger.append([batch(2)], 0)
+        entries += read(reader, 1)
+    assert [entry.batch for entry in entries] == [batch(1), batch(2)]
+    assert reader.ledger.caught_up
+    assert reader.ledger.unreadable == 1
+    assert not reader.ledger.truncated
+    assert "out of range" in vars(caplog.records[0])["why"]
