@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: help venv lint types unit test e2e-kind demo bench bench-cron soak chaos lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock file
 

@@ -68,9 +68,9 @@ def wrong_calls(text: str) -> Iterator[str]:
 
 
 def wrong_targets(text: str) -> Iterator[str]:
-    known = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    known = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for line in code(text):
-        found = re.match(r"make ([a-z-]+)", line)
+        found = re.match(r"make ([a-z0-9-]+)", line)
         if found and found[1] not in known:
             yield found[0]
 
