@@ -185,6 +185,12 @@ def test_what_a_page_names_is_there(page: Path, check: Callable[[str], Iterator[
     assert list(check(page.read_text())) == []
 
 
+@pytest.mark.parametrize("program", ["hacron", "kubectl hacron"])
+def test_the_page_of_the_command_line_has_every_command(program: str) -> None:
+    told = (REPOSITORY / "docs" / "cli.md").read_text()
+    assert [name for name in helps(program) if f"`{program} {name}" not in told and name != "run"] == []
+
+
 WRONG = """\
 `hacron nxt`, `kubectl hacron list --all`, `make tea`, HACRON_CLUSTERS, `hacron_executors`, HACronJobNoTea, `hacron.io/paws`,
 `deploy/nowhere.yaml`, `spec.placement.clusterSelector`, `broker.uri`, and what is there: `hacron next`, `kubectl hacron list -A`,

@@ -21,18 +21,10 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown[0])
-def test_the_readme_shows_what_is_printed(
+def test_the_page_shows_what_is_printed(
     shown: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
     call, _, output = shown
     main(shlex.split(call)[1:])
     assert capsys.readouterr().out.rstrip("\n") == output.rstrip("\n")
-
-
-def test_each_command_has_its_place_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
-    assert {"next", "explain", "convert"} <= set(commands)
-    assert [name for name in commands if f"`hacron {name}`" not in PAGE and name != "run"] == []
