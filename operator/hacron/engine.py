@@ -70,6 +70,8 @@ class Engine:
             replica=settings.replica,
             cluster=settings.cluster,
             labels=dict(settings.cluster_labels),
+            cordoned=settings.cordoned,
+            gone=settings.gone_clusters,
             state=state,
             token=broker.worker_token,
             outbox=broker.outbox,

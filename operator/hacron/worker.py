@@ -38,6 +38,8 @@ class Worker:
         replica: str,
         cluster: str,
         labels: dict[str, str],
+        cordoned: str = "",
+        gone: tuple[str, ...] = (),
         state: State,
         token: Token,
         outbox: Outbox,
@@ -51,6 +53,8 @@ class Worker:
         self._replica = replica
         self._cluster = cluster
         self._labels = labels
+        self._cordoned = cordoned
+        self._gone = gone
         self._state = state
         self._token = token
         self._outbox = outbox
@@ -209,5 +213,7 @@ class Worker:
                 api_ok=api_ok,
                 clock=moment.wall,
                 labels=self._labels,
+                cordoned=self._cordoned,
+                gone=self._gone,
             )
         )

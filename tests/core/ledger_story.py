@@ -53,6 +53,9 @@ class Story:
         self.now = NOON
         self.epoch = 7
         self.alive = set(clusters)
+        self.labels: dict[str, dict[str, str]] = {}  # of clusters that have some
+        self.cordoned: dict[str, str] = {}  # cluster → why
+        self.gone: tuple[str, ...] = ()  # what all clusters say
         self.written: list[Record] = []
         self.events: list[events.Event] = []  # what people are told
         self.write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
@@ -122,7 +125,18 @@ class Story:
         return self.progress.open[-1]
 
     def _heartbeat(self) -> None:
-        self.tell(*(ClusterSeen(cluster=name, replica=f"{name}-1", api_ok=True, clock=self.now) for name in sorted(self.alive)))
+        self.tell(*(self._seen(name) for name in sorted(self.alive)))
+
+    def _seen(self, name: str) -> ClusterSeen:
+        return ClusterSeen(
+            cluster=name,
+            replica=f"{name}-1",
+            api_ok=True,
+            clock=self.now,
+            labels=self.labels.get(name, {}),
+            cordoned=self.cordoned.get(name, ""),
+            gone=self.gone,
+        )
 
     def write(self, groups: list[tuple[Record, ...]]) -> None:
         for records in pack(groups):

@@ -193,7 +193,7 @@ def test_the_page_of_the_command_line_has_every_command(program: str) -> None:
 
 WRONG = """\
 `hacron nxt`, `kubectl hacron list --all`, `make tea`, HACRON_CLUSTERS, `hacron_executors`, HACronJobNoTea, `hacron.io/paws`,
-`deploy/nowhere.yaml`, `spec.placement.clusterSelector`, `broker.uri`, and what is there: `hacron next`, `kubectl hacron list -A`,
+`deploy/nowhere.yaml`, `spec.placement.clusterLabels`, `broker.uri`, and what is there: `hacron next`, `kubectl hacron list -A`,
 `make test`, HACRON_CLUSTER, `hacron_executor`, HACronJobNoExecutor, `hacron.io/pause`, `deploy/Dockerfile`, `catchUp.limit`,
 `settings.page`
 
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_found() -> None:
         "HACronJobNoTea",
         "hacron.io/paws",
         "deploy/nowhere.yaml",
-        "spec.placement.clusterSelector",
+        "spec.placement.clusterLabels",
         "broker.uri",
         "clusters",
     ]

@@ -149,6 +149,8 @@ class TestRendered:
 
     def test_every_setting_arrives_as_it_was_given(self) -> None:
         given = {
+            "cordoned": "new switches, until noon",
+            "gone_clusters": "north,south",
             "broker_prefix": "other",
             "broker_declare": False,
             "broker_users": "west=hacron-west,east=hacron-east",

@@ -16,7 +16,7 @@ from hacron.core import manifests, pausing
 from hacron.core.admission import MOST_OPEN, Skip, admit, deadline
 from hacron.core.manifests import rfc3339
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee
-from hacron.core.placement import candidates
+from hacron.core.placement import in_words
 from hacron.core.rules import Rules
 
 
@@ -111,13 +111,11 @@ def _active(subject: Subject) -> str:
 
 
 def _placement(cronjob: CronJob) -> Finding:
-    names = candidates(cronjob.clusters, ())
-    if not names:
-        where = "a cluster that declares it; of several, to the first by name that is heard of and reaches its API server"
-    elif len(names) == 1:
-        where = f"{names[0]}, and waits for it if it is silent"
+    wanted = cronjob.placement
+    if len(wanted.clusters) == 1 and wanted.selector is None:
+        where = f"{wanted.clusters[0]}, and waits for it if it is silent or cordoned"
     else:
-        where = f"the first of {', '.join(names)} that is heard of and reaches its API server"
+        where = f"{in_words(wanted)}, that is heard of, reaches its API server and is not cordoned"
     again = "; it is tried in another when that one falls silent" if cronjob.guarantee is Guarantee.AT_LEAST_ONCE else ""
     return Finding("Placement", f"it goes to {where}{again} (guarantee {cronjob.guarantee})")
 

@@ -98,7 +98,7 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
     """Return the runs that may still be running.
 
     A run in a silent cluster counts, also one that is to be stopped there: until activeDeadlineSeconds are over, or, under
-    AtLeastOnce, until `lost_after`.
+    AtLeastOnce, until `lost_after`, or until somebody declares that the cluster is gone.
     """
     return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
 
@@ -106,6 +106,8 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
 def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
     if run.state not in (RunState.LOST, RunState.STOPPING):
         return False
+    if hearing.is_gone(run.cluster, now, rules.silent_after):
+        return True
     if cronjob.active_deadline_s is not None:
         latest_end = run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
         if now > latest_end:

@@ -6,6 +6,7 @@ often it was touched. State itself changes only when the records come back from 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ class Draft:
         self._homes: dict[Key, dict[str, Definition]] = {}
         self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}
         self._progress: dict[Key, Progress | None] = {}
+        self._more_open: Counter[str] = Counter()  # runs, by cluster
         self._clusters: dict[str, Cluster] = {}
         self._demands: dict[Key, Demand | None] = {}
         self._by_identity: dict[tuple[Key, str], Key] = {}  # cronjob, what the ids of runs begin with → demand that changes
@@ -69,6 +71,14 @@ class Draft:
     def clusters(self) -> Mapping[str, Cluster]:
         return {**self._state.clusters, **self._clusters} if self._clusters else self._state.clusters
 
+    def open_runs_beside(self, key: Key) -> Mapping[str, int]:
+        """Return how many runs of other cronjobs are open, by cluster, with what has been decided until now."""
+        count = Counter({name: len(runs) for name, runs in self._state.open_runs.items()})
+        count.update(self._more_open)
+        own = self.progress(key)
+        count.subtract(run.cluster for run in (own.open if own else ()))
+        return count
+
     def changes(self, key: Key) -> bool:
         """Whether anything about this cronjob will be written."""
         return key in self._progress or key in self._homes or key in self._asked
@@ -85,7 +95,11 @@ class Draft:
         self._parsed.pop(key, None)
 
     def put(self, progress: Progress) -> None:
-        if progress != self.progress(progress.key):
+        before = self.progress(progress.key)
+        if progress != before:
+            if before is None or progress.open != before.open:
+                self._more_open.update(run.cluster for run in progress.open)
+                self._more_open.subtract(run.cluster for run in (before.open if before else ()))
             self._progress[progress.key] = progress
 
     def forget(self, key: Key) -> None:

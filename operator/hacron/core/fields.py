@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import msgspec
 
 from hacron.core.model import InvalidCronJob
+
+E = TypeVar("E", bound=StrEnum)
 
 
 def decoded(spec: msgspec.Raw | bytes) -> dict[str, Any]:
@@ -41,3 +44,13 @@ def number(fields: dict[str, Any], name: str, field: str, allowed: range, defaul
     if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
         raise InvalidCronJob(field, f"{field} must be a whole number from {allowed[0]} to {allowed[-1]}")
     return value
+
+
+def choice(fields: dict[str, Any], name: str, default: E, field: str = "") -> E:
+    value = fields.get(name)
+    if value is None:
+        return default
+    try:
+        return type(default)(value)
+    except (ValueError, TypeError) as error:
+        raise InvalidCronJob(field or name, f"{field or name} must be one of {', '.join(type(default))}") from error

@@ -6,8 +6,9 @@ verdict. A tick is decided a little before it comes if nothing can change the an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -49,16 +50,26 @@ class Scene:
     rules: Rules
     now: datetime
     rests: bool = False  # suspended or paused: nothing new is started
+    elsewhere: Mapping[str, int] = field(default_factory=dict)  # open runs of other cronjobs, by cluster; strategy Spread only
 
-    def choose(self, without: Collection[str] = ()) -> str | None:
-        return placement.choose(self._candidates, self.hearing.clusters, self.now, self.rules.silent_after, without)
+    def choose(self, progress: Progress, without: Collection[str] = ()) -> str | None:
+        """Return where the next run of the cronjob goes; None when there is no cluster for it."""
+        load = Counter(self.elsewhere)
+        load.update(run.cluster for run in progress.open)
+        return self._field.choose(self.cronjob.key, load, without)
 
     def why_none(self) -> str:
-        return placement.why_none(self._candidates, self.hearing.clusters, self.now, self.rules.silent_after)
+        return self._field.why_none()
 
     @property
-    def _candidates(self) -> tuple[str, ...]:
-        return tuple(placement.candidates(self.cronjob.clusters, self.homes))
+    def _field(self) -> placement.Field:
+        return placement.Field(
+            wanted=self.cronjob.placement,
+            homes=self.homes,
+            clusters=self.hearing.clusters,
+            now=self.now,
+            silent_after=self.rules.silent_after,
+        )
 
 
 def fire(progress: Progress, scene: Scene) -> Progress:
@@ -173,7 +184,7 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
 
 
 def _start_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
-    cluster = scene.choose()
+    cluster = scene.choose(progress)
     if cluster is None:
         return _hold(progress, Held(tick, NO_CLUSTER, scene.why_none()))
     return start(progress, tick, cluster, scene)
@@ -202,7 +213,7 @@ def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
             return progress
         if isinstance(admit(scene.cronjob, tick, (), tick, scene.rules), Skip):
             return progress  # a verdict is final: not before the tick
-        cluster = scene.choose()
+        cluster = scene.choose(progress)
         if cluster is None:
             return progress  # one may come back until the tick
         progress = start(progress, tick, cluster, scene)

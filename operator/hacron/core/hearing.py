@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hacron.core.model import Cluster
 
@@ -22,3 +22,8 @@ class Hearing:
         """Return from when on a cluster could have been heard of, and was not."""
         cluster = self.clusters.get(name)
         return self.since if cluster is None else max(self.since, cluster.seen_at)
+
+    def is_gone(self, name: str, now: datetime, silent_after: timedelta) -> bool:
+        """Whether a cluster is silent and somebody has declared that it will not come back, nor what ran there."""
+        is_silent = now >= self.silent_since(name) + silent_after
+        return is_silent and any(name in cluster.gone for cluster in self.clusters.values() if cluster.name != name)

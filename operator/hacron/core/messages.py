@@ -144,6 +144,8 @@ class ClusterSeen(_Message, frozen=True):
     api_ok: bool
     clock: Instant
     labels: dict[str, str] = {}
+    cordoned: Sentence = ""  # why no new runs are to come; empty: they may
+    gone: tuple[ClusterName, ...] = ()  # clusters that people here say will not come back
 
 
 Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen

@@ -14,6 +14,7 @@ from typing import Annotated, NewType
 
 import msgspec
 
+from hacron.core.selector import Selector
 from hacron.core.ticks.calendar import Calendar
 
 Key = NewType("Key", str)
@@ -99,6 +100,19 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     )
 
 
+class Strategy(StrEnum):
+    PREFERRED = "Preferred"
+    SPREAD = "Spread"
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where runs go. With neither names nor labels: to the clusters that declare the cronjob."""
+
+    clusters: tuple[str, ...] = ()  # in order of preference
+    selector: Selector | None = None  # of the clusters' labels
+    strategy: Strategy = Strategy.PREFERRED  # the first that can take it, or the one that has the fewest runs
+
+
 class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A pause apart from the spec: nothing fires until it is taken away, or is over by itself."""
 
@@ -122,7 +136,7 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     guarantee: Guarantee = Guarantee.AT_MOST_ONCE
     max_active: int = 1  # Queue: how many runs at a time
     catch_up: CatchUp = CatchUp()
-    clusters: tuple[str, ...] = ()  # in order of preference; empty: the clusters that declare it
+    placement: Placement = Placement()
     active_deadline_s: int | None = None  # of the Job: after it, a run that nobody hears of is over
     successful_limit: int = 3
     failed_limit: int = 1
@@ -251,6 +265,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     api_ok: bool = True  # whether its own worker reaches its API server
     replica: Name = ""  # the worker that spoke
     labels: dict[str, str] = {}
+    cordoned: Sentence = ""  # why no new runs are to go there
+    gone: tuple[ClusterName, ...] = ()  # other clusters that its people say will not come back
     late_s: int = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:

@@ -1,50 +1,91 @@
-"""In which cluster does a run start? The first candidate, in the user's order, that is alive and has not refused it."""
+"""In which cluster does a run start? Of those that the user asks for, one that is alive, takes runs, and has not refused it."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hacron.core.model import Cluster
+from hacron.core.model import Cluster, Key, Placement, Strategy
+
+MOST_NAMED = 5  # clusters about which is told why they cannot be chosen
 
 
-def candidates(preferred: Sequence[str], homes: Collection[str]) -> Sequence[str]:
-    """Return the clusters that may be chosen, best first: those the user named, else those that declare the cronjob."""
-    return preferred or sorted(homes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What a choice looks at: who is wanted, and how the clusters are now."""
 
+    wanted: Placement
+    homes: Collection[str]  # the clusters that declare the cronjob
+    clusters: Mapping[str, Cluster]
+    now: datetime
+    silent_after: timedelta
 
-def choose(
-    candidates: Sequence[str],
-    clusters: Mapping[str, Cluster],
-    now: datetime,
-    silent_after: timedelta,
-    without: Collection[str] = (),
-) -> str | None:
-    """Return the first candidate that is heard of and whose worker reaches its API server; None when there is none."""
-    for name in candidates:
-        cluster = clusters.get(name)
-        if cluster is None or name in without:
-            continue
-        if cluster.api_ok and not cluster.is_silent(now, silent_after.total_seconds()):
-            return name
-    return None
+    def candidates(self) -> Sequence[str]:
+        """Return the clusters that may be chosen, best first, dead or alive."""
+        return [name for name in self._asked_for() if self._is_selected(name)]
 
+    def choose(self, key: Key, load: Mapping[str, int], without: Collection[str] = ()) -> str | None:
+        """Return where to start; None when no candidate can be chosen now.
 
-def why_none(candidates: Sequence[str], clusters: Mapping[str, Cluster], now: datetime, silent_after: timedelta) -> str:
-    """Say in one sentence why no candidate can be chosen."""
-    if not candidates:
-        return "no cluster is named in placement.clusters and none declares it"
-    causes = []
-    for name in candidates[:5]:
-        cluster = clusters.get(name)
+        With strategy Spread the one with the lowest `load` (open runs of all cronjobs). Where several have it, each cronjob has
+        an order of its own that stays the same: many that are due at once do not all begin with the same cluster, and one that
+        runs alone keeps to its cluster.
+        """
+        usable = [name for name in self.candidates() if name not in without and self._obstacle(name) is None]
+        if self.wanted.strategy is Strategy.SPREAD:
+            return min(usable, key=lambda name: (load.get(name, 0), zlib.crc32(f"{key} {name}".encode()), name), default=None)
+        return usable[0] if usable else None
+
+    def why_none(self) -> str:
+        """Say in one sentence why no candidate can be chosen."""
+        asked_for = self._asked_for()
+        candidates = self.candidates()
+        if asked_for and not candidates:
+            among = ", ".join(asked_for[:MOST_NAMED]) + (", …" if len(asked_for) > MOST_NAMED else "")
+            return f"no cluster has the labels of placement.clusterSelector ({self.wanted.selector}); looked at {among}"
+        if not candidates:
+            return "no cluster is named in placement.clusters and none declares it"
+        return ", ".join(f"{name} {self._obstacle(name) or 'refused'}" for name in candidates[:MOST_NAMED])
+
+    def _asked_for(self) -> Sequence[str]:
+        """Return whom the user names; with a selector alone all that were ever heard of, those that declare it first."""
+        if self.wanted.clusters:
+            return self.wanted.clusters
+        if self.wanted.selector is None:
+            return sorted(self.homes)
+        return sorted({*self.homes, *self.clusters}, key=lambda name: (name not in self.homes, name))
+
+    def _is_selected(self, name: str) -> bool:
+        """Whether a cluster has the labels that are wanted. One that was never heard of has none."""
+        cluster, selector = self.clusters.get(name), self.wanted.selector
+        return selector is None or selector.matches(cluster.labels if cluster is not None else {})
+
+    def _obstacle(self, name: str) -> str | None:
+        """Say why a cluster cannot be chosen now; None if it can."""
+        cluster = self.clusters.get(name)
         if cluster is None:
-            causes.append(f"{name} has never been heard of")
-        elif cluster.late_s:
-            causes.append(f"{name} is not heard: what it says is {cluster.late_s} s old on arrival; is its clock behind?")
-        elif cluster.is_silent(now, silent_after.total_seconds()):
-            causes.append(f"{name} is silent since {cluster.seen_at:%H:%M:%S} UTC")
-        elif not cluster.api_ok:
-            causes.append(f"{name} does not reach its API server")
-        else:
-            causes.append(f"{name} refused")
-    return ", ".join(causes)
+            return "has never been heard of"
+        if cluster.late_s:
+            return f"is not heard: what it says is {cluster.late_s} s old on arrival; is its clock behind?"
+        if cluster.is_silent(self.now, self.silent_after.total_seconds()):
+            return f"is silent since {cluster.seen_at:%H:%M:%S} UTC"
+        if not cluster.api_ok:
+            return "does not reach its API server"
+        if cluster.cordoned:
+            return f"is cordoned ({cluster.cordoned})"
+        return None
+
+
+def in_words(wanted: Placement) -> str:
+    """Say who is asked for, to go on after "a run goes to"."""
+    some = "the one with the fewest open runs" if wanted.strategy is Strategy.SPREAD else "the first"
+    labelled = f" with the labels {wanted.selector}" if wanted.selector is not None else ""
+    if wanted.clusters:
+        return f"{some} of {', '.join(wanted.clusters)}{labelled}"
+    if labelled:
+        order = "" if wanted.strategy is Strategy.SPREAD else ", those that declare it before the others, by name"
+        return f"{some} of the clusters{labelled}{order}"
+    order = "" if wanted.strategy is Strategy.SPREAD else ", by name"
+    return f"{some} of the clusters that declare it{order}"

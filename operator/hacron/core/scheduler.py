@@ -35,7 +35,7 @@ from hacron.core.messages import (
     RunStarted,
     RunStopped,
 )
-from hacron.core.model import Cluster, CronJob, Key
+from hacron.core.model import Cluster, CronJob, Key, Strategy
 from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.core.tending import awaits_cluster, deadlines, expire, hear
@@ -128,13 +128,28 @@ class Scheduler:
                 known = before or Cluster(name=seen.cluster, seen_at=seen.clock)
                 draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
             return []
-        after = Cluster(name=seen.cluster, seen_at=now, api_ok=seen.api_ok, replica=seen.replica, labels=seen.labels)
+        after = Cluster(
+            name=seen.cluster,
+            seen_at=now,
+            api_ok=seen.api_ok,
+            replica=seen.replica,
+            labels=seen.labels,
+            cordoned=seen.cordoned,
+            gone=seen.gone,
+        )
         draft.see(after)
-        was_usable = before is not None and before.api_ok and not before.is_silent(now, self._rules.silent_after.total_seconds())
-        if was_usable or not after.api_ok:
-            return []
+        held_up = self._held_up_by_gone(after, draft, now)
+        was_heard = before is not None and not before.is_silent(now, self._rules.silent_after.total_seconds())
+        if before is not None and was_heard and not _is_more_useful(after, before):
+            return held_up
         waiting, self._waiting = list(self._waiting), {}
-        return waiting
+        return [*waiting, *held_up]
+
+    def _held_up_by_gone(self, cluster: Cluster, draft: Draft, now: datetime) -> list[Key]:
+        """Return the cronjobs that have open runs where, as this cluster says, nothing will come back from."""
+        hearing = self._hearing(draft.clusters)
+        gone = [name for name in cluster.gone if hearing.is_gone(name, now, self._rules.silent_after)]
+        return [key for name in gone for key in self._state.open_runs.get(name, {}).values()]
 
     def _look(self, key: Key, draft: Draft, now: datetime) -> None:
         """Decide all that can be decided about one cronjob now."""
@@ -175,6 +190,7 @@ class Scheduler:
             hearing=self._hearing(draft.clusters),
             rules=self._rules,
             now=now,
+            elsewhere=draft.open_runs_beside(progress.key) if cronjob.placement.strategy is Strategy.SPREAD else {},
             rests=bool(Standing.of(draft, progress.key).rests(now)),
         )
 
@@ -226,6 +242,13 @@ class Scheduler:
             yield after + rules.settle
         if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again
+
+
+def _is_more_useful(after: Cluster, before: Cluster) -> bool:
+    """Whether a cluster may take runs that it did not take before."""
+    if not after.api_ok or after.cordoned:
+        return False
+    return not before.api_ok or bool(before.cordoned) or before.labels != after.labels
 
 
 def _ended_pause(progress: Progress, homes: Mapping[str, Definition], now: datetime) -> datetime | None:

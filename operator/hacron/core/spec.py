@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from hacron.core import template
-from hacron.core.fields import count, decoded, flag, number
+from hacron.core import placing, template
+from hacron.core.fields import choice, count, decoded, flag, number
 from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
 from hacron.core.ticks import when
-
-E = TypeVar("E", Guarantee, ConcurrencyPolicy, CatchUpPolicy)
 
 MOST_ACTIVE = 100  # maxActive
 MOST_MADE_UP_FOR = 100  # catchUp.limit
@@ -26,7 +24,7 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         raise InvalidCronJob("jobTemplate", "jobTemplate is missing or is not an object")
     template.check(job_template)
     job_spec = job_template["spec"]
-    policy = _choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW)
+    policy = choice(fields, "concurrencyPolicy", ConcurrencyPolicy.ALLOW)
     return CronJob(
         key=key,
         schedule=when.read(key, fields),
@@ -35,8 +33,8 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         policy=policy,
         max_active=_max_active(fields, policy),
         catch_up=_catch_up(fields, policy),
-        guarantee=_choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
-        clusters=_clusters(fields),
+        guarantee=choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
+        placement=placing.read(fields),
         active_deadline_s=count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
         successful_limit=count(fields, "successfulJobsHistoryLimit", "successfulJobsHistoryLimit", 3) or 0,
         failed_limit=count(fields, "failedJobsHistoryLimit", "failedJobsHistoryLimit", 1) or 0,
@@ -55,7 +53,7 @@ def _catch_up(fields: dict[str, Any], policy: ConcurrencyPolicy) -> CatchUp:
         raise InvalidCronJob("catchUp", "catchUp must be an object with policy, windowSeconds, limit, spreadSeconds, afterEdits")
     given: dict[str, Any] = found or {}
     usual = CatchUpPolicy.ALL if policy is ConcurrencyPolicy.QUEUE else CatchUpPolicy.LAST
-    chosen = _choice(given, "policy", usual, "catchUp.policy")
+    chosen = choice(given, "policy", usual, "catchUp.policy")
     if policy is ConcurrencyPolicy.QUEUE and chosen is not CatchUpPolicy.ALL:
         raise InvalidCronJob("catchUp.policy", "catchUp.policy must be All with concurrencyPolicy Queue, where every tick waits")
     if policy is ConcurrencyPolicy.REPLACE and chosen is CatchUpPolicy.ALL:
@@ -69,25 +67,3 @@ def _catch_up(fields: dict[str, Any], policy: ConcurrencyPolicy) -> CatchUp:
         spread_s=number(given, "spreadSeconds", "catchUp.spreadSeconds", range(LONGEST_SPREAD_S + 1), 0),
         after_edits=flag(given, "afterEdits", "catchUp.afterEdits"),
     )
-
-
-def _choice(fields: dict[str, Any], name: str, default: E, field: str = "") -> E:
-    value = fields.get(name)
-    if value is None:
-        return default
-    try:
-        return type(default)(value)
-    except (ValueError, TypeError) as error:
-        raise InvalidCronJob(field or name, f"{field or name} must be one of {', '.join(type(default))}") from error
-
-
-def _clusters(fields: dict[str, Any]) -> tuple[str, ...]:
-    place = fields.get("placement")
-    if place is None:
-        return ()
-    names = place.get("clusters") if isinstance(place, dict) else place
-    if names is None:
-        return ()
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names) or len(names) > 32:
-        raise InvalidCronJob("placement.clusters", "placement.clusters must be a list of at most 32 names of clusters")
-    return tuple(dict.fromkeys(names))

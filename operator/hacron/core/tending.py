@@ -65,7 +65,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
     if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip)):
         return with_verdict(progress, late, rules.recent_limit)
     refused_by = run.refused_by if report.too_late else (*run.refused_by, run.cluster)
-    cluster = scene.choose(without=refused_by)
+    cluster = scene.choose(progress, without=refused_by)
     if cluster is None:
         return with_verdict(progress, late, rules.recent_limit)
     return _again(progress, run, cluster, scene, refused_by, _because(run, report))
@@ -164,7 +164,7 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
     if not _may_go_on(run, scene):
         return None
     taken = {other.cluster for other in progress.open if (other.tick, other.demand) == (run.tick, run.demand)}
-    return scene.choose(without=taken | set(run.refused_by))
+    return scene.choose(progress, without=taken | set(run.refused_by))
 
 
 def _may_go_on(run: Run, scene: Scene) -> bool:

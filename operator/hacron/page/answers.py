@@ -14,6 +14,7 @@ from typing import Any, Final
 from hacron.core import status
 from hacron.core.demand import accounts
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
+from hacron.core.placement import in_words
 from hacron.page.board import Board, Row, Wanted, coming
 from hacron.page.troubles import Severity, Trouble, of_cluster, of_demand, of_time, sentence_of
 from hacron.page.view import View
@@ -153,7 +154,7 @@ def details(board: Board, view: View, place: Place, key: Key, now: datetime) -> 
             "guarantee": cronjob.guarantee.value,
             "catchUp": cronjob.catch_up.policy.value,
             "startingDeadlineSeconds": cronjob.starting_deadline_s,
-            "clusters": list(cronjob.clusters[:CLUSTERS]),
+            "placement": in_words(cronjob.placement)[:LONG],
             "suspend": cronjob.suspend,
         }
     return row_of(row, place, now, 24) | {
@@ -239,6 +240,7 @@ def _cluster(board: Board, cluster: Cluster, place: Place, now: datetime) -> dic
         "seen": seconds(cluster.seen_at),
         "apiReachable": cluster.api_ok,
         "worker": cluster.replica,
+        "cordoned": cluster.cordoned[:LONG],
         "labels": dict(islice(sorted(cluster.labels.items()), 20)),
         "pending": board.open[cluster.name, RunState.PENDING],
         "running": board.open[cluster.name, RunState.RUNNING] + board.open[cluster.name, RunState.STOPPING],

@@ -127,7 +127,7 @@ def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) 
     winner, cronjob = state.winner(key), state.cronjob(key)
     paused = status.paused_by(state, progress)
     drifted = winner is not None and any(bytes(other.spec) != bytes(winner.spec) for other in homes.values())
-    placed = cronjob.clusters if isinstance(cronjob, CronJob) else ()
+    placed = cronjob.placement.clusters if isinstance(cronjob, CronJob) else ()
     ran = (*(run.cluster for run in progress.open), *(verdict.cluster for verdict in progress.recent))
     kinds = (*(run.state.value for run in progress.open), *(verdict.verdict.value for verdict in progress.recent))
     return Row(

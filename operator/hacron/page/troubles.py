@@ -102,6 +102,9 @@ def of_cluster(cluster: Cluster, now: datetime, silent_after_s: float) -> Iterat
     elif not cluster.api_ok:
         message = "its API server does not answer its worker; no run is placed there"
         yield Trouble(severity=Severity.WRONG, kind="Unreachable", message=message, cluster=cluster.name)
+    elif cluster.cordoned:
+        message = f"cordoned: {cluster.cordoned}; no new run is placed there"
+        yield Trouble(severity=Severity.NOTE, kind="Cordoned", message=message[:LONGEST_MESSAGE], cluster=cluster.name)
 
 
 def is_problem(verdict: Verdict) -> bool:

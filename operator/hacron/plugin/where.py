@@ -9,8 +9,8 @@ from typing import Any
 
 from hacron.commands.calls import OK, Commands, complain, print_lines
 from hacron.core.manifests import instant, rfc3339
-from hacron.core.model import CronJob
-from hacron.core.placement import candidates
+from hacron.core.model import CronJob, Strategy
+from hacron.core.placement import in_words
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
@@ -47,14 +47,26 @@ def call(args: argparse.Namespace) -> int:
         return OK
     heads = ["CLUSTER", "DECLARED", "MAY RUN", "ACTIVE", "LAST RESULT", "", "OF THE LATEST"]
     print_table(heads, [_row(one) for one in found])
-    print_lines([differs] if differs else [])
+    print_lines([line for line in (_rule(look), differs) if line])
     return OK
 
 
 def _may_run(look: Look, declared: Collection[str]) -> list[str]:
-    """Return the clusters in the order in which they are asked."""
+    """Return the clusters that are asked, in their order. What labels clusters have is not known here."""
     cronjob = look.subject().cronjob
-    return list(candidates(cronjob.clusters, declared)) if isinstance(cronjob, CronJob) else []
+    if not isinstance(cronjob, CronJob):
+        return []
+    wanted = cronjob.placement
+    return list(wanted.clusters) or (sorted(declared) if wanted.selector is None else [])
+
+
+def _rule(look: Look) -> str:
+    """Say what else decides; empty if the first that can takes it."""
+    cronjob = look.subject().cronjob
+    usual = not isinstance(cronjob, CronJob) or (
+        cronjob.placement.selector is None and cronjob.placement.strategy is Strategy.PREFERRED
+    )
+    return "" if usual or not isinstance(cronjob, CronJob) else f"A run goes to {in_words(cronjob.placement)}."
 
 
 def _of(name: str, declared: list[str], may_run: list[str], entries: list[Entry]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from hacron.settings.readers import (
     names,
     one_of,
     seconds,
+    short_text,
     size_in_bytes,
     some_text,
     users,
@@ -82,10 +83,26 @@ class Settings:
     cluster_labels: dict[str, str] = setting(  # noqa: RUF009 - it is a field
         "key=value,…",
         labels,
-        "What else there is to say of this cluster, such as its tier or zone: shown on the page. No placement looks at it.",
+        "What spec.placement.clusterSelector chooses this cluster by, such as its tier or zone.",
         default_factory=dict,
         default_in_words="none",
         hash=False,
+    )
+    cordoned: str = setting(
+        "text",
+        short_text(200),
+        "Why no new runs are to go to this cluster, such as a maintenance. What runs there goes on. The same for all "
+        "replicas of the cluster.",
+        default="",
+        default_in_words="runs may go there",
+    )
+    gone_clusters: tuple[str, ...] = setting(
+        "clusters",
+        names(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "names of clusters, separated by commas"),
+        "Other clusters that will not come back, nor anything that ran there. While they are silent, runs there hold up "
+        "nothing any more, also under AtMostOnce. It is enough that one cluster says so; take it out before they return.",
+        default=(),
+        default_in_words="none",
     )
     replica: str = setting(
         "name",

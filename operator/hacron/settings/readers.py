@@ -17,6 +17,18 @@ def some_text(value: object) -> str:
     return value.strip()
 
 
+def short_text(longest: int) -> Reader:
+    """Read a text of at most so many characters."""
+
+    def read(value: object) -> str:
+        found = some_text(value)
+        if len(found) > longest:
+            raise ValueError(f"a text of at most {longest} characters")
+        return found
+
+    return read
+
+
 def matching(pattern: str, right: str) -> Reader:
     def read(value: object) -> str:
         found = some_text(value)

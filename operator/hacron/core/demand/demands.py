@@ -181,7 +181,7 @@ def _serve(progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple
         if tick is None or demand.wrong:
             return progress, demand
         progress, held = _obstacle(progress, demand, tick, scene)
-        cluster = scene.choose() if held is None else None
+        cluster = scene.choose(progress) if held is None else None
         if held is None and cluster is None:
             held = Held(tick, "NoCluster", scene.why_none())
         if held is not None:

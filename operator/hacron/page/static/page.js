@@ -269,7 +269,7 @@ function showDetail(of, one) {
   }
   fill($("detail"), [one.key, zone], () => [back(), ...["head", "strip", "troubles", "open", "recent", "coming", "homes", "runs"].map((name) => el("div", { "data-part": name }))]);
   const part = (name) => $("detail").querySelector(`[data-part=${name}]`);
-  const rules = one.rules && [one.rules.concurrencyPolicy, one.rules.guarantee, `catch-up ${one.rules.catchUp}`, one.rules.startingDeadlineSeconds !== null && `deadline ${one.rules.startingDeadlineSeconds} s`, one.rules.clusters.length ? `in ${one.rules.clusters.join(", ")}` : "in the clusters that declare it"].filter(Boolean).join("; ");
+  const rules = one.rules && [one.rules.concurrencyPolicy, one.rules.guarantee, `catch-up ${one.rules.catchUp}`, one.rules.startingDeadlineSeconds !== null && `deadline ${one.rules.startingDeadlineSeconds} s`, `in ${one.rules.placement}`].filter(Boolean).join("; ");
   fill(part("head"), [one.key, one.schedule, one.timeZone, one.condition, rules, one.lastSuccessful, zone], () => [
     el("h2", {}, one.key, el("span", { class: `tag${one.condition === "Invalid" ? " s3" : ""}` }, one.condition)),
     el("p", {}, el("code", {}, one.schedule || "no schedule that can be understood"), ` ${one.timeZone || ""}`, rules ? el("span", { class: "quiet" }, ` ${rules}`) : null),
