@@ -44,7 +44,7 @@ def test_together_they_show_the_product() -> None:
     found = [cronjob(path) for path in CRONJOBS]
     assert {each.policy for each in found} == set(ConcurrencyPolicy)
     assert {each.guarantee for each in found} == set(Guarantee)
-    assert ("west", "east") in {each.clusters for each in found}
+    assert ("west", "east") in {each.placement.clusters for each in found}
     assert {each.schedule.time_zone for each in found} == {"Etc/UTC", "Europe/Berlin"}
     assert len([each for each in found if each.schedule.text == "* * * * *"]) >= 2
 
