@@ -26,13 +26,13 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
-	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not e2e and not kind and not simulation"
+	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not docker and not e2e and not kind and not simulation"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types unit ## lint, types and every test
-	$(BIN)/pytest -m "broker or browser or cluster or e2e or kind or simulation"
+	$(BIN)/pytest -m "broker or browser or cluster or docker or e2e or kind or simulation"
 
 e2e-kind: venv ## two kind clusters with the operator installed by Helm, and real pods; needs docker, or root to start it
 	$(BIN)/pytest -m kind

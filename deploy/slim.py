@@ -56,16 +56,20 @@ def main(environment: Path, image: Path, modules: Sequence[str]) -> None:
     compile_all(loaded, image)
     (image / "tmp").mkdir(mode=0o777)
     (image / "tmp").chmod(0o1777)
+    for script in image.rglob("*.py"):
+        script.chmod(0o644)  # some of the standard library's are programs too
     for path in (image, *image.rglob("*")):
         os.utime(path, (_EPOCH, _EPOCH), follow_symlinks=False)
 
 
 def bring(source: Path, image: Path) -> None:
-    """Copy a file to where it is found under the same name: if it is a link, also what that leads to."""
+    """Copy a file, or make a folder, it is found under the same name; of a link to a file, also what that leads to."""
     source = source.parent.resolve() / source.name
     target = image / source.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.is_symlink() and not target.exists():
+    if source.is_dir() and not source.is_symlink():
+        target.mkdir(exist_ok=True)
+    elif not target.is_symlink() and not target.exists():
         shutil.copy2(source, target, follow_symlinks=False)
     if source.is_symlink() and not source.is_dir():
         bring(source.parent / source.readlink(), image)
@@ -147,6 +151,7 @@ def name_packages(image: Path) -> None:
         status = subprocess.run(["dpkg-query", "--status", package], stdout=subprocess.PIPE, text=True, check=True).stdout
         name = package.partition(":")[0]
         (known / name).write_text(status)
+        bring(Path("/usr/share/doc", name), image)  # some share their licences with another
         bring(Path("/usr/share/doc", name, "copyright"), image)
 
 

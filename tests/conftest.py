@@ -16,6 +16,7 @@ from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
+from tests.testbed.kind.engine import Engine, engine
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
@@ -65,6 +66,13 @@ def east(servers: Servers) -> ControlPlane:
     found = servers["east"]
     assert isinstance(found, ControlPlane)
     return found
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Engine]:
+    """A docker engine, shared by the session."""
+    with engine() as found:
+        yield found
 
 
 @pytest.fixture

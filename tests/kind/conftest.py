@@ -15,18 +15,11 @@ from tests.testbed import image
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.kind.cluster import KindCluster, Net
-from tests.testbed.kind.engine import Engine, engine
+from tests.testbed.kind.engine import Engine
 from tests.testbed.kind.node_image import node_image
 from tests.testbed.network import Place
 
 IMAGES = (f"{IMAGE}:{NOW}", f"{IMAGE}:{BEFORE}", BUSYBOX)
-
-
-@pytest.fixture(scope="session")
-def docker() -> Iterator[Engine]:
-    """A docker engine."""
-    with engine() as found:
-        yield found
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def _base(engine: Engine) -> str:
     name = wanted[1]
     if not engine.has(name) and not _pulled(engine, name):
         name = _stand_in(engine, name)
-    configuration, authorities = _pip()
+    configuration, authorities = pip_configuration()
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         _add(tar, "pip.conf", configuration)
@@ -85,7 +85,7 @@ def _debian(version: str, folder: Path) -> None:
         (folder / "usr/local/bin" / name).symlink_to(f"/usr/bin/python{version}")
 
 
-def _pip() -> tuple[bytes, bytes]:
+def pip_configuration() -> tuple[bytes, bytes]:
     """Return a configuration for pip, and the authorities that it names, of what pip of this machine is told."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
     told = dict(re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE))
