@@ -132,7 +132,12 @@ class Replica:
             heartbeat_s=int(settings.heartbeat_s),
             ledger_max_bytes=settings.ledger_max_bytes,
             ledger_segment_bytes=settings.ledger_segment_bytes,
-            tls=Tls(authority=settings.broker_ca_file, certificate=settings.broker_cert_file, key=settings.broker_key_file),
+            tls=Tls(
+                authority=settings.broker_ca_file,
+                certificate=settings.broker_cert_file,
+                key=settings.broker_key_file,
+                user=settings.broker_cert_user,
+            ),
         )
         self._say(None, "broker: connecting")
         broker = self._broker = open_broker(access, lambda: datetime.now(UTC), self._patient)

@@ -26,6 +26,14 @@ class Authority:
         self._openssl("x509", "-req", "-in", f"{name}.csr", *signer, *signed)
         return self._folder / f"{name}.crt", self._folder / f"{name}.key"
 
+    def listener(self, port: int) -> str:
+        """Return settings of a RabbitMQ that speaks TLS there, with whoever shows a certificate of this authority."""
+        certificate, key = self.sign("broker", "IP:127.0.0.1")
+        files = {"cacertfile": self.file, "certfile": certificate, "keyfile": key}
+        options = [f"ssl_options.{name} = {file}" for name, file in files.items()]
+        options += ["ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true"]
+        return "\n".join([f"listeners.ssl.1 = 127.0.0.1:{port}", *options, ""])
+
     def _new_key(self, name: str) -> tuple[str, ...]:
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
 

@@ -26,6 +26,7 @@ from tests.broker.worlds import NOW
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
 from tests.testbed.broker import Broker
+from tests.testbed.process import free_port
 from tests.testbed.wait import until
 
 ALL = ".*"
@@ -242,13 +243,8 @@ class TestTls:
     @staticmethod
     def sealed(folder: Path, authority: Authority) -> Iterator[tuple[Broker, int]]:
         """A broker that wants a certificate from whoever connects, and the port where it does."""
-        certificate, key = authority.sign("broker", "IP:127.0.0.1")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        files = {"cacertfile": authority.file, "certfile": certificate, "keyfile": key}
-        options = [f"ssl_options.{name} = {file}" for name, file in files.items()]
-        options += ["ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true"]
-        broker = Broker(folder / "node", settings="\n".join([f"listeners.ssl.1 = 127.0.0.1:{port}", *options, ""]))
+        port = free_port()
+        broker = Broker(folder / "node", settings=authority.listener(port))
         broker.start()
         try:
             yield broker, port

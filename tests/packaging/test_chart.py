@@ -17,7 +17,13 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 SET_BY_THE_CHART = {
     *("HACRON_CLUSTER", "HACRON_CLUSTER_LABELS", "HACRON_REPLICA", "HACRON_KUBECONFIG", "HACRON_WATCH_NAMESPACES"),
     *("HACRON_BROKER_URL", "HACRON_BROKER_USER", "HACRON_BROKER_PASSWORD"),
-    *("HACRON_BROKER_CA_FILE", "HACRON_BROKER_CERT_FILE", "HACRON_BROKER_KEY_FILE", "HACRON_HTTP_PORT"),
+    *(
+        "HACRON_BROKER_CA_FILE",
+        "HACRON_BROKER_CERT_FILE",
+        "HACRON_BROKER_KEY_FILE",
+        "HACRON_BROKER_CERT_USER",
+        "HACRON_HTTP_PORT",
+    ),
 }
 
 Values = dict[str, Any]
@@ -65,6 +71,11 @@ WRONG: list[tuple[Values, str]] = [
     ({"watchNamespaces": "shop"}, "at '/watchNamespaces': got string, want array"),
     ({"watchNamespaces": ["shop", "shop"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
     ({"broker": {"tls": {"caSecret": "ca"}}}, "at '/broker/tls/caSecret': got string, want object"),
+    ({"broker": {"url": "amqps://a", "tls": {"clientUser": "hacron-west"}}}, "broker.tls.clientSecret.name names none"),
+    (
+        {"broker": {"url": "amqps://u:p@a", "tls": {"clientSecret": {"name": "mine"}, "clientUser": "hacron-west"}}},
+        "with a password (broker.credentialsSecret, or a user in broker.url): keep one of the two",
+    ),
     ({"broker": {"url": "amqp://a", "tls": {"caSecret": {"name": "ca"}}}}, "broker.tls is for amqps:// URLs only"),
     ({"image": {"repository": "hacron:1"}}, "at '/image/repository': 'hacron:1' does not match pattern"),
     ({"image": {"digest": "9f86d0"}}, "at '/image/digest': '9f86d0' does not match pattern"),

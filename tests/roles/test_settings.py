@@ -333,12 +333,23 @@ def test_its_password_is_shown_nowhere() -> None:
     assert shown["HACRON_BROKER_URL"] == "amqps://hacron-west:***@one:5671/v,amqps://who:***@two:5671/v"
 
 
+BY_CERTIFICATE = {
+    "HACRON_BROKER_URL": "amqps://h",
+    "HACRON_BROKER_CERT_FILE": __file__,
+    "HACRON_BROKER_KEY_FILE": __file__,
+    "HACRON_BROKER_CERT_USER": "west",
+}
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"HACRON_BROKER_USER": "a"}, "HACRON_BROKER_USER (a) and HACRON_BROKER_PASSWORD: a user and its password are given"),
         ({"HACRON_BROKER_PASSWORD": "s3cret"}, "a user and its password are given together"),
         ({"HACRON_BROKER_CERT_FILE": __file__}, "a certificate and its key are given together"),
+        ({"HACRON_BROKER_CERT_USER": "west", "HACRON_BROKER_URL": "amqps://h"}, "to log in by a certificate, one is needed"),
+        ({**BY_CERTIFICATE, "HACRON_BROKER_USER": "west", "HACRON_BROKER_PASSWORD": "s3cret"}, "keep one of the two"),
+        ({**BY_CERTIFICATE, "HACRON_BROKER_URL": "amqps://u:s3cret@h"}, "no URL may name a user"),
         (
             {"HACRON_BROKER_CA_FILE": "/nowhere"},
             "HACRON_BROKER_CA_FILE is '/nowhere', but must be the path of a file that exists",

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Broker:
 
     The port stays the same for the life of the object, through every restart. `version` is one of tools.RABBITMQ; without one, it
     is what the machine has. `settings` are further lines of rabbitmq.conf, `advanced` is what stands in advanced.config. Nodes of
-    one cluster share a `secret`.
+    one cluster share a `secret`; `plugins` are switched on.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Broker:
         secret: str = "",
         settings: str = "",
         advanced: str = "[].",
+        plugins: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.place = place
@@ -63,7 +65,7 @@ class Broker:
         self.password = self._cookie = secret or secrets.token_hex(8)
         self.log = directory / "rabbitmq.log"
         self.name = f"hacron@{place.address}" if place.namespace else f"hacron-{secrets.token_hex(4)}@localhost"
-        self._settings, self._advanced = settings, advanced
+        self._settings, self._advanced, self._plugins = settings, advanced, plugins
         self._data = directory / "data"
         self._environment = self._make_environment()
         self._root = tools.newer_rabbitmq(version) if version else None
@@ -192,7 +194,7 @@ class Broker:
         settings = _SETTINGS.format(address=self.place.address, port=self.port, user=USER, password=self.password, vhost=VHOST)
         (self.directory / "rabbitmq.conf").write_text(settings + self._settings)
         (self.directory / "advanced.config").write_text(f"{self._advanced}\n")
-        (self.directory / "enabled_plugins").write_text("[].\n")
+        (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
         (self.directory / "none.conf").touch()
 
     def _accepts(self) -> bool:

@@ -52,6 +52,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $tls (regexMatch "(^|,)amqp://" .Values.broker.url) -}}
 {{- fail "broker.tls is for amqps:// URLs only, and broker.url has one with amqp://: nothing there is encrypted" -}}
 {{- end -}}
+{{- if .Values.broker.tls.clientUser -}}
+{{- if not .Values.broker.tls.clientSecret.name -}}
+{{- fail "broker.tls.clientUser is who replicas are by their certificate, and broker.tls.clientSecret.name names none" -}}
+{{- else if or .Values.broker.credentialsSecret.name (contains "@" .Values.broker.url) -}}
+{{- fail "replicas log in by their certificate (broker.tls.clientUser) or with a password (broker.credentialsSecret, or a user in broker.url): keep one of the two" -}}
+{{- end -}}
+{{- end -}}
 {{- $existing | default (printf "%s-broker" (include "hacron.name" .)) -}}
 {{- end -}}
 
@@ -74,6 +81,9 @@ HACRON_BROKER_CA_FILE: /etc/hacron/broker/ca.crt
 {{- if .Values.broker.tls.clientSecret.name }}
 HACRON_BROKER_CERT_FILE: /etc/hacron/broker/tls.crt
 HACRON_BROKER_KEY_FILE: /etc/hacron/broker/tls.key
+{{- end }}
+{{- with .Values.broker.tls.clientUser }}
+HACRON_BROKER_CERT_USER: {{ . | quote }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}

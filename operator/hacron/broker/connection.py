@@ -17,6 +17,7 @@ from typing import Final
 
 import pika  # type: ignore[import-untyped]
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
+from pika.credentials import ExternalCredentials  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
@@ -156,13 +157,14 @@ def connect(urls: Sequence[str], *, heartbeat_s: int, name: str, tls: Tls) -> Co
     reasons = []
     for url in random.sample(urls, len(urls)):
         try:
-            return _connect(_parameters(url, heartbeat_s, name, tls))
+            parameters = _parameters(url, heartbeat_s, name, tls)
+            return _connect(parameters, tls.user or parameters.credentials.username)
         except BrokerUnavailable as error:
             reasons.append(str(error))
     raise BrokerUnavailable("; ".join(sorted(reasons)) or "no URL of a broker was given")
 
 
-def _connect(parameters: pika.URLParameters) -> Connection:
+def _connect(parameters: pika.URLParameters, user: str) -> Connection:
     where = f"{parameters.host}:{parameters.port}"
     results: list[BaseException | None] = []
     loop = IOLoop()
@@ -173,7 +175,7 @@ def _connect(parameters: pika.URLParameters) -> Connection:
         on_open_error_callback=lambda _, error: results.append(error),
         custom_ioloop=loop,
     )
-    opened = Connection(loop, connection, _user(parameters))
+    opened = Connection(loop, connection, user)
     try:
         with opened.translated():
             _run(loop, lambda: results, OPEN_TIMEOUT_S + 1)  # pika's own timeouts clean up better, so they go first
@@ -201,16 +203,14 @@ def _parameters(url: str, heartbeat_s: int, name: str, tls: Tls) -> pika.URLPara
         raise BrokerUnavailable(f"this URL of a broker cannot be read ({type(error).__name__})") from None
     if url.startswith("amqps:"):
         parameters.ssl_options = pika.SSLOptions(tls.context(), parameters.host)
+    if tls.user:
+        parameters.credentials = ExternalCredentials()
     parameters.heartbeat = heartbeat_s
     parameters.socket_timeout = OPEN_TIMEOUT_S
     parameters.stack_timeout = OPEN_TIMEOUT_S
     parameters.connection_attempts = 1  # whoever owns the loop tries again
     parameters.client_properties = {"connection_name": name}
     return parameters
-
-
-def _user(parameters: pika.URLParameters) -> str:
-    return str(parameters.credentials.username)
 
 
 def _run(loop: IOLoop, done: Callable[[], object], timeout_s: float) -> None:

@@ -81,6 +81,12 @@ def _lacks_permission(doing: str, said: str) -> str:
 
 _ANY_TIME: Final[tuple[tuple[str, Say], ...]] = (
     (
+        r"user_id property set to '([^']*)' but authenticated user was '([^']*)'",
+        lambda found: (
+            f"the broker takes our certificate for user {found[2]}: HACRON_BROKER_CERT_USER must be that, not {found[1]}"
+        ),
+    ),
+    (
         r"queue '([^']*)' in vhost .* feature flag is disabled",
         lambda found: f"the broker cannot make the queue {found[1]} yet: rabbitmqctl enable_feature_flag all",
     ),
@@ -91,6 +97,17 @@ _ANY_TIME: Final[tuple[tuple[str, Say], ...]] = (
 )
 
 _OPENING: Final[tuple[tuple[str, Say], ...]] = (
+    (
+        r"^EXTERNAL$",
+        lambda _: (
+            "nobody can log in there by a certificate: rabbitmq-plugins enable rabbitmq_auth_mechanism_ssl, and let"
+            " auth_mechanisms have EXTERNAL"
+        ),
+    ),
+    (
+        r"ACCESS_REFUSED - Login was refused using authentication mechanism EXTERNAL",
+        lambda _: "the broker has no user of the name that it makes of our certificate (ssl_cert_login_from): add one",
+    ),
     (
         r"ACCESS_REFUSED - Login was refused|authentication failure|ProbableAuthenticationError",
         lambda _: "the broker knows no such user with this password: compare the Secret with the broker's users",

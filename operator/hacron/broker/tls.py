@@ -1,4 +1,4 @@
-"""TLS to the broker: whose certificates are believed, and which one we show.
+"""TLS to the broker: whose certificates are believed, which one we show, and whether we are known by it.
 
 The files are read at each connection, so that certificates that have been renewed need no restart.
 """
@@ -19,6 +19,7 @@ class Tls:
     authority: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    user: str = ""  # whom the broker takes us for by the certificate, without a password; empty: whom the URL names
 
     def context(self) -> ssl.SSLContext:
         """Return what checks the broker's certificate and host name. Raises BrokerUnavailable, which names the setting."""

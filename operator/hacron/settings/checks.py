@@ -77,6 +77,21 @@ CHECKS: Final = (
         "a user and its password are given together, or neither is",
     ),
     Check(
+        ("broker_cert_user", "broker_cert_file"),
+        lambda user, certificate: not user or certificate is not None,
+        "to log in by a certificate, one is needed",
+    ),
+    Check(
+        ("broker_cert_user", "broker_user"),
+        lambda by_certificate, by_password: not (by_certificate and by_password),
+        "it logs in by its certificate or with a password: keep one of the two",
+    ),
+    Check(
+        ("broker_cert_user", "broker_url"),
+        lambda user, urls: not user or "@" not in urls,
+        "to log in by a certificate, no URL may name a user",
+    ),
+    Check(
         ("ledger_max_bytes", "ledger_segment_bytes"),
         lambda ledger, segment: ledger >= 8 * segment,
         "the ledger must hold at least 8 segments, because only whole ones are dropped, and records that"

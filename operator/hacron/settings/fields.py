@@ -170,6 +170,14 @@ class Settings:
         default=None,
         default_in_words="none",
     )
+    broker_cert_user: str = setting(
+        "name",
+        some_text,
+        "The user whom the broker takes that certificate for: it logs in by it, without a password. RabbitMQ's plugin "
+        "rabbitmq_auth_mechanism_ssl makes the name of what stands in the certificate.",
+        default="",
+        default_in_words="logs in with a password",
+    )
     broker_prefix: str = setting(
         "name",
         matching(r"(?!amq\.)[A-Za-z0-9]([-\w.]{0,62}[A-Za-z0-9])?", "a name of letters, digits and - . _"),
