@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hacron.core.hearing import declared_gone
 from hacron.core.messages import Checkpoint, Proof
 from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
@@ -93,8 +94,12 @@ class Meter:
         metrics.ledger_floor.set(state.floor)
         metrics.ledger_span.set(state.span_bytes)
         metrics.ledger_live.set(state.live)
+        gone = declared_gone(state.clusters)
         for cluster in state.clusters.values():
-            metrics.cluster_seen_age.set(max(0.0, (now.wall - cluster.seen_at).total_seconds()), cluster.name)
+            if cluster.name in gone:  # nobody is to be woken for it
+                metrics.cluster_seen_age.forget(cluster.name)
+            else:
+                metrics.cluster_seen_age.set(max(0.0, (now.wall - cluster.seen_at).total_seconds()), cluster.name)
         if session.executor.decides:
             self._lookout.see_ledger(state.span_bytes)
         if session.caught_up and self._census is not None:

@@ -147,12 +147,12 @@ def test_a_watch_that_found_no_resource_finds_it_when_told_to_begin_again(api: F
 def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
     api: FakeApi, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kopf_watch, "LIST_ENDS_S", 0.5)
+    monkeypatch.setattr(kopf_watch, "LIST_ENDS_S", 2.0)
     watching.watch.start()
     until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
     assert watching.count(WatchBegan) == 1
     listed_at = time.monotonic()
-    until(lambda: time.monotonic() - listed_at > 0.5, 20, "the end of the list")
+    until(lambda: time.monotonic() - listed_at > 2.0, 20, "the end of the list")
     api.outdated.set()
     until(lambda: watching.count(ObjectSeen) == 2, 20, "the HACronJob again")
     assert [type(each) for each in watching.seen] == [WatchBegan, ObjectSeen, WatchBegan, ObjectSeen]

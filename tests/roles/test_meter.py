@@ -214,3 +214,11 @@ def test_the_skew_of_a_clock_is_told_as_seconds_ahead_of_the_executor() -> None:
     assert the_executor(night) == "west-1"
     skews = [metered.value("clock_skew_seconds") for metered in night.of.values()]
     assert skews == pytest.approx([0, 3, -1.5])
+
+
+def test_nobody_is_woken_for_a_cluster_that_is_declared_gone() -> None:
+    night = Gauges("west-1", "east-1", gone_clusters=("east",))
+    night.until(30)
+    west = night.of["west-1"]
+    assert west.value("cluster_seen_age_seconds", cluster="east") is None
+    assert west.value("cluster_seen_age_seconds", cluster="west") is not None

@@ -126,6 +126,20 @@ def test_nothing_is_told_of_templates(night: Onlooker) -> None:
     assert not [body for body in [*bodies, night.ask("overview.json")[2]] if "busybox" in body or "jobTemplate" in body]
 
 
+def test_a_cluster_that_is_cordoned_or_declared_gone_is_noted() -> None:
+    script = Script()
+    script.do_replicas("west-1", "east-1", gone_clusters=("east",))
+    script.do_replicas("south-1", cordoned="new switches")
+    for command in ("at 12:00:05", "silence east", "at 12:00:30"):
+        script.run(command)
+    onlooker = Onlooker(script)
+    try:
+        found = [(one["kind"], one["cluster"]) for one in onlooker.told("overview")["troubles"]]
+        assert sorted(found) == [("Cordoned", "south"), ("Gone", "east")]
+    finally:
+        onlooker.close()
+
+
 def test_a_cluster_that_is_silent_and_an_executor_that_is_gone_are_wrong() -> None:
     script = Script()
     for command in ("replicas west-1 east-1", "at 12:00:05", "silence east", "at 12:00:30"):

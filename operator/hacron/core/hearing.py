@@ -13,6 +13,11 @@ from datetime import datetime, timedelta
 from hacron.core.model import Cluster
 
 
+def declared_gone(clusters: Mapping[str, Cluster]) -> set[str]:
+    """Return the clusters of which another one says that they will not come back."""
+    return {name for cluster in clusters.values() for name in cluster.gone if name != cluster.name}
+
+
 @dataclass(frozen=True, slots=True)
 class Hearing:
     clusters: Mapping[str, Cluster]
@@ -26,4 +31,4 @@ class Hearing:
     def is_gone(self, name: str, now: datetime, silent_after: timedelta) -> bool:
         """Whether a cluster is silent and somebody has declared that it will not come back, nor what ran there."""
         is_silent = now >= self.silent_since(name) + silent_after
-        return is_silent and any(name in cluster.gone for cluster in self.clusters.values() if cluster.name != name)
+        return is_silent and name in declared_gone(self.clusters)

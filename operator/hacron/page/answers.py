@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hacron.core import status
 from hacron.core.demand import accounts
+from hacron.core.hearing import declared_gone
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.core.placement import in_words
 from hacron.page.board import Board, Row, Wanted, coming
@@ -73,12 +74,16 @@ def overview(board: Board, view: View | None, place: Place, condition: Condition
     state = view.state
     troubles = sorted(_troubles(board, view, place, now), key=lambda one: (-one.severity, -seconds(one.since or now)))
     clusters = sorted(state.clusters.values(), key=lambda cluster: cluster.name)[:CLUSTERS]
+    gone = declared_gone(state.clusters)
     begin = (int(now.timestamp()) // 60 // hours + 1) * hours - PILLARS * hours  # minute
     past = _pillars(board, begin, hours)
     namespaces = sorted(name for name, count in board.namespaces.items() if count)
     return head | {
         "executor": _executor(view),
-        "clusters": [_cluster(board, cluster, place, now) | {"past": past.get(cluster.name, [])} for cluster in clusters],
+        "clusters": [
+            _cluster(board, cluster, cluster.name in gone, place, now) | {"past": past.get(cluster.name, [])}
+            for cluster in clusters
+        ],
         "clustersTotal": len(state.clusters),
         "past": {"begin": begin * 60, "each": hours * 60, "nowhere": past.get("", [])},
         "cronjobs": {"total": len(board.rows)} | {name: count for name, count in board.conditions.items() if count},
@@ -233,8 +238,8 @@ def _executor(view: View) -> dict[str, Any] | None:
     }
 
 
-def _cluster(board: Board, cluster: Cluster, place: Place, now: datetime) -> dict[str, Any]:
-    troubles = [trouble_of(trouble) for trouble in of_cluster(cluster, now, place.silent_after_s)]
+def _cluster(board: Board, cluster: Cluster, is_gone: bool, place: Place, now: datetime) -> dict[str, Any]:
+    troubles = [trouble_of(trouble) for trouble in of_cluster(cluster, is_gone, now, place.silent_after_s)]
     return {
         "name": cluster.name,
         "seen": seconds(cluster.seen_at),
@@ -265,8 +270,9 @@ def _troubles(board: Board, view: View, place: Place, now: datetime) -> Iterable
     if proof is not None and (now - proof.at).total_seconds() > EXECUTOR_MISSING_AFTER_S:
         told = "no executor has proved itself: nothing new is decided"
         yield Trouble(severity=Severity.WRONG, kind="NoExecutor", message=told, since=proof.at)
+    gone = declared_gone(view.state.clusters)
     for cluster in view.state.clusters.values():
-        yield from of_cluster(cluster, now, place.silent_after_s)
+        yield from of_cluster(cluster, cluster.name in gone, now, place.silent_after_s)
     window = timedelta(seconds=place.start_window_s)
     for row in board.rows.values():
         yield from row.troubles

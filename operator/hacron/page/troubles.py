@@ -94,9 +94,12 @@ def of_demand(demand: Demand) -> Iterator[Trouble]:
         yield Trouble(severity=Severity.WRONG, kind="Failed", message=message, since=demand.created_at, **about)
 
 
-def of_cluster(cluster: Cluster, now: datetime, silent_after_s: float) -> Iterator[Trouble]:
-    """Yield what is wrong with a cluster."""
-    if cluster.is_silent(now, silent_after_s):
+def of_cluster(cluster: Cluster, is_gone: bool, now: datetime, silent_after_s: float) -> Iterator[Trouble]:
+    """Yield what is wrong with a cluster. What is declared gone may be silent."""
+    if is_gone:
+        told = "declared gone: while it is silent, nothing waits for what ran there"
+        yield Trouble(severity=Severity.NOTE, kind="Gone", message=told, since=cluster.seen_at, cluster=cluster.name)
+    elif cluster.is_silent(now, silent_after_s):
         message = "silent: no worker of it has been heard of; no run is placed there"
         yield Trouble(severity=Severity.WRONG, kind="Silent", message=message, since=cluster.seen_at, cluster=cluster.name)
     elif not cluster.api_ok:

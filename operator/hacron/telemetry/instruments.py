@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge
@@ -20,6 +21,11 @@ class Age:
         child = self._gauge if label is None else self._gauge.labels(label)
         began = self._monotonic() - age_s
         child.set_function(lambda: self._monotonic() - began)
+
+    def forget(self, label: str) -> None:
+        """Tell no age of it any more."""
+        with suppress(KeyError):
+            self._gauge.remove(label)
 
 
 class Totals:
