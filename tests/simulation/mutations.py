@@ -103,6 +103,11 @@ def places_elsewhere_what_may_run_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "_at_most_once", lambda scene: False)  # noqa: ARG005
 
 
+def gives_up_what_could_not_start_in_time(patch: pytest.MonkeyPatch) -> None:
+    """Under AtLeastOnce a tick that was admitted would never run, only because a newer one has come."""
+    patch.setattr(tending, "_gives_way", lambda scene: True)  # noqa: ARG005
+
+
 def does_not_drop_the_connection(patch: pytest.MonkeyPatch) -> None:
     """Who steps down and stays connected still holds the token, and is given messages that nobody will read."""
 
@@ -183,6 +188,7 @@ MUTATIONS: dict[Mutation, tuple[str, ...]] = {  # with the faults that bring it 
     makes_jobs_however_late: ("API servers away",),
     says_never_without_a_tombstone: ("sick API servers", "Jobs by hand"),
     places_elsewhere_what_may_run_once: ("late messages",),
+    gives_up_what_could_not_start_in_time: ("API servers away",),
     does_not_drop_the_connection: ("cuts", "tokens"),
     decides_before_its_checkpoint_is_read_back: ("deaths", "edits"),
     forgets_at_takeover_what_was_decided: ("deaths",),
@@ -196,6 +202,7 @@ FOUND_BY: dict[Mutation, int] = {  # the first seed whose story, of these faults
     counts_records_of_an_old_epoch: 85,
     makes_jobs_however_late: 0,
     says_never_without_a_tombstone: 16,
+    gives_up_what_could_not_start_in_time: 18,
     does_not_drop_the_connection: 3,
     forgets_at_takeover_what_was_decided: 0,
     frees_names_at_once: 10,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hacron import engine
 from tests.scenarios.chronicle import Chronicle
-from tests.scenarios.judge import wrong
+from tests.scenarios.judge import unfinished, wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.dialects import newer
@@ -42,7 +42,7 @@ def tell(story: Story, world: World | None = None) -> Told:
         world.say("—", "all must be well from here on")
         healed = world.now
         acts.passes(WATCHED_FOR_S)(world)
-        return Told(story, (*wrong(world), *not_well(world, healed)))
+        return Told(story, (*wrong(world), *unfinished(world), *not_well(world, healed)))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Told(story, (f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})",))

@@ -58,6 +58,10 @@ class Scene:
         load.update(run.cluster for run in progress.open)
         return self._field.choose(self.cronjob.key, load, without)
 
+    def may_choose(self, without: Collection[str]) -> bool:
+        """Whether there is a cluster that may be chosen, now or when it is heard of again."""
+        return any(name not in without for name in self._field.candidates())
+
     def why_none(self) -> str:
         return self._field.why_none()
 

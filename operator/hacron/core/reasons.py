@@ -75,6 +75,7 @@ WAITING: Final[dict[str, Told]] = {
     "Queued": Told("Queued", False),
     "NoCluster": Told("NoCluster", True),
     "CatchingUp": Told("CatchingUp", False),
+    "NotStarted": Told("NotStarted", False),  # its run was refused
 }
 """Why a tick that is due waits."""
 

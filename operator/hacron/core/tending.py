@@ -11,16 +11,17 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Skip, admit, blocking_runs
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs
 from hacron.core.draft import with_verdict
-from hacron.core.firing import NO_CLUSTER, Scene, start
+from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
-from hacron.core.model import CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 from hacron.core.runs import advance, verdict_of
 
 PLACED_ELSEWHERE = "PlacedElsewhere"
+NOT_STARTED = "NotStarted"  # AtLeastOnce: refused, and waits for a cluster, or for its turn
 MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 
 
@@ -34,9 +35,9 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
         progress = replace(progress, last_scheduled=max(progress.last_scheduled or run.tick, run.tick))
     if after.state.is_open:
         return _with(progress, run, after)
-    progress = _without(progress, run)
     if isinstance(report, RunRefused) and after.state is RunState.REFUSED:
         return _refused(progress, run, report, scene, rules)
+    progress = _without(progress, run)
     if isinstance(report, RunFinished):
         if after.state is RunState.SUCCEEDED:
             progress = replace(progress, last_successful=max(progress.last_successful or report.finished, report.finished))
@@ -48,6 +49,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
 
 def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None, rules: Rules) -> Progress:
     """Offer the tick to the next cluster, or say that nobody took it."""
+    without = _without(progress, run)
     late = Verdict(
         tick=run.tick,
         verdict=VerdictKind.MISSED if report.too_late else VerdictKind.REFUSED,
@@ -58,17 +60,28 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         run=run.id if run.demand else "",
     )
     if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
-        return with_verdict(progress, late, rules.recent_limit)  # the truth about a tick that was given up
+        return with_verdict(without, late, rules.recent_limit)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
-        return with_verdict(progress, late, rules.recent_limit)
-    overtaken = report.too_late and progress.last_tick > run.tick
+        return with_verdict(without, late, rules.recent_limit)
+    overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
     if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip)):
-        return with_verdict(progress, late, rules.recent_limit)
-    refused_by = run.refused_by if report.too_late else (*run.refused_by, run.cluster)
+        return with_verdict(without, late, rules.recent_limit)
+    refused_by = run.refused_by
+    if not report.too_late and run.cluster not in refused_by:
+        refused_by = (*refused_by, run.cluster)
+    if not _at_most_once(scene) and scene.may_choose(without=refused_by):
+        because = run.because if run.reason == NOT_STARTED else _because(run, report)[:MOST_WORDS]
+        waits = replace(run, state=RunState.LOST, reason=NOT_STARTED, refused_by=refused_by, because=because)
+        return _tend_lost(_with(progress, run, waits), waits, scene)
     cluster = scene.choose(progress, without=refused_by)
     if cluster is None:
-        return with_verdict(progress, late, rules.recent_limit)
-    return _again(progress, run, cluster, scene, refused_by, _because(run, report))
+        return with_verdict(without, late, rules.recent_limit)
+    return _again(without, run, cluster, scene, refused_by, _because(run, report))
+
+
+def _gives_way(scene: Scene) -> bool:
+    """Whether a tick that could not start in time is over when a newer one has come."""
+    return _at_most_once(scene) or scene.cronjob.policy is ConcurrencyPolicy.REPLACE
 
 
 def _because(run: Run, report: RunRefused) -> str:
@@ -150,6 +163,8 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
         elsewhere = _elsewhere(progress, run, scene)
         if elsewhere is None:
             return progress
+        if run.reason == NOT_STARTED:
+            return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because)
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
         return _again(placed, run, elsewhere, scene, run.refused_by, _unheard(run))
     blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
@@ -163,7 +178,12 @@ def _unheard(run: Run) -> str:
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
     if not _may_go_on(run, scene):
         return None
-    taken = {other.cluster for other in progress.open if (other.tick, other.demand) == (run.tick, run.demand)}
+    others = progress.open
+    if run.reason == NOT_STARTED:
+        others = tuple(other for other in others if other.id != run.id)
+        if isinstance(beside(scene.cronjob, blocking_runs(scene.cronjob, others, scene.hearing, scene.now, scene.rules)), Hold):
+            return None
+    taken = {other.cluster for other in others if (other.tick, other.demand) == (run.tick, run.demand)}
     return scene.choose(progress, without=taken | set(run.refused_by))
 
 
