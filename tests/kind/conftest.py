@@ -68,5 +68,6 @@ def load(estate: Estate, tmp_path: Path) -> Iterator[Load]:
 
 def build_images(docker: Engine) -> None:
     """Build what the clusters run: the operator, and busybox for the pods of Jobs."""
-    docker.run("tag", image.build(docker, f"{IMAGE}:{NOW}"), f"{IMAGE}:{BEFORE}")
+    image.build(docker, f"{IMAGE}:{NOW}")
+    image.build(docker, f"{IMAGE}:{BEFORE}", arguments={"REVISION": "before"})  # or it would be the same image with two names
     build_busybox(docker)

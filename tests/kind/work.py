@@ -22,6 +22,7 @@ from tests.testbed.wait import until
 
 BUSYBOX = "hacron-busybox:testbed"
 SCHEDULES = ("@every 20s", "@every 20s", "* * * * *")  # one cronjob each, of every guarantee and home
+JUDGED_AT_LEAST = timedelta(seconds=60)
 ON_ITS_WAY = timedelta(seconds=5)  # a tick so shortly before the end is not judged
 
 
@@ -121,6 +122,7 @@ class Load:
 
         In the times that are `spared`, ticks may have no Job.
         """
+        until(lambda: datetime.now(UTC) > self.since + JUDGED_AT_LEAST, 120, "enough to be judged", every=0.5)
         end = datetime.now(UTC) - ON_ITS_WAY
         due = [tick for guarantee in (True, False) for tick in ticks_of(self.declared, self.since, end, guarantee)]
         assert len(due) > len(self.declared), "hardly anything was due: that shows nothing"

@@ -24,6 +24,7 @@ from tests.testbed.kind import sweep
 from tests.testbed.process import Process, run_at_exit
 from tests.testbed.wait import until
 
+_WEIGHT = 20 * 1024  # of all containers together; that of one process is 1024
 _RUNC_CAPPED = Path(__file__).with_name("runc-capped")
 
 
@@ -116,6 +117,7 @@ class _Daemon(Engine):
         """Start it and wait until it answers."""
         run_at_exit(sys.executable, "-I", sweep.__file__, str(self._folder), self._group)
         (self._folder / "none.json").write_text("{}\n")
+        self._give_weight()
         self._process.start()
         until(self._is_up, 60, "the docker daemon", every=0.2)
 
@@ -126,6 +128,13 @@ class _Daemon(Engine):
                 self.run("rm", "--force", "--volumes", container)  # else each may take ten seconds to stop
         self._process.terminate(timeout=60)
         sweep.sweep(self._folder, self._group)
+
+    def _give_weight(self) -> None:
+        """Give the containers their part of the CPU: all together they would get as much as one process beside them."""
+        groups = Path("/sys/fs/cgroup/cpu")  # there is one on cgroup v1
+        if groups.exists():
+            (groups / self._group).mkdir()
+            (groups / self._group / "cpu.shares").write_text(str(_WEIGHT))
 
     def _is_up(self) -> bool:
         self._process.check()
