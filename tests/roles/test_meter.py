@@ -36,7 +36,7 @@ def a_night_with_everything() -> Gauges:
     }.items():
         schedule = "" if "schedule" in fields else 'schedule="* * * * *" '
         night.do(f"apply west {name} {schedule}{fields}")
-    night.do("demand west now fine", "undemand west now")
+    night.do("demand west now fine", "undemand west now", "demand west waits paused")
     night.until(185)
     night.world.broker.put(COMMANDS, b"broken")
     night.world.broker.put(REPORTS, b"broken")
@@ -176,6 +176,18 @@ def test_every_replica_knows_how_many_cronjobs_and_open_runs_there_are() -> None
     night.do("delete west nonsense", "delete east paused")
     night.until(135)
     assert night.of["east-1"].value("cronjobs", condition="invalid") == 0
+
+
+def test_every_replica_knows_how_many_demands_are_open() -> None:
+    night = Gauges("west-1", "east-1")
+    night.do('apply west report schedule="0 0 * * *" runs=20', "demand west now report")
+    night.until(10)
+    assert [metered.value("demands_open") for metered in night.of.values()] == [1, 1]
+    night.until(60)
+    assert [metered.value("demands_open") for metered in night.of.values()] == [0, 0]
+    night.do("demand west again report", "undemand west again")
+    night.until(65)
+    assert [metered.value("demands_open") for metered in night.of.values()] == [0, 0]
 
 
 def test_a_counter_goes_on_where_it_was_when_the_connection_is_new() -> None:

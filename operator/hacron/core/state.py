@@ -172,6 +172,11 @@ class State:
             self._parsed[key] = found
         return found
 
+    @property
+    def open_demands(self) -> int:
+        """How many demands are neither over nor withdrawn."""
+        return sum(not self.demands[key].is_over for keys in self._pending.values() for key in keys)
+
     def pending_of(self, cronjob: Key) -> Sequence[Demand]:
         """Return what is demanded of a cronjob and not settled: a few, however many have been."""
         return [self.demands[key] for key in self._pending.get(cronjob, ())]

@@ -1,4 +1,4 @@
-"""How many cronjobs, open runs and waiting ticks there are: State, counted a slice at a time.
+"""How many cronjobs, open runs, demands and waiting ticks there are: State, counted a slice at a time.
 
 A walk over ten thousand cronjobs would hold up the engine, for numbers that nobody reads more often than every few seconds.
 """
@@ -59,6 +59,7 @@ class Census:
             if state.is_open:
                 self._metrics.runs_open.labels(state).set(self._runs[state])
         self._metrics.ticks_held.set(self._held)
+        self._metrics.demands_open.set(self._state.open_demands)
 
 
 def _condition(cronjob: CronJob | InvalidCronJob) -> str:

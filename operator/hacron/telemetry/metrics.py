@@ -100,6 +100,7 @@ class Metrics:
             "Runs that may still start or be running; the same everywhere.",
             state=[state for state in RunState if state.is_open],
         )
+        self.demands_open = self._gauge("demands_open", "HACronJobRuns that are not over; the same everywhere.")
         self.verdicts = self._counter(
             "verdicts",
             "Ticks that this replica, as executor, wrote a verdict for. One that was lost and then heard of has two. "
