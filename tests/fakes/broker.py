@@ -232,6 +232,7 @@ class FakeSession:
         self.doubt: str | None = None
         self.stranded = False  # on a node that is cut off from the others
         self.deaf = False  # its connection works in one direction only
+        self.reads_nothing = False  # the ledger's messages are late; all else arrives
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
@@ -339,7 +340,12 @@ class FakeLedger:
     @property
     def has_news(self) -> bool:
         session = self._session
-        return max(session.broker.news_offset, self._written_up_to) >= self._next and not session.stranded and not session.deaf
+        return max(session.broker.news_offset, self._written_up_to) >= self._next and self._is_served
+
+    @property
+    def _is_served(self) -> bool:
+        session = self._session
+        return not (session.stranded or session.deaf or session.reads_nothing)
 
     @property
     def has_arrived(self) -> bool:
@@ -349,7 +355,7 @@ class FakeLedger:
         """Take in what has been appended since the last time."""
         session = self._session
         ledger = session.broker.ledger
-        if ledger and ledger[-1].offset >= self._next and not session.stranded and not session.deaf:
+        if ledger and ledger[-1].offset >= self._next and self._is_served:
             self._arrived.extend(ledger[max(0, self._next - ledger[0].offset) :])
             self._next = ledger[-1].offset + 1
 

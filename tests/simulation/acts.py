@@ -140,6 +140,8 @@ def befall(what: str, name: str) -> Act:
             world.isolate(name)
         elif what == "hears nothing any more":
             world.deafen(name)
+        elif process.broker is not None and what in ("reads nothing of the ledger", "reads the ledger again"):
+            process.broker.reads_nothing = what == "reads nothing of the ledger"
         elif what == "loses its connection":
             world.cut(name)
 
@@ -175,6 +177,22 @@ def befall_at_effect(what: str, name: str, number: int, done: bool) -> Act:
         process.on_effect, process.may_fall_asleep = on_effect, what == "freezes"
 
     return Act(f"{name} {what} {'after' if done else 'before'} its next effect but {number}", act)
+
+
+def silent_as_it_makes(home: str, names: tuple[str, ...]) -> Act:
+    """A cluster is cut off from the broker just when a Job has begun there, before anybody is told."""
+
+    def act(world: World) -> None:
+        def on_effect(effect: str, is_done: bool) -> None:
+            if effect == "CreateJob" and is_done:
+                for name in names:
+                    world.processes[name].on_effect = lambda _name, _done: None
+                world.silence(home)
+
+        for name in names:
+            world.processes[name].on_effect = on_effect
+
+    return Act(f"{home} is cut off from the broker as soon as it has made a Job", act)
 
 
 def goes_wrong(name: str, by_s: float) -> Act:
@@ -341,6 +359,8 @@ def heal(world: World) -> None:
         if not cluster.up:
             cluster.start()
         world.silence(home, silent=False)
+    for session in broker.sessions:
+        session.reads_nothing = False
     for process in list(world.processes.values()):
         process.skew = timedelta()
         process.kube.watch_lags_s = 0.0

@@ -57,8 +57,11 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
         chosen = {family: OFTEN if family in only else 0 for family in families}
     if chosen["wipes"]:  # what is told only by what was lost, and by a cluster that is away, nobody can know
         chosen = {family: chance if family in BESIDE_WIPES else 0 for family, chance in chosen.items()}
-    weights = [chosen[family] for family in families] + [2 * OFTEN]
-    acts_drawn = [dice.choices([*families.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))]
+    aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
+    weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [2 * OFTEN]
+    acts_drawn = [
+        dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))
+    ]
     return Story(seed, replicas, settings, newer, (*begin, acts.passes(dice.uniform(1, 30)), *acts_drawn))
 
 
@@ -104,6 +107,14 @@ class Hand:
             "clusters away": lambda: self._of_cluster("is silent", "is heard"),
         }
 
+    def aimed(self) -> dict[str, Callable[[], Act]]:
+        """Return how to draw what is too seldom to be met by chance; only where somebody asks for it."""
+        whats = ("reads nothing of the ledger", "reads the ledger again")
+        return {
+            "clusters cut off as a Job begins": self._silent_as_it_makes,
+            "a late ledger": lambda: befall(self._one_of(*whats), self._replica()),
+        }
+
     def apply(self, fires: bool = False) -> Act:
         one_of = self._one_of
         schedule = one_of("* * * * *", "@every 20s", "@every 7s", "@every 30s")
@@ -123,6 +134,10 @@ class Hand:
             return acts.undemand(name, number, home)
         words = DEMANDED[number - 1]  # the same in all clusters
         return acts.demand(name, number, home, words)
+
+    def _silent_as_it_makes(self) -> Act:
+        home = self._home()
+        return acts.silent_as_it_makes(home, tuple(name for name in self._replicas if name.rsplit("-", 1)[0] == home))
 
     def _cut(self) -> Act:
         return self._one_of(
