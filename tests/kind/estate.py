@@ -122,7 +122,8 @@ def replicas(cluster: KindCluster) -> list[Pod]:
 
 
 def images(cluster: KindCluster) -> set[str]:
-    """Return what the replicas run."""
+    """Return what the replicas run, but for those that are on their way out."""
     ask = ("-n", NAMESPACE, "get", "pods", "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "json")
     pods = json.loads(cluster.kubectl(*ask))["items"]
-    return {container["image"].rpartition("/")[2] for pod in pods for container in pod["status"]["containerStatuses"]}
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return {container["image"].rpartition("/")[2] for pod in staying for container in pod["status"]["containerStatuses"]}
