@@ -65,6 +65,7 @@ class Made:
     gone_at: datetime | None = None  # since then its name is free
     by_hand: bool = False  # somebody has deleted it
     unheard: bool = False  # and the ledger did not say yet that it had begun
+    forgotten: bool = False  # the broker's data was lost before anybody had shown that it had begun
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")

@@ -99,13 +99,16 @@ def _came_to_nothing(one: Made) -> bool:
 
 
 def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> Iterable[str]:
-    """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt."""
+    """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt.
+
+    But for a Job of which nobody could tell when the broker's data was lost.
+    """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
         attempt = one.attempt if _may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
-        if len(jobs) > 1:
+        if len(jobs) > 1 and not all(one.forgotten for one in jobs[:-1]):
             where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
             yield f"{short(jobs[0].key)} {tick(jobs[0].tick)} has {len(jobs)} Jobs: in {where}"
 

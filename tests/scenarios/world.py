@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from hacron.core import manifests
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
@@ -21,7 +22,7 @@ from hacron.settings.fields import Settings
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker, FakeSession
 from tests.fakes.kube_client import FakeKube
-from tests.fakes.kubernetes import FakeCluster, Job, Made
+from tests.fakes.kubernetes import FakeCluster, Job, Made, all_made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
@@ -305,7 +306,17 @@ class World:
     def wipe(self) -> None:
         """Lose everything that the broker has."""
         self.wiped.append(self.now)
+        for made in all_made(list(self.clusters.values())):
+            made.forgotten = made.forgotten or not self._is_shown(made)
         self.broker.wipe()
+
+    def _is_shown(self, made: Made) -> bool:
+        """Whether a home tells of a Job when its HACronJob is declared anew: by `.status`, or by the Job, if that is there."""
+        homes = [cluster for cluster in self.clusters.values() if made.key in cluster.cronjobs]
+        if any(made.cluster == home.name and any(process.turns for process in self.of(home.name)) for home in homes):
+            return True
+        shown = [manifests.instant(home.cronjobs[made.key].get("status", {}).get("lastScheduleTime")) for home in homes]
+        return any(tick is not None and tick >= made.tick for tick in shown)
 
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""
