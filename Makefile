@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit test e2e-kind demo bench bench-cron soak chaos lock clean
+.PHONY: help venv lint types unit parts test e2e-kind demo bench bench-cron soak chaos lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -31,7 +31,10 @@ unit: venv ## the tests that need no server, in under a minute
 types: venv ## mypy, strict
 	$(BIN)/mypy
 
-test: lint types unit ## lint, types and every test
+parts: venv ## find or make everything that the tests start: a quarter of an hour and more on a new machine, nothing later
+	$(BIN)/python -m tests.testbed
+
+test: lint types unit parts ## lint, types and every test
 	$(BIN)/pytest -m "broker or browser or cluster or docker or e2e or kind or simulation"
 
 e2e-kind: venv ## two kind clusters with the operator installed by Helm, and real pods; needs docker, or root to start it

@@ -1,6 +1,4 @@
-"""The programs that the testbed runs: found where they are, else made once.
-
-    python -m tests.testbed.tools        find or make everything, with progress on the terminal
+"""The programs that the testbed runs: found where they are, else made once (all of them: `python -m tests.testbed`).
 
 What is missing and cannot be made either is named, with the command that installs it (`Missing`).
 """
@@ -12,8 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.testbed import golang
@@ -216,25 +213,3 @@ def _unpack_busybox(folder: Path) -> None:
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
         package.unlink()
-
-
-def main() -> None:
-    """Find or make everything and print where it is."""
-    makers: dict[str, Callable[[], Path]] = {
-        "openssl": openssl,
-        "rabbitmq": rabbitmq,
-        "control plane": lambda: control_plane()["kube-apiserver"].parent,
-        "helm": helm,
-        "kind": kind,
-        "promtool": promtool,
-        "chromium": chromium,
-    }
-    try:
-        for name, make in makers.items():
-            print(f"{name:14} {make()}", flush=True)
-    except Missing as missing:
-        sys.exit(f"tools: {missing}")
-
-
-if __name__ == "__main__":
-    main()

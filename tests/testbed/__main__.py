@@ -1,0 +1,46 @@
+"""Find or make everything that the testbed runs, with progress on the terminal: python -m tests.testbed
+
+So no test has to wait for it, which on a new machine takes half an hour; what is built is kept for the next time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.testbed import tools
+from tests.testbed.kind.engine import engine
+from tests.testbed.kind.node_image import node_image
+from tests.testbed.making import Missing
+
+
+def main() -> None:
+    """Print where each is, or name what is missing and end with 1."""
+    makers: dict[str, Callable[[], Path | str]] = {
+        "openssl": tools.openssl,
+        "RabbitMQ": tools.rabbitmq,
+        "control plane": lambda: tools.control_plane()["kube-apiserver"].parent,
+        "Helm": tools.helm,
+        "promtool": tools.promtool,
+        "Chromium": tools.chromium,
+        "libfaketime": tools.faketime,
+        "busybox": tools.busybox,
+        "docker": tools.dockerd,
+        "kind": tools.kind,
+        "kind's node": _node,
+    }
+    try:
+        for name, make in makers.items():
+            print(f"{name:14} {make()}", flush=True)
+    except Missing as missing:
+        sys.exit(f"testbed: {missing}")
+
+
+def _node() -> str:
+    with engine() as docker:
+        return node_image(docker)
+
+
+if __name__ == "__main__":
+    main()
