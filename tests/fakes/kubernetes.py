@@ -108,6 +108,7 @@ class FakeCluster:
         self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
+        self.refused: list[str] = []  # the names of those that were not
         self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
         self.denies_events: set[str] = set()  # on objects of these names, as in a namespace that is being deleted
         self.patches = 0
@@ -190,6 +191,8 @@ class FakeCluster:
     def create_job(self, namespace: str, body: Body, by: str, *, dry_run: bool = False, asked: Asked | None = None) -> Reply:
         name = body["metadata"]["name"]
         wrong = self._refusal(namespace, name, body)
+        if wrong is not None and wrong[0] != 409 and not dry_run:
+            self.refused.append(name)
         if wrong is not None or dry_run:
             return wrong or (201, _copy(body))
         body = _copy(body)

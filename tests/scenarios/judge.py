@@ -53,7 +53,8 @@ def unfinished(world: World) -> Iterable[str]:
         ended = any(one.how in ("Complete", "Failed") for one in jobs if not one.tombstone)
         goes_on = any(one.over is None and one.at > world.now - RUNS_FOR for one in jobs)
         by_people = any(one.by_hand for one in jobs) or any(at >= known_by for at in [*rests[key], *world.wiped])
-        if not (ended or goes_on or by_people):
+        refused = any(name.startswith(one.job) for one in jobs for cluster in world.clusters.values() for name in cluster.refused)
+        if not (ended or goes_on or by_people or refused):
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
 
 

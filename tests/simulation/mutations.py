@@ -203,6 +203,7 @@ FOUND_BY: dict[Mutation, int] = {  # the first seed whose story, of these faults
     makes_jobs_however_late: 0,
     says_never_without_a_tombstone: 16,
     places_elsewhere_what_may_run_once: 0,
+    decides_before_its_checkpoint_is_read_back: 348,
     gives_up_what_could_not_start_in_time: 18,
     does_not_drop_the_connection: 3,
     forgets_at_takeover_what_was_decided: 0,

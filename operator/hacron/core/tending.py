@@ -183,6 +183,8 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
         others = tuple(other for other in others if other.id != run.id)
         if isinstance(beside(scene.cronjob, blocking_runs(scene.cronjob, others, scene.hearing, scene.now, scene.rules)), Hold):
             return None
+        if scene.now < run.start_by:
+            others = progress.open  # a cluster that says "too late" before its time has a clock that is ahead: not at once again
     taken = {other.cluster for other in others if (other.tick, other.demand) == (run.tick, run.demand)}
     return scene.choose(progress, without=taken | set(run.refused_by))
 
