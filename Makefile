@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit parts test e2e-kind demo bench bench-cron soak chaos lock clean
+.PHONY: help venv lint types unit parts test e2e-kind demo bench bench-cron bench-ledger soak chaos lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock file
 
@@ -48,6 +48,9 @@ bench: venv ## the numbers, beside the stock CronJob controller: about half an h
 
 bench-cron: venv ## what schedules cost, without servers: half a minute
 	$(BIN)/python -m bench.cron
+
+bench-ledger: venv ## what an old ledger costs, at one RabbitMQ: a minute or two (ARGS="--cronjobs 10000 --days 1 --schedule 'H */6 * * *'")
+	$(BIN)/python -m bench.ledger $(ARGS)
 
 soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0), up to the first that goes wrong
 	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)

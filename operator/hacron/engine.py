@@ -15,7 +15,7 @@ from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errands import WorkerTally
-from hacron.executor import Executor, Lease, Tally
+from hacron.executor import REWRITE_AFTER_BYTES, Executor, Lease, Tally
 from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
@@ -58,11 +58,7 @@ class Engine:
             token=broker.token,
             ledger=broker.ledger,
             inbox=broker.inbox,
-            lease=Lease(
-                proof_interval_s=settings.proof_interval_s,
-                proof_lease_s=settings.proof_lease_s,
-                token_missing_after_s=settings.token_missing_after_s,
-            ),
+            lease=lease_of(settings),
             may_execute=settings.may_execute,
             tally=self.tally,
         )
@@ -185,6 +181,17 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
             pass
         case _:
             assert_never(arrival)
+
+
+def lease_of(settings: Settings) -> Lease:
+    """Return how long the executor may believe in itself, and how far the floor may lag."""
+    return Lease(
+        proof_interval_s=settings.proof_interval_s,
+        proof_lease_s=settings.proof_lease_s,
+        token_missing_after_s=settings.token_missing_after_s,
+        # In a small ledger the default would be more than the broker keeps.
+        rewrite_after_bytes=min(REWRITE_AFTER_BYTES, settings.ledger_max_bytes // 8),
+    )
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -37,6 +37,7 @@ from hacron.turn import Folded, Moment
 log = logging.getLogger(__name__)
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+REWRITE_AFTER_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Lease:
     proof_lease_s: float = 3.0
     token_missing_after_s: float = 12.0
     rewrite_after_messages: int = 10_000  # how far the floor may lag before stale records are written again
-    rewrite_after_bytes: int = 32 * 1024 * 1024
+    rewrite_after_bytes: int = REWRITE_AFTER_BYTES
     rewrite_at_least: int = 20  # records a second, when it lags
 
 

@@ -95,6 +95,20 @@ class RealWorld:
             )
         )
 
+    def first_offset(self, queue: str) -> int:
+        """Return the offset of the oldest message that a stream still has."""
+        found: list[int] = []
+
+        def look(channel: Any) -> None:
+            channel.basic_qos(prefetch_count=1)
+            of_it = channel.consume(
+                f"{self._names.prefix}.{queue}", arguments={"x-stream-offset": "first"}, inactivity_timeout=10
+            )
+            found.append(next(of_it)[1].headers["x-stream-offset"])
+
+        self._as_admin(look)
+        return found[0]
+
     def delete(self, queue: str) -> None:
         self._as_admin(lambda channel: channel.queue_delete(f"{self._names.prefix}.{queue}"))
 

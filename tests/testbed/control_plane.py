@@ -53,7 +53,8 @@ class ControlPlane(Cluster):
         alone = ("--leader-elect=false", "--secure-port=0", *_FAST_CLIENT)
         key = f"--service-account-private-key-file={directory / 'sa.key'}"
         self._others = [
-            self._process("kube-controller-manager", kubeconfig, key, *alone),
+            # On a busy machine kwok is late with the node's signs of life; pods of a node that is given up never end.
+            self._process("kube-controller-manager", kubeconfig, key, *alone, "--node-monitor-grace-period=1h"),
             self._process("kube-scheduler", kubeconfig, *alone),
             self._process("kwok", kubeconfig, "--manage-all-nodes=true", "--server-address=", f"--config={_STAGES}"),
         ]
