@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.network import HERE, Place
-from tests.testbed.replica import Replica
+from tests.testbed.replica import COMMAND, Replica
 from tests.testbed.wait import until
 
 REPLICAS = ("west-1", "west-2", "east-1")  # each named after its cluster
@@ -17,7 +17,7 @@ class Fleet:
     """Replicas over `broker_url` and `clusters`, their logs in `directory`. They start with `start`.
 
     `env` is added to the environment of each. Another `prefix` is another world at the same broker. `places` says where each
-    runs, and `kubeconfigs` how those of a cluster reach its API server, if not directly.
+    runs, and `kubeconfigs` how those of a cluster reach its API server, if not directly. `command` starts one.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Fleet:
         env: Mapping[str, str] | None = None,
         places: Mapping[str, Place] | None = None,
         kubeconfigs: Mapping[str, Path] | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.clusters = dict(clusters)
         self.replicas: dict[str, Replica] = {}
@@ -43,6 +44,7 @@ class Fleet:
                 broker_url=broker_url,
                 log=directory / f"{name}.log",
                 env={"HACRON_BROKER_PREFIX": prefix, **(env or {})},
+                command=command,
                 place=(places or {}).get(name, HERE),
             )
 

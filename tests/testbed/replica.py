@@ -14,6 +14,8 @@ from tests.testbed.network import HERE, Place
 from tests.testbed.process import Process, free_port
 from tests.testbed.wait import until
 
+COMMAND = (sys.executable, "-m", "hacron", "run")
+
 
 class Replica:
     """A `hacron run` that writes its log to `log` and answers HTTP at `url`.
@@ -31,7 +33,7 @@ class Replica:
         broker_url: str,
         log: Path,
         env: Mapping[str, str] | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "hacron", "run"),
+        command: Sequence[str] = COMMAND,
         place: Place = HERE,
     ) -> None:
         self.name = name

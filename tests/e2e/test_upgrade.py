@@ -1,0 +1,118 @@
+"""A rolling restart of all replicas under load, to the next version and back: nothing is lost, doubled or late."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import QUICK
+from tests.e2e.newer_version import NEWER
+from tests.testbed import judge
+from tests.testbed.api import Api, Arrivals, Seen
+from tests.testbed.broker import Broker
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.cronjobs import created, manifest, remove_all
+from tests.testbed.fleet import Fleet
+from tests.testbed.wait import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
+
+EVERY_S = 4
+QUIET_S = 20.0
+WHERE = {"in-west": ("west",), "in-east": ("east",), "in-both": ("west", "east")}
+EACH = 4
+TIMES = 4  # so many times as late as without a restart is late; a replica that helps out does it after a second
+HICCUP_S = 0.1  # and what a busy machine does to anybody
+
+
+@pytest.fixture
+def fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet that runs, each replica of which is of the next version when it is started again with NEWER."""
+    fleet = Fleet(
+        tmp_path,
+        broker_url=broker.url,
+        clusters={"west": west, "east": east},
+        prefix=prefix,
+        names=("west-1", "west-2", "east-1", "east-2"),
+        env=QUICK,
+        command=(sys.executable, "-m", "tests.e2e.newer_version", "run"),
+    )
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.stop()
+        for cluster in (west, east):
+            remove_all(cluster)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def declare(fleet: Fleet) -> dict[str, datetime]:
+    """Declare the load; return when each cronjob was born."""
+    born = {}
+    for where, homes in WHERE.items():
+        for number in range(EACH):
+            guarantee = ("AtMostOnce", "AtLeastOnce")[number % 2]
+            for home in homes:
+                fleet.clusters[home].apply(manifest(f"{where}-{number}", f"@every {EVERY_S}s", guarantee=guarantee))
+            born[f"{where}-{number}"] = created(fleet.clusters[homes[0]], f"{where}-{number}")
+    return born
+
+
+def restart_all(fleet: Fleet) -> None:
+    """Restart one replica after the other, the executor among them, as a Deployment does."""
+    for replica in fleet:
+        assert replica.terminate(timeout=20) == 0
+        replica.start()
+        replica.wait_ready(60)
+
+
+def late_s(seen: list[Seen], since: datetime, until_: datetime, share: float) -> float:
+    """Return the lateness that so great a share of the ticks in this stretch stays within, as a watch has seen them."""
+    late = sorted((one.arrived - one.tick).total_seconds() for one in seen if since < one.tick <= until_)
+    return late[math.ceil(share * len(late)) - 1]
+
+
+def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays_nothing(fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        watches = [stack.enter_context(Arrivals(Api(cluster))) for cluster in fleet.clusters.values()]
+        born = declare(fleet)
+        until(lambda: len({one.cronjob for one in judge.jobs(fleet.clusters.values())}) == len(born), 60, "a run of each")
+        quiet = now()
+        end = time.monotonic() + QUIET_S
+        until(lambda: time.monotonic() >= end, QUIET_S + 60, "time to pass")
+        begin = now()
+        for replica in fleet:
+            replica.env.update(NEWER)
+        restart_all(fleet)
+        unknown = [replica.metrics()['hacron_messages_unreadable_total{queue="ledger"}'] for replica in fleet]
+        for replica in fleet:
+            for name in NEWER:
+                del replica.env[name]
+        restart_all(fleet)
+        over = now()
+        until(lambda: all(max(one.tick for one in watch.seen) > over for watch in watches), 60, "runs after it")
+        ran = judge.jobs(fleet.clusters.values())
+        seen = [one for watch in watches for one in watch.seen]
+    assert sum(unknown) > 0  # records of the next version have been read, and set aside
+    assert judge.doubled(ran) == []
+    gone = {
+        name: judge.missing(judge.of(ran, name), judge.ticks(f"@every {EVERY_S}s", since, quiet, over))
+        for name, since in born.items()
+    }
+    assert not any(gone.values()), gone
+    for share in (0.5, 0.8):  # those beyond are as late as a busy machine makes them, with or without a restart
+        before, during = late_s(seen, quiet, begin, share), late_s(seen, begin, over, share)
+        assert during <= TIMES * max(before, HICCUP_S), (
+            f"{share:.0%} were within {before:.3f} s, and {during:.3f} s while restarting"
+        )
