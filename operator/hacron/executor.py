@@ -37,6 +37,7 @@ from hacron.turn import Folded, Moment
 log = logging.getLogger(__name__)
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+PREPARED_PER_TURN = 2000  # cronjobs; a turn must stay far below a second
 REWRITE_AFTER_BYTES = 32 * 1024 * 1024
 
 
@@ -94,6 +95,7 @@ class Executor:
         self.tally = tally or Tally()
         self.epoch: int | None = None  # of our checkpoint; None: standby
         self.decides = False  # our checkpoint has been read back and counts
+        self._prepared = False  # a successor that is not in step with State could not decide at once
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
         self._proved_at = 0.0  # monotonic; when we last wrote a proof
         self._outstanding = 0  # batches appended and not read back
@@ -129,6 +131,8 @@ class Executor:
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without any message arriving."""
+        if self.epoch is None and not self._prepared:
+            return 0.0
         if self.epoch is None:
             return max(0.0, self._missing_at(moment) - moment.mono)  # the token itself, and all else, arrives
         if not self.decides or self._outstanding:
@@ -142,8 +146,8 @@ class Executor:
     # --- becoming executor ---
 
     def _stand_by(self, moment: Moment) -> None:
-        self._scheduler.prepare()
-        if self._may_execute:
+        self._prepared = self._scheduler.prepare(PREPARED_PER_TURN)
+        if self._may_execute and self._prepared:
             self._token.compete()
         if self._token.held:
             self._claim(moment)

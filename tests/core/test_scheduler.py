@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import Definition, Outcome
+from hacron.core.model import Key
+from hacron.core.scheduler import Scheduler
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 ALO = {"guarantee": "AtLeastOnce"}
@@ -386,3 +388,13 @@ def test_an_edit_that_takes_back_a_run_does_not_move_an_interval() -> None:
     story.at(56)
     story.declare(spec("@every 1m", concurrencyPolicy="Forbid"), generation=2)
     assert story.runs == ["60 Pending west #1"]
+
+
+def test_a_standby_comes_into_step_a_part_at_a_time() -> None:
+    story = Story()
+    for number in range(5):
+        story.declare(spec(), key=Key(f"default/job-{number}"))
+    heir = Scheduler(story.state, story.rules)
+    heir.touch(story.state.progress)
+    assert [heir.prepare(at_most=2), heir.prepare(at_most=2), heir.prepare(at_most=2)] == [False, False, True]
+    assert heir.next_look() == story.scheduler.next_look()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -56,12 +57,16 @@ class Scheduler:
         """Note that State has changed for these cronjobs."""
         self._touched.update(dict.fromkeys(keys))
 
-    def prepare(self) -> None:
-        """Bring the agenda in step with State; what a standby does while it waits."""
-        for key in self._touched:
+    def prepare(self, at_most: int | None = None) -> bool:
+        """Bring the agenda in step with State, for so many cronjobs; what a standby does while it waits.
+
+        Return whether it is in step. One costs some 40 µs, so 100,000 in one go would keep the broker waiting for a heartbeat.
+        """
+        for key in list(islice(self._touched, at_most)):
+            del self._touched[key]
             self._agenda.put(key, min(self._instants(key, None), default=None))
             self._waiting.pop(key, None)
-        self._touched.clear()
+        return not self._touched
 
     def next_look(self) -> datetime | None:
         """Return when `decide` has something to do without any message."""
