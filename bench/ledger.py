@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.figures import Report
 from hacron.broker.session import Access
+from hacron.executor import PREPARED_PER_TURN
 from tests.testbed.ageing import Elder
 from tests.testbed.broker import Broker
 from tests.testbed.cronjobs import manifest
@@ -60,7 +61,7 @@ def _age(broker: Broker, options: argparse.Namespace) -> None:
         spans.append(elder.state.span_bytes)
     heir = Elder(access("r2"), elder.now)
     heir.until(lambda: heir.state.position >= elder.state.position)
-    heir.scheduler.prepare()
+    heir.until(lambda: heir.scheduler.prepare(PREPARED_PER_TURN))
     dropped = time.monotonic()
     elder.broker.connection.drop()
     heir.until(lambda: heir.executor.decides)
