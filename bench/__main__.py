@@ -1,6 +1,6 @@
 """The numbers of the main job, on real parts, beside the stock CronJob controller on the same API server.
 
-    python -m bench [--minutes N] [minute] [many] [stock]
+    python -m bench [--minutes N] [minute] [many] [takeover] [stock]
 
 Two clusters, one broker, three replicas, all on this machine. Figures of one run can be compared with each other; those of two
 runs depend on what else the machine did. Lateness is told twice: by the worker's own clock, from the tick to the moment in which
@@ -35,13 +35,14 @@ CRONJOBS = "/apis/batch/v1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 FEW, MANY, SHARING = 350, 10_000, 1_000
 KILLS = 10
+PARTS = "minute, many, takeover, stock; default: all"
 BARE = f"a bare client, {AT_ONCE} at once"
 
 
 def main() -> None:
     """Run the parts that are named, or all."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["minute", "many", "stock"], help="minute, many, stock; default: all")
+    parser.add_argument("parts", nargs="*", default=["minute", "many", "takeover", "stock"], help=PARTS)
     parser.add_argument("--minutes", type=int, default=5, help="how long the part `minute` looks; default 5")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -54,6 +55,8 @@ def main() -> None:
                     bench.every_minute(arguments.minutes)
                 case "many":
                     bench.many()
+                case "takeover":
+                    bench.takeover()
                 case "stock":
                     bench.stock()
                 case _:
@@ -138,6 +141,17 @@ class Bench:
             self.report.add(f"{MANY} cronjobs, of which {SHARING} share every minute; their Jobs are suspended", rows)
             self.report.add(f"Apply with {MANY} cronjobs there", self._apply_to_scheduled(fleet))
             self.report.add(f"Takeover after SIGKILL with {MANY} cronjobs, {KILLS} kills", self._takeovers(fleet))
+        finally:
+            self._end_fleet(fleet)
+
+    def takeover(self) -> None:
+        """Kill executors while 10,000 cronjobs are known and none is due."""
+        fleet = self._start_fleet()
+        try:
+            self.west.post(HACRONJOBS, (_body(f"rare-{n:05}", f"{n % 60} {n // 60 % 24} 1 1 *") for n in range(MANY)))
+            self._await_declared(fleet, MANY)
+            _sleep(30, "rest")
+            self.report.add(f"Takeover after SIGKILL with {MANY} cronjobs at rest, {KILLS} kills", self._takeovers(fleet))
         finally:
             self._end_fleet(fleet)
 
