@@ -15,6 +15,7 @@ from tests.testbed.kind.cluster import KindCluster
 from tests.testbed.wait import until
 
 NAMESPACE, RELEASE = "hacron-system", "hacron"
+REPLICAS = "app.kubernetes.io/name=hacron,app.kubernetes.io/instance=hacron"  # and not the pod of `helm test`
 IMAGE, NOW, BEFORE = (
     "hacron",
     "testbed",
@@ -113,7 +114,7 @@ class Estate:
 
 def replicas(cluster: KindCluster) -> list[Pod]:
     """Return all pods of the release; none while the API server does not answer."""
-    ask = ("-n", NAMESPACE, "get", "pods", "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "json", "--request-timeout=3s")
+    ask = ("-n", NAMESPACE, "get", "pods", "-l", REPLICAS, "-o", "json", "--request-timeout=3s")
     try:
         found = json.loads(cluster.kubectl(*ask))["items"]
     except KubectlFailed:
@@ -123,7 +124,7 @@ def replicas(cluster: KindCluster) -> list[Pod]:
 
 def images(cluster: KindCluster) -> set[str]:
     """Return what the replicas run, but for those that are on their way out."""
-    ask = ("-n", NAMESPACE, "get", "pods", "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "json")
+    ask = ("-n", NAMESPACE, "get", "pods", "-l", REPLICAS, "-o", "json")
     pods = json.loads(cluster.kubectl(*ask))["items"]
     staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     return {container["image"].rpartition("/")[2] for pod in staying for container in pod["status"]["containerStatuses"]}
