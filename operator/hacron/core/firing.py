@@ -7,8 +7,8 @@ verdict. A tick is decided a little before it comes if nothing can change the an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -50,12 +50,14 @@ class Scene:
     rules: Rules
     now: datetime
     rests: bool = False  # suspended or paused: nothing new is started
-    elsewhere: Mapping[str, int] = field(default_factory=dict)  # open runs of other cronjobs, by cluster; strategy Spread only
+    elsewhere: Callable[[], Mapping[str, int]]  # counts the open runs of other cronjobs, by cluster
 
     def choose(self, progress: Progress, without: Collection[str] = ()) -> str | None:
         """Return where the next run of the cronjob goes; None when there is no cluster for it."""
-        load = Counter(self.elsewhere)
-        load.update(run.cluster for run in progress.open)
+
+        def load() -> Mapping[str, int]:
+            return Counter(run.cluster for run in progress.open) + Counter(self.elsewhere())
+
         return self._field.choose(self.cronjob.key, load, without)
 
     def may_choose(self, without: Collection[str]) -> bool:

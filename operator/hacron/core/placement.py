@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ class Field:
         """Return the clusters that may be chosen, best first, dead or alive."""
         return [name for name in self._asked_for() if self._is_selected(name)]
 
-    def choose(self, key: Key, load: Mapping[str, int], without: Collection[str] = ()) -> str | None:
+    def choose(self, key: Key, load: Callable[[], Mapping[str, int]], without: Collection[str] = ()) -> str | None:
         """Return where to start; None when no candidate can be chosen now.
 
         With strategy Spread the one with the lowest `load` (open runs of all cronjobs). Where several have it, each cronjob has
@@ -35,7 +35,10 @@ class Field:
         """
         usable = [name for name in self.candidates() if name not in without and self._obstacle(name) is None]
         if self.wanted.strategy is Strategy.SPREAD:
-            return min(usable, key=lambda name: (load.get(name, 0), zlib.crc32(f"{key} {name}".encode()), name), default=None)
+            open_runs = load()
+            return min(
+                usable, key=lambda name: (open_runs.get(name, 0), zlib.crc32(f"{key} {name}".encode()), name), default=None
+            )
         return usable[0] if usable else None
 
     def why_none(self) -> str:

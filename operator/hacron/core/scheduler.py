@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import assert_never
 
@@ -36,7 +37,7 @@ from hacron.core.messages import (
     RunStarted,
     RunStopped,
 )
-from hacron.core.model import Cluster, CronJob, Key, Strategy
+from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.core.tending import awaits_cluster, deadlines, expire, hear
@@ -195,7 +196,7 @@ class Scheduler:
             hearing=self._hearing(draft.clusters),
             rules=self._rules,
             now=now,
-            elsewhere=draft.open_runs_beside(progress.key) if cronjob.placement.strategy is Strategy.SPREAD else {},
+            elsewhere=partial(draft.open_runs_beside, progress.key),
             rests=bool(Standing.of(draft, progress.key).rests(now)),
         )
 
