@@ -77,9 +77,18 @@ def test_the_page_shows_what_state_says(browser: Browser, night: Onlooker) -> No
     assert "west-1 in west, since 12:00:00, proved" in text(browser, "#facts").replace("\n", " ")
     assert "11 1 invalid, 1 suspended, 1 paused, 2 held" in text(browser, "#facts").replace("\n", " ")
     clusters = browser.evaluate("[...document.querySelectorAll('.cluster h3')].map(h3 => h3.textContent)")
-    assert [one.split("✓")[0] for one in clusters] == ["east", "west"]
+    assert [one.split("✓")[0] for one in clusters] == ["east", "west", "in no cluster"]
     seen = browser.evaluate("document.querySelector('.cluster .pillars').getAttribute('aria-label')")
     assert seen == "3 succeeded, 3 did not, 0 needed not"
+    load = browser.evaluate("[...document.querySelectorAll('.cluster .load')].map(load => load.getAttribute('aria-label'))")
+    told = night.told("overview")
+    ticks = [sum(count for _, count in one) for one in (*(one["coming"] for one in told["clusters"]), told["coming"]["nowhere"])]
+    assert [says.split(" to come, most at ")[0] for says in load] == [f"{count} tick{'s' * (count > 1)}" for count in ticks]
+    assert min(ticks) > 0
+    bars = browser.evaluate(
+        "[...document.querySelectorAll('.cluster .load rect')].map(bar => Number(bar.getAttribute('height')))"
+    )
+    assert (len(bars), max(bars)) == (sum(len(one["coming"]) for one in told["clusters"]) + len(told["coming"]["nowhere"]), 26)
     strip = "document.querySelector('#rows tr .strip').getAttribute('aria-label')"
     assert browser.evaluate(strip) == "3 Failed, 6 to come"
 

@@ -33,7 +33,7 @@ class Field:
         an order of its own that stays the same: many that are due at once do not all begin with the same cluster, and one that
         runs alone keeps to its cluster.
         """
-        usable = [name for name in self.candidates() if name not in without and self._obstacle(name) is None]
+        usable = [name for name in self.candidates() if name not in without and self.obstacle(name) is None]
         if self.wanted.strategy is Strategy.SPREAD:
             open_runs = load()
             return min(
@@ -50,22 +50,9 @@ class Field:
             return f"no cluster has the labels of placement.clusterSelector ({self.wanted.selector}); looked at {among}"
         if not candidates:
             return "no cluster is named in placement.clusters and none declares it"
-        return ", ".join(f"{name} {self._obstacle(name) or 'refused'}" for name in candidates[:MOST_NAMED])
+        return ", ".join(f"{name} {self.obstacle(name) or 'refused'}" for name in candidates[:MOST_NAMED])
 
-    def _asked_for(self) -> Sequence[str]:
-        """Return whom the user names; with a selector alone all that were ever heard of, those that declare it first."""
-        if self.wanted.clusters:
-            return self.wanted.clusters
-        if self.wanted.selector is None:
-            return sorted(self.homes)
-        return sorted({*self.homes, *self.clusters}, key=lambda name: (name not in self.homes, name))
-
-    def _is_selected(self, name: str) -> bool:
-        """Whether a cluster has the labels that are wanted. One that was never heard of has none."""
-        cluster, selector = self.clusters.get(name), self.wanted.selector
-        return selector is None or selector.matches(cluster.labels if cluster is not None else {})
-
-    def _obstacle(self, name: str) -> str | None:
+    def obstacle(self, name: str) -> str | None:
         """Say why a cluster cannot be chosen now; None if it can."""
         cluster = self.clusters.get(name)
         if cluster is None:
@@ -79,6 +66,19 @@ class Field:
         if cluster.cordoned:
             return f"is cordoned ({cluster.cordoned})"
         return None
+
+    def _asked_for(self) -> Sequence[str]:
+        """Return whom the user names; with a selector alone all that were ever heard of, those that declare it first."""
+        if self.wanted.clusters:
+            return self.wanted.clusters
+        if self.wanted.selector is None:
+            return sorted(self.homes)
+        return sorted({*self.homes, *self.clusters}, key=lambda name: (name not in self.homes, name))
+
+    def _is_selected(self, name: str) -> bool:
+        """Whether a cluster has the labels that are wanted. One that was never heard of has none."""
+        cluster, selector = self.clusters.get(name), self.wanted.selector
+        return selector is None or selector.matches(cluster.labels if cluster is not None else {})
 
 
 def in_words(wanted: Placement) -> str:

@@ -16,7 +16,8 @@ from hacron.core.demand import accounts
 from hacron.core.hearing import declared_gone
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.core.placement import in_words
-from hacron.page.board import Board, Row, Wanted, coming
+from hacron.page.board import Board, Row, Wanted, next_ticks
+from hacron.page.outlook import COLUMNS
 from hacron.page.troubles import Severity, Trouble, of_cluster, of_demand, of_time, sentence_of
 from hacron.page.view import View
 
@@ -28,7 +29,6 @@ MARKS: Final = 100  # ticks of one cronjob
 COMING: Final = 60
 DEMANDS: Final = 50
 SHORT, LONG = 300, 4000  # characters of a sentence
-PILLARS: Final = 60
 EXECUTOR_MISSING_AFTER_S: Final = 5.0
 
 
@@ -75,17 +75,21 @@ def overview(board: Board, view: View | None, place: Place, condition: Condition
     troubles = sorted(_troubles(board, view, place, now), key=lambda one: (-one.severity, -seconds(one.since or now)))
     clusters = sorted(state.clusters.values(), key=lambda cluster: cluster.name)[:CLUSTERS]
     gone = declared_gone(state.clusters)
-    begin = (int(now.timestamp()) // 60 // hours + 1) * hours - PILLARS * hours  # minute
+    begin = (int(now.timestamp()) // 60 // hours + 1) * hours - COLUMNS * hours  # minute
     past = _pillars(board, begin, hours)
+    first, sums, uncounted = board.outlook.sums(board.to_come, view, timedelta(seconds=place.silent_after_s), now, hours)
+    coming = {name: sorted(columns.items()) for name, columns in sums.items()}
     namespaces = sorted(name for name, count in board.namespaces.items() if count)
     return head | {
         "executor": _executor(view),
         "clusters": [
-            _cluster(board, cluster, cluster.name in gone, place, now) | {"past": past.get(cluster.name, [])}
+            _cluster(board, cluster, cluster.name in gone, place, now)
+            | {"past": past.get(cluster.name, []), "coming": coming.get(cluster.name, [])}
             for cluster in clusters
         ],
         "clustersTotal": len(state.clusters),
         "past": {"begin": begin * 60, "each": hours * 60, "nowhere": past.get("", [])},
+        "coming": {"begin": first * 60, "each": hours * 60, "nowhere": coming.get("", []), "uncounted": uncounted},
         "cronjobs": {"total": len(board.rows)} | {name: count for name, count in board.conditions.items() if count},
         "runs": {kind: sum(n for (_, state), n in board.open.items() if state is kind) for kind in RunState if kind.is_open},
         "namespaces": namespaces[:NAMESPACES],
@@ -112,7 +116,7 @@ def row_of(row: Row, place: Place, now: datetime, hours: int) -> dict[str, Any]:
     """Return a cronjob as it stands in a list."""
     cronjob = row.cronjob if isinstance(row.cronjob, CronJob) else None
     recent = row.progress.recent
-    ticks = coming(row, now + timedelta(hours=hours), COMING)
+    ticks = next_ticks(row, now + timedelta(hours=hours), COMING)
     troubles = [*row.troubles, *of_time(row.progress, now, timedelta(seconds=place.start_window_s))]
     return {
         "key": row.key,
@@ -259,7 +263,7 @@ def _pillars(board: Board, begin: int, hours: int) -> dict[str, list[list[int]]]
     sums: dict[str, dict[int, list[int]]] = {}
     for (cluster, minute, how), count in board.pillars.items():
         number = (minute - begin) // hours
-        if 0 <= number < PILLARS:
+        if 0 <= number < COLUMNS:
             pillar = sums.setdefault(cluster, {}).setdefault(number, [number, 0, 0, 0])
             pillar[("good", "bad", "none").index(how) + 1] += count
     return {cluster: [pillars[number] for number in sorted(pillars)] for cluster, pillars in sums.items()}

@@ -12,6 +12,7 @@ from hacron.core import status
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, RunState, VerdictKind, namespace_of
 from hacron.core.state import State
+from hacron.page.outlook import Flow, Outlook, Wish, flow_of, wish_of
 from hacron.page.troubles import Trouble, is_problem, of_cronjob
 from hacron.page.view import View
 
@@ -34,6 +35,7 @@ class Row:
     troubles: tuple[Trouble, ...]
     clusters: frozenset[str]  # where it is declared, or something of it ran
     kinds: frozenset[str]  # of its verdicts and of its open runs
+    to_come: tuple[Flow, Wish] | None
 
     @property
     def severity(self) -> int:
@@ -84,6 +86,8 @@ class Board:
         self.open: Counter[tuple[str, RunState]] = Counter()  # by cluster
         self.namespaces: Counter[str] = Counter()
         self.pillars: Counter[Pillar] = Counter()
+        self.to_come: Counter[tuple[Flow, Wish]] = Counter()
+        self.outlook = Outlook()
         self._view: View | None = None
 
     def see(self, view: View) -> None:
@@ -120,6 +124,10 @@ class Board:
             self.pillars[pillar] += by
             if not self.pillars[pillar]:
                 del self.pillars[pillar]
+        if row.to_come is not None:
+            self.to_come[row.to_come] += by
+            if not self.to_come[row.to_come]:
+                del self.to_come[row.to_come]
 
 
 def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) -> Row:
@@ -130,6 +138,7 @@ def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) 
     placed = cronjob.placement.clusters if isinstance(cronjob, CronJob) else ()
     ran = (*(run.cluster for run in progress.open), *(verdict.cluster for verdict in progress.recent))
     kinds = (*(run.state.value for run in progress.open), *(verdict.verdict.value for verdict in progress.recent))
+    flow = flow_of(progress, cronjob, paused)
     return Row(
         key=key,
         progress=progress,
@@ -140,6 +149,7 @@ def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) 
         troubles=tuple(of_cronjob(progress, winner, cronjob, paused, drifted)),
         clusters=frozenset((*homes, *placed, *ran)) - {""},
         kinds=frozenset(kinds),
+        to_come=(flow, wish_of(key, cronjob, homes)) if flow is not None and isinstance(cronjob, CronJob) else None,
     )
 
 
@@ -150,7 +160,7 @@ def pillars_of(progress: Progress) -> Iterator[Pillar]:
         yield verdict.cluster, int(verdict.tick.timestamp()) // 60, how
 
 
-def coming(row: Row, until: datetime, at_most: int) -> tuple[datetime, ...]:
+def next_ticks(row: Row, until: datetime, at_most: int) -> tuple[datetime, ...]:
     """Return the next ticks of a cronjob, up to an instant, and at most so many. The first comes however far away it is."""
     cronjob, progress = row.cronjob, row.progress
     if not isinstance(cronjob, CronJob):

@@ -155,8 +155,9 @@ function showOverview(seen) {
   showTroubles();
   $("wrong-section").hidden = troubles.length === 0;
   $("wrong-more").textContent = seen.troublesTotal > troubles.length ? `These are the first ${troubles.length} of ${seen.troublesTotal.toLocaleString("en")}; search below for the others.` : "";
-  fill($("clusters"), [seen.clusters, seen.past, zone], () => [...seen.clusters.map((one) => cluster(one, seen)), seen.past.nowhere.length ? nowhere(seen) : null]);
-  $("clusters-note").textContent = `Ticks of the last ${asked.hours === "1" ? "hour" : asked.hours + " hours"}, as far as their verdicts are kept (the newest few of each cronjob): up what succeeded, down what did not.`;
+  fill($("clusters"), [seen.clusters, seen.past, seen.coming, zone], () => [...seen.clusters.map((one) => cluster(one, seen)), seen.past.nowhere.length || seen.coming.nowhere.length ? nowhere(seen) : null]);
+  const long = asked.hours === "1" ? "hour" : `${asked.hours} hours`, left = seen.coming.uncounted;
+  $("clusters-note").textContent = `Above: ticks of the last ${long}, as far as their verdicts are kept (the newest few of each cronjob): up what succeeded, down what did not. Below: ticks of the coming ${long}, where they would go as things stand; all clusters to one scale.${left ? ` ${many(left, "cronjob")} could not be counted in time.` : ""}`;
   options($("namespace"), seen.namespaces);
   options($("cluster"), seen.clusters.map((one) => one.name));
 }
@@ -191,9 +192,9 @@ function cluster(one, seen) {
   return el("div", { class: `cluster${bad ? " bad" : ""}` },
     el("h3", {}, one.name, el("span", { class: "quiet" }, bad ? `✕ ${one.troubles[0].kind}, heard ${ago(one.seen)}` : `✓ heard ${ago(one.seen)}`)),
     el("p", {}, `worker ${one.worker || "unknown"}; ${runs || "no open runs"}`, one.apiReachable ? "" : "; API server unreachable"),
-    pillars(one.past, seen.past));
+    pillars(one.past, seen.past), load(one.coming, seen));
 }
-const nowhere = (seen) => el("div", { class: "cluster none" }, el("h3", {}, "in no cluster"), el("p", {}, "ticks that were skipped, missed or refused"), pillars(seen.past.nowhere, seen.past));
+const nowhere = (seen) => el("div", { class: "cluster none" }, el("h3", {}, "in no cluster"), el("p", {}, "ticks that were skipped, missed or refused, or that no cluster would take"), pillars(seen.past.nowhere, seen.past), load(seen.coming.nowhere, seen));
 function pillars(past, frame) {
   const most = Math.max(1, ...past.map(([, good, bad, none]) => Math.max(good + none, bad)));
   const high = (count) => count ? Math.max(2.5, 21 * Math.sqrt(count / most)) : 0;
@@ -205,6 +206,17 @@ function pillars(past, frame) {
       const title = `${clock(frame.begin + number * frame.each)}: ${good} succeeded, ${bad} did not, ${none} needed not`;
       return [bar(number, 22 - high(good), high(good), "good", title), bar(number, 22 - high(good) - high(none), high(none), "none", title), bar(number, 22, high(bad), "bad", title)];
     }));
+}
+// How many ticks are to come, column by column. The highest column of all clusters fills the height.
+function load(coming, seen) {
+  const frame = seen.coming, all = coming.reduce((sum, [, ticks]) => sum + ticks, 0);
+  const most = Math.max(1, ...[frame.nowhere, ...seen.clusters.map((one) => one.coming)].flat().map(([, ticks]) => ticks));
+  const at = (number) => clock(frame.begin + number * frame.each), [peak, high] = coming.reduce((best, one) => one[1] > best[1] ? one : best, [0, 0]);
+  const says = all ? `${many(all, "tick")} to come, most at ${at(peak)}: ${high.toLocaleString("en")}` : "nothing to come";
+  return [svg("svg", { class: "load", role: "img", "aria-label": says },
+    svg("line", { x1: 0, x2: "100%", y1: 27, y2: 27 }),
+    ...coming.map(([number, ticks]) => { const tall = Math.max(2, 26 * ticks / most); return svg("rect", { x: `${number / 60 * 100}%`, width: "1.3%", y: 27 - tall, height: tall }, svg("title", {}, `${at(number)}: ${many(ticks, "tick")} to come`)); })),
+    el("p", {}, says)];
 }
 function options(select, names) {
   if (select === document.activeElement) return;
