@@ -46,7 +46,8 @@ class Tidying:
             self._under_way.add(job.uid)
             request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
             self._outgoing.requests.append(request)
-        instants = [tombstone_ends(job) for job in jobs if job.tombstone and not job.deleting and job.uid not in self._under_way]
+        left = [job for job in jobs if job.uid not in self._under_way]
+        instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
         return min(instants) + timedelta(seconds=1) if instants else None
 
@@ -61,7 +62,7 @@ class Tidying:
 
     def _doomed(self, key: Key, jobs: list[JobView], now: datetime) -> list[JobView]:
         progress, cronjob = self._state.progress.get(key), self._state.cronjob(key)
-        doomed = outlived(jobs, now)
+        doomed = outlived(jobs, now, self._start_window)
         if progress is not None and progress.withdrawn_at is not None:
             open_ids = {run.id for run in progress.open}
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]

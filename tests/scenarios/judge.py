@@ -24,8 +24,10 @@ TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made
 
 def wrong(world: World) -> list[str]:
     """Return a sentence for everything that must never happen and did."""
-    made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone and not _came_to_nothing(one)]
-    made = [one for one in made if not any(_took_the_lock_away(one, earlier) for earlier in made)]
+    named = all_made(list(world.clusters.values()))
+    tombstones = [one for one in named if one.tombstone]
+    made = [one for one in named if not one.tombstone and not _came_to_nothing(one)]
+    made = [one for one in made if not any(_took_the_lock_away(one, earlier, tombstones) for earlier in made)]
     cronjobs = _declared(world)
     return [
         *_doubled(made, cronjobs),
@@ -81,15 +83,17 @@ def _fires(key: Key, body: Body) -> bool:
         return False
 
 
-def _took_the_lock_away(one: Made, earlier: Made) -> bool:
+def _took_the_lock_away(one: Made, earlier: Made, tombstones: Iterable[Made]) -> bool:
     """Whether a Job was made again because somebody deleted the first by hand: the name is the lock.
 
-    Only in the same cluster, and only if the ledger did not say yet that the first had begun, or who made the second had heard
-    nothing since, or its request was under way already when the name became free.
+    Only in the same cluster, before the name was taken back, and only if the ledger did not say yet that the first had begun, or
+    who made the second had heard nothing since, or its request was under way already when the name became free.
     """
     if not earlier.by_hand or earlier.gone_at is None or earlier.gone_at > one.at:
         return False
     if (one.cluster, one.key, one.job, one.fencing) != (earlier.cluster, earlier.key, earlier.job, earlier.fencing):
+        return False
+    if any((it.cluster, it.key, it.job) == (one.cluster, one.key, one.job) and it.at < one.at for it in tombstones):
         return False
     return earlier.unheard or one.asked.heard_at <= earlier.at + TOLD_WITHIN or one.asked.at <= earlier.gone_at
 

@@ -53,11 +53,15 @@ def _beyond(
     return [job for _, job in newest_first[limit:] if job is not None and not job.deleting]
 
 
-def outlived(jobs: Collection[JobView], now: datetime) -> list[JobView]:
+def outlived(jobs: Collection[JobView], now: datetime, start_window: timedelta) -> list[JobView]:
     """Return the tombstones that nobody can run into any more."""
-    return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job)]
+    return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job, start_window)]
 
 
-def tombstone_ends(job: JobView) -> datetime:
-    """Return until when a tombstone is needed. One in place of a Job that was deleted keeps out what was sent before that."""
-    return job.created + (REQUEST_LIVES if job.ran else TOMBSTONE_LIFE)
+def tombstone_ends(job: JobView, start_window: timedelta) -> datetime:
+    """Return until when a tombstone is needed.
+
+    One in place of a Job that was deleted keeps out what was sent before that, and what a replica that has not heard of it sends
+    until the run's `start_by`: no later than `start_window` after the Job was made, and so after this tombstone.
+    """
+    return name_free_at(job, start_window) if job.ran else job.created + TOMBSTONE_LIFE
