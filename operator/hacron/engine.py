@@ -38,10 +38,11 @@ class Engine:
             Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s, objects=objects)
             for objects in (CRONJOBS, DEMANDS)
         )
-        self.mirror, self.demand_mirror = (
-            Mirror(cluster=settings.cluster, kube=kube, objects=objects) for objects in (CRONJOBS, DEMANDS)
-        )
         self.herald = Herald(cluster=settings.cluster, replica=settings.replica, kube=kube, which=settings.events)
+        self.mirror, self.demand_mirror = (
+            Mirror(cluster=settings.cluster, kube=kube, objects=objects, tell=self.herald.template_refused)
+            for objects in (CRONJOBS, DEMANDS)
+        )
         self.tally = Tally()
         self.worker_tally = WorkerTally()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ class OfCronJob(NamedTuple):
     key: Key
     was: Was
     progress: Progress | None
+    homes: Mapping[str, Definition]
 
 
 class OfDemand(NamedTuple):
@@ -48,7 +49,17 @@ class OfDemand(NamedTuple):
     after: Demand | None
 
 
-News = OfCronJob | OfDemand
+class OfTemplate(NamedTuple):
+    """What this cluster's API server has against the template of one object of ours."""
+
+    at: datetime
+    key: Key
+    uid: str
+    generation: int
+    words: str
+
+
+News = OfCronJob | OfDemand | OfTemplate
 
 
 class Herald:
@@ -85,12 +96,19 @@ class Herald:
         at = moment.wall if live else entry.batch.sent_at
         for key, was in applied.was.items():
             if live or (was.progress is not None and was.winner is not None):  # else it is only met for the first time
-                self._news.append(OfCronJob(at, key, was, self._state.progress.get(key)))
+                homes = self._state.definitions.get(key, {})
+                self._news.append(OfCronJob(at, key, was, self._state.progress.get(key), homes))
         for key, before in applied.demands.items():
             after = self._state.demands.get(key)
             if after is not before and (live or before is not None):
                 self._news.append(OfDemand(at, key, before, after))
         self._drop_oldest()
+
+    def template_refused(self, key: Key, uid: str, generation: int, words: str, at: datetime) -> None:
+        """Take in what no ledger says: this cluster's API server refuses a template. Only the worker asks it."""
+        if self._which != "None":
+            self._news.append(OfTemplate(at, key, uid, generation, words))
+            self._drop_oldest()
 
     def take(self, answer: Answer, moment: Moment) -> None:
         """Take in what became of a post."""
@@ -146,7 +164,12 @@ class Herald:
         mine: Definition | Home | None
         if isinstance(news, OfCronJob):
             kind, mine = Kind.CRONJOB, state.definitions.get(key, {}).get(self._cluster)
-            told = events.tell(news.was, news.progress, state.winner(key), state.cronjob(key))
+            told = events.tell(news.was, news.progress, news.homes, state.winner(key), state.cronjob(key))
+        elif isinstance(news, OfTemplate):
+            kind, mine = Kind.CRONJOB, state.definitions.get(key, {}).get(self._cluster)
+            if mine is not None and mine.uid != news.uid:
+                return
+            told = iter((events.refused_template(news.generation, news.words),))
         else:
             demand = state.demands.get(key)
             kind, mine = Kind.DEMAND, demand.homes.get(self._cluster) if demand is not None else None

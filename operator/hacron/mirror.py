@@ -7,7 +7,7 @@ objects is looked at only so as not to write it again. It also has each new temp
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,12 +31,17 @@ PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
 
 
+Tell = Callable[[Key, str, int, str, datetime], None]
+"""Takes a template that was refused: whose it is, uid, generation, what is said against it, when."""
+
+
 class Mirror:
     """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one."""
 
-    def __init__(self, *, cluster: str, kube: Kubernetes, objects: Objects = CRONJOBS) -> None:
+    def __init__(self, *, cluster: str, kube: Kubernetes, objects: Objects = CRONJOBS, tell: Tell | None = None) -> None:
         self._cluster = cluster
         self._kube = kube
+        self._tell = tell
         self._objects = objects
         self._kind = objects.kind
         self._state = State()
@@ -109,7 +114,7 @@ class Mirror:
             self._agenda.put(key, now + SHOW_AGAIN)
             return []
         present = f"{entry.uid}/{entry.generation}"
-        requests = self._try_template(key, present) if self._kind is Kind.CRONJOB else []
+        requests = self._try_template(key, present, now) if self._kind is Kind.CRONJOB else []
         version, refusal = self._refusals.get(key, ("", None))
         trial = Trial(refusal, over=True) if version == present else Trial(over=False)
         if not trial.over and key in self._trying and (until := self._patience(key, present, now)) > now:
@@ -169,7 +174,7 @@ class Mirror:
 
     # --- templates ---
 
-    def _try_template(self, key: Key, version: str) -> list[Request]:
+    def _try_template(self, key: Key, version: str, now: datetime) -> list[Request]:
         """Ask the API server what it thinks of a template that is new here."""
         known, _ = self._refusals.get(key, ("", None))
         cronjob, definition = self._state.cronjob(key), self._state.definitions[key][self._cluster]
@@ -182,7 +187,7 @@ class Mirror:
         try:
             body = manifests.job_body(run, key, definition.spec, owner_uid=None, epoch=0)
         except (TypeError, ValueError, AttributeError) as error:  # this home's own spec may be worse than the winner's
-            self._refusals[key] = (version, f"the template cannot be read: {type(error).__name__}")
+            self._refuse(key, version, f"the template cannot be read: {type(error).__name__}", now)
             return []
         return [CreateJob(key=key, run_id=version, namespace=namespace_of(key), body=body, dry_run=True)]
 
@@ -195,10 +200,17 @@ class Mirror:
             return
         refused = not answer.ok and answer.status != 409
         words = str(answer.body.get("message") or f"the API server answered {answer.status}") if refused else None
-        self._refusals[key] = (version, words)
+        self._refusals[key] = (version, None)
         self._dirty[key] = None
         if words is not None:
+            self._refuse(key, version, words, moment.wall)
             log.warning("template refused", extra={"cronjob": key, "why": words[:300]})
+
+    def _refuse(self, key: Key, version: str, words: str, now: datetime) -> None:
+        self._refusals[key] = (version, words)
+        uid, _, generation = version.rpartition("/")
+        if self._tell is not None:
+            self._tell(key, uid, int(generation), words, now)
 
 
 def _digest(status: dict[str, Any]) -> int:

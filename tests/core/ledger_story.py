@@ -147,7 +147,8 @@ class Story:
             self.written.extend(records)
             state = self.state
             for key, was in applied.was.items():
-                self.events += events.tell(was, state.progress.get(key), state.winner(key), state.cronjob(key))
+                homes = state.definitions.get(key, {})
+                self.events += events.tell(was, state.progress.get(key), homes, state.winner(key), state.cronjob(key))
             for key, before in applied.demands.items():
                 self.events += events.tell_demand(before, state.demands.get(key))
 

@@ -12,7 +12,7 @@ import pytest
 
 from hacron.core.events import MOST_CHARACTERS, Event, body
 from hacron.core.messages import Outcome, RunFinished, RunRefused, RunsDemanded, RunStopped
-from hacron.core.model import Kind, key_of
+from hacron.core.model import Kind, Pause, key_of
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 TOLD = Path(__file__).with_name("events.txt")
@@ -172,6 +172,39 @@ def suspended_while_several_waited(story: Story) -> None:
     story.declare(spec(concurrencyPolicy="Queue", suspend=True), generation=2)
 
 
+def paused(story: Story) -> None:
+    story.declare(spec())
+    story.declare(spec(), cluster="east")
+    story.at(50)
+    story.declare(spec(), cluster="east", pause=Pause(reason="the database is moved", by="ann"), version=7)
+    story.at(100)
+    story.declare(spec(), cluster="east", pause=Pause(reason="moved, and copied", by="ann"), version=8)
+    story.at(130)
+    story.declare(spec(), cluster="east", version=9)
+    story.declare(spec(), cluster="west", pause=Pause(), version=3)
+    story.at(150)
+    story.withdraw(cluster="west")
+
+
+def paused_until(story: Story) -> None:
+    story.declare(spec())
+    pause = Pause(until=NOON + timedelta(seconds=90))
+    story.declare(spec(), pause=pause, version=7)
+    story.at(95)
+    story.rewrite()
+    story.take_over()
+    story.at(99)
+
+
+def paused_before_it_was_declared_here(story: Story) -> None:
+    story.declare(spec(), cluster="east", pause=Pause(by="ann", until=NOON + timedelta(hours=1)), version=7)
+    story.events.clear()
+    story.declare(spec(), cluster="west")
+    story.declare(spec(), cluster="west", pause=Pause(reason="shorter", until=NOON + timedelta(minutes=1)), version=4)
+    story.at(70)
+    story.declare(spec(), cluster="east", version=8)
+
+
 def the_queue_is_full(story: Story) -> None:
     story.declare(spec(concurrencyPolicy="Queue", catchUp={"limit": 2}))
     story.at(60)
@@ -235,6 +268,9 @@ STORIES: tuple[Callable[[Story], None], ...] = (
     edited_while_it_waited,
     edited_before_anybody_decided,
     suspended_while_several_waited,
+    paused,
+    paused_until,
+    paused_before_it_was_declared_here,
     the_queue_is_full,
     withdrawn_while_it_waited,
     demanded,

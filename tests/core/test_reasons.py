@@ -11,12 +11,13 @@ import pytest
 
 import hacron
 from hacron.core import reasons
-from hacron.core.events import tell
+from hacron.core.events import refused_template, tell
 from hacron.core.messages import Progress
 from hacron.core.model import Verdict, VerdictKind
 from hacron.core.reasons import BY_KIND, BY_REASON, DEMANDS_WAIT, WAITING, label, labels, told
 from hacron.core.state import Was
 from tests.core.ledger_story import HELLO, NOON
+from tests.core.test_events import TOLD
 
 HOUSE = Path(hacron.__file__).parent
 # What gives a reason: by keyword, or among its arguments.
@@ -97,7 +98,7 @@ def test_each_verdict_becomes_one_event_with_its_reason_and_words(kind: VerdictK
     verdict = Verdict(tick=NOON, verdict=kind, reason=reason, message="in these words", cluster="west", job="hello-1")
     before = Progress(key=HELLO, cronjob_id="x", last_tick=NOON)
     after = Progress(key=HELLO, cronjob_id="x", last_tick=NOON, recent=(verdict,))
-    (event,) = tell(Was(before, None), after, None, None)
+    (event,) = tell(Was(before, None, {}), after, {}, None, None)
     assert (event.reason, event.problem) == told(verdict)
     assert "2026-11-24T12:00:00Z" in event.message
     assert "in these words" in event.message
@@ -123,4 +124,8 @@ def test_the_documentation_has_every_reason() -> None:
     section = text.partition("## Verdicts")[2].partition("\n## ")[0]
     words = set(re.findall(r"\w+", section))
     events = {about.reason for about in (*BY_REASON.values(), *WAITING.values(), reasons.TOO_MANY)}
+    events |= set(re.findall(r"^    (?:Normal|Warning) (\w+):", TOLD.read_text(), re.MULTILINE)) | {
+        refused_template(1, "").reason
+    }
+    assert {"PauseBegan", "PauseChanged", "PauseEnded", "TakenBack"} <= events
     assert ({reason for _, reason in BY_REASON} | set(WAITING) | events) - words == set()

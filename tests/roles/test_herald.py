@@ -148,6 +148,24 @@ def test_nothing_is_told_if_one_wants_nothing() -> None:
     assert (desk.told, desk.herald.tally) == ([], {})
 
 
+def test_a_refused_template_is_told_once_for_each_generation_whoever_tries_it() -> None:
+    desk = Desk()
+    desk.declare()
+    other = Herald(cluster="west", replica="west-2", kube=desk.kube)
+    other.attach(desk.state)
+    for herald, generation in ((desk.herald, 1), (other, 1), (other, 2)):
+        herald.template_refused(HELLO, "uid-default/hello", generation, "no such image", desk.now)
+        desk.herald, kept = herald, desk.herald
+        desk.turn()
+        desk.herald = kept
+    assert [event["type"] for event in desk.told] == ["Warning", "Warning"]
+    assert {event["message"] for event in desk.told} == {"No Job can be made of the template here: no such image"}
+    assert other.tally == {"known": 1, "posted": 1}
+    desk.herald.template_refused(HELLO, "uid-of-one-before", 1, "no such image", desk.now)
+    desk.turn()
+    assert len(desk.told) == 2, "it was made anew since"
+
+
 # --- what it meets ------------------------------------------------------------------------------
 
 

@@ -7,11 +7,11 @@ replica, under the same name, so that it stands there once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from hacron.core import reasons
+from hacron.core import pausing, reasons
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.firing import how_many
 from hacron.core.manifests import API_VERSION, rfc3339
@@ -32,14 +32,19 @@ class Event(NamedTuple):
 
 
 def tell(
-    was: Was, progress: Progress | None, winner: Definition | None, cronjob: CronJob | InvalidCronJob | None
+    was: Was,
+    progress: Progress | None,
+    homes: Mapping[str, Definition],
+    winner: Definition | None,
+    cronjob: CronJob | InvalidCronJob | None,
 ) -> Iterator[Event]:
     """Yield what an entry of the ledger means to whoever looks at the HACronJob, in the order in which it happened.
 
-    `progress`, `winner` and `cronjob` are what the ledger says after it.
+    `progress`, `homes`, `winner` and `cronjob` are what the ledger says after it.
     """
     if winner is not None and (was.winner is None or was.winner.revision != winner.revision):
         yield from _declared(winner, progress, cronjob)
+    yield from _paused(was, progress, homes)
     if progress is None or progress is was.progress:
         return
     before = was.progress
@@ -64,6 +69,11 @@ def tell(
     held = progress.held
     if held is not None and (before is None or before.held is None or _waits(before.held) != _waits(held)):
         yield _held(held)
+
+
+def refused_template(generation: int, words: str) -> Event:
+    """What an API server has against the template of an object of its own, as it said in a dry run."""
+    return Event(f"template.{generation}", "TemplateRefused", f"No Job can be made of the template here: {words}", True)
 
 
 def tell_demand(before: Demand | None, after: Demand | None) -> Iterator[Event]:
@@ -119,6 +129,26 @@ def _declared(winner: Definition, progress: Progress | None, cronjob: CronJob | 
         reason, sentence = why_never(cronjob.schedule)
         is_wrong = reason == "NeverFires"
         yield Event(subject, "InvalidSchedule" if is_wrong else reason, f"Nothing will run: {sentence}", is_wrong)
+
+
+def _paused(was: Was, progress: Progress | None, homes: Mapping[str, Definition]) -> Iterator[Event]:
+    """Yield that a pause has begun, has changed or is over, whichever home says so."""
+    before = pausing.in_effect(was.homes, was.progress.pause_over if was.progress is not None else None)
+    after = pausing.in_effect(homes, progress.pause_over if progress is not None else None)
+    if after is not None and (before is None or (before.cluster, before.pause) != (after.cluster, after.pause)):
+        reason, verb = ("PauseBegan", "") if before is None else ("PauseChanged", "Now ")
+        told = f"{verb}{pausing.describe(after)}"
+        yield Event(f"{reason}.{_pause(after)}", reason, f"{told[0].upper()}{told[1:]}; no tick fires in any cluster")
+    elif before is not None and after is None:
+        by_itself = before.pause is not None and progress is not None and before.pause.until == progress.pause_over is not None
+        why = "its time has come" if by_itself else "it was taken away"
+        yield Event(f"PauseEnded.{_pause(before)}", "PauseEnded", f"The pause is over, because {why}: {pausing.describe(before)}")
+
+
+def _pause(definition: Definition) -> str:
+    """Name a pause as the ledger does: the same in every replica, and another one for each that begins or is changed."""
+    began = definition.paused_at
+    return f"{definition.cluster}.{definition.version}.{began.timestamp() if began is not None else 0}"
 
 
 def _what_is_wrong(field: str) -> str:

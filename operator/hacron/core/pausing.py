@@ -22,6 +22,15 @@ def longest(homes: Mapping[str, Definition]) -> Definition | None:
     return max(paused, key=lambda definition: (_end(definition), definition.cluster), default=None)
 
 
+def in_effect(homes: Mapping[str, Definition], over: datetime | None) -> Definition | None:
+    """Return the definition that pauses the cronjob; None when none does. `over`: the end that the executor has noted."""
+    paused = longest(homes)
+    if paused is None or paused.pause is None:
+        return None
+    until = paused.pause.until
+    return None if until is not None and until == over else paused
+
+
 def describe(definition: Definition) -> str:
     """Say in one sentence where it is paused, by whom, until when and why."""
     assert definition.pause is not None

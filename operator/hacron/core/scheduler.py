@@ -230,9 +230,9 @@ class Scheduler:
             return
         for instant in deadlines(progress, cronjob, self._hearing(self._state.clusters), rules):
             yield instant if after is None or instant > after else after + rules.look_again
-        paused = pausing.longest(self._state.definitions[key])
-        if paused is not None and paused.pause is not None and paused.pause.until != progress.pause_over:
-            if paused.pause.until is not None:
+        paused = pausing.in_effect(self._state.definitions[key], progress.pause_over)
+        if paused is not None:
+            if paused.pause is not None and paused.pause.until is not None:
                 yield paused.pause.until
             return
         if cronjob.suspend:
@@ -259,7 +259,5 @@ def _is_more_useful(after: Cluster, before: Cluster) -> bool:
 
 def _ended_pause(progress: Progress, homes: Mapping[str, Definition], now: datetime) -> datetime | None:
     """Return when a pause has ended by itself, if that has not been noted yet."""
-    paused = pausing.longest(homes)
-    if paused is None or paused.pause is None or not paused.pause.is_over(now):
-        return None
-    return paused.pause.until if paused.pause.until != progress.pause_over else None
+    paused = pausing.in_effect(homes, progress.pause_over)
+    return paused.pause.until if paused is not None and paused.pause is not None and paused.pause.is_over(now) else None

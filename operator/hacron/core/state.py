@@ -38,6 +38,7 @@ class Was(NamedTuple):
 
     progress: Progress | None
     winner: Definition | None
+    homes: Mapping[str, Definition]
 
 
 class Mark(NamedTuple):
@@ -246,7 +247,7 @@ class State:
 
     def _note(self, key: Key, was: dict[Key, Was]) -> None:
         if key not in was:
-            was[key] = Was(self.progress.get(key), self.winner(key))
+            was[key] = Was(self.progress.get(key), self.winner(key), self.definitions.get(key, {}))
 
     def _note_all(self, keys: Iterable[Key], was: dict[Key, Was]) -> None:
         for key in keys:

@@ -64,11 +64,7 @@ def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dic
 
 def paused_by(state: State, progress: Progress) -> Definition | None:
     """The definition that pauses the cronjob; None when none does, or the executor has noted that the pause is over."""
-    paused = pausing.longest(state.definitions.get(progress.key, {}))
-    if paused is None or paused.pause is None:
-        return None
-    until = paused.pause.until
-    return None if until is not None and until == progress.pause_over else paused
+    return pausing.in_effect(state.definitions.get(progress.key, {}), progress.pause_over)
 
 
 def next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> datetime | None:
