@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# What Python has compiled is kept, whatever the environment says: compiling all tests takes each of pytest's workers seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help venv lint types unit parts test e2e-kind demo bench bench-cron bench-ledger soak chaos lock clean
 
@@ -26,7 +29,7 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in under a minute
-	$(BIN)/pytest -n auto -m "not broker and not browser and not cluster and not docker and not e2e and not kind and not simulation"
+	$(BIN)/pytest -n auto --dist worksteal -m "not broker and not browser and not cluster and not docker and not e2e and not kind and not simulation"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.docs.pages import DOCS, REPOSITORY, is_up_to_date, table
 Schema = dict[str, Any]
 
 
+@cache
 def resource(name: str) -> Schema:
     found: Schema = yaml.safe_load((REPOSITORY / "crds" / f"{name}.yaml").read_text())["spec"]["versions"][0]
     return found

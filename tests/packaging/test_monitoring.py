@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ PAGE = REPOSITORY / "docs" / "metrics.md"
 SUFFIXES = ("", "_bucket", "_count", "_sum")
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
     found: list[dict[str, Any]] = group["rules"]
@@ -65,6 +67,7 @@ def test_the_page_has_the_table_of_what_there_is(name: str, made: Any) -> None:
 # --- names --------------------------------------------------------------------------------------------------------------
 
 
+@cache
 def known_names() -> set[str]:
     """Return every name of a sample that a replica shows."""
     registry = Metrics(replica="", cluster="", tzdata="").registry

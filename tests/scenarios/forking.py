@@ -38,7 +38,8 @@ class Forking:
     """Tells a story of a world, and those of its branches.
 
     `tell` is the story: it ends early when `is_over`, and returns what is wrong at its end. `befalls` is what happens to the
-    replica in a branch; what it raises comes out of the effect.
+    replica in a branch; what it raises comes out of the effect. Where it takes all that the replica had in mind (`mindless`),
+    the moment before an effect is the one after its last effect in the same turn: that world is told once.
     """
 
     world: World
@@ -47,12 +48,14 @@ class Forking:
     befalls: Callable[[World, str], None]
     goes_on_for: timedelta
     concerns: Callable[[str, bool], bool] = lambda _effect, _done: True
+    mindless: bool = False
     effects: int = 0
     branched_at: datetime | None = None  # None: this is the world where nothing happens
     branches: list[Branch] = field(default_factory=list)
     _children: list[tuple[int, int]] = field(default_factory=list)  # process, pipe
     _branch: tuple[int, str, bool] = (0, "", False)
     _pipe: int = -1
+    _done_in: int = -1  # the turn in which the last effect was done
 
     @property
     def is_over(self) -> bool:
@@ -78,6 +81,10 @@ class Forking:
         if self.branched_at is not None or not self.concerns(effect, done):
             return
         self.effects += not done
+        turn = self.world.turns
+        if self.mindless and not done and self._done_in == turn:
+            return
+        self._done_in = turn if done else self._done_in
         if len(self._children) >= AT_ONCE:
             self._collect()
         reads, writes = os.pipe()

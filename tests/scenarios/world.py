@@ -239,6 +239,7 @@ class World:
         self.clusters: dict[str, FakeCluster] = {}
         self.processes: dict[str, Process] = {}
         self.acting: Process | None = None
+        self.turns = 0  # that any process has had
         self.wiped: list[datetime] = []  # when the broker lost everything
         self.longest_frozen = timedelta()  # that any process has been
         self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
@@ -370,6 +371,7 @@ class World:
             for process in busy:
                 if process.has_work:
                     self.acting = process
+                    self.turns += 1
                     process.turn()
                     self.acting = None
         names = [process.name for process in self.processes.values() if process.has_work]
