@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _INSTALL_PACKAGES = Path(__file__).parent / "install-packages"
@@ -56,15 +57,12 @@ def install(what: str, *packages: str) -> None:
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
     """Return the kept folder `name`; if it is not there, have `make` fill it, in one process at a time."""
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hacron"
-    folder = kept / name
+    folder = _kept() / name
     if folder.exists():
         return folder
-    kept.mkdir(parents=True, exist_ok=True)
-    with (kept / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(name):
         if not folder.exists():
-            scratch = Path(tempfile.mkdtemp(dir=kept, prefix=f"{name}."))
+            scratch = Path(tempfile.mkdtemp(dir=_kept(), prefix=f"{name}."))
             try:
                 make(scratch)
                 scratch.chmod(0o755)
@@ -72,6 +70,24 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def alone(name: str, waiting: str = "") -> Iterator[None]:
+    """Keep every other process out that asks for the same name, until the block ends or this process does."""
+    _kept().mkdir(parents=True, exist_ok=True)
+    with (_kept() / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                say(waiting)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _kept() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hacron"
 
 
 def say(text: str, passing: bool = False) -> None:

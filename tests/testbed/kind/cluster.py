@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.testbed import tools
 from tests.testbed.cluster import Cluster, KubectlFailed
 from tests.testbed.kind.engine import DockerFailed, Engine
+from tests.testbed.making import alone
 from tests.testbed.process import run_at_exit
 from tests.testbed.wait import until
 
@@ -29,11 +30,14 @@ class Net:
         self.docker = docker
         self.name = f"hacron-{secrets.token_hex(3)}"
         self.gateway = ""
-        self._sysctls = {name: Path("/proc/sys", name).read_text().strip() for name in _SYSCTLS}
+        self._undo = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Make it."""
-        for name, value in self._sysctls.items():
+        """Make it, when no other tests on this machine have one: what nodes change outside of themselves is put back once."""
+        self._undo.enter_context(alone("kind-nodes", "kind clusters of another test run are here: waiting until they are gone"))
+        for name in _SYSCTLS:
+            value = Path("/proc/sys", name).read_text().strip()
+            self._undo.callback(Path("/proc/sys", name).write_text, value)
             run_at_exit("sysctl", "--quiet", "--write", f"{name.replace('/', '.')}={value}")
         run_at_exit("docker", "network", "rm", self.name)
         bridge = [f"--opt=com.docker.network.bridge.name={self.docker.bridge}"] if self.docker.bridge else []
@@ -43,9 +47,8 @@ class Net:
 
     def stop(self) -> None:
         """Remove it, and undo what the nodes have changed outside of themselves."""
-        self.docker.run("network", "rm", self.name)
-        for name, value in self._sysctls.items():
-            Path("/proc/sys", name).write_text(value)
+        with self._undo:
+            self.docker.run("network", "rm", self.name)
 
 
 class KindCluster(Cluster):
