@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from hacron import decisions
 from hacron.core import reasons
-from hacron.core.draft import new_results, new_verdicts
+from hacron.core.draft import how_ended, new_results, new_verdicts
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -64,6 +64,7 @@ class Tally:
     commands: dict[str, int] = field(default_factory=dict)  # taken, by kind
     reports: dict[str, int] = field(default_factory=dict)  # taken, by kind
     verdicts: dict[tuple[str, str], int] = field(default_factory=dict)  # ticks, by verdict and reason; only what was read back
+    demands: dict[str, int] = field(default_factory=dict)  # that ended, by how; only what was read back
 
 
 class Executor:
@@ -241,11 +242,14 @@ class Executor:
         self._ledger.append(batches, self._state.floor)
 
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
-        """Count ticks by what became of them: whoever wrote it counts it, once it has been read back."""
+        """Count ticks and demands by what became of them: whoever wrote it counts it, once it has been read back."""
         for record in batch.records:
             for verdict in _news(record, applied):
                 label = reasons.label(verdict)
                 self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
+            ended = how_ended(record, applied.demands[record.key]) if isinstance(record, Demand) else None
+            if ended is not None:
+                self.tally.demands[ended] = self.tally.demands.get(ended, 0) + 1
 
 
 def _news(record: Record, applied: Applied) -> Sequence[Verdict]:

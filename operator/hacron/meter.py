@@ -125,6 +125,7 @@ class Meter:
         totals.bring_each(metrics.reports_taken, did.reports)
         for label, count in did.verdicts.items():
             totals.bring(metrics.verdicts, count, *label)
+        totals.bring_each(metrics.demands_ended, did.demands)
         totals.bring(metrics.status_patches, self._engine.mirror.patches + self._engine.demand_mirror.patches)
         totals.bring_each(metrics.events, self._engine.herald.tally)
         for (verb, code), count in dict(self._kube.tally).items():  # copied at once: another thread adds to it

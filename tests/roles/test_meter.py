@@ -37,6 +37,7 @@ def a_night_with_everything() -> Gauges:
         schedule = "" if "schedule" in fields else 'schedule="* * * * *" '
         night.do(f"apply west {name} {schedule}{fields}")
     night.do("demand west now fine", "undemand west now", "demand west waits paused")
+    night.do("demand west good fine", "demand west bad fails", "demand west nothing fine from=12:00:00 to=11:00:00")
     night.until(185)
     night.world.broker.put(COMMANDS, b"broken")
     night.world.broker.put(REPORTS, b"broken")
@@ -188,6 +189,28 @@ def test_every_replica_knows_how_many_demands_are_open() -> None:
     night.do("demand west again report", "undemand west again")
     night.until(65)
     assert [metered.value("demands_open") for metered in night.of.values()] == [0, 0]
+
+
+def test_the_executor_counts_how_demands_end() -> None:
+    night = Gauges("west-1", "east-1")
+    night.do('apply west report schedule="0 0 * * *" runs=20', 'apply west broken schedule="0 0 * * *" runs=5 fails=true')
+    night.do("demand west good report", "demand west bad broken", "demand west many report from=12:00:00 to=11:00:00")
+    night.until(10)
+    night.do("demand west gone no-such")
+    night.until(15)
+    night.do("undemand west gone")
+    night.until(60)
+    executor = the_executor(night)
+    expected = {"Succeeded": 1, "SomeFailed": 1, "Refused": 1, "Withdrawn": 1}
+    for name, metered in night.of.items():
+        counted = {verdict: metered.value("demands_ended_total", verdict=verdict) for verdict in expected}
+        assert counted == (expected if name == executor else dict.fromkeys(expected, 0))
+    night.do("kill executor")
+    night.until(120)
+    again = night.of[the_executor(night)]
+    night.do("undemand west good", "undemand west bad", "undemand west many")
+    night.until(130)
+    assert [again.value("demands_ended_total", verdict=verdict) for verdict in expected] == [0] * 4, "they were over before"
 
 
 def test_a_counter_goes_on_where_it_was_when_the_connection_is_new() -> None:

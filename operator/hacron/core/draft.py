@@ -173,6 +173,21 @@ def new_results(after: Demand, before: Demand | None) -> list[Verdict]:
     return [verdict for verdict in after.account.results if verdict not in known]
 
 
+def how_ended(after: Demand, before: Demand | None) -> str | None:
+    """Return how a demand has ended by this record, one of reasons.DEMANDS_END; None when it goes on, or was over before."""
+    if before is not None and before.account.id != after.account.id:
+        before = None  # of one that was deleted, and made anew
+    if before is not None and before.is_over:
+        return None
+    if after.wrong:
+        return "Refused"
+    if before is None:
+        return None  # what it brought along when it became known
+    if after.account.finished is not None:
+        return "Succeeded" if after.account.succeeded == after.account.total else "SomeFailed"
+    return "Withdrawn" if after.withdrawn_at is not None else None
+
+
 def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
     """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one.
 

@@ -82,6 +82,10 @@ WAITING: Final[dict[str, Told]] = {
 DEMANDS_WAIT: Final = ("NotYet", "Suspended", "Paused", "TickWaits", "TooManyRuns")
 """Why a run that was demanded waits, beside these. No Event tells of it: it stands in the status of its HACronJobRun."""
 
+DEMANDS_END: Final = ("Succeeded", "SomeFailed", "Refused", "Withdrawn")
+"""How a HACronJobRun ends, as the conditions of its status say: all or not all of its runs succeeded, its spec asks for nothing
+that could run, or it was deleted before it was over."""
+
 TOO_MANY: Final = Told("TooManyMissedTimes", True)
 MANY: Final = 100  # missed ticks; above it Kubernetes warns, and so do we
 OTHER: Final = "Other"

@@ -101,6 +101,12 @@ class Metrics:
             state=[state for state in RunState if state.is_open],
         )
         self.demands_open = self._gauge("demands_open", "HACronJobRuns that are not over; the same everywhere.")
+        self.demands_ended = self._counter(
+            "demands_ended",
+            "HACronJobRuns that ended while this replica was executor: all or not all of their runs succeeded, nothing could "
+            "run, or they were deleted before.",
+            verdict=reasons.DEMANDS_END,
+        )
         self.verdicts = self._counter(
             "verdicts",
             "Ticks that this replica, as executor, wrote a verdict for. One that was lost and then heard of has two. "
