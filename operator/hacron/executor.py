@@ -207,7 +207,8 @@ class Executor:
         if not self._token.held:
             raise SteppedDown(Why.TOKEN_LOST, "the broker has taken the token away")
         silent_s = moment.mono - self.proven_at
-        if silent_s > self._lease.proof_lease_s:
+        # Its checkpoint may take longer, while the broker looks for its nodes: there is nothing yet that it could decide.
+        if silent_s > (self._lease.proof_lease_s if self.decides else self._lease.token_missing_after_s):
             raise SteppedDown(Why.NO_PROOF, f"no proof read back for {silent_s:.1f} s")
 
     def _decide(self, moment: Moment) -> None:

@@ -126,11 +126,23 @@ def test_no_call_hangs_on_a_frozen_broker(real: RealWorld) -> None:
     for attempt in attempts:
         real.put("token", b"{}")
         session = holder(real)
+        session.ledger.append([batch()], 0)
         real.proxy.freeze()
         assert took(lambda attempt=attempt, session=session: refused(lambda: attempt(session))) < 3.5  # type: ignore[misc]
         assert not session.token.held
         assert took(session.connection.drop) < 0.1
         real.proxy.thaw()
+
+
+def test_the_first_record_is_waited_for_while_the_broker_looks_for_the_ledger_and_no_later_one(real: RealWorld) -> None:
+    session = real.open()
+    real.proxy.freeze()
+    thawing = threading.Timer(4, real.proxy.thaw)
+    thawing.start()
+    session.ledger.append([batch()], 0)
+    thawing.join()
+    real.proxy.freeze()
+    assert "a publisher confirm" in refused(lambda: session.ledger.append([batch()], 0))
 
 
 def test_a_queue_that_does_not_answer_is_named_with_what_to_do_if_it_stays_so(real: RealWorld) -> None:

@@ -24,7 +24,7 @@ from tests.chaos.naive_fleet import EVERY_S as NAIVE_EVERY_S
 from tests.chaos.stage import Stage
 from tests.chaos.trial import Result, do
 from tests.testbed import tools
-from tests.testbed.broker_cluster import TICK_S
+from tests.testbed.broker_cluster import SETUP_S, TICK_S
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
@@ -102,7 +102,7 @@ def _method(options: argparse.Namespace) -> str:
     rabbitmq = options.rabbitmq or "of this machine"
     return (
         f"Two clusters with two replicas each, RabbitMQ {rabbitmq} with {options.nodes} nodes (pause_minority,"
-        f" net_ticktime {TICK_S} s); every replica and every node in a network namespace of its own."
+        f" net_ticktime {TICK_S} s, net_setuptime {SETUP_S} s); every replica and every node in a network namespace of its own."
         f" {many} cronjobs of every {EVERY_S} s: both guarantees, Allow and Forbid, declared in one"
         f" cluster or in both. Beside them {COUNT} of every {NAIVE_EVERY_S} s that naive token holders fire, one beside each"
         " replica, with pika's defaults. All settings of the replicas are the defaults. Judged by watches on the API servers"

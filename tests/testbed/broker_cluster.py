@@ -14,6 +14,7 @@ from tests.testbed.wait import until
 
 PAUSE_MINORITY = "pause_minority"
 TICK_S = 15  # after so long, give or take a quarter, nodes give up one that does not answer; 60 by default
+SETUP_S = 1  # and after so long one that does not take a connection, whenever one of their processes asks it; 7 by default
 
 
 class BrokerCluster:
@@ -28,18 +29,21 @@ class BrokerCluster:
         version: str | None = None,
         partitions: str = PAUSE_MINORITY,
         tick_s: int = TICK_S,
+        setup_s: int = SETUP_S,
         settings: str = "",
     ) -> None:
         self.directory = directory
         secret = secrets.token_hex(8)
         settings += f"cluster_partition_handling = {partitions}\nnet_ticktime = {tick_s}\n"
+        advanced = f"[{{kernel, [{{net_setuptime, {setup_s}}}]}}]."
         self.nodes: list[Broker] = []
         for number in range(1, count + 1):
             place = network.place()
             first = self.nodes[0].name if self.nodes else f"hacron@{place.address}"
             forming = _forming(first, f"hacron@{place.address}") if self.nodes else ""
             folder = directory / f"node-{number}"
-            self.nodes.append(Broker(folder, place=place, version=version, secret=secret, settings=settings + forming))
+            node = Broker(folder, place=place, version=version, secret=secret, settings=settings + forming, advanced=advanced)
+            self.nodes.append(node)
 
     @property
     def url(self) -> str:

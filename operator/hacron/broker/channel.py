@@ -32,6 +32,10 @@ REPLY_TIMEOUT_S: Final = 3.0
 CONFIRM_TIMEOUT_S: Final = 2.0
 """An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
 
+FINDING_TIMEOUT_S: Final = 15.0
+"""Of the first use of a stream. RabbitMQ 4 then asks its nodes where the stream is led, one after the other and up to twice, also
+those that are lost; it gives one up after 7 s (Erlang's net_setuptime)."""
+
 ASK_AGAIN_S: Final = 1.0
 
 Patient = Callable[[str], bool]
@@ -139,6 +143,7 @@ class Channel:
         on_delivery: Callable[[Delivery], None],
         arguments: Mapping[str, str | int] | None = None,
         doing: str = "consuming from",
+        timeout_s: float = REPLY_TIMEOUT_S,
     ) -> str:
         """Begin to receive; return the consumer's tag. `on_delivery` only puts it somewhere: it runs inside pika."""
 
@@ -153,6 +158,7 @@ class Channel:
             lambda reply: tags.append(
                 self._channel.basic_consume(queue, deliver, arguments=dict(arguments or {}), callback=reply)
             ),
+            timeout_s,
             # A node of RabbitMQ 3.10 that is killed half a second after it has made a quorum queue comes back with one that
             # never answers again, while everything else does.
             hint="; a queue that never answers while others do has lost its leader for good: delete it, it is made again",
@@ -229,15 +235,15 @@ class Publisher:
             self._channel.confirm_delivery(self._on_confirm, replies.append)
         connection.wait(lambda: replies, "switching confirms on")
 
-    def publish(self, messages: Iterable[Outgoing]) -> None:
-        """Publish all of them, in order, and return when the broker has confirmed each.
+    def publish(self, messages: Iterable[Outgoing], timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
+        """Publish all of them, in order, and return when the broker has confirmed each; it may take so long for a single one.
 
         Raises BrokerUnavailable: then nobody knows which of them have arrived.
         """
         for message in messages:
             self._send(message)
-            self._wait_for(IN_FLIGHT)
-        self._wait_for(0)
+            self._wait_for(IN_FLIGHT, timeout_s)
+        self._wait_for(0, timeout_s)
 
     def _send(self, message: Outgoing) -> None:
         self._connection.check()
@@ -253,10 +259,10 @@ class Publisher:
         self._published += 1
         self._unconfirmed.add(self._published)
 
-    def _wait_for(self, most: int) -> None:
-        """Wait until no more than so many are unconfirmed; each single confirm may take as long as a reply."""
+    def _wait_for(self, most: int, timeout_s: float) -> None:
+        """Wait until no more than so many are unconfirmed."""
         while (count := len(self._unconfirmed)) > most:
-            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm", CONFIRM_TIMEOUT_S)
+            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm", timeout_s)
 
     def _fewer_than(self, count: int) -> bool:
         return len(self._unconfirmed) < count

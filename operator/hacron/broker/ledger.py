@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hacron.broker import codec
-from hacron.broker.channel import Channel, Delivery, Outgoing, Publisher
+from hacron.broker.channel import CONFIRM_TIMEOUT_S, FINDING_TIMEOUT_S, Channel, Delivery, Outgoing, Publisher
 from hacron.broker.connection import Connection
 from hacron.core.messages import Batch, Entry
 
@@ -32,6 +32,7 @@ class StreamLedger:
     def __init__(self, connection: Connection, publisher: Publisher, queue: str) -> None:
         self._publisher = publisher
         self._queue = queue
+        self._confirm_timeout_s = FINDING_TIMEOUT_S  # of the first append; nothing is decided before it is read back
         self._arrived: deque[Delivery] = deque()
         self.unreadable = 0  # batches, or records in them, that this version cannot read
         self.truncated = False  # the broker has dropped what still mattered: retention is too small
@@ -39,7 +40,7 @@ class StreamLedger:
         self._read_up_to = -1  # offset
         self._channel: Channel = connection.channel(PREFETCH)
         start: str | int = "first" if self._floor is None else self._floor
-        self._channel.consume(queue, self._arrived.append, {OFFSET: start})
+        self._channel.consume(queue, self._arrived.append, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
 
     @property
     def caught_up(self) -> bool:
@@ -66,7 +67,9 @@ class StreamLedger:
         return entries
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
-        self._publisher.publish(Outgoing(self._queue, codec.encode_batch(batch), {FLOOR: floor}) for batch in batches)
+        outgoing = (Outgoing(self._queue, codec.encode_batch(batch), {FLOOR: floor}) for batch in batches)
+        self._publisher.publish(outgoing, self._confirm_timeout_s)
+        self._confirm_timeout_s = CONFIRM_TIMEOUT_S
 
     def _check_beginning(self, offset: int) -> None:
         if self._read_up_to < 0 and self._floor is not None and offset > self._floor:
@@ -103,7 +106,7 @@ def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
         seen.append(delivery)
         channel.acknowledge(delivery.tag)
 
-    channel.consume(queue, see, {OFFSET: "last"})
+    channel.consume(queue, see, {OFFSET: "last"}, timeout_s=FINDING_TIMEOUT_S)
     before = -1
     while len(seen) > before:
         before = len(seen)

@@ -1,0 +1,45 @@
+"""How long an executor waits for the broker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hacron.core.rules import Rules
+from hacron.core.scheduler import Scheduler
+from hacron.core.state import State
+from hacron.executor import Executor, Lease
+from hacron.ports import SteppedDown, Why
+from hacron.turn import Moment
+from tests.fakes.broker import FakeBroker
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+
+def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_before() -> None:
+    broker, state, lease = FakeBroker(), State(), Lease()
+    session = broker.connect("r1", "west", lambda: NOON)
+    executor = Executor(
+        replica="r1",
+        cluster="west",
+        state=state,
+        scheduler=Scheduler(state, Rules()),
+        token=session.token,
+        ledger=session.ledger,
+        inbox=session.inbox,
+        lease=lease,
+    )
+
+    def turn(mono: float) -> None:
+        executor.turn(Moment(NOON + timedelta(seconds=mono), mono), [])
+        session.connection.turn(0)
+
+    turn(0)
+    turn(0)
+    assert executor.epoch is not None  # it has written its checkpoint, and the broker brings nothing
+    turn(lease.proof_lease_s + 1)
+    assert not executor.decides
+    with pytest.raises(SteppedDown) as caught:
+        turn(lease.token_missing_after_s + 1)
+    assert caught.value.why is Why.NO_PROOF
