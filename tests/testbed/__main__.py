@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.testbed import tools
+from tests.testbed import gitops, tools
 from tests.testbed.kind.engine import engine
 from tests.testbed.kind.node_image import node_image
 from tests.testbed.making import Missing
@@ -22,6 +22,7 @@ def main() -> None:
         "RabbitMQ": tools.rabbitmq,
         "control plane": lambda: tools.control_plane()["kube-apiserver"].parent,
         "Helm": tools.helm,
+        "Argo CD, Flux": lambda: gitops.resources()[0].parent,
         "promtool": tools.promtool,
         "Chromium": tools.chromium,
         "libfaketime": tools.faketime,
