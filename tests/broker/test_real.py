@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -17,6 +19,7 @@ from hacron.broker.session import Access, open_broker
 from hacron.ports import BrokerUnavailable
 from tests.broker.test_contract import batch, holder, withdrawn
 from tests.broker.worlds import NOW, RealWorld, read, settle, take
+from tests.testbed.broker import USER, Broker
 
 pytestmark = pytest.mark.broker
 
@@ -68,6 +71,20 @@ def test_of_several_nodes_one_that_answers_is_enough(real: RealWorld) -> None:
         open_broker(
             access("amqp://guest:guest@127.0.0.1:1/", url, "amqp://guest:guest@127.0.0.1:2/"), lambda: NOW
         ).connection.drop()
+
+
+def test_a_node_that_answers_and_has_no_copy_of_the_ledger_is_left_for_one_that_has(real: RealWorld, broker: Broker) -> None:
+    bare = f"bare-{secrets.token_hex(4)}"  # stands in for such a node
+    broker.ctl("add_vhost", bare)
+    try:
+        broker.ctl("set_permissions", "-p", bare, USER, ".*", ".*", ".*")
+        having, lacking = real.access(direct=True), f"{broker.url.rpartition('/')[0]}/{bare}"
+        for _ in range(5):
+            several = replace(having, urls=[lacking, *having.urls, lacking], declares=False)
+            open_broker(several, lambda: NOW).connection.drop()
+        assert "404" in refused(lambda: open_broker(replace(having, urls=[lacking], declares=False), lambda: NOW))
+    finally:
+        broker.ctl("delete_vhost", bare)
 
 
 def test_a_node_that_accepts_but_never_answers_is_given_up(real: RealWorld) -> None:

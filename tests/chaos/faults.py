@@ -258,6 +258,7 @@ def broker_wiped(stage: Stage) -> Iterator[None]:
     if stage.naive.replicas[0].alive:
         stage.naive.put_token()
     yield
+    stage.brokers.grow(f"{PREFIX}.ledger")  # replicas have made the queues on the node that was there first
 
 
 # --- a broker in distress ---

@@ -30,6 +30,7 @@ WHERE = {"in-west": ("west",), "in-east": ("east",), "in-both": ("west", "east")
 EACH = 4
 TIMES = 4  # so many times as late as without a restart is late; a replica that helps out does it after a second
 HICCUP_S = 0.1  # and what a busy machine does to anybody
+HELP_S = 1.0  # after so long another replica of the cluster makes a Job: whatever goes wrong with a worker, no run waits longer
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays
         for name, since in born.items()
     }
     assert not any(gone.values()), gone
-    for share in (0.5, 0.8):  # those beyond are as late as a busy machine makes them, with or without a restart
+    for share, grace_s in ((0.5, 0.0), (0.8, 0.0), (1.0, HELP_S)):  # replicas that start have a busy machine busier
         before, during = late_s(seen, quiet, begin, share), late_s(seen, begin, over, share)
-        assert during <= TIMES * max(before, HICCUP_S), (
+        assert during <= grace_s + TIMES * max(before, HICCUP_S), (
             f"{share:.0%} were within {before:.3f} s, and {during:.3f} s while restarting"
         )

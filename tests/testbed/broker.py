@@ -132,14 +132,14 @@ class Broker:
         """Let a frozen node go on (SIGCONT)."""
         self._server.thaw()
 
-    def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl with `arguments` and return what it prints. Takes about a second."""
-        command = self._command("rabbitmqctl", "--quiet", *arguments)
+    def ctl(self, *arguments: str, program: str = "rabbitmqctl") -> str:
+        """Run rabbitmqctl, or a `program` like it, with `arguments` and return what it prints. Takes about a second."""
+        command = self._command(program, "--quiet", *arguments)
         # When the port mapper is down it starts one, as a daemon; by the marks that ends with ours.
         environment = {**inherited_environment(), **self._environment, **self._port_mapper.marks}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def list_queues(self, *columns: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from tests.testbed.broker import Broker
+from tests.testbed.broker import VHOST, Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.network import Network
 from tests.testbed.wait import until
@@ -84,6 +84,13 @@ class BrokerCluster:
         for node in self.nodes:
             node.erase()
         self.start()
+
+    def grow(self, stream: str) -> None:
+        """Give every queue and the stream a copy on each node, as a person must if they were made while nodes were missing."""
+        asked = self.nodes[0]
+        for node in self.nodes:
+            asked.ctl("grow", node.name, "all", "--vhost-pattern", VHOST, program="rabbitmq-queues")
+            asked.ctl("add_replica", "--vhost", VHOST, stream, node.name, program="rabbitmq-streams")
 
     def leader(self, queue: str) -> Broker:
         """Return the node that leads a quorum queue or a stream."""

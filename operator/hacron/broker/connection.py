@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pika  # type: ignore[import-untyped]
@@ -149,22 +148,10 @@ class Connection:
             _run(self._loop, lambda: done() or self._doubt is not None, timeout_s)
 
 
-def connect(urls: Sequence[str], *, heartbeat_s: int, name: str, tls: Tls) -> Connection:
-    """Open a connection to one of the nodes, tried in random order so that replicas spread over them.
-
-    `name` is what the broker's own tools show for it. Raises BrokerUnavailable, with each node's reason.
-    """
-    reasons = []
-    for url in random.sample(urls, len(urls)):
-        try:
-            parameters = _parameters(url, heartbeat_s, name, tls)
-            return _connect(parameters, tls.user or parameters.credentials.username)
-        except BrokerUnavailable as error:
-            reasons.append(str(error))
-    raise BrokerUnavailable("; ".join(sorted(reasons)) or "no URL of a broker was given")
-
-
-def _connect(parameters: pika.URLParameters, user: str) -> Connection:
+def connect(url: str, *, heartbeat_s: int, name: str, tls: Tls) -> Connection:
+    """Open a connection to a node. `name` is what the broker's own tools show for it. Raises BrokerUnavailable."""
+    parameters = _parameters(url, heartbeat_s, name, tls)
+    user = tls.user or parameters.credentials.username
     where = f"{parameters.host}:{parameters.port}"
     results: list[BaseException | None] = []
     loop = IOLoop()

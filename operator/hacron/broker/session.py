@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from hacron.broker.inbox import QueueInbox, QueueOutbox
 from hacron.broker.ledger import StreamLedger
 from hacron.broker.tls import Tls
 from hacron.broker.token import QueueToken
+from hacron.ports import BrokerUnavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,22 @@ class Broker:
 def open_broker(access: Access, clock: Callable[[], datetime], patient: Patient = lambda _: False) -> Broker:
     """Connect, make sure that every queue exists (see Access.declares) and may be used, and open the ledger at its floor.
 
+    Nodes are tried in random order, so that replicas spread over them: one may answer, and have no copy of the ledger at present.
     While the broker is blocked it waits, if `patient`: a connection that is dropped then stays with the broker until it is not,
-    and costs memory that is scarce. Raises BrokerUnavailable, which says what the broker lacks or refuses.
+    and costs memory that is scarce. Raises BrokerUnavailable, which says what each node lacks or refuses.
     """
+    reasons = set()
+    for url in random.sample(access.urls, len(access.urls)):
+        try:
+            return _open_at(url, access, clock, patient)
+        except BrokerUnavailable as error:
+            reasons.add(str(error))
+    raise BrokerUnavailable("; ".join(sorted(reasons)) or "no URL of a broker was given")
+
+
+def _open_at(url: str, access: Access, clock: Callable[[], datetime], patient: Patient) -> Broker:
     names = topology.Names(access.prefix, access.cluster)
-    connection = connect(access.urls, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
+    connection = connect(url, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
         if access.declares:
             channel = connection.channel()
