@@ -69,6 +69,7 @@ class Engine:
             labels=dict(settings.cluster_labels),
             cordoned=settings.cordoned,
             gone=settings.gone_clusters,
+            forgotten=settings.forgotten_clusters,
             state=state,
             token=broker.worker_token,
             outbox=broker.outbox,

@@ -34,6 +34,11 @@ class Lookout:
         self._clocks = Alarm(log, "clocks differ: this replica's and the executor's", "clocks agree again")
         self._zones = Alarm(log, "time zone data differs: this replica's and the executor's", "time zone data is the same again")
         self._api = Alarm(log, "the API server does not answer", "the API server answers again")
+        self._forgotten = Alarm(
+            log,
+            "another cluster names this one in HACRON_FORGOTTEN_CLUSTERS: nothing that is declared here counts, and no run comes",
+            "no other cluster says any more that this one is to be forgotten",
+        )
         self._ledger = Alarm(log, "the ledger comes near its retention", "the ledger is well below its retention again")
 
     def see_proof(self, proof: Proof, now: datetime) -> float | None:
@@ -55,6 +60,10 @@ class Lookout:
     def see_api(self, reachable: bool) -> None:
         """Note whether this cluster's API server answers."""
         self._api.look(not reachable)
+
+    def see_forgotten(self, is_named: bool) -> None:
+        """Note whether another cluster says that this one is to be forgotten."""
+        self._forgotten.look(is_named)
 
     def see_ledger(self, span_bytes: int) -> None:
         """Note how much of the ledger still matters."""

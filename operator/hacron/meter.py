@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from hacron.core.hearing import declared_gone
+from hacron.core.hearing import declared_gone, to_be_forgotten
 from hacron.core.messages import Checkpoint, Proof
+from hacron.core.state import State
 from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.lookout import Lookout
@@ -33,6 +34,8 @@ class Meter:
         self._lookout = Lookout(
             tzdata=tzdata_version(), skew_margin_s=settings.skew_margin_s, ledger_max_bytes=settings.ledger_max_bytes
         )
+        self._cluster = settings.cluster
+        self._aged: set[str] = set()  # clusters whose age is told
         self._sessions = 0
         self._totals = Totals()
         self._of_session = Totals()  # these begin with zero in each
@@ -94,16 +97,22 @@ class Meter:
         metrics.ledger_floor.set(state.floor)
         metrics.ledger_span.set(state.span_bytes)
         metrics.ledger_live.set(state.live)
-        gone = declared_gone(state.clusters)
-        for cluster in state.clusters.values():
-            if cluster.name in gone:  # nobody is to be woken for it
-                metrics.cluster_seen_age.forget(cluster.name)
-            else:
-                metrics.cluster_seen_age.set(max(0.0, (now.wall - cluster.seen_at).total_seconds()), cluster.name)
+        self._lookout.see_forgotten(self._cluster in to_be_forgotten(state.clusters))
+        self._tell_ages(state, now)
         if session.executor.decides:
             self._lookout.see_ledger(state.span_bytes)
         if session.caught_up and self._census is not None:
             self._census.go_on()
+
+    def _tell_ages(self, state: State, now: Moment) -> None:
+        """Say since when clusters are silent, but for those for which nobody is to be woken."""
+        waited_for = state.clusters.keys() - declared_gone(state.clusters)
+        for name in self._aged - waited_for:
+            self._metrics.cluster_seen_age.forget(name)
+        for name in waited_for:
+            age_s = (now.wall - state.clusters[name].seen_at).total_seconds()
+            self._metrics.cluster_seen_age.set(max(0.0, age_s), name)
+        self._aged = waited_for
 
     def _name_executor(self, executor: Checkpoint | None) -> None:
         before, self._executor = self._executor, executor

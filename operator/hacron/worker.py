@@ -40,6 +40,7 @@ class Worker:
         labels: dict[str, str],
         cordoned: str = "",
         gone: tuple[str, ...] = (),
+        forgotten: tuple[str, ...] = (),
         state: State,
         token: Token,
         outbox: Outbox,
@@ -55,6 +56,7 @@ class Worker:
         self._labels = labels
         self._cordoned = cordoned
         self._gone = gone
+        self._forgotten = forgotten
         self._state = state
         self._token = token
         self._outbox = outbox
@@ -215,5 +217,6 @@ class Worker:
                 labels=self._labels,
                 cordoned=self._cordoned,
                 gone=self._gone,
+                forgotten=self._forgotten,
             )
         )

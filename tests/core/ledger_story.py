@@ -56,6 +56,7 @@ class Story:
         self.labels: dict[str, dict[str, str]] = {}  # of clusters that have some
         self.cordoned: dict[str, str] = {}  # cluster → why
         self.gone: tuple[str, ...] = ()  # what all clusters say
+        self.forgotten: dict[str, tuple[str, ...]] = {}  # cluster → what it says
         self.written: list[Record] = []
         self.events: list[events.Event] = []  # what people are told
         self.write([(Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE),)])
@@ -136,6 +137,7 @@ class Story:
             labels=self.labels.get(name, {}),
             cordoned=self.cordoned.get(name, ""),
             gone=self.gone,
+            forgotten=self.forgotten.get(name, ()),
         )
 
     def write(self, groups: list[tuple[Record, ...]]) -> None:

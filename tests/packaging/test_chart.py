@@ -162,6 +162,7 @@ class TestRendered:
         given = {
             "cordoned": "new switches, until noon",
             "gone_clusters": "north,south",
+            "forgotten_clusters": "north",
             "broker_prefix": "other",
             "broker_declare": False,
             "broker_users": "west=hacron-west,east=hacron-east",

@@ -91,3 +91,14 @@ def test_a_ledger_that_comes_near_its_retention_is_told(said: pytest.LogCaptureF
     assert said.messages == ["the ledger comes near its retention"]
     watch.see_ledger(100 * MIB)
     assert said.messages[1:] == ["the ledger is well below its retention again"]
+
+
+def test_a_cluster_that_others_want_forgotten_is_told_there(said: pytest.LogCaptureFixture) -> None:
+    watch = lookout()
+    for is_named in (False, True, True, False):
+        watch.see_forgotten(is_named)
+    assert ["HACRON_FORGOTTEN_CLUSTERS" in said.messages[0], *(record.levelname for record in said.records)] == [
+        True,
+        "WARNING",
+        "INFO",
+    ]

@@ -14,7 +14,7 @@ from hacron.ports import SteppedDown, Why
 from hacron.telemetry.metrics import CONDITIONS, STEP_DOWNS, Row, table
 from hacron.turn import Moment
 from tests.fakes.broker import COMMANDS, REPORTS
-from tests.roles.gauges import Gauges, Sample
+from tests.roles.gauges import Gauges, Metered, Sample
 from tests.scenarios.world import NOON
 
 
@@ -255,5 +255,20 @@ def test_nobody_is_woken_for_a_cluster_that_is_declared_gone() -> None:
     night = Gauges("west-1", "east-1", gone_clusters=("east",))
     night.until(30)
     west = night.of["west-1"]
+    assert west.value("cluster_seen_age_seconds", cluster="east") is None
+    assert west.value("cluster_seen_age_seconds", cluster="west") is not None
+
+
+def test_a_cluster_that_is_forgotten_has_no_age_any_more() -> None:
+    night = Gauges("west-1", "east-1")
+    night.until(30)
+    assert night.of["west-1"].value("cluster_seen_age_seconds", cluster="east") is not None
+    night.do("kill east-1", "stop west-1")
+    night.script.do_replicas("west-2", forgotten_clusters=("east",))
+    west = night.of["west-2"] = Metered(night.world.processes["west-2"])
+    night.until(40)
+    assert "east" in night.world.processes["west-2"].session.state.clusters  # type: ignore[union-attr]
+    night.until(400)
+    assert "east" not in night.world.processes["west-2"].session.state.clusters  # type: ignore[union-attr]
     assert west.value("cluster_seen_age_seconds", cluster="east") is None
     assert west.value("cluster_seen_age_seconds", cluster="west") is not None

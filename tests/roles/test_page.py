@@ -140,6 +140,21 @@ def test_a_cluster_that_is_cordoned_or_declared_gone_is_noted() -> None:
         onlooker.close()
 
 
+def test_a_cluster_that_speaks_and_is_to_be_forgotten_is_wrong() -> None:
+    script = Script()
+    script.do_replicas("west-1", "east-1", forgotten_clusters=("east",))
+    script.run("at 12:00:05")
+    onlooker = Onlooker(script)
+    try:
+        (found,) = onlooker.told("overview")["troubles"]
+        assert (found["kind"], found["cluster"], found["severity"]) == ("Forgotten", "east", 3)
+        script.run("silence east")
+        script.run("at 12:00:30")
+        assert [(one["kind"], one["cluster"]) for one in onlooker.told("overview")["troubles"]] == [("Gone", "east")]
+    finally:
+        onlooker.close()
+
+
 def test_a_cluster_that_is_silent_and_an_executor_that_is_gone_are_wrong() -> None:
     script = Script()
     for command in ("replicas west-1 east-1", "at 12:00:05", "silence east", "at 12:00:30"):

@@ -7,7 +7,7 @@ often it was touched. State itself changes only when the records come back from 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -82,6 +82,22 @@ class Draft:
     def changes(self, key: Key) -> bool:
         """Whether anything about this cronjob will be written."""
         return key in self._progress or key in self._homes or key in self._asked
+
+    def declared_in(self, cluster: str) -> Iterator[Definition]:
+        """Yield what a cluster declares."""
+        for key, homes in self._state.definitions.items():
+            if cluster in homes and (mine := self.homes(key).get(cluster)) is not None:
+                yield mine
+
+    def demanded_in(self, cluster: str) -> Iterator[Demand]:
+        """Yield what is demanded there, and not withdrawn."""
+        for key, before in self._state.demands.items():
+            demand = self.demand(key) if cluster in before.homes else None
+            if demand is not None and cluster in demand.homes and demand.withdrawn_at is None:
+                yield demand
+
+    def has_open_runs_in(self, cluster: str) -> bool:
+        return bool(self._state.open_runs.get(cluster))
 
     # --- writing ---
 

@@ -15,7 +15,17 @@ from hacron.core.model import Cluster
 
 def declared_gone(clusters: Mapping[str, Cluster]) -> set[str]:
     """Return the clusters of which another one says that they will not come back."""
-    return {name for cluster in clusters.values() for name in cluster.gone if name != cluster.name}
+    return {name for cluster in clusters.values() for name in cluster.gone if name != cluster.name} | to_be_forgotten(clusters)
+
+
+def to_be_forgotten(clusters: Mapping[str, Cluster]) -> set[str]:
+    """Return the clusters of which another one says that they are to be forgotten: kept out, and what they declare withdrawn.
+
+    What one says that is to be forgotten itself does not count: of two that say it of each other, both stay.
+    """
+    said = [(cluster.name, name) for cluster in clusters.values() for name in cluster.forgotten if name != cluster.name]
+    named = {name for _, name in said}
+    return {name for by, name in said if by not in named}
 
 
 @dataclass(frozen=True, slots=True)

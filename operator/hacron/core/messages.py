@@ -146,6 +146,7 @@ class ClusterSeen(_Message, frozen=True):
     labels: dict[str, str] = {}
     cordoned: Sentence = ""  # why no new runs are to come; empty: they may
     gone: tuple[ClusterName, ...] = ()  # clusters that people here say will not come back
+    forgotten: tuple[ClusterName, ...] = ()  # clusters of which, as people here say, nothing is to be left
 
 
 Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen

@@ -20,7 +20,8 @@ from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
 from hacron.core.firing import Scene, fire, waits
-from hacron.core.hearing import Hearing
+from hacron.core.forgetting import forget
+from hacron.core.hearing import Hearing, to_be_forgotten
 from hacron.core.messages import (
     ClusterSeen,
     Command,
@@ -99,6 +100,8 @@ class Scheduler:
     def _take(self, message: Command | Report, draft: Draft, now: datetime) -> list[Key]:
         """Take in one message; return whom to look at because of it."""
         match message:
+            case CronJobDeclared() | RunsDemanded() if message.cluster in to_be_forgotten(draft.clusters):
+                return []
             case CronJobDeclared():
                 declare(draft, message, now, self._rules, recovering=self._is_settling(now))
                 return [message.key]
@@ -142,9 +145,10 @@ class Scheduler:
             labels=seen.labels,
             cordoned=seen.cordoned,
             gone=seen.gone,
+            forgotten=seen.forgotten,
         )
         draft.see(after)
-        held_up = self._held_up_by_gone(after, draft, now)
+        held_up = [*self._held_up_by_gone(after, draft, now), *self._forget(after, draft, now)]
         was_heard = before is not None and not before.is_silent(now, self._rules.silent_after.total_seconds())
         if before is not None and was_heard and not _is_more_useful(after, before):
             return held_up
@@ -154,8 +158,16 @@ class Scheduler:
     def _held_up_by_gone(self, cluster: Cluster, draft: Draft, now: datetime) -> list[Key]:
         """Return the cronjobs that have open runs where, as this cluster says, nothing will come back from."""
         hearing = self._hearing(draft.clusters)
-        gone = [name for name in cluster.gone if hearing.is_gone(name, now, self._rules.silent_after)]
+        said = (*cluster.gone, *cluster.forgotten)
+        gone = [name for name in said if hearing.is_gone(name, now, self._rules.silent_after)]
         return [key for name in gone for key in self._state.open_runs.get(name, {}).values()]
+
+    def _forget(self, cluster: Cluster, draft: Draft, now: datetime) -> list[Key]:
+        """Forget, a part at a time, the clusters of which this one says that nothing is to be left."""
+        if not cluster.forgotten:
+            return []
+        names, hearing = to_be_forgotten(draft.clusters), self._hearing(draft.clusters)
+        return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing, now, self._rules)]
 
     def _look(self, key: Key, draft: Draft, now: datetime) -> None:
         """Decide all that can be decided about one cronjob now."""

@@ -125,6 +125,10 @@ class State:
                     self._note(record.key, was)
                     self._progress(record)
                     self._touch(("progress", record.key, ""), mark)
+                case ClusterState(cluster=Cluster(removed=True)):
+                    self.clusters.pop(record.cluster.name, None)
+                    self._live.pop(("cluster", record.cluster.name, ""), None)
+                    clusters[record.cluster.name] = None
                 case ClusterState():
                     self.clusters[record.cluster.name] = record.cluster
                     self._touch(("cluster", record.cluster.name, ""), mark)

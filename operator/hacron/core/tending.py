@@ -94,6 +94,9 @@ def expire(progress: Progress, scene: Scene) -> Progress:
     for run in progress.open:
         if run.state is RunState.LOST:
             progress = _tend_lost(progress, run, scene)
+        elif run.state is RunState.STOPPING and scene.hearing.is_gone(run.cluster, scene.now, scene.rules.silent_after):
+            lost = _lost(progress, run, scene, "ClusterSilent")
+            progress = _without(lost, run)
         elif _overdue(run, scene):
             progress = _silence(progress, run, scene)
     return progress

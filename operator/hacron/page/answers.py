@@ -5,7 +5,7 @@ Instants are unix seconds: small, and in the browser a multiplication away from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from hacron.core import status
 from hacron.core.demand import accounts
-from hacron.core.hearing import declared_gone
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.core.placement import in_words
 from hacron.page.board import Board, Row, Wanted, next_ticks
@@ -74,7 +73,6 @@ def overview(board: Board, view: View | None, place: Place, condition: Condition
     state = view.state
     troubles = sorted(_troubles(board, view, place, now), key=lambda one: (-one.severity, -seconds(one.since or now)))
     clusters = sorted(state.clusters.values(), key=lambda cluster: cluster.name)[:CLUSTERS]
-    gone = declared_gone(state.clusters)
     begin = (int(now.timestamp()) // 60 // hours + 1) * hours - COLUMNS * hours  # minute
     past = _pillars(board, begin, hours)
     first, sums, uncounted = board.outlook.sums(board.to_come, view, timedelta(seconds=place.silent_after_s), now, hours)
@@ -83,7 +81,7 @@ def overview(board: Board, view: View | None, place: Place, condition: Condition
     return head | {
         "executor": _executor(view),
         "clusters": [
-            _cluster(board, cluster, cluster.name in gone, place, now)
+            _cluster(board, cluster, state.clusters, place, now)
             | {"past": past.get(cluster.name, []), "coming": coming.get(cluster.name, [])}
             for cluster in clusters
         ],
@@ -242,8 +240,8 @@ def _executor(view: View) -> dict[str, Any] | None:
     }
 
 
-def _cluster(board: Board, cluster: Cluster, is_gone: bool, place: Place, now: datetime) -> dict[str, Any]:
-    troubles = [trouble_of(trouble) for trouble in of_cluster(cluster, is_gone, now, place.silent_after_s)]
+def _cluster(board: Board, cluster: Cluster, clusters: Mapping[str, Cluster], place: Place, now: datetime) -> dict[str, Any]:
+    troubles = [trouble_of(trouble) for trouble in of_cluster(cluster, clusters, now, place.silent_after_s)]
     return {
         "name": cluster.name,
         "seen": seconds(cluster.seen_at),
@@ -274,9 +272,8 @@ def _troubles(board: Board, view: View, place: Place, now: datetime) -> Iterable
     if proof is not None and (now - proof.at).total_seconds() > EXECUTOR_MISSING_AFTER_S:
         told = "no executor has proved itself: nothing new is decided"
         yield Trouble(severity=Severity.WRONG, kind="NoExecutor", message=told, since=proof.at)
-    gone = declared_gone(view.state.clusters)
     for cluster in view.state.clusters.values():
-        yield from of_cluster(cluster, cluster.name in gone, now, place.silent_after_s)
+        yield from of_cluster(cluster, view.state.clusters, now, place.silent_after_s)
     window = timedelta(seconds=place.start_window_s)
     for row in board.rows.values():
         yield from row.troubles

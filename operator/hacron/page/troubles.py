@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
 from hacron.core import pausing, reasons
+from hacron.core.hearing import declared_gone, to_be_forgotten
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
 
@@ -94,9 +95,12 @@ def of_demand(demand: Demand) -> Iterator[Trouble]:
         yield Trouble(severity=Severity.WRONG, kind="Failed", message=message, since=demand.created_at, **about)
 
 
-def of_cluster(cluster: Cluster, is_gone: bool, now: datetime, silent_after_s: float) -> Iterator[Trouble]:
-    """Yield what is wrong with a cluster. What is declared gone may be silent."""
-    if is_gone:
+def of_cluster(cluster: Cluster, clusters: Mapping[str, Cluster], now: datetime, silent_after_s: float) -> Iterator[Trouble]:
+    """Yield what is wrong with one of the clusters. What is declared gone may be silent."""
+    if cluster.name in to_be_forgotten(clusters) and not cluster.is_silent(now, silent_after_s):
+        told = "it speaks, and another cluster says that it is to be forgotten: nothing that it declares counts, and no run comes"
+        yield Trouble(severity=Severity.WRONG, kind="Forgotten", message=told, cluster=cluster.name)
+    elif cluster.name in declared_gone(clusters):
         told = "declared gone: while it is silent, nothing waits for what ran there"
         yield Trouble(severity=Severity.NOTE, kind="Gone", message=told, since=cluster.seen_at, cluster=cluster.name)
     elif cluster.is_silent(now, silent_after_s):
