@@ -178,6 +178,11 @@ class FakeBroker:
             consumer.arrived = deque([LOST] * len(consumer.arrived))
             consumer.sent = deque([LOST] * len(consumer.sent))
 
+    def has(self, name: str) -> bool:
+        """Whether a queue has a message, or somebody holds one that comes back."""
+        queue = self.queue(name)
+        return bool(queue.ready) or any(consumer.returned() for consumer in queue.line)
+
     def queue(self, name: str) -> Queue:
         return self._queues.setdefault(name, Queue(single=name not in (COMMANDS, REPORTS)))
 

@@ -57,6 +57,7 @@ class FakeKube:
         self.tally: Counter[tuple[str, int]] = Counter()
         self.before: Callable[[str], None] = lambda _: None  # called with the name of a request that acts; may raise
         self.after: Callable[[str], None] = lambda _: None
+        self.ready: Callable[[], None] = lambda: None  # called when a request for a Job waits to be sent
         self.heard_at: Callable[[], datetime] = lambda: cluster.now  # when the replica last heard anything from the ledger
         self._replica = replica
         self._clock = clock
@@ -80,6 +81,8 @@ class FakeKube:
 
     def submit(self, requests: Sequence[Request]) -> None:
         self._waiting.extend(requests)
+        if any(isinstance(request, CreateJob) and not request.dry_run for request in requests):
+            self.ready()
 
     def watch_jobs(self, on: bool) -> None:
         if on and not self._watches_jobs and self.cluster.up:
@@ -183,6 +186,8 @@ class FakeKube:
         if self.cluster.busy:
             return Answer(request=request, status=429, body={"message": "too many requests"}, sent_at=sent_at)
         if self.cluster.forbids:
+            if isinstance(request, CreateJob) and not request.dry_run:
+                self.cluster.refused.append(request.body["metadata"]["name"])
             said = {"message": 'jobs.batch is forbidden: User "hacron" cannot do resource "jobs"'}
             return Answer(request=request, status=403, body=said, sent_at=sent_at)
         status, body = self._perform(request)

@@ -108,7 +108,7 @@ class FakeCluster:
         self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
-        self.refused: list[str] = []  # the names of those that were not
+        self.refused: list[str] = []  # the names of those that were not, and those that somebody else has taken
         self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
         self.denies_events: set[str] = set()  # on objects of these names, as in a namespace that is being deleted
         self.patches = 0
@@ -288,6 +288,7 @@ class FakeCluster:
     def _note(self, body: Body, by: str, asked: Asked) -> Made | None:
         view = manifests.job_view(body)
         if view is None:
+            self.refused.append(body["metadata"]["name"])
             return None
         made = Made(
             cluster=self.name,

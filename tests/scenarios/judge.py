@@ -12,13 +12,11 @@ from hacron.core.admission import most_at_once
 from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind
 from hacron.core.spec import parse
-from tests.fakes.kubernetes import Body, Made, all_made
+from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
 
 STARTS_WITHIN = timedelta(seconds=20)
-KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
-RUNS_FOR = timedelta(seconds=12)
 TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made
 
 
@@ -28,7 +26,7 @@ def wrong(world: World) -> list[str]:
     tombstones = [one for one in named if one.tombstone]
     made = [one for one in named if not one.tombstone and not _came_to_nothing(one)]
     made = [one for one in made if not any(_took_the_lock_away(one, earlier, tombstones) for earlier in made)]
-    cronjobs = _declared(world)
+    cronjobs = declared(world)
     return [
         *_doubled(made, cronjobs),
         *_unfenced(made),
@@ -36,51 +34,6 @@ def wrong(world: World) -> list[str]:
         *_late(made, world.clocks_differ + world.longest_frozen),
         *_overlapping(made, cronjobs, world.wiped),
     ]
-
-
-def unfinished(world: World) -> Iterable[str]:
-    """AtLeastOnce: return the ticks that were admitted and have no Job that ended by itself, though nothing is wrong any more.
-
-    Admitted is what somebody has taken a name for. People may end that: by deleting the Job, by deleting, suspending or pausing
-    the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later.
-    """
-    cronjobs = _declared(world)
-    by_tick: dict[tuple[Key, str, datetime], list[Made]] = defaultdict(list)
-    for one in all_made(list(world.clusters.values())):
-        if _may_run_again(cronjobs.get(one.key)) and not one.demand:
-            by_tick[one.key, one.cronjob, one.tick].append(one)
-    rests = {key: _rested(key, world) for key in {key for key, _, _ in by_tick}}
-    for (key, _, when), jobs in by_tick.items():
-        known_by = min(jobs[0].at, when) - KNOWN_WITHIN
-        ended = any(one.how in ("Complete", "Failed") for one in jobs if not one.tombstone)
-        goes_on = any(one.over is None and one.at > world.now - RUNS_FOR for one in jobs)
-        by_people = any(one.by_hand for one in jobs) or any(at >= known_by for at in [*rests[key], *world.wiped])
-        refused = any(name.startswith(one.job) for one in jobs for cluster in world.clusters.values() for name in cluster.refused)
-        if not (ended or goes_on or by_people or refused):
-            yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
-
-
-def _rested(key: Key, world: World) -> list[datetime]:
-    """Return when people said of a cronjob that it is not to fire, and when that ended: now, if all of them still say so."""
-    instants, last_words = [], []
-    for cluster in world.clusters.values():
-        rests = known = False
-        for at, whose, kind, body in cluster.annals:
-            if (whose, kind) != (key, Kind.CRONJOB):
-                continue
-            was, rests = rests, body is None or not _fires(key, body)
-            instants += [at] if was or rests else []
-            known = True
-        last_words += [rests] if known else []
-    return [*instants, world.now] if all(last_words) else instants
-
-
-def _fires(key: Key, body: Body) -> bool:
-    try:
-        said = manifests.declared("", body)
-        return said.pause is None and not parse(key, said.spec).suspend
-    except ValueError:
-        return False
 
 
 def _took_the_lock_away(one: Made, earlier: Made, tombstones: Iterable[Made]) -> bool:
@@ -110,7 +63,7 @@ def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> Iterable[
     """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
-        attempt = one.attempt if _may_run_again(cronjobs.get(one.key)) else 0
+        attempt = one.attempt if may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
         if len(jobs) > 1 and not all(one.forgotten for one in jobs[:-1]):
@@ -169,11 +122,11 @@ def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], wipes: S
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
 
-def _may_run_again(cronjob: CronJob | None) -> bool:
+def may_run_again(cronjob: CronJob | None) -> bool:
     return cronjob is not None and cronjob.guarantee is Guarantee.AT_LEAST_ONCE
 
 
-def _declared(world: World) -> dict[Key, CronJob]:
+def declared(world: World) -> dict[Key, CronJob]:
     """What any cluster has ever declared; stories do not change a guarantee or a policy."""
     found: dict[Key, CronJob] = {}
     for cluster in world.clusters.values():

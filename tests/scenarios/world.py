@@ -20,7 +20,7 @@ from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from hacron.settings.fields import Settings
 from hacron.turn import Moment
-from tests.fakes.broker import FakeBroker, FakeSession
+from tests.fakes.broker import FakeBroker, FakeSession, Stored
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster, Job, Made, all_made
 
@@ -241,6 +241,7 @@ class World:
         self.acting: Process | None = None
         self.turns = 0  # that any process has had
         self.wiped: list[datetime] = []  # when the broker lost everything
+        self.lost_ledgers: list[list[Stored]] = []
         self.longest_frozen = timedelta()  # that any process has been
         self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
@@ -309,6 +310,7 @@ class World:
         self.wiped.append(self.now)
         for made in all_made(list(self.clusters.values())):
             made.forgotten = made.forgotten or not self._is_shown(made)
+        self.lost_ledgers.append(list(self.broker.ledger))
         self.broker.wipe()
 
     def _is_shown(self, made: Made) -> bool:

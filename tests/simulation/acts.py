@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hacron.core import history
+from hacron.core import history, manifests
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
@@ -17,6 +17,8 @@ from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, World
 from tests.simulation.dialects import newer
 
+TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
+FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
 KINDS = {  # of cronjobs; what each stays as long as the story lasts
     "a": {"policy": "Allow"},
@@ -195,6 +197,66 @@ def silent_as_it_makes(home: str, names: tuple[str, ...]) -> Act:
     return Act(f"{home} is cut off from the broker as soon as it has made a Job", act)
 
 
+def freezes_with_a_request_ready(names: tuple[str, ...]) -> Act:
+    """All replicas of a cluster freeze just when one of them is about to ask for a Job: it has looked, and has not sent yet."""
+
+    def act(world: World) -> None:
+        def freeze() -> None:
+            for name in names:
+                process = world.processes[name]
+                process.kube.ready = lambda: None
+                if process.turns:
+                    world.freeze(name)
+
+        for name in names:
+            world.processes[name].kube.ready = freeze
+
+    return Act(f"{', '.join(names)} freeze as soon as a Job is to be asked for", act)
+
+
+def is_taken_back_unheard(name: str, home: str) -> Act:
+    """Seconds before its tick a run is taken back and may go elsewhere, and its cluster reads of that only after the tick."""
+    key = key_of("default", name)
+
+    def act(world: World) -> None:
+        body = world.cluster(home).cronjobs.get(key)
+        at = manifests.instant(body.get("status", {}).get("nextScheduleTime")) if body is not None else None
+        if body is None or at is None or not world.now < at - TAKEN_BACK < world.now + timedelta(seconds=60):
+            return
+        world.at(at - TAKEN_BACK)
+        executor = world.executor
+        progress = executor.session.state.progress.get(key) if executor is not None and executor.session is not None else None
+        where = next((run.cluster for run in progress.open if run.tick == at), None) if progress is not None else None
+        if where is None or executor is None or where == executor.settings.cluster:
+            return
+        sessions = [process.broker for process in world.of(where) if process.broker is not None]
+        for session in sessions:
+            session.reads_nothing = True
+        others = [cluster for cluster in world.clusters if cluster != where]
+        world.cluster(home).apply(key, body["spec"] | {"placement": {"clusters": others}})
+        world.at(at + TAKEN_BACK)
+        for session in sessions:
+            session.reads_nothing = False
+
+    return Act(f"{name} is applied in {home} for other clusters just before its tick, and the first does not hear of it", act)
+
+
+def name_is_taken(name: str, home: str) -> Act:
+    """Somebody makes a Job of his own, by the name that the next run of a cronjob would have."""
+    key = key_of("default", name)
+
+    def act(world: World) -> None:
+        for cluster in world.clusters.values():
+            status = cluster.cronjobs.get(key, {}).get("status", {})
+            at = manifests.instant(status.get("nextScheduleTime"))
+            if at is not None:
+                metadata = {"namespace": "default", "name": manifests.job_name(name, at, 1)}
+                world.cluster(home).create_job("default", {"metadata": metadata, "spec": FOREIGN}, "somebody")
+                return
+
+    return Act(f"somebody takes the name of the next Job of {name} in {home}", act)
+
+
 def goes_wrong(name: str, by_s: float) -> Act:
     """Its clock steps."""
 
@@ -358,12 +420,19 @@ def heal(world: World) -> None:
         cluster.denies, cluster.fate = "", None
         if not cluster.up:
             cluster.start()
+        for job in [job for job in cluster.jobs.values() if job.made is None]:
+            metadata = job.body["metadata"]
+            cluster.delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=False)
         world.silence(home, silent=False)
+    for queue in (TOKEN, *map(worker_queue, world.clusters)):
+        if not broker.has(queue):
+            broker.put(queue, b"{}")  # nobody misses a token that was lost while it was held
     for session in broker.sessions:
         session.reads_nothing = False
     for process in list(world.processes.values()):
         process.skew = timedelta()
         process.kube.watch_lags_s = 0.0
+        process.kube.ready = lambda: None
         process.on_effect, process.may_fall_asleep = (lambda _name, _done: None), False
         if not process.alive:
             world.start_again(process.name)

@@ -113,6 +113,11 @@ class Hand:
         return {
             "clusters cut off as a Job begins": self._silent_as_it_makes,
             "a late ledger": lambda: befall(self._one_of(*whats), self._replica()),
+            "requests that are ready": lambda: self._one_of(
+                acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
+            ),
+            "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
+            "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
         }
 
     def apply(self, fires: bool = False) -> Act:
@@ -137,7 +142,7 @@ class Hand:
 
     def _silent_as_it_makes(self) -> Act:
         home = self._home()
-        return acts.silent_as_it_makes(home, tuple(name for name in self._replicas if name.rsplit("-", 1)[0] == home))
+        return acts.silent_as_it_makes(home, self._neighbours(home))
 
     def _cut(self) -> Act:
         return self._one_of(
@@ -172,6 +177,9 @@ class Hand:
 
     def _home(self) -> str:
         return self._dice.choice(self._homes)
+
+    def _neighbours(self, home: str) -> tuple[str, ...]:
+        return tuple(name for name in self._replicas if name.rsplit("-", 1)[0] == home)
 
     def _replica(self) -> str:
         return self._dice.choice(self._replicas)

@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 
 from hacron import engine
 from tests.scenarios.chronicle import Chronicle
-from tests.scenarios.judge import unfinished, wrong
+from tests.scenarios.ended import brought_back, unfinished, untold
+from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.dialects import newer
 from tests.simulation.draw import Story, draw
-from tests.simulation.wellness import HEALS_FOR_S, WATCHED_FOR_S, not_well
+from tests.simulation.wellness import HEALS_FOR_S, WATCHED_FOR_S, late, not_well
+
+STARTED_AFTER_S, TAKEN_OVER_WITHIN_S = 1, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,12 @@ def tell(story: Story, world: World | None = None) -> Told:
         world.say("—", "all must be well from here on")
         healed = world.now
         acts.passes(WATCHED_FOR_S)(world)
-        return Told(story, (*wrong(world), *unfinished(world), *not_well(world, healed)))
+        ill = [*not_well(world, healed)]
+        if not ill:
+            began = world.now
+            lose_the_executor(world, dies=story.seed % 2 == 0)
+            ill = [*late(world, began)]
+        return Told(story, (*wrong(world), *unfinished(world), *untold(world), *brought_back(world), *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Told(story, (f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})",))
@@ -58,6 +66,17 @@ def begin(story: Story, world: World) -> None:
         if name in story.newer:
             process.dialect = newer
     world.settle()
+
+
+def lose_the_executor(world: World, dies: bool) -> None:
+    """The last thing that happens: the executor dies and is started again, or its connection works in one direction only."""
+    assert world.executor is not None
+    name = world.executor.name
+    acts.befall("dies" if dies else "hears nothing any more", name)(world)
+    acts.passes(STARTED_AFTER_S)(world)
+    if dies:
+        world.start_again(name)
+    acts.passes(TAKEN_OVER_WITHIN_S - STARTED_AFTER_S)(world)
 
 
 def of_seed(seed: int) -> Told:

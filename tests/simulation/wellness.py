@@ -18,6 +18,7 @@ from tests.scenarios.world import World
 
 HEALS_FOR_S, WATCHED_FOR_S = 60, 75
 IN_TIME = timedelta(seconds=1)
+HARDLY_LATE = timedelta(seconds=3)
 SHOWN_WITHIN = timedelta(seconds=5)
 RUNS_FOR = timedelta(seconds=9)
 SETTLES_WITHIN = timedelta(seconds=12)  # a tick whose run may have to wait for the one before
@@ -44,6 +45,28 @@ def not_well(world: World, healed: datetime) -> Iterator[str]:
     for key, jobs in made.items():
         if not any(key in cluster.cronjobs for cluster in world.clusters.values()):
             yield from (f"{one} was made at {clock(one.at)}, though nobody declares it" for one in jobs if one.at >= healed)
+
+
+def late(world: World, since: datetime) -> Iterator[str]:
+    """Return the ticks that were late because the executor was lost then, though nothing else was wrong.
+
+    That they are decided ahead, and how soon somebody else decides, must be enough.
+    """
+    if world.executor is None or world.executor.session is None:
+        yield f"nobody decides since the executor was lost at {clock(since)}"
+        return
+    made = [one for one in all_made(list(world.clusters.values())) if not one.demand and not one.tombstone]
+    made = [one for one in made if one.at >= since - timedelta(seconds=WATCHED_FOR_S)]
+    for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
+        cronjob = world.executor.session.state.cronjob(key)
+        if not isinstance(cronjob, CronJob) or cronjob.suspend or cronjob.policy is not ConcurrencyPolicy.ALLOW:
+            continue
+        ran = [one for one in made if one.key == key]
+        begun = {one.tick for one in ran if one.at <= one.tick + HARDLY_LATE}
+        ticks = _ticks(cronjob, since, world.now - HARDLY_LATE, ran)
+        yield from (
+            f"{short(key)} {tick(one)} was late: the executor was lost at {clock(since)}" for one in ticks if one not in begun
+        )
 
 
 def _unknown(world: World, state: State) -> Iterator[str]:

@@ -82,10 +82,10 @@ class Standing:
         return "Paused" if self.pause is not None and not self.pause.is_over(now) else ""
 
 
-def end_pause(progress: Progress, cronjob: CronJob, until: datetime, rules: Rules) -> Progress:
+def end_pause(progress: Progress, cronjob: CronJob, until: datetime) -> Progress:
     """Draw the line under a pause that has ended by itself; what came in it is decided as a whole."""
     if not cronjob.catch_up.after_edits:
-        progress = _pass_over_rest(progress, cronjob, until, "Paused", rules)
+        progress = _pass_over_rest(progress, cronjob, until, "Paused")
         progress = replace(progress, last_tick=max(progress.last_tick, until))
     return replace(progress, pause_over=until)
 
@@ -158,7 +158,7 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: date
     if held is not None:
         waited = sentence(f"waited when the HACronJob was deleted ({held.message})")
         skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason="Withdrawn", message=waited)
-        progress = with_verdict(progress, skipped, rules.recent_limit)
+        progress = with_verdict(progress, skipped)
     stopping = tuple(
         replace(run, state=RunState.STOPPING, reason="Withdrawn") if run.state in (RunState.PENDING, RunState.RUNNING) else run
         for run in progress.open
@@ -180,31 +180,31 @@ def _edited(progress: Progress, before: Standing, after: Standing, now: datetime
         if after.cronjob.catch_up.after_edits:
             return replace(progress, held=None)
     if isinstance(before.cronjob, CronJob):
-        progress = _pass_over_due(progress, before, after, now, rules)
+        progress = _pass_over_due(progress, before, after, now)
     return replace(progress, last_tick=max(progress.last_tick, now), held=None)
 
 
-def _pass_over_due(progress: Progress, before: Standing, after: Standing, now: datetime, rules: Rules) -> Progress:
+def _pass_over_due(progress: Progress, before: Standing, after: Standing, now: datetime) -> Progress:
     """Decide the ticks that had come and not been decided, as a whole: they are not what the new spec means."""
     assert isinstance(before.cronjob, CronJob)
     if before.rests(now):
-        return _pass_over_rest(progress, before.cronjob, now, before.rests(now), rules)
+        return _pass_over_rest(progress, before.cronjob, now, before.rests(now))
     reason = after.rests(now) or "Edited"
     waited = f"waited when it was {reason.lower()} ({progress.held.message})" if progress.held is not None else ""
     what = waited or f"had passed when it was {reason.lower()}, and nobody had decided"
-    return _pass_over(progress, before.cronjob, now, reason, what, rules)
+    return _pass_over(progress, before.cronjob, now, reason, what)
 
 
-def _pass_over_rest(progress: Progress, resting: CronJob, until: datetime, reason: str, rules: Rules) -> Progress:
+def _pass_over_rest(progress: Progress, resting: CronJob, until: datetime, reason: str) -> Progress:
     """Decide what passed while it rested as a whole: resuming never starts the past."""
-    return _pass_over(progress, resting, until, reason, f"while {reason.lower()}", rules)
+    return _pass_over(progress, resting, until, reason, f"while {reason.lower()}")
 
 
-def _pass_over(progress: Progress, cronjob: CronJob, until: datetime, reason: str, what: str, rules: Rules) -> Progress:
+def _pass_over(progress: Progress, cronjob: CronJob, until: datetime, reason: str, what: str) -> Progress:
     last = cronjob.schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
     if last is None:
         return progress
     count = cronjob.schedule.count(progress.last_tick, last)
     message = sentence(f"{how_many(count)} {what}")
     verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason=reason, message=message, count=count)
-    return with_verdict(progress, verdict, rules.recent_limit)
+    return with_verdict(progress, verdict)

@@ -19,8 +19,9 @@ TICKS_COUNTED = 500  # in one decision: a tick may cost a third of a millisecond
 
 
 class Draft:
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, recent_limit: int) -> None:
         self._state = state
+        self._recent_limit = recent_limit
         self._homes: dict[Key, dict[str, Definition]] = {}
         self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}
         self._progress: dict[Key, Progress | None] = {}
@@ -171,8 +172,18 @@ class Draft:
         records += [definition for home, definition in after.items() if definition != before.get(home)]
         progress = self._progress.get(key)
         if progress is not None:
-            records.append(progress)
+            records.append(self._shortened(progress))
         return tuple(records)
+
+    def _shortened(self, progress: Progress) -> Progress:
+        """Leave out the oldest verdicts that are too many, but none that is new: a run that took long has an old tick."""
+        before = self._state.progress.get(progress.key)
+        surplus = len(progress.recent) - self._recent_limit
+        if surplus <= 0 or before is None:
+            return progress
+        known = set(before.recent)
+        dropped = set([verdict for verdict in progress.recent if verdict in known][:surplus])
+        return replace(progress, recent=tuple(verdict for verdict in progress.recent if verdict not in dropped))
 
 
 def new_verdicts(after: Progress, before: Progress | None) -> list[Verdict]:
@@ -204,7 +215,7 @@ def how_ended(after: Demand, before: Demand | None) -> str | None:
     return "Withdrawn" if after.withdrawn_at is not None else None
 
 
-def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
+def with_verdict(progress: Progress, verdict: Verdict) -> Progress:
     """Add a verdict, in the order of ticks; a later word on the same attempt of the same tick replaces the earlier one.
 
     One on a run that was demanded says nothing of the tick: it goes into the demand's account.
@@ -212,5 +223,4 @@ def with_verdict(progress: Progress, verdict: Verdict, limit: int) -> Progress:
     if verdict.run:
         return replace(progress, told=(*progress.told, verdict))
     others = [v for v in progress.recent if (v.tick, v.attempt) != (verdict.tick, verdict.attempt)]
-    in_order = sorted([*others, verdict], key=lambda v: (v.tick, v.attempt))
-    return replace(progress, recent=tuple(in_order[-limit:]))
+    return replace(progress, recent=tuple(sorted([*others, verdict], key=lambda v: (v.tick, v.attempt))))

@@ -179,10 +179,10 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
     if len(progress.open) >= MOST_OPEN:
         sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
         skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
-        return _decided(progress, tick, scene, skipped)
+        return _decided(progress, tick, skipped)
     match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, scene.rules):
         case Skip(reason, message):
-            return _decided(progress, tick, scene, _not_started(progress, tick, reason, message))
+            return _decided(progress, tick, _not_started(progress, tick, reason, message))
         case Hold(reason, message, stop):
             return _hold(stop_runs(progress, stop), Held(tick, reason, message))
         case Start():
@@ -245,7 +245,7 @@ def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progr
         late = f"the last {(scene.now - older).total_seconds():.0f} s ago"
         sentence = f"{how_many(count)} passed while nothing could be started, {late}; only {made_up_for} made up for"
         verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
-    return _decided(progress, older, scene, verdict)
+    return _decided(progress, older, verdict)
 
 
 def how_many(count: int) -> str:
@@ -268,8 +268,8 @@ def _not_started(progress: Progress, tick: datetime, reason: str, message: str) 
     return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=waited)
 
 
-def _decided(progress: Progress, tick: datetime, scene: Scene, verdict: Verdict) -> Progress:
-    progress = with_verdict(progress, verdict, scene.rules.recent_limit)
+def _decided(progress: Progress, tick: datetime, verdict: Verdict) -> Progress:
+    progress = with_verdict(progress, verdict)
     return replace(progress, last_tick=max(progress.last_tick, tick), held=None)
 
 

@@ -85,7 +85,7 @@ class Scheduler:
         due = self._agenda.due(now, MOST_LOOKS)
         if not messages and not due:
             return []
-        draft = Draft(self._state)
+        draft = Draft(self._state, self._rules.recent_limit)
         keys: dict[Key, None] = {}  # in order, each once
         for message in messages:
             keys.update(dict.fromkeys(self._take(message, draft, now)))
@@ -188,7 +188,7 @@ class Scheduler:
         progress = expire(progress, scene)
         ended = _ended_pause(progress, draft.homes(key), now)
         if ended is not None:
-            progress = end_pause(progress, scene.cronjob, ended, self._rules)
+            progress = end_pause(progress, scene.cronjob, ended)
         if not scene.rests and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
         progress = demands.account_for(draft, progress)

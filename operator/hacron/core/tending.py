@@ -44,7 +44,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
         verdict = verdict_of(after, reason=report.reason, message=report.message, finished=report.finished)
     else:
         verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
-    return with_verdict(progress, verdict, rules.recent_limit)
+    return with_verdict(progress, verdict)
 
 
 def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None, rules: Rules) -> Progress:
@@ -60,12 +60,12 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         run=run.id if run.demand else "",
     )
     if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
-        return with_verdict(without, late, rules.recent_limit)  # the truth about a tick that was given up
+        return with_verdict(without, late)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
-        return with_verdict(without, late, rules.recent_limit)
+        return with_verdict(without, late)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
     if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip)):
-        return with_verdict(without, late, rules.recent_limit)
+        return with_verdict(without, late)
     refused_by = run.refused_by
     if not report.too_late and run.cluster not in refused_by:
         refused_by = (*refused_by, run.cluster)
@@ -75,7 +75,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         return _tend_lost(_with(progress, run, waits), waits, scene)
     cluster = scene.choose(progress, without=refused_by)
     if cluster is None:
-        return with_verdict(without, late, rules.recent_limit)
+        return with_verdict(without, late)
     return _again(without, run, cluster, scene, refused_by, _because(run, report))
 
 
@@ -208,7 +208,7 @@ def _lost(progress: Progress, run: Run, scene: Scene, reason: str) -> Progress:
     cluster = scene.hearing.clusters.get(run.cluster)
     since = f"since {cluster.seen_at:%H:%M:%S} UTC" if cluster else "from the start"
     verdict = verdict_of(lost, message=f"cluster {run.cluster} is silent {since}; whether it ran is not known")
-    return with_verdict(_with(progress, run, lost), verdict, scene.rules.recent_limit)
+    return with_verdict(_with(progress, run, lost), verdict)
 
 
 def _at_most_once(scene: Scene) -> bool:

@@ -1,0 +1,97 @@
+"""What was decided, as anybody reads it who may read the ledger: by a counting rule of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from hacron.broker import codec
+from hacron.core.messages import Batch, Checkpoint, Progress
+from hacron.core.model import Key, Run, RunState, Verdict
+from tests.fakes.broker import Stored
+from tests.scenarios.world import World
+
+OF_INTEREST = (b'"Checkpoint"', b'"Progress"')  # most messages only say that somebody lives
+
+
+@dataclass(slots=True)
+class Course:
+    """What one ledger says of the schedule's ticks of one cronjob, under one identity."""
+
+    key: Key
+    identity: str
+    since: datetime  # ticks up to then are of before
+    until: datetime  # ticks up to then are decided
+    runs: dict[str, Run] = field(default_factory=dict)  # by id, as last read; not those that were taken back
+    open: set[str] = field(default_factory=set)  # of these, those that are not over
+    ended: bool = False  # nobody declares it any more
+    brought_back_at: datetime | None = None  # though it had ended
+
+    def take(self, progress: Progress, at: datetime) -> None:
+        ended = progress.cronjob_id != self.identity or progress.withdrawn_at is not None
+        if self.ended and not ended:
+            self.brought_back_at = at
+        self.ended = ended
+        if not ended:
+            self.until = progress.last_tick
+        taken_back = {run.id for run in progress.taken_back}
+        if ended:  # what had not begun is nobody's any more
+            taken_back |= {run.id for run in self.runs.values() if run.state is RunState.PENDING}
+        ours = {run.id: run for run in progress.open if identity_of(run) == self.identity and not run.demand}
+        for run_id in taken_back - ours.keys():
+            self.runs.pop(run_id, None)
+        self.runs |= ours
+        self.open = set(ours)
+
+
+@dataclass(slots=True)
+class Decided:
+    """What one ledger says."""
+
+    courses: dict[tuple[Key, str], Course] = field(default_factory=dict)
+    verdicts: dict[Key, set[Verdict]] = field(default_factory=dict)
+
+    def take(self, progress: Progress, at: datetime) -> None:
+        key, identity = progress.key, progress.cronjob_id
+        if (key, identity) not in self.courses:
+            self.courses[key, identity] = Course(key, identity, progress.last_tick, progress.last_tick)
+        self.verdicts.setdefault(key, set()).update(progress.recent)
+        for course in self.courses.values():
+            if course.key == key:
+                course.take(progress, at)
+
+
+def identity_of(run: Run) -> str:
+    return run.id.rsplit(".", 2)[0]
+
+
+def decided(world: World) -> list[Decided]:
+    """Read each ledger that there has been, the oldest first."""
+    found = []
+    for ledger in (*world.lost_ledgers, world.broker.ledger):
+        said = Decided()
+        for batch in _counting(_read(ledger)):
+            for record in batch.records:
+                if isinstance(record, Progress):
+                    said.take(record, batch.sent_at)
+        found.append(said)
+    return found
+
+
+def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:
+    for stored in ledger:
+        if any(word in stored.body for word in OF_INTEREST):
+            yield codec.decode_batch(stored.body)[0]
+
+
+def _counting(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """A checkpoint counts if its epoch is the greatest so far, and what follows if it is of that epoch."""
+    newest = 0
+    for batch in batches:
+        begins = any(isinstance(record, Checkpoint) for record in batch.records)
+        if begins and batch.epoch > newest:
+            newest = batch.epoch
+            yield batch
+        elif not begins and batch.epoch == newest:
+            yield batch

@@ -1,0 +1,101 @@
+"""Which rules of the protocol are missed when left out, and by which story first: `python -m tests.simulation.noticed`.
+
+Where two rules stand behind each other, either is enough: both are left out together, and each alone is not missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from tests.simulation import mutations
+from tests.simulation.draw import draw
+from tests.simulation.mutations import Mutation
+from tests.simulation.telling import Told, first_failure, tell
+
+CUTS = ("cuts", "cuts at effects", "deafness")
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What is left out, the faults that bring it out, and the first seed whose story, of these faults only, goes wrong."""
+
+    left_out: tuple[Mutation, ...]
+    faults: tuple[str, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return " and ".join(mutation.__name__ for mutation in self.left_out)
+
+
+MISSED = (
+    Missed(
+        (mutations.acknowledges_before_it_has_read_back, mutations.tells_nothing_twice),
+        ("edits", "deletions", "deaths", "deaths at effects"),
+        152,
+    ),
+    Missed((mutations.counts_records_of_an_old_epoch,), ("edits", *CUTS), 85),
+    Missed((mutations.never_steps_down,), ("cuts",), 33),
+    Missed((mutations.keeps_the_oldest_token,), ("tokens",), 6),
+    Missed((mutations.makes_jobs_however_late,), ("API servers away",), 0),
+    Missed((mutations.does_not_look_at_the_clock_as_a_request_leaves,), ("requests that are ready",), 32),
+    Missed((mutations.says_never_without_a_tombstone,), ("sick API servers", "Jobs by hand"), 16),
+    Missed((mutations.places_elsewhere_what_may_run_once,), ("clusters cut off as a Job begins",), 0),
+    Missed((mutations.gives_up_what_could_not_start_in_time,), ("API servers away",), 18),
+    Missed((mutations.does_not_drop_the_connection,), ("cuts", "tokens"), 3),
+    Missed((mutations.decides_before_its_checkpoint_is_read_back,), ("deaths", "a late ledger"), 348),
+    Missed((mutations.forgets_at_takeover_what_was_decided,), ("deaths",), 0),
+    Missed((mutations.takes_any_job_of_the_name_for_its_own,), ("names taken",), 0),
+    Missed((mutations.brings_back_what_is_gone,), ("deletions", "unseen deletions", "watches"), 0),
+    Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 10),
+    Missed((mutations.forgets_where_a_tick_was_taken_back,), ("runs taken back unheard",), 1),
+)
+
+
+def told_without(left_out: Iterable[Mutation], seed: int, faults: Sequence[str]) -> Told:
+    """Tell one story without these rules."""
+    with pytest.MonkeyPatch.context() as patch:
+        for mutation in left_out:
+            mutation(patch)
+        return tell(draw(seed, faults))
+
+
+def first_without(left_out: Iterable[Mutation], seeds: range, faults: Sequence[str]) -> int | None:
+    """Return the first of these seeds whose story goes wrong without these rules, and well with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for mutation in left_out:
+            mutation(patch)
+        told = first_failure(seeds, faults)
+    if told is None or not tell(told.story).wrong:
+        return told.story.seed if told is not None else None
+    return first_without(left_out, range(told.story.seed + 1, seeds.stop), faults)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.noticed", description=__doc__)
+    parser.add_argument("words", nargs="*", help="of the names of what is left out; none: all")
+    parser.add_argument("--seeds", type=int, default=400, help="how many stories at most")
+    wanted = parser.parse_args()
+    wrong = 0
+    for case in MISSED:
+        if wanted.words and not any(word in case.name for word in wanted.words):
+            continue
+        found = first_without(case.left_out, range(wanted.seeds), case.faults)
+        wrong += found != case.seed
+        print(f"{case.name}: {found} (noted: {case.seed})", flush=True)
+        for mutation in case.left_out if len(case.left_out) > 1 else ():
+            alone = first_without([mutation], range(wanted.seeds), case.faults)
+            wrong += alone is not None
+            print(f"  {mutation.__name__} alone: {alone}", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    sys.exit(main())
