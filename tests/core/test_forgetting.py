@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
+from hacron.core.demand.demanding import MAY_HAVE_RUN
 from hacron.core.forgetting import AT_ONCE
 from hacron.core.hearing import to_be_forgotten
 from hacron.core.messages import ClusterSeen, Definition, DemandForgotten, RunsDemanded
@@ -40,9 +43,10 @@ def test_what_only_it_declares_is_withdrawn_after_five_minutes_of_silence_and_it
     story.at(1000)
     assert HELLO not in story.state.progress
     assert set(story.state.clusters) == {"east"}
-    assert written_of(story, "west") == []
+    assert written_of(story, "west") == ["cluster west "], "when it was forgotten, and no more"
     story.rewrite()
     assert set(story.state.clusters) == {"east"}
+    assert story.state.former["west"].forgotten_at is not None
 
 
 def test_what_others_declare_too_goes_on_there_and_nothing_that_ran_is_started_again() -> None:
@@ -71,7 +75,7 @@ def test_what_others_declare_too_goes_on_there_and_nothing_that_ran_is_started_a
     assert "60 Lost ClusterSilent" in story.verdicts
     assert story.progress.fencing > fencing
     story.at(510)
-    assert written_of(story, "west") == []
+    assert written_of(story, "west") == ["cluster west "]
 
 
 def test_its_runs_hold_nothing_up_also_one_that_was_to_be_stopped() -> None:
@@ -136,6 +140,48 @@ def test_should_it_come_back_nothing_that_it_says_counts_as_long_as_it_is_named(
     winner = story.state.winner(HELLO)
     assert winner is not None
     assert winner.cluster == "west", "what it says now is the newest change"
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["when it is no longer named", "while it is named"])
+def test_what_may_have_run_elsewhere_is_not_run_again_when_it_comes_back(named: bool) -> None:
+    """Every ten minutes; only west declares it, east runs it. West knows nothing of that, and says so when it is back."""
+    story = Story()
+    created = NOON - timedelta(days=1)
+    body = spec("*/10 * * * *", placement={"clusters": ["east"]})
+    demanded = msgspec.Raw(b'{"cronJob": "hello"}')
+
+    def declared() -> None:
+        story.declare(body, created_at=created, last_schedule_time=NOON)
+        about = {"uid": "uid-now", "generation": 1, "created_at": created, "spec": demanded, "account": None}
+        story.tell(RunsDemanded(key=NOW, cluster="west", **about))
+
+    declared()
+    story.at(3)
+    story.finished(story.run)
+    story.at(100)
+    story.alive = {"east"}
+    story.at(605)
+    story.finished(story.run)
+    ran = [one.tick for one in story.progress.recent]
+    story.forgotten = {"east": ("west",)}
+    story.at(1190)
+    assert set(story.state.clusters) == {"east"}, "ten minutes after it was withdrawn"
+    story.forgotten = {"east": ("west",)} if named else {}
+    story.at(1500)
+    story.alive = {"east", "west"}
+    story.at(1520)
+    declared()
+    assert (HELLO in story.state.progress) is not named
+    story.forgotten = {}
+    story.at(1540)
+    declared()
+    assert story.progress.open == ()
+    assert story.state.demands[NOW].wrong == MAY_HAVE_RUN
+    story.at(1790)
+    assert story.progress.open == ()
+    story.at(1801)
+    assert [run.tick for run in story.progress.open] == [NOON + timedelta(minutes=30)]
+    assert NOON + timedelta(minutes=10) in ran
 
 
 def test_a_cluster_that_speaks_loses_nothing_that_it_has_declared() -> None:

@@ -40,7 +40,9 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
     progress = draft.progress(command.key)
     ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
     if progress is None or progress.withdrawn_at is not None:
-        draft.put(_begin(progress, command, ran))
+        known_until = draft.forgotten_at(command.cluster)
+        is_old = known_until is not None and command.created_at <= known_until
+        draft.put(_begin(progress, command, ran, not_before=now if is_old else None))
         return
     if recovering and ran is not None and ran > progress.last_tick:
         progress = replace(progress, last_tick=ran)
@@ -119,12 +121,13 @@ def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
     return command.pause != mine.pause and command.version >= mine.version
 
 
-def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None) -> Progress:
+def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None, not_before: datetime | None) -> Progress:
     """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone.
 
-    So do its ticks: one that was decided for it, because nobody had seen it go, does not come again.
+    So do its ticks: one that was decided for it, because nobody had seen it go, does not come again. `not_before`: it is not
+    known any more what was decided.
     """
-    instants = [command.created_at, *([ran] if ran else []), *([old.last_tick] if old else [])]
+    instants = [command.created_at, *filter(None, (ran, not_before)), *([old.last_tick] if old else [])]
     return Progress(
         key=command.key,
         cronjob_id=command.uid,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -71,6 +72,11 @@ class Draft:
     @property
     def clusters(self) -> Mapping[str, Cluster]:
         return {**self._state.clusters, **self._clusters} if self._clusters else self._state.clusters
+
+    def forgotten_at(self, cluster: str) -> datetime | None:
+        """Return until when what a cluster declares may have been decided, and is no longer known."""
+        known = self.clusters.get(cluster) or self._state.former.get(cluster)
+        return known.forgotten_at if known is not None else None
 
     def open_runs_beside(self, key: Key) -> Mapping[str, int]:
         """Return how many runs of other cronjobs are open, by cluster, with what has been decided until now."""

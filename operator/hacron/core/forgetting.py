@@ -2,7 +2,8 @@
 
 People say so in another cluster, of one that was lost or retired. It must have been silent for as long as it takes to give up
 what ran there. As long as they say it, nothing that it declares is taken in, and no run is placed there, should it come back:
-what it says then is old, and would count as the newest change.
+what it says then is old, and would count as the newest change. When it is no longer named, what it has declared before begins
+anew: ticks and demands of the past may have been decided, and nobody knows it any more.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def forget(draft: Draft, name: str, hearing: Hearing, now: datetime, rules: Rule
     for demand in demands:
         demanding.withdraw(draft, DemandWithdrawn(key=demand.key, cluster=name, uid=demand.homes[name].uid), now)
         keys += [demand.cronjob] if demand.cronjob is not None else []
-    if not keys and not demands and not draft.has_open_runs_in(name):
-        draft.see(replace(cluster, removed=True))
+    if keys or demands:
+        draft.see(replace(cluster, forgotten_at=now))
+    elif not draft.has_open_runs_in(name):
+        draft.see(replace(cluster, removed=True, forgotten_at=now))
     return keys

@@ -268,7 +268,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     cordoned: Sentence = ""  # why no new runs are to go there
     gone: tuple[ClusterName, ...] = ()  # other clusters that its people say will not come back
     forgotten: tuple[ClusterName, ...] = ()  # of which nothing is to be left, as its people say
-    removed: bool = False  # it has been forgotten: in a record, that there is no such cluster any more
+    removed: bool = False  # nothing of it is left: there is no such cluster any more, until it speaks again
+    forgotten_at: Instant | None = None  # what it declared by then may have been decided and is no longer known
     late_s: int = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:

@@ -131,10 +131,10 @@ class Scheduler:
 
         Nor does one of a cluster whose clock is as far behind, which would otherwise be silent for no reason that anybody sees.
         """
-        before = draft.clusters.get(seen.cluster)
+        before, forgotten_at = draft.clusters.get(seen.cluster), draft.forgotten_at(seen.cluster)
         if now - seen.clock > self._rules.silent_after:
             if before is None or before.is_silent(now, self._rules.silent_after.total_seconds()):
-                known = before or Cluster(name=seen.cluster, seen_at=seen.clock)
+                known = before or Cluster(name=seen.cluster, seen_at=seen.clock, forgotten_at=forgotten_at)
                 draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
             return []
         after = Cluster(
@@ -146,6 +146,7 @@ class Scheduler:
             cordoned=seen.cordoned,
             gone=seen.gone,
             forgotten=seen.forgotten,
+            forgotten_at=now if seen.cluster in to_be_forgotten(draft.clusters) else forgotten_at,
         )
         draft.see(after)
         held_up = [*self._held_up_by_gone(after, draft, now), *self._forget(after, draft, now)]

@@ -84,6 +84,7 @@ class State:
         self.definitions: dict[Key, Mapping[str, Definition]] = {}  # by home cluster; replaced as a whole, see still()
         self.progress: dict[Key, Progress] = {}
         self.clusters: dict[str, Cluster] = {}
+        self.former: dict[str, Cluster] = {}  # that were forgotten
         self.demands: dict[Key, Demand] = {}
         self._pending: dict[Key, dict[Key, None]] = {}  # by cronjob: the demands that are not settled
         self._by_identity: dict[Key, dict[str, Key]] = {}  # by cronjob: what the ids of runs begin with → demand
@@ -127,9 +128,11 @@ class State:
                     self._touch(("progress", record.key, ""), mark)
                 case ClusterState(cluster=Cluster(removed=True)):
                     self.clusters.pop(record.cluster.name, None)
-                    self._live.pop(("cluster", record.cluster.name, ""), None)
+                    self.former[record.cluster.name] = record.cluster
+                    self._touch(("cluster", record.cluster.name, ""), mark)
                     clusters[record.cluster.name] = None
                 case ClusterState():
+                    self.former.pop(record.cluster.name, None)
                     self.clusters[record.cluster.name] = record.cluster
                     self._touch(("cluster", record.cluster.name, ""), mark)
                     clusters[record.cluster.name] = None
@@ -232,7 +235,7 @@ class State:
                 case "demand":
                     yield self.demands[Key(name)]
                 case _:
-                    yield ClusterState(cluster=self.clusters[name])
+                    yield ClusterState(cluster=self.clusters.get(name) or self.former[name])
 
     def still(self) -> State:
         """Return what it says now, for others to ask while this one goes on: it shares all values, and takes in nothing more.
@@ -244,6 +247,7 @@ class State:
         still.definitions, still.progress = dict(self.definitions), dict(self.progress)
         still.clusters, still.demands = dict(self.clusters), dict(self.demands)
         still._parsed = dict(self._parsed)
+        still.former = {}
         still._pending, still._by_identity, still.open_runs, still._live = {}, {}, {}, OrderedDict()
         return still
 

@@ -108,7 +108,7 @@ class Settings:
         "clusters",
         names(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "names of clusters, separated by commas"),
         "Other clusters of which nothing is to be left: gone, and when they have been silent for HACRON_LOST_AFTER_S, what they "
-        "declare is withdrawn and their names leave the ledger. Nothing that they declare counts as long as they are named here.",
+        "declare is withdrawn and they are no longer shown. Nothing that they declare counts as long as they are named here.",
         default=(),
         default_in_words="none",
     )

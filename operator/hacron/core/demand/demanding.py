@@ -15,6 +15,8 @@ from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namespace_of
 
+MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
+
 
 def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
     """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
@@ -62,6 +64,9 @@ def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | 
 
 def _note(draft: Draft, command: RunsDemanded) -> Demand:
     demand = _understand(command)
+    known_until = draft.forgotten_at(command.cluster)
+    if known_until is not None and command.created_at <= known_until and not demand.is_over:
+        demand = replace(demand, wrong=MAY_HAVE_RUN)
     if demand.cronjob is not None and _is_taken(draft, demand.cronjob, demand):
         demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
     draft.put_demand(demand, apart=True)
