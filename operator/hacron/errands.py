@@ -156,7 +156,7 @@ class Errands:
         return None
 
     def _take_name(self, run: Run, errand: Errand) -> None:
-        ran = errand.job_is_gone or run.started is not None
+        ran = errand.job_is_gone or run.has_begun
         errand.job_is_gone = False
         errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key, ran=ran)))
 

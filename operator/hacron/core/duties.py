@@ -62,7 +62,7 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
     `job` is the Job that carries the run's id, as last seen; None when none was seen.
     """
     if job is not None and job.tombstone:
-        return Say(gone(key, run) if job.ran or run.started is not None else too_late(key, run))
+        return Say(gone(key, run) if job.ran or run.has_begun else too_late(key, run))
     if job is not None and job.terminal is not None:
         return Say(finished(key, run, job))
     if job is not None:

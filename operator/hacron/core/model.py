@@ -182,6 +182,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
     because: Sentence = ""  # of a further attempt: what became of the one before
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its Job has been seen. One that is known again by `.status`, after the ledger was lost, has no `started`."""
+        return self.started is not None or self.state is RunState.RUNNING
+
 
 class VerdictKind(StrEnum):
     SUCCEEDED = "Succeeded"
