@@ -24,6 +24,20 @@ settings.load_profile("busy machine")
 Servers = dict[str, Broker | ControlPlane]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares servers, where several processes run the tests: a file, and all that needs a docker engine.
+
+    The latter come first: they take longest.
+    """
+
+    def engines(item: pytest.Item) -> bool:
+        return any(item.get_closest_marker(name) for name in ("docker", "kind"))
+
+    items.sort(key=engines, reverse=True)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("docker" if engines(item) else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Start, at the same time, those of the servers below that any test of this session asks for."""

@@ -209,6 +209,7 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     assert effects["send_commands"] >= 3
 
 
+@pytest.mark.simulation
 def test_a_replica_that_is_everything_dies_after_each_effect_that_others_go_by() -> None:
     found = branches(
         "west-1", EVERYTHING, dies, concerns=lambda effect, done: done and effect not in ("acknowledge", "PatchStatus")
