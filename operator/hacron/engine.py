@@ -193,6 +193,7 @@ def lease_of(settings: Settings) -> Lease:
         token_missing_after_s=settings.token_missing_after_s,
         # In a small ledger the default would be more than the broker keeps.
         rewrite_after_bytes=min(REWRITE_AFTER_BYTES, settings.ledger_max_bytes // 8),
+        rewrite_before_bytes=settings.ledger_max_bytes // 4,
     )
 
 

@@ -49,7 +49,8 @@ class Lease:
     proof_lease_s: float = 3.0
     token_missing_after_s: float = 12.0
     rewrite_after_messages: int = 10_000  # how far the floor may lag before stale records are written again
-    rewrite_after_bytes: int = REWRITE_AFTER_BYTES
+    rewrite_after_bytes: int = REWRITE_AFTER_BYTES  # or twice what matters, if that is more
+    rewrite_before_bytes: int = 256 * 1024 * 1024  # however much matters: below what the lookout warns of
     rewrite_at_least: int = 20  # records a second, when it lags
 
 
@@ -228,8 +229,8 @@ class Executor:
     def _stale(self) -> Iterable[Record]:
         """Return the records to be written again, so that the floor can rise and old segments can go."""
         state, lease = self._state, self._lease
-        allowed = lease.rewrite_after_messages
-        if state.span_messages < allowed and state.span_bytes < lease.rewrite_after_bytes:
+        allowed_bytes = max(lease.rewrite_after_bytes, min(2 * state.live_bytes, lease.rewrite_before_bytes))
+        if state.span_messages < lease.rewrite_after_messages and state.span_bytes < allowed_bytes:
             return []
         many = max(lease.rewrite_at_least, state.live // 300)
         return [record for record, _ in zip(state.stalest(), range(many), strict=False)]

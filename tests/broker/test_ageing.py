@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from hacron.engine import lease_of
+from hacron.executor import Lease
 from hacron.lookout import Lookout
 from hacron.settings.fields import Settings
 from tests.broker.test_contract import small_ledger
@@ -34,6 +35,18 @@ def test_hours_of_writing_go_through_a_retention_of_minutes_and_nothing_that_mat
     assert elder.executor.tally.verdicts == {("Succeeded", ""): 100 * (72 - 1)}  # the last has only begun
     for each in (elder, heir):
         each.broker.connection.drop()
+
+
+def test_what_matters_is_not_written_again_for_its_size_alone(real: RealWorld) -> None:
+    elder = Elder(real.access(direct=True), lease=Lease(rewrite_after_bytes=20_000))
+    elder.declare(100, SPEC | {"schedule": "0 0 * * *"})
+    assert elder.state.live_bytes > 20_000
+    elder.live(1800)
+    assert elder.executor.tally.records["Definition"] == 100
+    elder.live(4 * 3600)
+    assert elder.executor.tally.records["Definition"] > 100  # what was written meanwhile is more than that
+    assert elder.state.span_bytes < 3 * elder.state.live_bytes
+    elder.broker.connection.drop()
 
 
 @small_ledger

@@ -46,6 +46,7 @@ class Mark(NamedTuple):
 
     offset: int
     bytes_before: int  # of the ledger as read, before that message
+    size: int  # its part of that message, if all in it are of one size
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class State:
         self.open_runs: dict[str, dict[str, Key]] = {}  # cluster → run id → key
         # Stalest first: every write moves its subject to the end. A plain dict would grow slow at its front.
         self._live: OrderedDict[Subject, Mark] = OrderedDict()
+        self._live_bytes = 0
         self._parsed: dict[Key, CronJob | InvalidCronJob] = {}
 
     # --- reading ---
@@ -105,7 +107,7 @@ class State:
         if entry.batch is None or not self._counts(entry.batch, first):
             return SKIPPED
         self.counted_position = entry.offset
-        mark = Mark(entry.offset, bytes_before)
+        mark = Mark(entry.offset, bytes_before, entry.size // max(1, len(entry.batch.records)))
         was: dict[Key, Was] = {}
         clusters: dict[str, None] = {}
         demands: dict[Key, Demand | None] = {}
@@ -146,7 +148,7 @@ class State:
                 case DemandForgotten():
                     demands.setdefault(record.key, self.demands.get(record.key))
                     self._note_all(self._forget_demand(record.key), was)
-                    self._live.pop(("demand", record.key, ""), None)
+                    self._drop(("demand", record.key, ""))
                 case _:
                     assert_never(record)
         for key, before in was.items():
@@ -224,6 +226,11 @@ class State:
         """How many records matter."""
         return len(self._live)
 
+    @property
+    def live_bytes(self) -> int:
+        """How long the ledger would be with these alone."""
+        return self._live_bytes
+
     def stalest(self) -> Iterator[Record]:
         """Yield the live records, the one that holds back the floor first."""
         for kind, name, cluster in self._live:
@@ -277,7 +284,7 @@ class State:
         homes = dict(self.definitions.get(record.key, {}))
         for cluster in [record.cluster] if record.cluster is not None else list(homes):
             homes.pop(cluster, None)
-            self._live.pop(("definition", record.key, cluster), None)
+            self._drop(("definition", record.key, cluster))
         if homes:
             self.definitions[record.key] = homes
         else:
@@ -285,7 +292,7 @@ class State:
         if record.cluster is None:
             self._forget_open_runs(record.key)
             self.progress.pop(record.key, None)
-            self._live.pop(("progress", record.key, ""), None)
+            self._drop(("progress", record.key, ""))
 
     def _concerned(self, cronjob: Key, was: Was) -> Iterable[Demand]:
         """Return the demands of whose status a change of the cronjob may be part: all, or those whose runs it is about."""
@@ -321,8 +328,14 @@ class State:
             self.open_runs.get(run.cluster, {}).pop(run.id, None)
 
     def _touch(self, subject: Subject, mark: Mark) -> None:
+        self._drop(subject)
         self._live[subject] = mark
-        self._live.move_to_end(subject)
+        self._live_bytes += mark.size
+
+    def _drop(self, subject: Subject) -> None:
+        mark = self._live.pop(subject, None)
+        if mark is not None:
+            self._live_bytes -= mark.size
 
 
 def understand(definition: Definition) -> CronJob | InvalidCronJob:
