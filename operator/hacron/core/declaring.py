@@ -115,7 +115,8 @@ def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None,
 
 def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
     if command.uid != mine.uid:
-        return command.created_at >= mine.created_at
+        # Creation times are whole seconds: of two objects of one second, the later has the greater version.
+        return (command.created_at, command.version) >= (mine.created_at, mine.version)
     if command.generation != mine.generation:
         return command.generation > mine.generation
     return command.pause != mine.pause and command.version >= mine.version
