@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
@@ -25,17 +27,21 @@ Servers = dict[str, Broker | ControlPlane]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares servers, where several processes run the tests: a file, and all that needs a docker engine.
+    """Begin with what needs a docker engine: where two processes share the tests, these take one of them longest."""
+    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in ("docker", "kind")), reverse=True)
 
-    The latter come first: they take longest.
-    """
 
-    def engines(item: pytest.Item) -> bool:
-        return any(item.get_closest_marker(name) for name in ("docker", "kind"))
+class ByServers(LoadScopeScheduling):
+    """Keeps together what shares servers, where several processes run the tests: a file, and all that needs a docker engine."""
 
-    items.sort(key=engines, reverse=True)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("docker" if engines(item) else str(item.path)))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "docker" if file.startswith("tests/kind/") or file == "tests/packaging/test_image.py" else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers | None:
+    return ByServers(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")
