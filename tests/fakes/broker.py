@@ -128,10 +128,11 @@ class FakeBroker:
         self.down = False
 
     def wipe(self) -> None:
-        """Lose everything: the ledger, the queues, the tokens. Sessions break."""
+        """Lose everything: the ledger, the queues, the tokens, what cut-off nodes have taken. Sessions break."""
         for session in list(self.sessions):
             self._disconnect(session, "its queue is gone")
         self._queues.clear()
+        self.limbo.clear()
         self.ledger.clear()
         self._next_offset = 0
         self.news_offset = -1

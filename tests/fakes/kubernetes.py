@@ -65,7 +65,8 @@ class Made:
     gone_at: datetime | None = None  # since then its name is free
     by_hand: bool = False  # somebody has deleted it
     unheard: bool = False  # and the ledger did not say yet that it had begun
-    forgotten: bool = False  # the broker's data was lost before anybody had shown that it had begun
+    unshown: bool = False  # the broker's data was lost before a `.status` showed that it had begun
+    forgotten: bool = False  # and nobody could tell of the Job either
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")

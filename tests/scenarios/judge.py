@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from hacron.core import manifests
@@ -29,10 +29,10 @@ def wrong(world: World) -> list[str]:
     cronjobs = declared(world)
     return [
         *_doubled(made, cronjobs),
-        *_unfenced(made),
+        *_unfenced(made, world),
         *_early(made, world.clocks_differ),
         *_late(made, world.clocks_differ + world.longest_frozen),
-        *_overlapping(made, cronjobs, world.wiped),
+        *_overlapping(made, cronjobs, world),
     ]
 
 
@@ -59,20 +59,27 @@ def _came_to_nothing(one: Made) -> bool:
 def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> Iterable[str]:
     """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt.
 
-    But for a Job of which nobody could tell when the broker's data was lost.
+    But for a Job of which nobody could tell when the broker's data was lost, or only by what somebody deleted by hand.
     """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
         attempt = one.attempt if may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
-        if len(jobs) > 1 and not all(one.forgotten for one in jobs[:-1]):
+        if len(jobs) > 1 and not all(_is_unknown(one, jobs[-1].at) for one in jobs[:-1]):
             where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
             yield f"{short(jobs[0].key)} {tick(jobs[0].tick)} has {len(jobs)} Jobs: in {where}"
 
 
-def _unfenced(made: Iterable[Made]) -> Iterable[str]:
-    """No two runs of a cronjob have the same fencing number, and it grows with the attempts of a tick."""
+def _is_unknown(one: Made, at: datetime) -> bool:
+    return one.forgotten or (one.unshown and one.by_hand and one.gone_at is not None and one.gone_at <= at)
+
+
+def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:
+    """No two runs of a cronjob have the same fencing number, and it grows with the attempts of a tick.
+
+    But attempts are counted anew when the broker's data was lost: a later one may have been decided before that.
+    """
     by_key: dict[Key, dict[tuple[str, datetime, int], int]] = defaultdict(dict)
     for one in made:
         by_key[one.key].setdefault((one.cronjob, one.tick, one.attempt), one.fencing)
@@ -81,8 +88,18 @@ def _unfenced(made: Iterable[Made]) -> Iterable[str]:
             yield f"{short(key)}: two runs have the same fencing number: {sorted(runs.values())}"
         for (identity, when, attempt), number in runs.items():
             before = runs.get((identity, when, attempt - 1))
-            if before is not None and number <= before:
+            if before is not None and number <= before and not _was_wiped_between(number, before, world):
                 yield f"{short(key)} {tick(when)}: attempt {attempt} has the fencing number {number}, the one before {before}"
+
+
+def _was_wiped_between(earlier: int, later: int, world: World) -> bool:
+    """Whether the broker's data was lost after the one fencing number had been given, and before the other was."""
+    return any(_given(earlier) - world.clocks_differ <= wiped <= _given(later) + world.clocks_differ for wiped in world.wiped)
+
+
+def _given(fencing: int) -> datetime:
+    """Return when a fencing number was given, at the earliest, by the clock of who decided."""
+    return datetime.fromtimestamp(fencing / 1000, UTC)
 
 
 def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
@@ -92,18 +109,18 @@ def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
 
 
 def _late(made: Iterable[Made], leeway: timedelta) -> Iterable[str]:
-    """No Job is made when its run has long been given up, but by who was frozen after the last look at the clock.
-
-    When it was decided, its fencing number says at the earliest.
-    """
+    """No Job is made when its run has long been given up, but by who was frozen after the last look at the clock."""
     for one in made:
-        decided = datetime.fromtimestamp(one.fencing / 1000, UTC)
+        decided = _given(one.fencing)
         if one.at > max(one.tick, decided) + STARTS_WITHIN + REQUEST_LIVES + leeway:
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
 
 
-def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], wipes: Sequence[datetime]) -> Iterable[str]:
-    """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)"""
+def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
+    """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)
+
+    But what had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then.
+    """
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     identity: dict[Key, str] = {}  # of the cronjob; the runs that were demanded bear their demand's
     for one in made:
@@ -115,8 +132,7 @@ def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], wipes: S
         cronjob = cronjobs[key]
         for number, one in enumerate(jobs):
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
-            if any(other.at <= wiped <= one.at for wiped in wipes for other in beside):
-                continue  # what was running when the broker lost its data is known to nobody
+            beside = [other for other in beside if not _was_wiped_between(*sorted((one.fencing, other.fencing)), world)]
             if len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"

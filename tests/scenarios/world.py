@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from hacron.core import manifests
+from hacron.core.demand.accounts import remembered
+from hacron.core.model import key_of, namespace_of
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
@@ -309,17 +311,26 @@ class World:
         """Lose everything that the broker has."""
         self.wiped.append(self.now)
         for made in all_made(list(self.clusters.values())):
-            made.forgotten = made.forgotten or not self._is_shown(made)
+            if not self._is_shown(made):
+                made.unshown, made.forgotten = True, made.forgotten or not self._can_be_told(made)
         self.lost_ledgers.append(list(self.broker.ledger))
         self.broker.wipe()
 
     def _is_shown(self, made: Made) -> bool:
-        """Whether a home tells of a Job when its HACronJob is declared anew: by `.status`, or by the Job, if that is there."""
-        homes = [cluster for cluster in self.clusters.values() if made.key in cluster.cronjobs]
-        if any(made.cluster == home.name and any(process.turns for process in self.of(home.name)) for home in homes):
-            return True
-        shown = [manifests.instant(home.cronjobs[made.key].get("status", {}).get("lastScheduleTime")) for home in homes]
+        """Whether a `.status` tells that a Job has begun, when what it belongs to is told of anew."""
+        if made.demand:
+            key = key_of(namespace_of(made.key), made.demand)
+            found = [remembered(cluster.demands.get(key, {}).get("status")) for cluster in self.clusters.values()]
+            accounts = [account for account in found if account is not None and account.id == made.cronjob]
+            return any(account.next_tick is None or account.next_tick > made.tick for account in accounts)
+        bodies = [cluster.cronjobs.get(made.key, {}) for cluster in self.clusters.values()]
+        shown = [manifests.instant(body.get("status", {}).get("lastScheduleTime")) for body in bodies]
         return any(tick is not None and tick >= made.tick for tick in shown)
+
+    def _can_be_told(self, made: Made) -> bool:
+        """Whether the cluster of a Job tells of it when its HACronJob is declared anew, if it is still there."""
+        at_home = made.key in self.clusters[made.cluster].cronjobs
+        return at_home and not made.demand and any(process.turns for process in self.of(made.cluster))
 
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""

@@ -301,8 +301,7 @@ def befall_broker(what: str, number: int = 0) -> Act:
             case "starts":
                 broker.start()
             case "is wiped":
-                heal(world)
-                passes(10)(world)
+                broker.start()
                 world.wipe()
             case "loses the token":
                 broker.lose(TOKEN)

@@ -21,7 +21,6 @@ MAPS = (  # replicas; those before the dash are their clusters
     ("west-1", "west-2"),
 )
 DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
-BESIDE_WIPES = ("wipes", "edits", "pauses", "demands", "deaths", "clocks", "versions", "order")
 OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
@@ -55,8 +54,8 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     chosen = {family: dice.choice([0, 0, SELDOM, OFTEN]) for family in families}
     if only:
         chosen = {family: OFTEN if family in only else 0 for family in families}
-    if chosen["wipes"]:  # what is told only by what was lost, and by a cluster that is away, nobody can know
-        chosen = {family: chance if family in BESIDE_WIPES else 0 for family, chance in chosen.items()}
+    if chosen["wipes"]:  # fencing numbers, and which ticks have come, go by the clock then
+        chosen["wild clocks"] = 0
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [2 * OFTEN]
     acts_drawn = [
