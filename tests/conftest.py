@@ -11,8 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
@@ -24,24 +22,6 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 Servers = dict[str, Broker | ControlPlane]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what needs a docker engine: where two processes share the tests, these take one of them longest."""
-    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in ("docker", "kind")), reverse=True)
-
-
-class ByServers(LoadScopeScheduling):
-    """Keeps together what shares servers, where several processes run the tests: a file, and all that needs a docker engine."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "docker" if file.startswith("tests/kind/") or file == "tests/packaging/test_image.py" else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers | None:
-    return ByServers(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")
