@@ -267,8 +267,11 @@ def test_a_cluster_that_is_forgotten_has_no_age_any_more() -> None:
     night.script.do_replicas("west-2", forgotten_clusters=("east",))
     west = night.of["west-2"] = Metered(night.world.processes["west-2"])
     night.until(40)
-    assert "east" in night.world.processes["west-2"].session.state.clusters  # type: ignore[union-attr]
+    session = night.world.processes["west-2"].session
+    assert session is not None
+    assert "east" in session.state.clusters
     night.until(400)
-    assert "east" not in night.world.processes["west-2"].session.state.clusters  # type: ignore[union-attr]
+    assert night.world.processes["west-2"].session is session
+    assert "east" not in session.state.clusters
     assert west.value("cluster_seen_age_seconds", cluster="east") is None
     assert west.value("cluster_seen_age_seconds", cluster="west") is not None

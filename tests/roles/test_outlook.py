@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ from tests.scenarios.script import Script
 SILENT_AFTER = timedelta(seconds=15)
 
 
-def ledger(bodies: list[dict[str, object]], pauses: dict[int, Pause] | None = None) -> State:
+def ledger(bodies: list[dict[str, Any]], pauses: dict[int, Pause] | None = None) -> State:
     """A State in which west and east live and each of these is declared, in turn in west and in east."""
     records: list[tuple[Record, ...]] = [
         (Checkpoint(replica="west-1", cluster="west", at=NOON, born=LONG_BEFORE),),
@@ -40,7 +41,7 @@ def ledger(bodies: list[dict[str, object]], pauses: dict[int, Pause] | None = No
             created_at=NOON,
             revision=number,
             changed_at=NOON,
-            spec=spec(**body),  # type: ignore[arg-type]
+            spec=spec(**body),
             pause=(pauses or {}).get(number),
         )
         last = NOON - timedelta(seconds=number * 7 % 3600)
@@ -60,7 +61,7 @@ def outlook(state: State, now: datetime, hours: int, board: Board | None = None)
     return datetime.fromtimestamp(begin * 60, NOON.tzinfo), sums, uncounted
 
 
-MIXED: list[dict[str, object]] = [
+MIXED: list[dict[str, Any]] = [
     {"schedule": "*/5 * * * *"},
     {"schedule": "*/5 * * * *"},
     {"schedule": "3-59/5 * * * *", "placement": {"clusters": ["east"]}},
@@ -159,7 +160,7 @@ def ticks_of(onlooker: Onlooker) -> dict[str, int]:
 # --- 10,000 cronjobs ------------------------------------------------------------------------------
 
 
-def many(schedules: list[str]) -> list[dict[str, object]]:
+def many(schedules: list[str]) -> list[dict[str, Any]]:
     spread = {"strategy": "Spread", "clusters": ["west", "east"]}
     return [{"schedule": text} | ({"placement": spread} if n % 3 == 0 else {}) for n, text in enumerate(schedules)]
 

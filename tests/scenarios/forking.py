@@ -50,6 +50,7 @@ class Forking:
     concerns: Callable[[str, bool], bool] = lambda _effect, _done: True
     mindless: bool = False
     effects: int = 0
+    as_before: int = 0  # moments whose world is that of the moment before them
     branched_at: datetime | None = None  # None: this is the world where nothing happens
     branches: list[Branch] = field(default_factory=list)
     _children: list[tuple[int, int]] = field(default_factory=list)  # process, pipe
@@ -81,10 +82,11 @@ class Forking:
         if self.branched_at is not None or not self.concerns(effect, done):
             return
         self.effects += not done
-        turn = self.world.turns
-        if self.mindless and not done and self._done_in == turn:
+        if done:
+            self._done_in = self.world.turns
+        elif self.mindless and self._done_in == self.world.turns:
+            self.as_before += 1
             return
-        self._done_in = turn if done else self._done_in
         if len(self._children) >= AT_ONCE:
             self._collect()
         reads, writes = os.pipe()
