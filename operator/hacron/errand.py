@@ -13,7 +13,7 @@ from typing import Any
 
 from hacron.core.messages import Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, namespace_of
-from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, Request
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, Request
 from hacron.turn import TELL_AGAIN
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,10 @@ def create_request(key: Key, run: Run, body: dict[str, Any], not_after: datetime
 
 def get_request(key: Key, run: Run) -> GetJob:
     return GetJob(key=key, run_id=run.id, namespace=namespace_of(key), name=run.job)
+
+
+def halt_request(key: Key, run: Run, uid: str) -> HaltJob:
+    return HaltJob(key=key, run_id=run.id, namespace=namespace_of(key), name=run.job, uid=uid)
 
 
 def stop_request(key: Key, run: Run, uid: str) -> DeleteJob:

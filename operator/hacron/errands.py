@@ -10,15 +10,15 @@ from typing import assert_never
 
 from hacron.consent import Consent
 from hacron.core import manifests
-from hacron.core.duties import AskForJob, Create, Delete, Duty, Say, TakeName, Wait, finished, gone, owed
+from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
 from hacron.core.history import may_be_made_again
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
 from hacron.core.state import State
-from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, stop_request
+from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs
-from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace, HaltJob
 from hacron.standin import StandIn
 from hacron.turn import Moment
 
@@ -62,7 +62,7 @@ class Errands:
     def take(self, answer: Answer, moment: Moment) -> Key | None:
         """Take in what became of a request; return the cronjob to look at."""
         request = answer.request
-        if not isinstance(request, CreateJob | GetJob | DeleteJob | GetNamespace):
+        if not isinstance(request, CreateJob | GetJob | HaltJob | DeleteJob | GetNamespace):
             return None
         made = self._note_job(answer) if isinstance(request, CreateJob) else None
         answered = not isinstance(request, GetNamespace) or self._consent.take(request, answer, moment)
@@ -76,6 +76,8 @@ class Errands:
                 self._created(run, errand, made, answer, moment)
             case GetJob():
                 self._got_job(run, errand, answer, moment)
+            case HaltJob():
+                self._halted(run, errand, answer, moment)
             case DeleteJob():
                 self._stopped(run, errand, answer, moment)
             case GetNamespace() if not answered:
@@ -127,6 +129,8 @@ class Errands:
                 self._create(run, errand, moment)
             case TakeName():
                 self._take_name(run, errand)
+            case Halt(uid):
+                errand.send(halt_request(errand.key, run, uid))
             case Delete(uid):
                 errand.send(stop_request(errand.key, run, uid))
             case AskForJob():
@@ -238,6 +242,18 @@ class Errands:
             errand.conclude(errand.refusal)
         else:
             errand.try_later(run, answer, moment.wall)
+
+    def _halted(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
+        if answer.ok:
+            log.info("Job stopped", extra={"cronjob": errand.key, "job": run.job})
+            self._note_job(answer)
+        elif answer.status == 404:
+            self._jobs.forget(errand.key, run.id)
+        elif answer.unreachable:
+            errand.try_later(run, answer, moment.wall)
+        else:  # no right to, or a policy that does not let it be suspended; or it is another Job by now
+            assert isinstance(answer.request, HaltJob)
+            errand.send(stop_request(errand.key, run, answer.request.uid))
 
     def _stopped(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
         if not answer.ok and answer.status not in (404, 409):  # gone, or another Job of that name

@@ -33,7 +33,7 @@ class Jobs:
 
     def newest_tick(self, key: Key) -> datetime | None:
         """Return the newest tick of the schedule whose Job is known to exist."""
-        return max((job.tick for job in self.of(key) if not job.tombstone and not job.demand), default=None)
+        return max((job.tick for job in self.of(key) if (job.ran or not job.tombstone) and not job.demand), default=None)
 
     def list_anew(self, bodies: Iterable[dict[str, Any]]) -> list[Key]:
         """Take in a complete list; return the cronjobs that may have changed."""

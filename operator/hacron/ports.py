@@ -186,7 +186,17 @@ class DeleteJob(_Request, frozen=True):
     namespace: str
     name: str
     uid: str | None = None
-    foreground: bool = False  # the Job stays until its pods are gone (Replace waits for that)
+    foreground: bool = False  # the Job stays until its pods are gone
+
+
+class HaltJob(_Request, frozen=True):
+    """Suspend that very Job and mark it as a tombstone: its pods go, and its name stays taken."""
+
+    key: Key
+    run_id: str
+    namespace: str
+    name: str
+    uid: str
 
 
 class PatchStatus(_Request, frozen=True):
@@ -221,7 +231,7 @@ class ListInventory(_Request, frozen=True):
     kind: Kind = Kind.CRONJOB
 
 
-Request = CreateJob | GetJob | DeleteJob | PatchStatus | GetObject | GetNamespace | PostEvent | ListInventory
+Request = CreateJob | GetJob | HaltJob | DeleteJob | PatchStatus | GetObject | GetNamespace | PostEvent | ListInventory
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,8 @@ def test_what_is_seen_of_a_job_leaves_out_the_template(watching: Asking, namespa
     seen = watching.sightings("hello")[0].body
     assert seen["metadata"]["annotations"]["for"] == "us"
     assert "managedFields" not in seen["metadata"]
-    assert set(seen) == {"metadata", "status"}
+    assert set(seen) == {"metadata", "spec", "status"}
+    assert seen["spec"] == {"suspend": False}
 
 
 def test_jobs_of_others_are_not_seen(watching: Asking, west: ControlPlane, namespace: str) -> None:

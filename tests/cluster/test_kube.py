@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from hacron.core import events
+from hacron.core import events, manifests
 from hacron.core.events import Event
+from hacron.core.manifests import Halt
 from hacron.core.model import Kind, key_of
-from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, ListInventory, PatchStatus, PostEvent
+from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, HaltJob, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import manifest
@@ -34,6 +35,10 @@ def get(name: str, namespace: str) -> GetJob:
 
 def delete(name: str, namespace: str, **how: Any) -> DeleteJob:
     return DeleteJob(key=some_key(namespace), run_id=name, namespace=namespace, name=name, **how)
+
+
+def halt(name: str, namespace: str, uid: str) -> HaltJob:
+    return HaltJob(key=some_key(namespace), run_id=name, namespace=namespace, name=name, uid=uid)
 
 
 def pods_of(west: ControlPlane, namespace: str, name: str) -> list[Any]:
@@ -130,6 +135,45 @@ def test_a_job_that_is_deleted_in_the_foreground_stays_until_its_pods_are_gone(
     gone = '{"metadata": {"finalizers": null}}'
     west.kubectl("patch", "pod", pod["metadata"]["name"], "--namespace", namespace, "--type=merge", "--patch", gone)
     until(lambda: kube.ask(get("long", namespace)).status == 404, 20, "the end of the Job")
+
+
+def marked(name: str, namespace: str) -> dict[str, Any]:
+    """A Job of ours, as far as its marks go."""
+    body = job(name, namespace, run_seconds=600)
+    marks = {"cronjob": "hello", "run-id": "hello.1", "tick": "2026-11-24T12:00:00Z"}
+    body["metadata"]["annotations"] = {f"hacron.io/{mark}": text for mark, text in marks.items()}
+    return body
+
+
+def test_a_job_that_is_halted_loses_its_pods_and_keeps_its_name(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    body = marked("long", namespace)
+    body["spec"]["template"]["metadata"]["finalizers"] = ["tests/hold"]
+    made = kube.ask(create("long", namespace, body)).body
+    (pod,) = until(lambda: pods_of(west, namespace, "long"), 20, "a pod")
+
+    def how_far() -> Halt:
+        view = manifests.job_view(kube.ask(get("long", namespace)).body)
+        assert view is not None
+        return view.halt
+
+    assert how_far() is Halt.NONE
+    answer = kube.ask(halt("long", namespace, made["metadata"]["uid"]))
+    assert answer.ok, answer
+    assert answer.body["spec"]["suspend"] is True
+    until(lambda: "deletionTimestamp" in pods_of(west, namespace, "long")[0]["metadata"], 20, "the pod on its way out")
+    assert how_far() is Halt.UNDER_WAY
+    gone = '{"metadata": {"finalizers": null}}'
+    west.kubectl("patch", "pod", pod["metadata"]["name"], "--namespace", namespace, "--type=merge", "--patch", gone)
+    until(lambda: how_far() is Halt.DONE, 20, "the end of its pods")
+    assert pods_of(west, namespace, "long") == []
+    assert kube.ask(create("long", namespace, body)).status == 409
+
+
+def test_only_the_job_that_was_meant_is_halted(kube: Asking, namespace: str) -> None:
+    kube.ask(create("long", namespace, marked("long", namespace)))
+    assert kube.ask(halt("long", namespace, "another-uid")).status == 422
+    assert not kube.ask(get("long", namespace)).body["spec"]["suspend"]
+    assert kube.ask(halt("other", namespace, "another-uid")).status == 404
 
 
 def test_only_the_job_that_was_meant_is_deleted(kube: Asking, namespace: str) -> None:

@@ -115,7 +115,12 @@ def test_old_jobs_go_and_their_verdicts_stay(west: ControlPlane, namespace: str)
     assert len(status["recent"]) >= 3
 
 
-def test_a_run_that_is_replaced_is_gone_before_the_next_begins(west: ControlPlane, namespace: str) -> None:
+@pytest.mark.parametrize("soon", [True, False], ids=["soon", "later"])
+def test_a_run_that_is_replaced_is_gone_before_the_next_begins(
+    west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, soon: bool
+) -> None:
+    if soon:  # a request to make it may still be on its way: the Job keeps its name
+        monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(minutes=10))
     body = json.loads(manifest("hello", "@every 3s", namespace=namespace, run_seconds=600, concurrencyPolicy="Replace"))
     pod = body["spec"]["jobTemplate"]["spec"]["template"]
     pod["metadata"]["finalizers"] = ["tests/hold"]
@@ -123,7 +128,11 @@ def test_a_run_that_is_replaced_is_gone_before_the_next_begins(west: ControlPlan
     old = first_job(west, namespace)["metadata"]["name"]
     await_(west, namespace, lambda status: [run["state"] for run in status.get("active", [])] == ["Stopping"], "it being stopped")
     (held,) = json.loads(west.kubectl("get", "pods", "--namespace", namespace, "--output", "json"))["items"]
-    until(lambda: "deletionTimestamp" in jobs(west, namespace)[0]["metadata"], 20, "its Job on its way out")
+    if soon:
+        until(lambda: jobs(west, namespace)[0]["spec"]["suspend"], 20, "its Job suspended")
+        until(lambda: jobs(west, namespace)[0]["status"].get("terminating") == 1, 20, "its pod on its way out")
+    else:
+        until(lambda: "deletionTimestamp" in jobs(west, namespace)[0]["metadata"], 20, "its Job on its way out")
     del pod["metadata"]["finalizers"]
     west.apply(json.dumps(body))
     waits = await_(west, namespace, lambda status: condition(status, "Scheduled")["reason"] == "Replacing", "a tick that waits")
@@ -135,6 +144,8 @@ def test_a_run_that_is_replaced_is_gone_before_the_next_begins(west: ControlPlan
     status = await_(west, namespace, lambda status: old in [each.get("job") for each in status.get("recent", [])], "its verdict")
     assert next(each["verdict"] for each in status["recent"] if each.get("job") == old) == "Stopped"
     until(lambda: [job["metadata"]["name"] for job in jobs(west, namespace)] not in ([], [old]), 20, "the next Job")
+    left = [job for job in jobs(west, namespace) if job["metadata"]["name"] == old]
+    assert [job["metadata"]["labels"]["hacron.io/tombstone"] for job in left] == (["true"] if soon else [])
 
 
 def test_a_job_of_somebody_else_is_never_adopted(west: ControlPlane, namespace: str) -> None:

@@ -18,6 +18,7 @@ from hacron.ports import (
     GetJob,
     GetNamespace,
     GetObject,
+    HaltJob,
     ListInventory,
     ObjectSeen,
     PatchStatus,
@@ -26,7 +27,7 @@ from hacron.ports import (
 )
 from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate
 
-METHODS = {CreateJob: "POST", PostEvent: "POST", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
+METHODS = {CreateJob: "POST", PostEvent: "POST", HaltJob: "PATCH", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
 GIVES_UP_AFTER = timedelta(seconds=10)  # a request without an answer; it may act all the same
 
@@ -197,7 +198,7 @@ class FakeKube:
 
     def _perform(self, request: Request) -> tuple[int, Body]:
         name = type(request).__name__
-        acts = isinstance(request, CreateJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
+        acts = isinstance(request, CreateJob | HaltJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
         if acts:
             self.before(name)
         reply = self._ask(request, self._asked())
@@ -215,6 +216,8 @@ class FakeKube:
                 return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run, asked=asked)
             case GetJob():
                 return cluster.get_job(request.namespace, request.name)
+            case HaltJob():
+                return cluster.halt_job(request.namespace, request.name, request.uid, self._replica)
             case DeleteJob():
                 return cluster.delete_job(
                     request.namespace, request.name, request.uid, self._replica, foreground=request.foreground

@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 WELL = Fate()
-STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job deleted in the foreground are gone
+STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job are gone that is halted, or deleted in the foreground
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
 
 
@@ -61,7 +61,7 @@ class Made:
     at: datetime
     asked: Asked
     over: datetime | None = None  # ended or gone
-    how: str = ""  # Complete, Failed, gone, collected
+    how: str = ""  # Complete, Failed, halted, gone, collected
     gone_at: datetime | None = None  # since then its name is free
     by_hand: bool = False  # somebody has deleted it
     unheard: bool = False  # and the ledger did not say yet that it had begun
@@ -83,6 +83,7 @@ class Job:
     made: Made | None  # None: not ours
     ends_at: datetime | None  # None: never, or ended already
     gone_at: datetime | None = None  # foreground deletion under way
+    rests_at: datetime | None = None  # being suspended
 
     def __str__(self) -> str:
         if self.made is None:
@@ -102,6 +103,7 @@ class FakeCluster:
         self.forbids = False  # the operator has no rights; watches go on
         self.fate: Callable[[str], Fate] | None = None  # of each request, by its name; None: all go through at once
         self.denies = ""  # what an admission webhook says against every new Job
+        self.pins = False  # an admission policy lets nobody change a Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
         self.cronjobs: dict[Key, Body] = {}
@@ -162,6 +164,8 @@ class FakeCluster:
         self.now = now
         for job in [job for job in self.jobs.values() if job.gone_at is not None and job.gone_at <= now]:
             self._remove(job)
+        for job in [job for job in self.jobs.values() if job.rests_at is not None and job.rests_at <= now]:
+            self._rest(job)
         for job in [job for job in self.jobs.values() if job.ends_at is not None and job.ends_at <= now]:
             self._end(job)
         while self._travelling and self._travelling[0][0] <= now:
@@ -175,7 +179,7 @@ class FakeCluster:
 
     def next_event(self) -> datetime | None:
         """Return when something happens here by itself."""
-        instants = [instant for job in self.jobs.values() for instant in (job.ends_at, job.gone_at) if instant is not None]
+        instants = [instant for job in self.jobs.values() for instant in _ahead_of(job) if instant is not None]
         instants += [self._travelling[0][0]] if self._travelling else []
         return min(instants, default=None)
 
@@ -199,16 +203,35 @@ class FakeCluster:
         body = _copy(body)
         body["metadata"] |= self._born()
         body["status"] = {}
+        if body["spec"].get("suspend"):
+            self._suspend(body)
         job = Job(body, self._note(body, by, asked or Asked(self.now, self.now)), self._end_of(body))
         self.jobs[namespace, name] = job
         self.tell(f"{job} is made by {by}")
-        self._emit(JobSeen(body=_copy(body)))
+        self._emit(JobSeen(body=_slim(body)))
         self._collect_garbage()
         return 201, _copy(body)
 
     def get_job(self, namespace: str, name: str) -> Reply:
         job = self.jobs.get((namespace, name))
         return (200, _copy(job.body)) if job else _status(404, "NotFound", f'jobs.batch "{name}" not found')
+
+    def halt_job(self, namespace: str, name: str, uid: str, by: str) -> Reply:
+        job = self.jobs.get((namespace, name))
+        if job is None:
+            return _status(404, "NotFound", f'jobs.batch "{name}" not found')
+        if job.body["metadata"]["uid"] != uid:
+            return _status(422, "Invalid", f'Job.batch "{name}" is invalid: metadata.uid: field is immutable')
+        if self.pins:
+            return _status(403, "Forbidden", "ValidatingAdmissionPolicy denied the request: Jobs are not to be changed")
+        for part, change in manifests.halt_patch(uid)["metadata"].items():
+            job.body["metadata"][part] = {**job.body["metadata"].get(part, {}), **change} if isinstance(change, dict) else change
+        job.body["spec"]["suspend"] = True
+        if job.ends_at is not None:
+            self.tell(f"{job} is halted by {by}")
+            job.ends_at, job.rests_at = None, self.now + STOPPING_TAKES
+        self._emit(JobSeen(body=_slim(job.body)))
+        return 200, _copy(job.body)
 
     def delete_job(self, namespace: str, name: str, uid: str | None, by: str, *, foreground: bool) -> Reply:
         job = self.jobs.get((namespace, name))
@@ -223,8 +246,8 @@ class FakeCluster:
             self.tell(f"{job} is stopped by {by}")
             job.body["metadata"]["deletionTimestamp"] = manifests.rfc3339(self.now)
             job.gone_at = self.now + STOPPING_TAKES
-            job.ends_at = None
-            self._emit(JobSeen(body=_copy(job.body)))
+            job.ends_at = job.rests_at = None
+            self._emit(JobSeen(body=_slim(job.body)))
         return 200, _copy(job.body)
 
     def patch_status(self, kind: Kind, key: Key, status: Body) -> Reply:
@@ -265,7 +288,7 @@ class FakeCluster:
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
-        return JobsListed(items=tuple(_copy(body) for body in bodies if _is_managed(body)))
+        return JobsListed(items=tuple(_slim(body) for body in bodies if _is_managed(body)))
 
     # --- inside ---
 
@@ -279,7 +302,7 @@ class FakeCluster:
             return _status(422, "Invalid", f'Job.batch "{name}" is invalid: {NOT_JOBS_RESTART_POLICY}')
         if self.denies:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.denies}")
-        active = sum(1 for (there, _), job in self.jobs.items() if there == namespace and job.body["status"] == {})
+        active = sum(1 for (there, _), job in self.jobs.items() if there == namespace and not _has_ended(job.body))
         if self.quota is not None and active >= self.quota:
             return _status(403, "Forbidden", f'jobs.batch "{name}" is forbidden: exceeded quota: jobs, used: {active}')
         if (namespace, name) in self.jobs:
@@ -330,9 +353,20 @@ class FakeCluster:
             status.setdefault("conditions", []).append(condition | ({"reason": reason, "message": reason} if fails else {}))
             if kind == "Complete":
                 status["completionTime"] = at
-            self._emit(JobSeen(body=_copy(job.body)))
+            self._emit(JobSeen(body=_slim(job.body)))
         self._over(job, final)
         self.tell(f"{job} {'has failed' if fails else 'is complete'}")
+
+    def _rest(self, job: Job) -> None:
+        job.rests_at = None
+        self._suspend(job.body)
+        self._over(job, "halted")
+        self.tell(f"{job} has no pods any more")
+        self._emit(JobSeen(body=_slim(job.body)))
+
+    def _suspend(self, body: Body) -> None:
+        condition = {"type": "Suspended", "status": "True", "lastTransitionTime": manifests.rfc3339(self.now)}
+        body["status"] |= {"conditions": [condition], "terminating": 0}
 
     def _remove(self, job: Job, how: str = "gone") -> None:
         metadata = job.body["metadata"]
@@ -343,7 +377,7 @@ class FakeCluster:
         if job.gone_at is not None:
             self.tell(f"{job} is gone")
         if _is_managed(job.body):
-            self._emit(JobSeen(body=_copy(job.body), gone=True))
+            self._emit(JobSeen(body=_slim(job.body), gone=True))
 
     def _over(self, job: Job, how: str) -> None:
         if job.made is not None and job.made.over is None:
@@ -380,10 +414,22 @@ def all_made(clusters: Iterator[FakeCluster] | list[FakeCluster]) -> list[Made]:
     return sorted((made for cluster in clusters for made in cluster.made), key=lambda made: made.at)
 
 
+def _has_ended(body: Body) -> bool:
+    return any(condition["type"] in ("Complete", "Failed") for condition in body["status"].get("conditions", []))
+
+
+def _ahead_of(job: Job) -> tuple[datetime | None, ...]:
+    return job.ends_at, job.gone_at, job.rests_at
+
+
 def _copy(body: Body) -> Body:
     """A body of one's own, as it would come over the wire."""
     copied: Body = msgspec.json.decode(msgspec.json.encode(body))
     return copied
+
+
+def _slim(body: Body) -> Body:
+    return _copy(manifests.slim(body))
 
 
 def _status(code: int, reason: str, message: str) -> Reply:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hacron.core.manifests import job_body
+from hacron.core.manifests import Halt, job_body, job_view
 from hacron.core.model import Run, key_of
-from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
 from tests.core.ledger_story import spec
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
@@ -47,6 +47,9 @@ class Desk:
 
     def delete(self, uid: str | None = None, *, foreground: bool = False) -> Answer:
         return self.ask(DeleteJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job, uid=uid, foreground=foreground))
+
+    def halt(self, uid: str) -> Answer:
+        return self.ask(HaltJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job, uid=uid))
 
     def pass_time(self, seconds: float) -> None:
         self.cluster.move(self.cluster.now + timedelta(seconds=seconds))
@@ -108,6 +111,22 @@ def test_a_foreground_deletion_takes_a_moment_and_a_background_one_none() -> Non
     desk.create()
     assert desk.delete().ok
     assert desk.delete().status == 404
+
+
+def test_a_job_that_is_halted_takes_a_moment_and_keeps_its_name() -> None:
+    desk = Desk()
+    uid = desk.create().body["metadata"]["uid"]
+    assert desk.halt("another").status == 422
+    assert desk.halt(uid).body["spec"]["suspend"]
+    assert desk.cluster.made[0].over is None
+    desk.pass_time(2)
+    (view,) = [job_view(seen.body) for seen in desk.seen]
+    assert view is not None
+    assert view.halt is Halt.DONE
+    assert (desk.cluster.made[0].how, desk.cluster.made[0].gone_at) == ("halted", None)
+    assert desk.create().status == 409
+    assert desk.delete(uid).ok
+    assert desk.halt(uid).status == 404
 
 
 def test_a_deletion_may_name_the_very_object() -> None:

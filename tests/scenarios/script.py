@@ -189,6 +189,9 @@ class Script:
     def do_deny(self, cluster: str, words: str = "") -> None:
         self.world.cluster(cluster).denies = words
 
+    def do_pin_jobs(self, cluster: str) -> None:
+        self.world.cluster(cluster).pins = True
+
     def do_quota(self, cluster: str, jobs: str) -> None:
         self.world.cluster(cluster).quota = None if jobs == "none" else int(jobs)
 

@@ -203,7 +203,7 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     assert failures(found) == []
     effects = counted(found)
     assert effects["CreateJob"] > 10
-    assert effects["DeleteJob"] > 1
+    assert effects["HaltJob"] > 1
     assert effects["PatchStatus"] > 30
     assert effects["send_reports"] > 20
     assert effects["send_commands"] >= 3
@@ -216,7 +216,7 @@ def test_a_replica_that_is_everything_dies_after_each_effect_that_others_go_by()
     )
     assert failures(found) == []
     effects = counted(found)
-    assert {"append", "CreateJob", "DeleteJob", "send_commands", "send_reports"} < effects.keys()
+    assert {"append", "CreateJob", "HaltJob", "send_commands", "send_reports"} < effects.keys()
     assert len(found) == effects.total() > 100
 
 

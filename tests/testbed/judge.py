@@ -19,7 +19,7 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.oracle import Oracle, zone
 from tests.testbed.process import Process
 
-MANAGED, TOMBSTONE = "hacron.io/managed", "hacron.io/tombstone"
+MANAGED, TOMBSTONE, HALTED = "hacron.io/managed", "hacron.io/tombstone", "hacron.io/halted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Ran:
     uid: str
     created: datetime  # whole seconds
     fencing: int
-    state: str  # Complete, Failed, or "" while it runs
+    state: str  # Complete, Failed, Suspended when it was stopped, or "" while it runs
     demand: str = ""  # the HACronJobRun that asked for it
     ended: datetime | None = None  # whole seconds; None while it runs
 
@@ -141,10 +141,11 @@ def _in_order(ran: Iterable[Ran | None]) -> list[Ran]:
 
 def _ran(cluster: str, job: dict[str, Any]) -> Ran | None:
     metadata, annotations = job["metadata"], job["metadata"].get("annotations", {})
-    if TOMBSTONE in metadata["labels"]:
+    if TOMBSTONE in metadata["labels"] and HALTED not in annotations:
         return None
+    over = ("Complete", "Failed", "Suspended") if HALTED in annotations else ("Complete", "Failed")
     conditions = [each for each in job["status"].get("conditions", []) if each["status"] == "True"]
-    ended = next((each for each in conditions if each["type"] in ("Complete", "Failed")), None)
+    ended = next((each for each in conditions if each["type"] in over), None)
     return Ran(
         cluster=cluster,
         cronjob=f"{metadata['namespace']}/{metadata['labels']['hacron.io/cronjob']}",

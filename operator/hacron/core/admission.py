@@ -76,7 +76,7 @@ def beside(cronjob: CronJob, blocking: Sequence[Run]) -> Start | Hold:
     names = ", ".join(f"{run.job} in {run.cluster}" for run in blocking[:3])
     match cronjob.policy:
         case ConcurrencyPolicy.REPLACE:
-            return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} is gone", stop=tuple(blocking))
+            return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} has stopped", stop=tuple(blocking))
         case ConcurrencyPolicy.QUEUE:
             return Hold("Queued", f"concurrencyPolicy Queue, maxActive {cronjob.max_active}: {names} may still be running")
         case _:

@@ -2,7 +2,8 @@
 
 The Job's name is the lock. Before a worker says that a run will never start, it takes the name itself with a tombstone, so that a
 replica that was frozen on its way to create the Job finds the name taken. The same before it says that a Job is gone so soon
-after it was made that a request for it may still be on its way.
+after it was made that a request for it may still be on its way. A Job that is to be stopped so soon becomes its own tombstone
+and keeps its name throughout.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hacron.core import manifests
+from hacron.core.history import may_be_made_again
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
@@ -25,6 +28,13 @@ class Create:
 @dataclass(frozen=True, slots=True)
 class TakeName:
     """The Job must not be made any more: its name is to be taken by a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The Job's pods are to go, and it is to keep the name: a request to make it may still be on its way."""
+
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class Wait:
     until: datetime | None
 
 
-Duty = Create | TakeName | Delete | AskForJob | Say | Wait
+Duty = Create | TakeName | Halt | Delete | AskForJob | Say | Wait
 
 
 def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
@@ -66,7 +76,7 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
     if job is not None and job.terminal is not None:
         return Say(finished(key, run, job))
     if job is not None:
-        return _owed_to_living(key, run, job)
+        return _owed_to_living(key, run, job, now)
     match run.state:
         case RunState.PENDING if now < run.tick:
             return Wait(run.tick)
@@ -82,10 +92,14 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
             return AskForJob()
 
 
-def _owed_to_living(key: Key, run: Run, job: JobView) -> Duty:
+def _owed_to_living(key: Key, run: Run, job: JobView, now: datetime) -> Duty:
     match run.state:
+        case RunState.STOPPING if job.deleting or job.halt is manifests.Halt.UNDER_WAY:
+            return Wait(None)
+        case RunState.STOPPING if job.halt is manifests.Halt.NONE and may_be_made_again(run, now):
+            return Halt(job.uid)
         case RunState.STOPPING:
-            return Wait(None) if job.deleting else Delete(job.uid)
+            return Delete(job.uid)
         case RunState.PENDING | RunState.LOST:
             return Say(RunStarted(key=key, run_id=run.id, cluster=run.cluster, started=job.created))
         case _:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from datetime import UTC, datetime, timezone
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -24,12 +25,14 @@ LABEL = f"{GROUP}/managed"  # on every Job of ours: what the worker's watch sele
 CRONJOB = f"{GROUP}/cronjob"  # annotation: the cronjob's name
 CRONJOB_LABEL = CRONJOB  # as far as a label can hold it
 RAN = f"{GROUP}/ran"
+HALTED = f"{GROUP}/halted"  # annotation: it was running, and is to keep only its name
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
 DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that asked for it
 DEMAND_LABEL = DEMAND  # as far as a label can hold it
+JOB_CONTROLLER = "kubernetes.io/job-controller"  # who sees to a Job unless `managedBy` says otherwise
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
 
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
@@ -163,6 +166,12 @@ def tombstone_body(run: Run, key: Key, *, ran: bool) -> dict[str, Any]:
     }
 
 
+def halt_patch(uid: str) -> dict[str, Any]:
+    """Return the merge patch that makes a running Job, and only that very one, its own tombstone: its pods go, its name stays."""
+    metadata = {"uid": uid, "labels": {TOMBSTONE_LABEL: "true"}, "annotations": {RAN: "true", HALTED: "true"}}
+    return {"metadata": metadata, "spec": {"suspend": True}}
+
+
 def _labels(key: Key, run: Run) -> dict[str, str]:
     labels = {LABEL: "true", CRONJOB_LABEL: as_label(name_of(key))}
     return labels | ({DEMAND_LABEL: as_label(run.demand)} if run.demand else {})
@@ -204,6 +213,15 @@ def _hand_over(spec: dict[str, Any], run: Run) -> None:
 # --- Job → what a worker needs to know ------------------------------------------------------------------------------------------
 
 
+class Halt(Enum):
+    """How far a Job is that is to stop and to keep its name."""
+
+    NONE = "None"  # nobody has asked for it
+    UNDER_WAY = "UnderWay"
+    DONE = "Done"  # none of its pods is left
+    IMPOSSIBLE = "Impossible"  # others suspend and resume it, or its API server does not tell of pods on their way out
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Job of ours, as last seen."""
 
@@ -219,12 +237,20 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finished: datetime | None
     reason: str
     message: str
-    tombstone: bool
+    tombstone: bool  # runs no more, if it ever did, and only takes the name
     ran: bool  # a tombstone in place of a Job that has been there
     deleting: bool
     fencing: int
     demand: str = ""  # name of the HACronJobRun that asked for it
     cluster: str = ""
+    halt: Halt = Halt.NONE
+
+
+def slim(job: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a JobView is made of; the pod template of each of ten thousand Jobs would fill the memory."""
+    metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
+    spec = {name: value for name, value in job["spec"].items() if name in ("suspend", "managedBy")}
+    return {"metadata": metadata, "spec": spec, "status": job.get("status") or {}}
 
 
 def job_view(body: dict[str, Any]) -> JobView | None:
@@ -242,6 +268,9 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
     if labels.get(LABEL) != "true" or RUN_ID not in annotations or tick is None or created is None:
         return None
     ended = _ended(body.get("status") or {})
+    is_marked = labels.get(TOMBSTONE_LABEL) == "true"
+    never_ran = is_marked and HALTED not in annotations
+    halt = Halt.NONE if never_ran else _halt(body, annotations)
     return JobView(
         key=key_of(metadata["namespace"], annotations[CRONJOB]),
         run_id=annotations[RUN_ID],
@@ -255,13 +284,32 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         finished=ended[1] if ended else None,
         reason=ended[2] if ended else "",
         message=ended[3] if ended else "",
-        tombstone=labels.get(TOMBSTONE_LABEL) == "true",
+        tombstone=is_marked and ended is None and halt in (Halt.NONE, Halt.DONE),
         ran=annotations.get(RAN) == "true",
         deleting=metadata.get("deletionTimestamp") is not None,
         fencing=int(annotations.get(FENCING, "0")),
         demand=annotations.get(DEMAND, ""),
         cluster=annotations.get(CLUSTER, ""),
+        halt=halt,
     )
+
+
+def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halt:
+    """Who has suspended and resumed it before, as queues of Jobs do, would resume it again.
+
+    Pods that are on their way out count; an API server before Kubernetes 1.29 does not tell of them.
+    """
+    spec, status = body["spec"], body.get("status") or {}
+    suspended = next((it.get("status") for it in status.get("conditions") or [] if it.get("type") == "Suspended"), None)
+    if spec.get("managedBy") not in (None, JOB_CONTROLLER):
+        return Halt.IMPOSSIBLE
+    if HALTED not in annotations:
+        return Halt.NONE if suspended is None else Halt.IMPOSSIBLE
+    if not spec.get("suspend"):
+        return Halt.IMPOSSIBLE
+    if suspended != "True" or status.get("active") or status.get("terminating"):
+        return Halt.UNDER_WAY
+    return Halt.DONE if "terminating" in status else Halt.IMPOSSIBLE
 
 
 def _ended(status: dict[str, Any]) -> tuple[Outcome, datetime | None, str, str] | None:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from hacron.core import manifests
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
@@ -31,6 +32,7 @@ from hacron.ports import (
     GetJob,
     GetNamespace,
     GetObject,
+    HaltJob,
     ListInventory,
     PatchStatus,
     PostEvent,
@@ -214,6 +216,9 @@ class KubeClient:
                 return await send("POST", _jobs(request.namespace) + query, request.body, not_after=request.not_after)
             case GetJob():
                 return await send("GET", f"{_jobs(request.namespace)}/{request.name}")
+            case HaltJob():
+                patch = manifests.halt_patch(request.uid)
+                return await send("PATCH", f"{_jobs(request.namespace)}/{request.name}", patch, kind=MERGE_PATCH)
             case DeleteJob():
                 options: dict[str, Any] = {"propagationPolicy": "Foreground" if request.foreground else "Background"}
                 if request.uid is not None:
@@ -266,7 +271,7 @@ def _can_wait(request: Request) -> bool:
             return not hurries
         case PatchStatus() | ListInventory() | GetObject() | PostEvent():
             return True
-        case GetJob() | GetNamespace():
+        case GetJob() | GetNamespace() | HaltJob():
             return False
         case _:
             assert_never(request)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hacron.core.manifests import LABEL
+from hacron.core.manifests import LABEL, slim
 from hacron.kube.http import ApiServer
 from hacron.kube.listing import list_all
 from hacron.kube.reply import NoAnswer
@@ -62,7 +62,7 @@ class JobWatch:
         found: list[dict[str, Any]] = []
         versions: dict[str, str] = {}
         for path in self._versions:
-            reply, items = await list_all(self._api, path, _slim)
+            reply, items = await list_all(self._api, path, slim)
             if reply.status != 200:
                 raise NoAnswer(reply.status, str(reply.body.get("message", "")))
             found += items
@@ -98,12 +98,6 @@ class JobWatch:
                     self._versions[path] = ""
                     raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
                 if event["type"] != "BOOKMARK":
-                    self._deliver(JobSeen(body=_slim(changed), gone=event["type"] == "DELETED"))
+                    self._deliver(JobSeen(body=slim(changed), gone=event["type"] == "DELETED"))
                 self._versions[path] = changed["metadata"]["resourceVersion"]
         self._versions[path] = self._versions[path] or since
-
-
-def _slim(job: dict[str, Any]) -> dict[str, Any]:
-    """Keep what a JobView is made of; the pod template would fill the memory."""
-    metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
-    return {"metadata": metadata, "status": job.get("status") or {}}
