@@ -16,7 +16,9 @@ from pathlib import Path
 
 from bench.figures import Report
 from hacron.broker.session import Access
+from hacron.engine import lease_of
 from hacron.executor import PREPARED_PER_TURN
+from hacron.settings.fields import Settings
 from tests.testbed.ageing import Elder
 from tests.testbed.broker import Broker
 from tests.testbed.cronjobs import manifest
@@ -43,8 +45,10 @@ def main() -> None:
 
 
 def _age(broker: Broker, options: argparse.Namespace) -> None:
+    retention = options.retention_mib * MIB
+    lease = lease_of(Settings(cluster="west", broker_url=broker.url, ledger_max_bytes=retention))
+
     def access(replica: str) -> Access:
-        retention = options.retention_mib * MIB
         segment = min(16 * MIB, retention // 8)
         names = {"prefix": "hacron", "cluster": "west", "replica": replica}
         return Access(urls=[broker.url], ledger_max_bytes=retention, ledger_segment_bytes=segment, **names)
@@ -52,14 +56,14 @@ def _age(broker: Broker, options: argparse.Namespace) -> None:
     spec = json.loads(manifest("any"))["spec"]
     del spec["schedule"]
     began = time.monotonic()
-    elder = Elder(access("r1"))
+    elder = Elder(access("r1"), lease=lease)
     elder.declare(options.cronjobs, spec | {"hashedSchedule": options.schedule})
     declared_s = time.monotonic() - began
     spans, reads = [], elder.state.bytes_read
     for _ in range(max(1, int(options.days * 24))):
         elder.live(3600)
         spans.append(elder.state.span_bytes)
-    heir = Elder(access("r2"), elder.now)
+    heir = Elder(access("r2"), elder.now, lease)
     heir.until(lambda: heir.state.position >= elder.state.position)
     heir.until(lambda: heir.scheduler.prepare(PREPARED_PER_TURN))
     dropped = time.monotonic()

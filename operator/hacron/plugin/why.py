@@ -13,7 +13,7 @@ from hacron.commands.calls import NO, OK, Commands, print_lines
 from hacron.commands.explain import asked_time, both
 from hacron.commands.explaining import explain
 from hacron.commands.wallclock import local_text
-from hacron.core.manifests import JobView, instant, rfc3339
+from hacron.core.manifests import Halt, JobView, instant, rfc3339
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
@@ -114,7 +114,7 @@ def _found(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
     """Go by the status, else by the Jobs that are still there."""
     told = [f"{f'by HACronJobRun {entry.run}: ' if entry.run else ''}{entry.sentence}" for entry in entries]
     told += [f"the Job {job.name} is in this cluster: {_state(job)}" for job in jobs]
-    ran = any(entry.has_run for entry in entries) or any(not job.tombstone for job in jobs)
+    ran = any(entry.has_run for entry in entries) or any(job.ran or not job.tombstone for job in jobs)
     if entries:
         states = " and ".join(sorted({entry.state for entry in entries}))
         if not ran and any(entry.state == "Pending" for entry in entries):
@@ -165,6 +165,8 @@ def _why_unknown(look: Look, at: datetime) -> Iterator[str]:
 
 
 def _state(job: JobView) -> str:
+    if job.tombstone and job.halt is Halt.DONE:
+        return "it was stopped, and stands for a while so that nothing is started under its name any more"
     if job.tombstone:
         return "it only takes the name, so that nothing is started under it any more"
     if job.terminal is None:
