@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.testbed import tools
 from tests.testbed.kind.engine import DockerFailed, Engine
 from tests.testbed.making import Missing, bootstrap, once
 
@@ -28,13 +29,23 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")  # docker keeps these out o
 
 
 def build(
-    engine: Engine, tag: str = "hacron:testbed", *, afresh: bool = False, arguments: Mapping[str, str] | None = None
+    engine: Engine,
+    tag: str = "hacron:testbed",
+    *,
+    arguments: Mapping[str, str] | None = None,
+    afresh: bool = False,
+    buildkit: bool = True,
 ) -> str:
-    """Build the image and return its tag; `afresh` uses nothing of an earlier build. Raises DockerFailed, Missing."""
+    """Build the image and return its tag. Raises DockerFailed, Missing.
+
+    `afresh` uses nothing of an earlier build; without `buildkit`, docker's builder of before it is used.
+    """
     said = {name: os.environ[name] for name in _PROXIES if name in os.environ} | dict(arguments or {})
     options = [f"--build-arg={name}={value}" for name, value in {"PYTHON": _base(engine), **said}.items()]
     again = ["--no-cache"] if afresh else []
-    engine.run("build", "--network=host", *again, *options, f"--file={DOCKERFILE}", f"--tag={tag}", str(REPOSITORY))
+    what = ("--network=host", *again, *options, f"--file={DOCKERFILE}", f"--tag={tag}", str(REPOSITORY))
+    client = tools.docker_with_buildkit() if buildkit else "docker"
+    engine.run("build", *what, client=client, variables={"DOCKER_BUILDKIT": "1" if buildkit else "0"})
     return tag
 
 

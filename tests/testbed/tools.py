@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.testbed import golang
@@ -145,6 +145,22 @@ def dockerd() -> Path:
     if not found:
         raise Missing("docker.io was installed but dockerd is not where it was expected")
     return Path(found)
+
+
+def docker_with_buildkit() -> Path:
+    """Return a docker that builds with BuildKit, as docker does since version 23: it has that in itself, or a plugin for it."""
+    for folder in os.get_exec_path():
+        found = Path(folder) / "docker"
+        asked = [found, "build", "--help"]
+        if os.access(found, os.X_OK) and _succeeds(asked, {"DOCKER_BUILDKIT": "1"}):
+            return found
+    raise Missing(
+        "no docker here builds with BuildKit: apt-get install docker.io, or docker-buildx-plugin for docker's own packages"
+    )
+
+
+def _succeeds(command: Sequence[str | Path], variables: Mapping[str, str]) -> bool:
+    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=False).returncode == 0
 
 
 def busybox() -> Path:

@@ -15,7 +15,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,10 +44,17 @@ class Engine:
         """What programs need in their environment to use it."""
         return {"DOCKER_HOST": self.host} if self.host else {}
 
-    def run(self, *arguments: str, input: bytes | None = None, timeout: float | None = None) -> str:
+    def run(
+        self,
+        *arguments: str,
+        input: bytes | None = None,
+        timeout: float | None = None,
+        client: str | Path = "docker",
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
         """Run docker with `arguments` and return what it prints. Raises DockerFailed, also after `timeout` seconds."""
-        environment = {**os.environ, **self.environment}
-        command = ["docker", *arguments]
+        environment = {**os.environ, **self.environment, **(variables or {})}
+        command = [client, *arguments]
         try:
             done = subprocess.run(command, env=environment, input=input, capture_output=True, check=False, timeout=timeout)
         except subprocess.TimeoutExpired as late:
