@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hacron import errand, errands, relay
 from hacron.core import declaring, duties, firing, history, manifests, tending
-from hacron.core.duties import Create, Duty, Say, TakeName, too_late
+from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
 from hacron.core.model import Key, Run, RunState
@@ -180,6 +180,16 @@ def brings_back_what_is_gone(patch: pytest.MonkeyPatch) -> None:
 def frees_names_at_once(patch: pytest.MonkeyPatch) -> None:
     """A request that its sender has given up would make a Job again that the history limits have deleted."""
     patch.setattr(history, "REQUEST_LIVES", timedelta(days=-1))
+
+
+def frees_the_name_of_what_it_stops(patch: pytest.MonkeyPatch) -> None:
+    """A request that waits in the API server would find it free, between the end of the Job and its tombstone."""
+
+    def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
+        duty = duties.owed(key, run, job, now)
+        return Delete(duty.uid) if isinstance(duty, Halt) else duty
+
+    patch.setattr(errands, "owed", owed)
 
 
 def forgets_where_a_tick_was_taken_back(patch: pytest.MonkeyPatch) -> None:

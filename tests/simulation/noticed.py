@@ -54,6 +54,7 @@ MISSED = (
     Missed((mutations.takes_any_job_of_the_name_for_its_own,), ("names taken",), 0),
     Missed((mutations.brings_back_what_is_gone,), ("deletions", "unseen deletions", "watches"), 0),
     Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 10),
+    Missed((mutations.frees_the_name_of_what_it_stops,), ("sick API servers", "deaths"), 368),
     Missed((mutations.forgets_where_a_tick_was_taken_back,), ("runs taken back unheard",), 1),
 )
 
