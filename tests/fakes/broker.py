@@ -133,6 +133,17 @@ class FakeBroker:
             self._disconnect(session, "its queue is gone")
         self._queues.clear()
         self.limbo.clear()
+        self._empty_ledger()
+
+    def lose_ledger(self) -> None:
+        """Lose the ledger alone, as when somebody deletes it: its readers are cancelled, and the queues have what they had."""
+        self.limbo = [land for land in self.limbo if getattr(land, "func", None) != self.append]
+        self._empty_ledger()
+        for session in self.sessions:
+            if not (session.stranded or session.deaf):
+                session.doubt = session.doubt or "the broker has cancelled a consumer"
+
+    def _empty_ledger(self) -> None:
         self.ledger.clear()
         self._next_offset = 0
         self.news_offset = -1

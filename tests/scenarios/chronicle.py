@@ -110,9 +110,9 @@ class ListenedTo(FakeBroker):
         self._chronicle.append(body)
         super().append(body, floor, news)
 
-    def wipe(self) -> None:
+    def _empty_ledger(self) -> None:
         self._chronicle.wiped()
-        super().wipe()
+        super()._empty_ledger()
 
 
 def decided(

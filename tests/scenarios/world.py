@@ -307,14 +307,17 @@ class World:
         if broker is not None:
             self.broker.cut(broker)
 
-    def wipe(self) -> None:
-        """Lose everything that the broker has."""
+    def wipe(self, *, only_the_ledger: bool = False) -> None:
+        """Lose everything that the broker has, or only the ledger."""
         self.wiped.append(self.now)
         for made in all_made(list(self.clusters.values())):
             if not self._is_shown(made):
                 made.unshown, made.forgotten = True, made.forgotten or not self._can_be_told(made)
         self.lost_ledgers.append(list(self.broker.ledger))
-        self.broker.wipe()
+        if only_the_ledger:
+            self.broker.lose_ledger()
+        else:
+            self.broker.wipe()
 
     def _is_shown(self, made: Made) -> bool:
         """Whether a `.status` tells that a Job has begun, when what it belongs to is told of anew."""

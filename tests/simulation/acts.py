@@ -303,6 +303,9 @@ def befall_broker(what: str, number: int = 0) -> Act:
             case "is wiped":
                 broker.start()
                 world.wipe()
+            case "loses the ledger":
+                broker.start()
+                world.wipe(only_the_ledger=True)
             case "loses the token":
                 broker.lose(TOKEN)
             case "loses a worker's token":

@@ -95,7 +95,7 @@ class Hand:
             "watches": lambda: acts.watch_lags(self._replica(), one_of(0.0, 0.3, 2.0, 20.0)),
             "versions": lambda: acts.changes_version(self._replica()),
             "outages": lambda: befall_broker(one_of("stops", "starts", "starts")),
-            "wipes": lambda: befall_broker("is wiped"),
+            "wipes": lambda: befall_broker(one_of("is wiped", "loses the ledger")),
             "tokens": self._tokens,
             "old messages": lambda: befall_broker("delivers something a second time", self._dice.randint(0, 40)),
             "late messages": lambda: befall_broker(one_of("delivers no commands", "delivers no reports", "delivers again")),
