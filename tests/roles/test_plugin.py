@@ -17,6 +17,7 @@ from hacron.plugin.__main__ import main
 from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
 from hacron.plugin.executing import numbers
+from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
 from hacron.plugin.records import of_schedule
@@ -163,6 +164,13 @@ class TestLooks:
         verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Dreamt", "message": "of sheep"}
         entry = of_schedule(Look({"status": {"recent": [verdict]}}))[0]
         assert entry.sentence == "Dreamt: of sheep"
+
+    def test_a_run_that_is_lost_is_one_row_of_history_and_so_is_one_that_is_to_come(self) -> None:
+        lost, coming = ({"tick": f"2026-11-24T0{hour}:00:00Z", "job": f"a-{hour}"} for hour in (5, 6))
+        active = [{**coming, "state": "Pending"}, {**lost, "state": "Lost"}]
+        recent = [{**lost, "verdict": "Lost", "reason": "ClusterSilent"}]
+        told = each_once(of_schedule(Look({"status": {"active": active, "recent": recent}})))
+        assert [(entry.state, entry.text("reason")) for entry in told] == [("Pending", ""), ("Lost", "ClusterSilent")]
 
 
 def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:

@@ -50,7 +50,7 @@ def call(args: argparse.Namespace) -> int:
     told = [*records.of_schedule(look), *records.of_demands(kubectl, look)]
     known = {entry.text("job") for entry in told}
     told += [_of_job(job) for name, job in jobs.items() if name not in known]
-    found = records.latest_first(told)[: int(args.last)]
+    found = records.latest_first(each_once(told))[: int(args.last)]
     if for_programs(args, [_described(entry, jobs) for entry in found]):
         return OK
     if not found:
@@ -60,6 +60,12 @@ def call(args: argparse.Namespace) -> int:
     rows = [_row(entry, jobs) for entry in found]
     print_table(heads, rows, {(number, 1): verdict_colour(entry.verdict) for number, entry in enumerate(found)})
     return OK
+
+
+def each_once(told: list[Entry]) -> list[Entry]:
+    """Leave out open runs that are Lost and have their verdict: both say the same, the verdict also why."""
+    lost = {(entry.tick, entry.text("job")) for entry in told if entry.verdict == "Lost"}
+    return [entry for entry in told if entry.verdict or entry.state != "Lost" or (entry.tick, entry.text("job")) not in lost]
 
 
 def _of_job(job: JobView) -> Entry:
