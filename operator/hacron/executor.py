@@ -218,13 +218,17 @@ class Executor:
         if moment.mono >= self._proved_at + self._lease.proof_interval_s:  # as next_turn rounds it
             self._proved_at = moment.mono
             self.tally.proofs += 1
-            groups.append((Proof(replica=self._replica, at=moment.wall, tzdata=tzdata_version()),))
+            groups.append((self._proof(moment.wall),))
             groups = [*((record,) for record in self._stale()), *groups]  # first: what is new about the same subject wins
         decisions.tell(groups, self._state)
         _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
         _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
         if groups:
             self._append(groups, moment.wall)
+
+    def _proof(self, now: datetime) -> Proof:
+        since = self._state.executor.since if self._state.executor is not None else None
+        return Proof(replica=self._replica, at=now, tzdata=tzdata_version(), cluster=self._cluster, since=since)
 
     def _stale(self) -> Iterable[Record]:
         """Return the records to be written again, so that the floor can rise and old segments can go."""

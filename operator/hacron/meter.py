@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from hacron.core.hearing import declared_gone, to_be_forgotten
-from hacron.core.messages import Checkpoint, Proof
-from hacron.core.state import State
+from hacron.core.messages import Proof
+from hacron.core.state import Incumbent, State
 from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.lookout import Lookout
@@ -41,7 +41,7 @@ class Meter:
         self._of_session = Totals()  # these begin with zero in each
         self._census: Census | None = None
         self._proof: Proof | None = None  # newest that was looked at
-        self._executor: Checkpoint | None = None  # who is named
+        self._executor: Incumbent | None = None  # who is named
         self._is_live = False  # what is read from the ledger has just been written
         self._due_at = 0.0  # monotonic
         metrics.ledger_max.set(settings.ledger_max_bytes)
@@ -114,13 +114,13 @@ class Meter:
             self._metrics.cluster_seen_age.set(max(0.0, age_s), name)
         self._aged = waited_for
 
-    def _name_executor(self, executor: Checkpoint | None) -> None:
+    def _name_executor(self, executor: Incumbent | None) -> None:
         before, self._executor = self._executor, executor
         if executor is before:
             return
         gauge = self._metrics.executor_began
         if executor is not None:
-            gauge.labels(executor.replica, executor.cluster).set(executor.at.timestamp())
+            gauge.labels(executor.replica, executor.cluster).set(executor.since.timestamp())
         if before is not None and (executor is None or _place(before) != _place(executor)):
             gauge.remove(*_place(before))
 
@@ -147,5 +147,5 @@ class Meter:
         self._of_session.bring_each(metrics.messages_unreadable, {**broker.inbox.unreadable, "ledger": broker.ledger.unreadable})
 
 
-def _place(executor: Checkpoint) -> tuple[str, str]:
+def _place(executor: Incumbent) -> tuple[str, str]:
     return executor.replica, executor.cluster

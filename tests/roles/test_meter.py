@@ -101,6 +101,19 @@ def test_who_is_executor_is_named_in_every_replica_and_nobody_else_is() -> None:
         night.do("stop executor")
 
 
+def test_a_replica_that_begins_to_read_behind_the_checkpoint_names_the_executor_too() -> None:
+    night = Gauges("west-1", "east-1")
+    night.until(5)
+    before = night.of["east-1"].value("executor_began_timestamp_seconds", replica="west-1", cluster="west")
+    assert before
+    night.do("cut east-1")
+    night.until(10)
+    session = night.of["east-1"].process.session
+    assert session is not None
+    assert session.state.born is None, "it has read the checkpoint: that shows nothing"
+    assert night.of["east-1"].value("executor_began_timestamp_seconds", replica="west-1", cluster="west") == before
+
+
 def test_an_executor_that_loses_its_connection_has_stepped_down_and_a_standby_has_not() -> None:
     night = Gauges("west-1", "east-1")
     night.until(5)

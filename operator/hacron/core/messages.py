@@ -181,6 +181,9 @@ class Proof(_Message, frozen=True):
     replica: Name
     at: Instant
     tzdata: Name = ""  # version of its time zones: ticks are what these say
+    # As its checkpoint says, for whoever begins to read behind that; an older version does not say it.
+    cluster: ClusterName = ""
+    since: Instant | None = None
 
 
 class Definition(_Message, frozen=True):

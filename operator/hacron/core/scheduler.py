@@ -215,7 +215,7 @@ class Scheduler:
 
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
         executor = self._state.executor
-        return Hearing(clusters, since=executor.at if executor else LONG_AGO)
+        return Hearing(clusters, since=executor.since if executor else LONG_AGO)
 
     def _is_settling(self, now: datetime) -> bool:
         """Whether the ledger began so recently that clusters may not have told yet what has run."""

@@ -65,6 +65,15 @@ class Applied:
 SKIPPED = Applied(counts=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The replica that is executor, its cluster, and since when."""
+
+    replica: str
+    cluster: str
+    since: datetime
+
+
 class State:
     """What the ledger says, as far as it has been read.
 
@@ -79,7 +88,7 @@ class State:
         self.entries_read = 0
         self.bytes_read = 0
         self.born: datetime | None = None  # when the ledger began; None: the checkpoint that says so lies before the floor
-        self.executor: Checkpoint | None = None
+        self.executor: Incumbent | None = None  # whoever wrote the newest checkpoint that counts
         self.proof: Proof | None = None  # newest that counts
         self.revision = 0  # greatest of any definition
         self.definitions: dict[Key, Mapping[str, Definition]] = {}  # by home cluster; replaced as a whole, see still()
@@ -115,11 +124,14 @@ class State:
         for record in entry.batch.records:
             match record:
                 case Checkpoint():
-                    checkpoint = self.executor = record
+                    checkpoint = record
                     self.born = record.born
+                    self.executor = Incumbent(record.replica, record.cluster, record.at)
                 case Proof():
                     self.proof = record
                     proof = True
+                    if self.executor is None and record.since is not None:
+                        self.executor = Incumbent(record.replica, record.cluster, record.since)
                 case Definition():
                     self._note(record.key, was)
                     self._define(record)

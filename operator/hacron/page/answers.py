@@ -228,13 +228,13 @@ def maybe(when: datetime | None) -> int | None:
 
 
 def _executor(view: View) -> dict[str, Any] | None:
-    checkpoint, proof = view.state.executor, view.state.proof
-    if checkpoint is None and proof is None:
+    executor, proof = view.state.executor, view.state.proof
+    if executor is None and proof is None:
         return None
     return {
-        "replica": checkpoint.replica if checkpoint is not None else proof.replica if proof is not None else "",
-        "cluster": checkpoint.cluster if checkpoint is not None else "",
-        "since": maybe(checkpoint.at) if checkpoint is not None else None,
+        "replica": executor.replica if executor is not None else proof.replica if proof is not None else "",
+        "cluster": executor.cluster if executor is not None else "",
+        "since": maybe(executor.since) if executor is not None else None,
         "epoch": view.state.epoch,
         "proved": maybe(proof.at) if proof is not None else None,
     }
