@@ -1,4 +1,4 @@
-"""Fixtures: a docker engine, and two kind clusters with the operator in them. Each starts when the first test asks for it."""
+"""Fixtures: two kind clusters with the operator in them, as docs/quickstart.md makes them. They start when a test asks for it."""
 
 from __future__ import annotations
 
@@ -9,44 +9,61 @@ from pathlib import Path
 
 import pytest
 
-from tests.kind.estate import BEFORE, IMAGE, NAMESPACE, NOW, RESTRICTED, Estate
+from tests.kind.estate import BEFORE, IMAGE, NAMESPACE, RESTRICTED, Estate
+from tests.kind.quick_start import QuickStart, section
 from tests.kind.work import BUSYBOX, Load, build_busybox
 from tests.testbed import image
-from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
+from tests.testbed.kind import stand_ins
 from tests.testbed.kind.cluster import KindCluster, Net
 from tests.testbed.kind.engine import Engine
 from tests.testbed.kind.node_image import node_image
-from tests.testbed.network import Place
-
-IMAGES = (f"{IMAGE}:{NOW}", f"{IMAGE}:{BEFORE}", BUSYBOX)
 
 
 @pytest.fixture(scope="session")
-def estate(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Clusters west and east with the operator of this work tree in both, and its broker."""
-    folder = tmp_path_factory.mktemp("estate")
-    node = node_image(docker)
+def quick_start(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStart]:
+    """The quick start as far as the operator runs in both clusters; in the end, by its own commands, all of it goes."""
     with ExitStack() as undo, ThreadPoolExecutor() as pool:
-        built = pool.submit(build_images, docker)
         net = Net(docker)
         undo.callback(net.stop)
         net.start()
-        broker = Broker(folder / "broker", place=Place("", net.gateway))
-        undo.callback(broker.close)
-        clusters = {name: KindCluster(name, folder / name, net, node) for name in ("west", "east")}
-        for cluster in clusters.values():
-            undo.callback(cluster.stop)
-        start_together([broker, *clusters.values()])
+        node, options = pool.submit(node_image, docker), pool.submit(image.needed, docker)
+        ours = stand_ins.fill_in(docker)
+        for name in ours:
+            undo.callback(docker.run, "rmi", name)
+        reader = QuickStart(tmp_path_factory.mktemp("quick-start"), docker, node.result(), options.result())
+        undo.callback(reader.stop)
+        reader.start()
+
+        built = pool.submit(build_images, docker)  # also of what the page builds, which takes longest, beside the clusters
+        clusters_and_broker, build = *section(1), *section(2)
+        reader.run(clusters_and_broker)
         built.result()
-        list(pool.map(lambda cluster: cluster.load(*IMAGES), clusters.values()))
-        for cluster in clusters.values():
-            cluster.kubectl("create", "namespace", NAMESPACE)
-            cluster.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
-        found = Estate(clusters, broker)
-        found.install()
-        found.executor()
-        yield found
+        reader.run(build)
+        install, logs = section(3)
+        assert reader.run(install).count("successfully rolled out") == 2
+        assert "hacron" in reader.run(logs)
+        start_together(reader.clusters.values())
+        if stand_ins.BUSYBOX in ours:
+            list(pool.map(lambda cluster: cluster.load(stand_ins.BUSYBOX), reader.clusters.values()))
+        yield reader
+        if reader.is_open:
+            (away,) = section(7)
+            reader.run(away)
+            assert reader.left() == []
+
+
+@pytest.fixture(scope="session")
+def estate(quick_start: QuickStart) -> Estate:
+    """The same clusters, with an operator that notices faults sooner, of which only restricted pods are let in."""
+    found = Estate(quick_start.clusters, quick_start.broker_url)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda cluster: cluster.load(f"{IMAGE}:{BEFORE}", BUSYBOX), found.clusters.values()))
+    for cluster in found.clusters.values():
+        cluster.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
+    found.install()
+    found.executor()
+    return found
 
 
 @pytest.fixture
@@ -67,7 +84,6 @@ def load(estate: Estate, tmp_path: Path) -> Iterator[Load]:
 
 
 def build_images(docker: Engine) -> None:
-    """Build what the clusters run: the operator, and busybox for the pods of Jobs."""
-    image.build(docker, f"{IMAGE}:{NOW}")
+    """Build what the clusters run besides: the operator of the chart before, and busybox for the pods of Jobs."""
     image.build(docker, f"{IMAGE}:{BEFORE}", arguments={"REVISION": "before"})  # or it would be the same image with two names
     build_busybox(docker)

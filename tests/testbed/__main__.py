@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.testbed import gitops, tools
+from tests.testbed.kind import stand_ins
 from tests.testbed.kind.engine import engine
 from tests.testbed.kind.node_image import node_image
 from tests.testbed.making import Missing
@@ -29,7 +30,7 @@ def main() -> None:
         "busybox": tools.busybox,
         "docker": tools.dockerd,
         "kind": tools.kind,
-        "kind's node": _node,
+        "kind's node": _images,
     }
     try:
         for name, make in makers.items():
@@ -38,8 +39,11 @@ def main() -> None:
         sys.exit(f"testbed: {missing}")
 
 
-def _node() -> str:
+def _images() -> str:
+    """Return the name of the one that nodes are made from; RabbitMQ's is here then too."""
     with engine() as docker:
+        if not docker.obtain(stand_ins.RABBITMQ):
+            stand_ins.rabbitmq()
         return node_image(docker)
 
 

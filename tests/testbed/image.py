@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.testbed import tools
-from tests.testbed.kind.engine import DockerFailed, Engine
+from tests.testbed.kind.engine import Engine
 from tests.testbed.making import Missing, bootstrap, once
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,13 +40,18 @@ def build(
 
     `afresh` uses nothing of an earlier build; without `buildkit`, docker's builder of before it is used.
     """
-    said = {name: os.environ[name] for name in _PROXIES if name in os.environ} | dict(arguments or {})
-    options = [f"--build-arg={name}={value}" for name, value in {"PYTHON": _base(engine), **said}.items()]
+    given = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
     again = ["--no-cache"] if afresh else []
-    what = ("--network=host", *again, *options, f"--file={DOCKERFILE}", f"--tag={tag}", str(REPOSITORY))
+    what = (*needed(engine), *again, *given, f"--file={DOCKERFILE}", f"--tag={tag}", str(REPOSITORY))
     client = tools.docker_with_buildkit() if buildkit else "docker"
     engine.run("build", *what, client=client, variables={"DOCKER_BUILDKIT": "1" if buildkit else "0"})
     return tag
+
+
+def needed(engine: Engine) -> list[str]:
+    """Return the options without which `docker build` would find neither the base nor any packages here."""
+    proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
+    return ["--network=host", *(f"--build-arg={name}={value}" for name, value in {"PYTHON": _base(engine), **proxies}.items())]
 
 
 def _base(engine: Engine) -> str:
@@ -54,7 +59,7 @@ def _base(engine: Engine) -> str:
     wanted = re.search(r"^ARG PYTHON=(.+)$", DOCKERFILE.read_text(), re.MULTILINE)
     assert wanted is not None
     name = wanted[1]
-    if not engine.has(name) and not _pulled(engine, name):
+    if not engine.obtain(name):
         name = _stand_in(engine, name)
     configuration, authorities = pip_configuration()
     context = io.BytesIO()
@@ -64,14 +69,6 @@ def _base(engine: Engine) -> str:
         _add(tar, "Dockerfile", f"FROM {name}\nCOPY pip.conf pip.crt /etc/\n".encode())
     engine.run("build", f"--tag={_BASE}:with-pip", "-", input=context.getvalue())
     return f"{_BASE}:with-pip"
-
-
-def _pulled(engine: Engine, name: str) -> bool:
-    try:
-        engine.run("pull", "--quiet", name)
-    except DockerFailed:
-        return False
-    return True
 
 
 def _stand_in(engine: Engine, name: str) -> str:

@@ -1,1 +1,1 @@
-"""kind clusters, in which pods are real: a docker engine, the image of their nodes, and the clusters themselves."""
+"""kind clusters, in which pods are real: a docker engine, images where no registry gives them, and the clusters themselves."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import subprocess
 from pathlib import Path
 
@@ -24,50 +23,49 @@ _SYSCTLS = (
 
 
 class Net:
-    """The network that the nodes of several clusters share, this machine being its `gateway`."""
+    """The network that kind puts the nodes of all clusters in."""
+
+    name = "kind"
 
     def __init__(self, docker: Engine) -> None:
         self.docker = docker
-        self.name = f"hacron-{secrets.token_hex(3)}"
-        self.gateway = ""
         self._undo = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Make it, when no other tests on this machine have one: what nodes change outside of themselves is put back once."""
+        """Make it, when no other tests on this machine have one: what nodes change outside of themselves is put back once.
+
+        One that is there already, of an engine that is not our own, is left as it is.
+        """
         self._undo.enter_context(alone("kind-nodes", "kind clusters of another test run are here: waiting until they are gone"))
         for name in _SYSCTLS:
             value = Path("/proc/sys", name).read_text().strip()
             self._undo.callback(Path("/proc/sys", name).write_text, value)
             run_at_exit("sysctl", "--quiet", "--write", f"{name.replace('/', '.')}={value}")
-        run_at_exit("docker", "network", "rm", self.name)
-        bridge = [f"--opt=com.docker.network.bridge.name={self.docker.bridge}"] if self.docker.bridge else []
-        self.docker.run("network", "create", *bridge, self.name)
-        (told,) = json.loads(self.docker.run("network", "inspect", self.name))
-        self.gateway = told["IPAM"]["Config"][0]["Gateway"]
+        if self.name not in self.docker.run("network", "ls", "--format={{.Name}}").split():
+            run_at_exit("docker", "network", "rm", self.name)
+            bridge = [f"--opt=com.docker.network.bridge.name={self.docker.bridge}"] if self.docker.bridge else []
+            self.docker.run("network", "create", *bridge, self.name)
+            self._undo.callback(self.docker.run, "network", "rm", self.name)
 
     def stop(self) -> None:
         """Remove it, and undo what the nodes have changed outside of themselves."""
-        with self._undo:
-            self.docker.run("network", "rm", self.name)
+        self._undo.close()
 
 
 class KindCluster(Cluster):
-    """A cluster named `name` whose node is made from `image` and is in `net`; its kubeconfig is in `directory`."""
+    """A cluster that kind has made under this `name`; our kubeconfig of it is in `directory`."""
 
-    def __init__(self, name: str, directory: Path, net: Net, image: str) -> None:
+    def __init__(self, name: str, directory: Path, docker: Engine) -> None:
         self.name = name
         self.directory = directory
         self.admin_kubeconfig = directory / "admin.kubeconfig"
-        self._net, self._docker, self._image = net, net.docker, image
-        self._called = f"{net.name}-{name}"  # by kind
-        self.node = f"{self._called}-control-plane"
+        self.node = f"{name}-control-plane"
+        self._docker = docker
 
     def start(self) -> None:
-        """Make the cluster and wait until pods get a node, an account and names."""
+        """Get access to it and wait until pods get names."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        run_at_exit("docker", "rm", "--force", "--volumes", self.node)
-        self._kind("create", "cluster", f"--image={self._image}", "--wait=180s", f"--kubeconfig={self.admin_kubeconfig}")
-        self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self._kind("export", "kubeconfig", f"--kubeconfig={self.admin_kubeconfig}")
         self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 
     def stop(self) -> None:
@@ -106,9 +104,8 @@ class KindCluster(Cluster):
         return bool(conditions) and all(each["status"] == "True" for each in conditions)
 
     def _kind(self, *arguments: str) -> None:
-        settings = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self._net.name, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
-        environment = {**os.environ, **self._docker.environment, **settings}
-        command = [tools.kind(), *arguments, f"--name={self._called}"]
+        environment = {**os.environ, **self._docker.environment, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        command = [tools.kind(), *arguments, f"--name={self.name}"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise DockerFailed(f"kind {' '.join(arguments)}: {done.stdout}{done.stderr}")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.testbed import tools
 from tests.testbed.kind import sweep
+from tests.testbed.making import say
 from tests.testbed.process import Process, run_at_exit
 from tests.testbed.wait import until
 
@@ -67,6 +68,18 @@ class Engine:
     def has(self, image: str) -> bool:
         """Say whether it has an image of this name."""
         return bool(self.run("image", "ls", "--quiet", image).strip())
+
+    def obtain(self, image: str) -> bool:
+        """Say whether it has an image of this name, pulled just now if there is a registry that has it."""
+        if self.has(image):
+            return True
+        try:
+            self.run("manifest", "inspect", image, timeout=10)
+            say(f"pulling {image.partition('@')[0]}")
+            self.run("pull", "--quiet", image)
+        except DockerFailed:
+            return False
+        return True
 
     def answers(self) -> bool:
         """Say whether there is a daemon."""

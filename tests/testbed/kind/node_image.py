@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from tests.testbed import golang, tools
-from tests.testbed.kind.engine import DockerFailed, Engine
+from tests.testbed.kind.engine import Engine
 from tests.testbed.making import bootstrap, once, say
 
 # The newest of Debian whose systemd runs on cgroup v1 too.
@@ -48,22 +48,14 @@ _NEEDLESS = (
 
 def node_image(docker: Engine) -> str:
     """Return the name of the image; the engine has it then."""
-    return _official(docker) or _ours(docker)
+    official = _official()
+    return official if docker.obtain(official) else _ours(docker)
 
 
-def _official(docker: Engine) -> str:
-    """Return the name of the image that kind uses by itself, once the engine has it; nothing if it cannot be had."""
+def _official() -> str:
+    """Return the name of the image that kind uses by itself."""
     defaults = (_kind_sources() / "pkg/apis/config/defaults/image.go").read_text()
-    name = defaults.partition('const Image = "')[2].partition('"')[0]
-    if docker.has(name):
-        return name
-    try:
-        docker.run("manifest", "inspect", name, timeout=10)
-        say(f"kind's own image of a node: {name.partition('@')[0]}")
-        docker.run("pull", "--quiet", name)
-    except DockerFailed:
-        return ""
-    return name
+    return defaults.partition('const Image = "')[2].partition('"')[0]
 
 
 def _ours(docker: Engine) -> str:
