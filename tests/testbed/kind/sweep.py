@@ -7,12 +7,14 @@ needs nothing but the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -33,7 +35,20 @@ def sweep(folder: Path, name: str) -> None:
     for group in (*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")):
         for inner, _, _ in os.walk(group, topdown=False):
             Path(inner).rmdir()
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, many of its files at once: on a disk that is told of freed blocks, each one waits for 3 ms."""
+    with ThreadPoolExecutor(16) as pool:
+        for inner, _, files in os.walk(folder):
+            pool.map(_unlink, [os.path.join(inner, name) for name in files])
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):  # whatever it is, it is tried again with its folder
+        os.unlink(path)
 
 
 def _thaw(name: str) -> None:
