@@ -27,7 +27,7 @@ RIGHTS = [
     ("hacron.io", "hacronjobs hacronjobruns", ["get", "list", "watch"]),
     ("hacron.io", "hacronjobs/status hacronjobruns/status", ["patch"]),
     ("hacron.io", "hacronjobs/finalizers", ["update"]),
-    ("batch", "jobs", ["create", "get", "list", "watch", "delete"]),
+    ("batch", "jobs", ["create", "get", "list", "watch", "patch", "delete"]),
     ("", "events", ["create"]),
     ("", "namespaces", ["get"]),
 ]
