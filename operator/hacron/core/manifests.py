@@ -249,7 +249,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def slim(job: dict[str, Any]) -> dict[str, Any]:
     """Keep what a JobView is made of; the pod template of each of ten thousand Jobs would fill the memory."""
     metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
-    spec = {name: value for name, value in job["spec"].items() if name in ("suspend", "managedBy")}
+    spec = {name: value for name, value in (job.get("spec") or {}).items() if name in ("suspend", "managedBy")}
     return {"metadata": metadata, "spec": spec, "status": job.get("status") or {}}
 
 
@@ -299,7 +299,7 @@ def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halt:
 
     Pods that are on their way out count; an API server before Kubernetes 1.29 does not tell of them.
     """
-    spec, status = body["spec"], body.get("status") or {}
+    spec, status = body.get("spec") or {}, body.get("status") or {}
     suspended = next((it.get("status") for it in status.get("conditions") or [] if it.get("type") == "Suspended"), None)
     if spec.get("managedBy") not in (None, JOB_CONTROLLER):
         return Halt.IMPOSSIBLE
