@@ -228,7 +228,8 @@ class Executor:
 
     def _proof(self, now: datetime) -> Proof:
         since = self._state.executor.since if self._state.executor is not None else None
-        return Proof(replica=self._replica, at=now, tzdata=tzdata_version(), cluster=self._cluster, since=since)
+        born, tzdata = self._state.born, tzdata_version()
+        return Proof(replica=self._replica, at=now, tzdata=tzdata, cluster=self._cluster, since=since, born=born)
 
     def _stale(self) -> Iterable[Record]:
         """Return the records to be written again, so that the floor can rise and old segments can go."""

@@ -1,6 +1,7 @@
 """The Jobs of ours in one cluster, as last seen: from the watch, and from answers that came before it.
 
-Watch and answers travel on different ways. A Job that the watch has told to be gone stays gone, whatever a late answer says.
+Watch and answers travel on different ways. A Job that the watch has told to be gone stays gone, and what has become of one is not
+undone, whatever a late answer says.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from hacron.core import manifests
 from hacron.core.manifests import JobView
@@ -47,10 +50,11 @@ class Jobs:
 
     def keep(self, view: JobView) -> bool:
         """Note a Job; return whether that is news."""
-        if view.uid in self._gone or self.get(view.key, view.run_id) == view:
+        known = self.get(view.key, view.run_id)
+        if view.uid in self._gone or (known is not None and _is_older(view, known)):
             return False
         self._by_key.setdefault(view.key, {})[view.run_id] = view
-        return True
+        return known is None or replace(known, version=view.version) != view
 
     def bury(self, view: JobView) -> None:
         """Note that the watch has told a Job to be gone."""
@@ -66,3 +70,7 @@ class Jobs:
             del known[run_id]
         if not known:
             self._by_key.pop(key, None)
+
+
+def _is_older(view: JobView, known: JobView) -> bool:
+    return view.uid == known.uid and 0 < view.version < known.version

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
 from hacron.core.messages import Command
@@ -161,7 +163,7 @@ class Relay:
             return None
         if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
-        return self._objects.with_newest(declared, worker.newest_tick(key))
+        return replace(self._objects.with_newest(declared, worker.newest_tick(key)), ledger=self._state.born)
 
     def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: Moment) -> Command | None:
         if entry is None:

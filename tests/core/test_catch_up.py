@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hacron.core.model import Pause
 from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.cron import parse
 from tests.core.ledger_story import NOON, Story, spec
@@ -123,6 +124,18 @@ def test_after_edits_also_the_paused_past_is_made_up_for() -> None:
     assert story.runs == []
     story.declare(spec(catchUp=catch_up), generation=3)
     assert story.runs == ["60 Pending west #1", "120 Pending west #1", "180 Pending west #1"]
+
+
+def test_a_pause_that_is_over_when_it_comes_takes_nothing_back() -> None:
+    story = Story()
+    story.declare(spec("@every 60s"))
+    story.at(57)
+    before = story.runs
+    assert before == ["60 Pending west #1"]
+    story.declare(spec("@every 60s"), pause=Pause(until=NOON + timedelta(seconds=55)), version=2)
+    assert story.runs == before
+    story.at(120)
+    assert [run.tick for run in story.progress.open] == [NOON + timedelta(seconds=60), NOON + timedelta(seconds=120)]
 
 
 @settings(deadline=None)  # a busy machine proves nothing

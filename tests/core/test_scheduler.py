@@ -8,7 +8,7 @@ from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import Definition, Outcome
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
-from tests.core.ledger_story import HELLO, NOON, Story, spec
+from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
 
 ALO = {"guarantee": "AtLeastOnce"}
 
@@ -267,6 +267,16 @@ def test_a_ledger_that_has_just_begun_waits_before_it_makes_up_for_the_past() ->
     assert (story.runs, story.verdicts) == ([], [])
     story.at(56)
     assert story.runs[-1].startswith("60 Pending")
+
+
+def test_what_was_compared_with_another_ledger_is_not_taken_in() -> None:
+    story = Story()
+    story.declare(spec(), ledger=NOON)
+    assert story.state.definitions == {}
+    story.declare(spec(), ledger=LONG_BEFORE)
+    assert story.state.definitions.keys() == {HELLO}
+    story.declare(spec(), cluster="east")  # an older version does not say with which
+    assert story.state.definitions[HELLO].keys() == {"west", "east"}
 
 
 def test_every_tick_of_an_hour_gets_exactly_one_run() -> None:

@@ -230,7 +230,7 @@ class FakeCluster:
         if job.ends_at is not None:
             self.tell(f"{job} is halted by {by}")
             job.ends_at, job.rests_at = None, self.now + STOPPING_TAKES
-        self._emit(JobSeen(body=_slim(job.body)))
+        self._changed_job(job)
         return 200, _copy(job.body)
 
     def delete_job(self, namespace: str, name: str, uid: str | None, by: str, *, foreground: bool) -> Reply:
@@ -247,7 +247,7 @@ class FakeCluster:
             job.body["metadata"]["deletionTimestamp"] = manifests.rfc3339(self.now)
             job.gone_at = self.now + STOPPING_TAKES
             job.ends_at = job.rests_at = None
-            self._emit(JobSeen(body=_slim(job.body)))
+            self._changed_job(job)
         return 200, _copy(job.body)
 
     def patch_status(self, kind: Kind, key: Key, status: Body) -> Reply:
@@ -353,7 +353,7 @@ class FakeCluster:
             status.setdefault("conditions", []).append(condition | ({"reason": reason, "message": reason} if fails else {}))
             if kind == "Complete":
                 status["completionTime"] = at
-            self._emit(JobSeen(body=_slim(job.body)))
+            self._changed_job(job)
         self._over(job, final)
         self.tell(f"{job} {'has failed' if fails else 'is complete'}")
 
@@ -362,7 +362,7 @@ class FakeCluster:
         self._suspend(job.body)
         self._over(job, "halted")
         self.tell(f"{job} has no pods any more")
-        self._emit(JobSeen(body=_slim(job.body)))
+        self._changed_job(job)
 
     def _suspend(self, body: Body) -> None:
         condition = {"type": "Suspended", "status": "True", "lastTransitionTime": manifests.rfc3339(self.now)}
@@ -394,6 +394,10 @@ class FakeCluster:
 
     def _changed(self, kind: Kind, key: Key) -> None:
         self._emit(ObjectSeen(body=_copy(self.objects(kind)[key]), kind=kind))
+
+    def _changed_job(self, job: Job) -> None:
+        job.body["metadata"]["resourceVersion"] = self._next()
+        self._emit(JobSeen(body=_slim(job.body)))
 
     def _emit(self, event: Event) -> None:
         if self.up:

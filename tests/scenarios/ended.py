@@ -34,6 +34,7 @@ class Admitted:
     jobs: list[Made] = field(default_factory=list)  # and tombstones, in the order in which they were made
     names: set[str] = field(default_factory=set)  # of the Jobs that it was to have
     is_open: bool = False
+    known_ended: datetime | None = None  # when its cronjob was known to be no more
 
 
 def unfinished(world: World) -> Iterable[str]:
@@ -53,6 +54,8 @@ def unfinished(world: World) -> Iterable[str]:
         goes_on = any(job.over is None and job.at > world.now - RUNS_FOR for job in one.jobs)
         goes_on = goes_on or (one.is_open and when > world.now - ENDS_WITHIN)
         by_people = any(job.by_hand for job in one.jobs) or any(at >= known_by for at in [*rests[key], *world.wiped])
+        if one.known_ended is not None and one.known_ended >= begun:
+            by_people = by_people or any(at <= one.known_ended for at in rests[key])  # however late it became known
         if ended or goes_on or by_people or len(one.names) >= MOST_ATTEMPTS:
             continue
         if not _refused_everywhere(key, one.names, known_by, world):
@@ -83,6 +86,7 @@ def _admitted(world: World, keys: Collection[Key]) -> dict[tuple[Key, str, datet
                 one = found[course.key, course.identity, run.tick]
                 one.names.add(run.job)
                 one.is_open |= run.id in course.open
+                one.known_ended = course.ended_at
     for made in all_made(list(world.clusters.values())):
         if made.key in keys and not made.demand:
             one = found[made.key, made.cronjob, made.tick]

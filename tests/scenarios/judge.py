@@ -14,6 +14,7 @@ from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
+from tests.scenarios.decided import decided
 from tests.scenarios.world import World
 
 STARTS_WITHIN = timedelta(seconds=20)
@@ -28,7 +29,7 @@ def wrong(world: World) -> list[str]:
     made = [one for one in made if not any(_took_the_lock_away(one, earlier, tombstones) for earlier in made)]
     cronjobs = declared(world)
     return [
-        *_doubled(made, cronjobs),
+        *_doubled(made, cronjobs, world),
         *_unfenced(made, world),
         *_early(made, world.clocks_differ),
         *_late(made, world.clocks_differ + world.longest_frozen),
@@ -56,23 +57,31 @@ def _came_to_nothing(one: Made) -> bool:
     return one.how == "collected" and one.over == one.at
 
 
-def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> Iterable[str]:
+def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
     """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt.
 
-    But for a Job of which nobody could tell when the broker's data was lost, or only by what somebody deleted by hand.
+    But for a Job of which nobody could tell: when the broker's data was lost, or only by what somebody deleted by hand. And but
+    for one that its cluster had refused, before it made it after all for who had heard nothing since.
     """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
         attempt = one.attempt if may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
-        if len(jobs) > 1 and not all(_is_unknown(one, jobs[-1].at) for one in jobs[:-1]):
+        if len(jobs) > 1 and not all(_is_unknown(one, jobs[-1]) or _was_refused(one, jobs[-1], world) for one in jobs[:-1]):
             where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
             yield f"{short(jobs[0].key)} {tick(jobs[0].tick)} has {len(jobs)} Jobs: in {where}"
 
 
-def _is_unknown(one: Made, at: datetime) -> bool:
-    return one.forgotten or (one.unshown and one.by_hand and one.gone_at is not None and one.gone_at <= at)
+def _is_unknown(one: Made, later: Made) -> bool:
+    if one.forgotten:
+        return True
+    by_hand = one.by_hand and one.gone_at is not None and one.gone_at <= later.at
+    return by_hand and (one.unshown or (one.unheard and one.attempt < later.attempt))
+
+
+def _was_refused(one: Made, later: Made, world: World) -> bool:
+    return one.attempt < later.attempt and one.job in world.clusters[one.cluster].refused
 
 
 def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:
@@ -120,7 +129,9 @@ def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: W
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)
 
     But what had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then.
+    And what was taken back runs all the same where nobody has heard of that.
     """
+    taken_back = {number for said in decided(world) for course in said.courses.values() for number in course.taken_back}
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     identity: dict[Key, str] = {}  # of the cronjob; the runs that were demanded bear their demand's
     for one in made:
@@ -131,7 +142,10 @@ def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: W
     for (key, _), jobs in by_cronjob.items():
         cronjob = cronjobs[key]
         for number, one in enumerate(jobs):
+            if one.fencing in taken_back:
+                continue
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
+            beside = [other for other in beside if other.fencing not in taken_back]
             beside = [other for other in beside if not _was_wiped_between(*sorted((one.fencing, other.fencing)), world)]
             if len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)

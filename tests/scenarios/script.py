@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from hacron.core.manifests import GROUP
@@ -116,7 +117,13 @@ class Script:
     # --- the broker ---
 
     def do_broker(self, what: str) -> None:
-        {"stop": self.world.broker.stop, "start": self.world.broker.start, "wipe": self.world.wipe}[what]()
+        world = self.world
+        {
+            "stop": world.broker.stop,
+            "start": world.broker.start,
+            "wipe": world.wipe,
+            "loses-the-ledger": partial(world.wipe, only_the_ledger=True),
+        }[what]()
 
     def do_purge(self, queue: str) -> None:
         """Lose every message in a queue, also those that somebody holds: what a purge and a bad day do together."""

@@ -17,6 +17,7 @@ from functools import partial
 from hacron.core import manifests
 from hacron.core.demand.accounts import remembered
 from hacron.core.model import key_of, namespace_of
+from hacron.core.rules import Rules
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
@@ -28,6 +29,7 @@ from tests.fakes.kubernetes import FakeCluster, Job, Made, all_made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
+SETTLE_S = Rules().settle.total_seconds()  # after it an executor with a new ledger goes by what it has been told
 MOST_ROUNDS = 500  # at one instant; more, and somebody spins
 
 
@@ -326,14 +328,17 @@ class World:
             found = [remembered(cluster.demands.get(key, {}).get("status")) for cluster in self.clusters.values()]
             accounts = [account for account in found if account is not None and account.id == made.cronjob]
             return any(account.next_tick is None or account.next_tick > made.tick for account in accounts)
-        bodies = [cluster.cronjobs.get(made.key, {}) for cluster in self.clusters.values()]
+        bodies = [cluster.cronjobs.get(made.key, {}) for cluster in self.clusters.values() if self._may_tell(cluster.name)]
         shown = [manifests.instant(body.get("status", {}).get("lastScheduleTime")) for body in bodies]
         return any(tick is not None and tick >= made.tick for tick in shown)
 
     def _can_be_told(self, made: Made) -> bool:
         """Whether the cluster of a Job tells of it when its HACronJob is declared anew, if it is still there."""
-        at_home = made.key in self.clusters[made.cluster].cronjobs
-        return at_home and not made.demand and any(process.turns for process in self.of(made.cluster))
+        return made.key in self.clusters[made.cluster].cronjobs and not made.demand and self._may_tell(made.cluster)
+
+    def _may_tell(self, cluster: str) -> bool:
+        """Whether there is a replica that can tell of a cluster, soon, if it is not hindered from now on."""
+        return any(one.turns and one.reaches_broker and one.kube.watch_lags_s < SETTLE_S for one in self.of(cluster))
 
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""

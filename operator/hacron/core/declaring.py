@@ -175,9 +175,11 @@ def _edited(progress: Progress, before: Standing, after: Standing, now: datetime
     if before == after:
         return progress  # also a new template: it is read when the Job is made
     schedule = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
-    progress = take_back(progress, now, rules, schedule)
     fires_now = isinstance(after.cronjob, CronJob) and not after.rests(now)
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
+    if fires_now and fired_before and before.cronjob == after.cronjob:
+        return progress  # a pause that is over already
+    progress = take_back(progress, now, rules, schedule)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
         if fires_now and fired_before and before.cronjob.schedule == after.cronjob.schedule:
             return progress

@@ -244,6 +244,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     demand: str = ""  # name of the HACronJobRun that asked for it
     cluster: str = ""
     halt: Halt = Halt.NONE
+    version: int = 0  # grows with each change; 0: not known
 
 
 def slim(job: dict[str, Any]) -> dict[str, Any]:
@@ -291,6 +292,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         demand=annotations.get(DEMAND, ""),
         cluster=annotations.get(CLUSTER, ""),
         halt=halt,
+        version=_version(metadata.get("resourceVersion")),
     )
 
 

@@ -53,6 +53,7 @@ class CronJobDeclared(_Message, frozen=True):
     )
     pause: Pause | None = None  # may change while the generation stays
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
+    ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another
 
 
 class CronJobWithdrawn(_Message, frozen=True):
@@ -73,6 +74,7 @@ class RunsDemanded(_Message, frozen=True):
     created_at: Instant
     spec: msgspec.Raw  # JSON of .spec, as the API server gave it
     account: Account | None = None  # what its .status says to have become of it; counts only when the ledger knows less
+    ledger: Instant | None = None  # as with CronJobDeclared
 
 
 class DemandWithdrawn(_Message, frozen=True):
@@ -184,6 +186,7 @@ class Proof(_Message, frozen=True):
     # As its checkpoint says, for whoever begins to read behind that; an older version does not say it.
     cluster: ClusterName = ""
     since: Instant | None = None
+    born: Instant | None = None
 
 
 class Definition(_Message, frozen=True):

@@ -100,6 +100,8 @@ class Scheduler:
     def _take(self, message: Command | Report, draft: Draft, now: datetime) -> list[Key]:
         """Take in one message; return whom to look at because of it."""
         match message:
+            case CronJobDeclared() | RunsDemanded() if self._is_of_another_ledger(message):
+                return []  # it would hide from its relay that what has run is not known here
             case CronJobDeclared() | RunsDemanded() if message.cluster in to_be_forgotten(draft.clusters):
                 return []
             case CronJobDeclared():
@@ -216,6 +218,10 @@ class Scheduler:
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
         executor = self._state.executor
         return Hearing(clusters, since=executor.since if executor else LONG_AGO)
+
+    def _is_of_another_ledger(self, message: CronJobDeclared | RunsDemanded) -> bool:
+        """Whether it was sent before the ledger was lost, and has outlived it in its queue."""
+        return None not in (message.ledger, self._state.born) and message.ledger != self._state.born
 
     def _is_settling(self, now: datetime) -> bool:
         """Whether the ledger began so recently that clusters may not have told yet what has run."""

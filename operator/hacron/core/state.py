@@ -87,7 +87,7 @@ class State:
         self.counted_position = -1  # offset of the last entry that counted
         self.entries_read = 0
         self.bytes_read = 0
-        self.born: datetime | None = None  # when the ledger began; None: the checkpoint that says so lies before the floor
+        self.born: datetime | None = None  # when the ledger began; None: nothing read so far says so
         self.executor: Incumbent | None = None  # whoever wrote the newest checkpoint that counts
         self.proof: Proof | None = None  # newest that counts
         self.revision = 0  # greatest of any definition
@@ -132,6 +132,7 @@ class State:
                     proof = True
                     if self.executor is None and record.since is not None:
                         self.executor = Incumbent(record.replica, record.cluster, record.since)
+                    self.born = self.born or record.born
                 case Definition():
                     self._note(record.key, was)
                     self._define(record)
