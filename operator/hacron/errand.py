@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from hacron.core.messages import Report, RunRefused, RunReport, RunStarted
-from hacron.core.model import Key, Run, RunState, namespace_of
+from hacron.core.messages import Definition, Report, RunRefused, RunReport, RunStarted
+from hacron.core.model import Key, Run, RunState, Uid, namespace_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, Request
 from hacron.turn import TELL_AGAIN
 
@@ -39,6 +39,7 @@ class Errand:
     in_flight: bool = False
     retry_at: datetime | None = None
     body: dict[str, Any] | None = None  # rendered before the tick
+    rendered_from: tuple[Definition, Uid | None] | None = None  # and its owner here
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
     job_is_gone: bool = False  # so the watch says, and the run has still to end
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it

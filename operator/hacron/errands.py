@@ -171,16 +171,18 @@ class Errands:
 
     def _prepare(self, run: Run, errand: Errand, moment: Moment) -> None:
         """Have the Job's body at hand before the tick, and the namespace's consent; or know that there will be none."""
-        if errand.body is not None:
-            return
         key, definition = errand.key, self._state.winner(errand.key)
+        mine = self._state.definitions.get(key, {}).get(self._cluster)
+        owner_uid = mine.uid if mine else None
+        if errand.body is not None and errand.rendered_from == (definition, owner_uid):
+            return
+        errand.body = None  # what it was made from has changed since
         if definition is None or not isinstance(self._state.cronjob(key), CronJob):
             errand.refuse(run, "Withdrawn", "the HACronJob is gone or no longer valid")
             return
         match self._consent.to(key, moment):
             case True:
-                mine = self._state.definitions.get(key, {}).get(self._cluster)
-                owner_uid = mine.uid if mine else None
+                errand.rendered_from = (definition, owner_uid)
                 errand.body = manifests.job_body(run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch)
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick

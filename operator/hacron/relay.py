@@ -20,6 +20,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
 from hacron.core.messages import Command
 from hacron.core.model import Key, Kind, Pause, key_of
+from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
 from hacron.turn import TELL_AGAIN, Moment
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 COMPARED_PER_TURN = 300
 LIST_AGAIN_S = 5.0  # after an inventory that failed
 LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
+IS_YOUNG_FOR = Rules().settle
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
 
 
@@ -125,7 +127,7 @@ class Relay:
         """Compare what has changed, and send what differs. Raises BrokerUnavailable."""
         self._list_when_due(moment)
         commands: list[Command] = []
-        for key in [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]:
+        for key in self._to_compare(moment) if self._ledger_has_begun else ():
             self._dirty.pop(key, None)
             command = self._compare(key, worker, moment)
             if command is not None:
@@ -142,15 +144,23 @@ class Relay:
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
-        if self._dirty:
+        if self._dirty and self._ledger_has_begun:
             return 0.0
         wait = 5.0 if self._listing_since is not None else self._list_at - moment.mono
-        look = self._agenda.next()
+        look = self._agenda.next() if self._ledger_has_begun else None
         if look is not None:
             wait = min(wait, (look - moment.wall).total_seconds())
         return max(0.0, wait)
 
     # --- one object ---
+
+    @property
+    def _ledger_has_begun(self) -> bool:
+        """Whether there has been an executor. What is told before would be taken for what is different from the next ledger."""
+        return self._state.epoch > 0
+
+    def _to_compare(self, moment: Moment) -> list[Key]:
+        return [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]
 
     def _compare(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
         """Return the command that closes the difference, unless there is none or it is on its way."""
@@ -158,7 +168,8 @@ class Relay:
         if seen is None:
             return self._withdraw(key, entry, worker, now)
         declared = seen.declared
-        if entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared):
+        stands = entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared)
+        if stands and not self._knows_more(declared, worker, now):
             self._settled(key)
             return None
         if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
@@ -177,6 +188,12 @@ class Relay:
         if not self._is_time(key, (entry.uid, 0, None), worker, now):
             return None
         return self._objects.withdrawn(key, self._cluster, entry.uid)
+
+    def _knows_more(self, declared: Declaration, worker: LocalWorker, now: Moment) -> bool:
+        """Whether more has run here than the ledger knows, which has only just begun and asks for nothing else."""
+        if self._state.born is None or now.wall - self._state.born >= IS_YOUNG_FOR:
+            return False
+        return self._objects.knows_more(self._objects.with_newest(declared, worker.newest_tick(declared.key)), self._state)
 
     def _settled(self, key: Key) -> None:
         self._told.pop(key, None)
@@ -211,8 +228,10 @@ class Relay:
             if known is None or known.declared.uid == declared.uid:
                 self._forget(declared.key, declared.uid)
             return
-        if known is not None and known.declared.uid == declared.uid and self._is_older(declared, known.declared):
-            return
+        if known is not None and known.declared.uid == declared.uid:
+            if self._is_older(declared, known.declared):
+                return
+            declared = self._objects.remembering(declared, known.declared)
         self._seen[declared.key] = Seen(declared, moment.mono)
         self._gone.pop(declared.key, None)
         self._dirty[declared.key] = None

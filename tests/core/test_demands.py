@@ -51,6 +51,19 @@ def waits(story: Story) -> str:
 # --- the runs ---
 
 
+def test_while_a_ledger_is_young_a_status_that_knows_more_is_believed_and_later_it_is_not() -> None:
+    story = Story()
+    story.state.born = NOON
+    asked = span("11:00:00", "11:59:00", limit=3)
+    story.declare(spec(suspend=True))
+    demanded(story, **asked)
+    demanded(story, account=Account(id="asked", total=3, decided=1, succeeded=1, next_tick=at(-3480)), **asked)
+    assert demand(story).account.decided == 1
+    story.at(20)
+    demanded(story, account=Account(id="asked", total=3, decided=2, succeeded=2, next_tick=at(-3420)), **asked)
+    assert demand(story).account.decided == 1
+
+
 def test_a_run_beside_the_schedule_moves_nothing_of_the_schedule() -> None:
     story = Story()
     story.declare(spec())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hacron.core.admission import MOST_OPEN
-from hacron.core.messages import Definition, Outcome
+from hacron.core.messages import Definition, Outcome, RunRefused, RunStarted
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
@@ -277,6 +277,29 @@ def test_what_was_compared_with_another_ledger_is_not_taken_in() -> None:
     assert story.state.definitions.keys() == {HELLO}
     story.declare(spec(), cluster="east")  # an older version does not say with which
     assert story.state.definitions[HELLO].keys() == {"west", "east"}
+
+
+def test_while_a_ledger_is_young_another_replica_may_know_of_more_that_has_run() -> None:
+    story = Story()
+    story.state.born = NOON + timedelta(seconds=60)
+    story.at(65)
+    story.declare(spec(), created_at=NOON - timedelta(hours=1))
+    story.declare(spec(), created_at=NOON - timedelta(hours=1), last_schedule_time=NOON + timedelta(seconds=60))
+    story.at(80)
+    assert (story.runs, story.verdicts) == ([], [])
+    story.declare(spec(), created_at=NOON - timedelta(hours=1), last_schedule_time=NOON + timedelta(seconds=120))
+    story.at(120)
+    assert story.runs == ["120 Pending west #1"], "what is said later counts no more"
+
+
+def test_what_is_refused_and_has_begun_all_the_same_goes_on() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(60)
+    run = story.run
+    refused = RunRefused(key=HELLO, run_id=run.id, cluster="west", reason="Forbidden", message="no")
+    story.tell(refused, RunStarted(key=HELLO, run_id=run.id, cluster="west", started=story.now))
+    assert story.runs == ["60 Running west #1"]
 
 
 def test_every_tick_of_an_hour_gets_exactly_one_run() -> None:

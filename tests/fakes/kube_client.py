@@ -97,6 +97,11 @@ class FakeKube:
     def has_work(self) -> bool:
         return bool(self._waiting) or bool(self._on_its_way and not self.held)
 
+    def watch_is_behind_by(self) -> timedelta:
+        """Return how late the watch would tell of something that happened now."""
+        lags = timedelta(seconds=self.watch_lags_s)
+        return max(lags, self._told_at - self.cluster.now) if self._untold else lags
+
     def serve(self) -> None:
         """Send all that waits, and let what is on its way arrive unless it is held."""
         if not self.has_work:

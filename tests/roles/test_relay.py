@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
-from hacron.core.messages import CronJobDeclared, Definition
-from hacron.core.model import Key
+from hacron.core.messages import CronJobDeclared, Definition, Progress
+from hacron.core.model import Key, Kind
 from hacron.core.state import State
 from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
 from hacron.relay import LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
@@ -45,6 +46,7 @@ class Desk:
         self.kube = FakeKube(cluster, "west-1", lambda: NOON)
         self.relay = Relay(cluster="west", kube=self.kube)
         self.state = State()
+        self.state.epoch = 1
         self.relay.attach(self.state)
         self.relay.take(ObjectSeen(body=cluster.apply(HELLO, SPEC)), Moment(NOON, 0.0))
 
@@ -52,6 +54,21 @@ class Desk:
         self.relay.turn(self.session.outbox, beside, Moment(NOON + later, later.total_seconds()))
         self.session.connection.turn(0)
         return [message for message in self.session.inbox.take() if isinstance(message, CronJobDeclared)]
+
+
+def shown(said: CronJobDeclared) -> Definition:
+    """Return what the ledger has when it has taken a declaration in."""
+    return Definition(
+        key=HELLO,
+        cluster="west",
+        uid=said.uid,
+        generation=said.generation,
+        created_at=NOON,
+        revision=1,
+        changed_at=NOON,
+        spec=said.spec,
+        version=said.version,
+    )
 
 
 def test_a_worker_that_knows_its_jobs_is_told_from_at_once_with_what_has_run() -> None:
@@ -76,6 +93,37 @@ def test_what_the_ledger_does_not_show_is_said_again_but_not_at_once() -> None:
     assert said == [1, 0, 0, 1, 0, 0, 1]
 
 
+def test_to_a_ledger_that_nobody_has_begun_nothing_is_said() -> None:
+    desk = Desk()
+    desk.state.epoch = 0
+    assert desk.sent(Beside()) == []
+    assert desk.relay.next_turn(Moment(NOON, 0.0)) > 0
+    desk.state.epoch, desk.state.born = 1, NOON
+    assert [command.ledger for command in desk.sent(Beside())] == [NOON]
+
+
+@pytest.mark.parametrize(("age_s", "said"), [(1, [NOON]), (60, [])])
+def test_only_a_ledger_that_has_just_begun_is_told_what_else_has_run(age_s: int, said: list[datetime]) -> None:
+    desk = Desk()
+    (first,) = desk.sent(Beside())
+    desk.state.definitions[HELLO] = {"west": shown(first)}
+    desk.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=first.uid, last_tick=NOON - timedelta(minutes=1))
+    desk.state.born = NOON + timedelta(minutes=5) - timedelta(seconds=age_s)
+    desk.relay.touch([HELLO])
+    assert [command.last_schedule_time for command in desk.sent(Beside(ran=NOON), timedelta(minutes=5))] == said
+    desk.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=first.uid, last_tick=NOON)
+    desk.relay.touch([HELLO])
+    assert desk.sent(Beside(ran=NOON), timedelta(minutes=5, seconds=4)) == []
+
+
+def test_what_was_seen_to_have_run_is_known_when_a_status_shows_less_again() -> None:
+    desk = Desk()
+    for ran in ("12:00:00Z", "11:59:00Z"):
+        desk.cluster.patch_status(Kind.CRONJOB, HELLO, {"lastScheduleTime": f"2026-11-24T{ran}"})
+        desk.relay.take(ObjectSeen(body=desk.cluster.cronjobs[HELLO]), Moment(NOON, 0.0))
+    assert [command.last_schedule_time for command in desk.sent(Beside())] == [NOON]
+
+
 def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_shows_all() -> None:
     desk = Desk()
 
@@ -85,18 +133,7 @@ def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_show
 
     assert [behind_s(second) for second in range(4)] == [0, 1, 2, 3]
     (said,) = desk.sent(Beside(), timedelta(seconds=6))
-    shown = Definition(
-        key=HELLO,
-        cluster="west",
-        uid=said.uid,
-        generation=said.generation,
-        created_at=NOON,
-        revision=1,
-        changed_at=NOON,
-        spec=said.spec,
-        version=said.version,
-    )
-    desk.state.definitions[HELLO] = {"west": shown}
+    desk.state.definitions[HELLO] = {"west": shown(said)}
     desk.relay.touch([HELLO])
     assert behind_s(7) == 0
 

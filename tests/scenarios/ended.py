@@ -34,7 +34,6 @@ class Admitted:
     jobs: list[Made] = field(default_factory=list)  # and tombstones, in the order in which they were made
     names: set[str] = field(default_factory=set)  # of the Jobs that it was to have
     is_open: bool = False
-    known_ended: datetime | None = None  # when its cronjob was known to be no more
 
 
 def unfinished(world: World) -> Iterable[str]:
@@ -47,15 +46,23 @@ def unfinished(world: World) -> Iterable[str]:
     cronjobs = declared(world)
     may_run = {key for key, cronjob in cronjobs.items() if may_run_again(cronjob)}
     rests = {key: _rested(key, world) for key in may_run}
-    for (key, _, when), one in _admitted(world, may_run).items():
+    known_ended = {
+        (course.key, course.identity): course.ended_at
+        for said in decided(world)
+        for course in said.courses.values()
+        if course.ended_at is not None
+    }
+    for (key, identity, when), one in _admitted(world, may_run).items():
         begun = min([when, *(job.at for job in one.jobs)])
         known_by = begun - KNOWN_WITHIN
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
         goes_on = any(job.over is None and job.at > world.now - RUNS_FOR for job in one.jobs)
         goes_on = goes_on or (one.is_open and when > world.now - ENDS_WITHIN)
-        by_people = any(job.by_hand for job in one.jobs) or any(at >= known_by for at in [*rests[key], *world.wiped])
-        if one.known_ended is not None and one.known_ended >= begun:
-            by_people = by_people or any(at <= one.known_ended for at in rests[key])  # however late it became known
+        by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
+            at >= known_by for at in [*rests[key], *world.wiped]
+        )
+        known_at = known_ended.get((key, identity), begun)
+        by_people = by_people or (known_at > begun and any(at <= known_at for at in rests[key]))  # however late it became known
         if ended or goes_on or by_people or len(one.names) >= MOST_ATTEMPTS:
             continue
         if not _refused_everywhere(key, one.names, known_by, world):
@@ -86,7 +93,6 @@ def _admitted(world: World, keys: Collection[Key]) -> dict[tuple[Key, str, datet
                 one = found[course.key, course.identity, run.tick]
                 one.names.add(run.job)
                 one.is_open |= run.id in course.open
-                one.known_ended = course.ended_at
     for made in all_made(list(world.clusters.values())):
         if made.key in keys and not made.demand:
             one = found[made.key, made.cronjob, made.tick]

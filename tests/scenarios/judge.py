@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hacron.core import manifests
@@ -18,6 +18,7 @@ from tests.scenarios.decided import decided
 from tests.scenarios.world import World
 
 STARTS_WITHIN = timedelta(seconds=20)
+NAME_KEPT = timedelta(seconds=60)  # at least
 TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made
 
 
@@ -60,20 +61,29 @@ def _came_to_nothing(one: Made) -> bool:
 def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
     """AtMostOnce: at most one Job for a tick; AtLeastOnce: at most one for an attempt.
 
-    But for a Job of which nobody could tell: when the broker's data was lost, or only by what somebody deleted by hand. And but
-    for one that its cluster had refused, before it made it after all for who had heard nothing since.
+    But for what docs/proof.md names as limits.
     """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
         attempt = one.attempt if may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
-        if len(jobs) > 1 and not all(_is_unknown(one, jobs[-1]) or _was_refused(one, jobs[-1], world) for one in jobs[:-1]):
+        if len(jobs) > 1 and not all(_is_excused(one, jobs[-1], world) for one in jobs[:-1]):
             where = " and ".join(f"{one.cluster} by {one.by} at {clock(one.at)}" for one in jobs)
             yield f"{short(jobs[0].key)} {tick(jobs[0].tick)} has {len(jobs)} Jobs: in {where}"
 
 
+def _is_excused(one: Made, later: Made, world: World) -> bool:
+    return (
+        _is_unknown(one, later)
+        or _was_refused(one, later, world)
+        or _was_on_its_way(one, later, world)
+        or _left_as_its_sender_woke(one, later, world)
+    )
+
+
 def _is_unknown(one: Made, later: Made) -> bool:
+    """Whether nobody could tell of a Job: when the broker's data was lost, or only by what somebody has deleted by hand."""
     if one.forgotten:
         return True
     by_hand = one.by_hand and one.gone_at is not None and one.gone_at <= later.at
@@ -81,7 +91,24 @@ def _is_unknown(one: Made, later: Made) -> bool:
 
 
 def _was_refused(one: Made, later: Made, world: World) -> bool:
-    return one.attempt < later.attempt and one.job in world.clusters[one.cluster].refused
+    """Whether its cluster had refused a Job, before it made it after all, for who had not heard that it was settled."""
+    return any(
+        it.job in world.clusters[it.cluster].refused for it in (one, later) if it.attempt < max(one.attempt, later.attempt)
+    )
+
+
+def _was_on_its_way(one: Made, later: Made, world: World) -> bool:
+    """Whether one of two Jobs in two clusters had been decided, and not been made, when the broker's data was lost."""
+    lost = [(it, wiped) for it in (one, later) for wiped in world.wiped if wiped <= it.at]
+    return one.cluster != later.cluster and any(_given(it.fencing) - world.clocks_differ <= wiped for it, wiped in lost)
+
+
+def _left_as_its_sender_woke(one: Made, later: Made, world: World) -> bool:
+    """Whether who made it again had been frozen after its last look at the clock, until the name was free."""
+    if one.gone_at is None or one.gone_at > later.at:
+        return False
+    slept = [(since, until) for name, since, until in world.frozen if name == later.by and until == later.asked.at]
+    return any(until - since > NAME_KEPT and since <= later.tick + STARTS_WITHIN for since, until in slept)
 
 
 def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:
@@ -125,7 +152,7 @@ def _late(made: Iterable[Made], leeway: timedelta) -> Iterable[str]:
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
 
 
-def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
+def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)
 
     But what had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then.
@@ -145,11 +172,19 @@ def _overlapping(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: W
             if one.fencing in taken_back:
                 continue
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
-            beside = [other for other in beside if other.fencing not in taken_back]
+            beside = [other for other in beside if other.fencing not in taken_back and not _is_no_run(other, made, world)]
             beside = [other for other in beside if not _was_wiped_between(*sorted((one.fencing, other.fencing)), world)]
             if len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
+
+
+def _is_no_run(one: Made, made: Sequence[Made], world: World) -> bool:
+    """Whether a Job is none that anybody knows of: refused, or of a tick that had run before the broker's data was lost."""
+    if one.job in world.clusters[one.cluster].refused:
+        return True
+    before = [it for it in made if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick) and it.at < one.at]
+    return any(_is_unknown(it, one) for it in before)
 
 
 def may_run_again(cronjob: CronJob | None) -> bool:

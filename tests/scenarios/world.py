@@ -29,7 +29,7 @@ from tests.fakes.kubernetes import FakeCluster, Job, Made, all_made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
-SETTLE_S = Rules().settle.total_seconds()  # after it an executor with a new ledger goes by what it has been told
+SETTLES_FOR = Rules().settle  # after it an executor with a new ledger goes by what it has been told
 MOST_ROUNDS = 500  # at one instant; more, and somebody spins
 
 
@@ -247,6 +247,7 @@ class World:
         self.wiped: list[datetime] = []  # when the broker lost everything
         self.lost_ledgers: list[list[Stored]] = []
         self.longest_frozen = timedelta()  # that any process has been
+        self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
         self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
 
@@ -300,6 +301,7 @@ class World:
         process = self.processes[name]
         assert process.frozen_since is not None
         self.longest_frozen = max(self.longest_frozen, self.now - process.frozen_since)
+        self.frozen.append((name, process.frozen_since, self.now))
         process.frozen_since = None
         process._due = self.now
 
@@ -338,7 +340,7 @@ class World:
 
     def _may_tell(self, cluster: str) -> bool:
         """Whether there is a replica that can tell of a cluster, soon, if it is not hindered from now on."""
-        return any(one.turns and one.reaches_broker and one.kube.watch_lags_s < SETTLE_S for one in self.of(cluster))
+        return any(one.turns and one.reaches_broker and one.kube.watch_is_behind_by() < SETTLES_FOR for one in self.of(cluster))
 
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""

@@ -28,7 +28,13 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
     """
     homes = draft.homes(command.key)
     mine = homes.get(command.cluster)
-    if (mine is not None and not _is_newer(command, mine)) or _is_gone(command.uid, draft.progress(command.key), now, rules):
+    ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
+    if mine is not None and not _is_newer(command, mine):
+        progress = draft.progress(command.key)
+        if recovering and mine.uid == command.uid and progress is not None:
+            draft.put(_has_run(progress, ran))  # another replica of that cluster, which knows more
+        return
+    if _is_gone(command.uid, draft.progress(command.key), now, rules):
         return
     before = Standing.of(draft, command.key)
     if mine is not None and mine.uid != command.uid:
@@ -38,14 +44,13 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
             before = Standing()
     draft.define(_definition(draft, command, mine, now))
     progress = draft.progress(command.key)
-    ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
     if progress is None or progress.withdrawn_at is not None:
         known_until = draft.forgotten_at(command.cluster)
         is_old = known_until is not None and command.created_at <= known_until
         draft.put(_begin(progress, command, ran, not_before=now if is_old else None))
         return
-    if recovering and ran is not None and ran > progress.last_tick:
-        progress = replace(progress, last_tick=ran)
+    if recovering:
+        progress = _has_run(progress, ran)
     draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
 
 
@@ -138,6 +143,10 @@ def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None,
         fencing=old.fencing if old else 0,
         last_scheduled=ran,
     )
+
+
+def _has_run(progress: Progress, ran: datetime | None) -> Progress:
+    return replace(progress, last_tick=ran) if ran is not None and ran > progress.last_tick else progress
 
 
 def _is_gone(uid: Uid, progress: Progress | None, now: datetime, rules: Rules) -> bool:

@@ -49,6 +49,12 @@ class Objects(Protocol):
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
         """Add the newest tick whose Job is known to exist in the cluster."""
 
+    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+        """Keep what an earlier look at the same object knew to have run: a ledger that has just begun may show less."""
+
+    def knows_more(self, declared: Declaration, state: State) -> bool:
+        """Whether this cluster knows of more that has run than the ledger does."""
+
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         """Say in a command that an object is gone."""
 
@@ -88,6 +94,15 @@ class CronJobs:
         ticks = [tick for tick in (declared.last_schedule_time, ran) if tick is not None]
         return replace(declared, last_schedule_time=max(ticks, default=None))
 
+    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+        assert isinstance(earlier, CronJobDeclared)
+        return self.with_newest(declared, earlier.last_schedule_time)
+
+    def knows_more(self, declared: Declaration, state: State) -> bool:
+        assert isinstance(declared, CronJobDeclared)
+        progress, ran = state.progress.get(declared.key), declared.last_schedule_time
+        return progress is not None and ran is not None and ran > progress.last_tick
+
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)
 
@@ -118,6 +133,18 @@ class Demands:
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
         return declared
+
+    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+        assert isinstance(declared, RunsDemanded)
+        assert isinstance(earlier, RunsDemanded)
+        told, known = declared.account, earlier.account
+        less = known is not None and (told is None or told.decided < known.decided)
+        return replace(declared, account=known) if less else declared
+
+    def knows_more(self, declared: Declaration, state: State) -> bool:
+        assert isinstance(declared, RunsDemanded)
+        demand, told = state.demands.get(declared.key), declared.account
+        return demand is not None and told is not None and told.decided > demand.account.decided
 
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return DemandWithdrawn(key=key, cluster=cluster, uid=uid)

@@ -87,7 +87,7 @@ class Scheduler:
             return []
         draft = Draft(self._state, self._rules.recent_limit)
         keys: dict[Key, None] = {}  # in order, each once
-        for message in messages:
+        for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
             keys.update(dict.fromkeys(self._take(message, draft, now)))
         keys.update(dict.fromkeys(due))
         for key in keys:
@@ -111,7 +111,7 @@ class Scheduler:
                 withdraw(draft, message, now, self._rules)
                 return [message.key]
             case RunsDemanded():
-                demand = demanding.demand(draft, message)
+                demand = demanding.demand(draft, message, recovering=self._is_settling(now))
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case DemandWithdrawn():
                 demand = demanding.withdraw(draft, message, now)
@@ -267,6 +267,10 @@ class Scheduler:
             yield after + rules.settle
         if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again
+
+
+def _is_refusal(message: Command | Report) -> bool:
+    return isinstance(message, RunRefused)
 
 
 def _is_more_useful(after: Cluster, before: Cluster) -> bool:

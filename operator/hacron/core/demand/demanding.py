@@ -18,8 +18,11 @@ from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namesp
 MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
 
 
-def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
-    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
+def demand(draft: Draft, command: RunsDemanded, recovering: bool = False) -> Demand | None:
+    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it.
+
+    `recovering`: the ledger has just begun, and what a home cluster knows to have run is not in it yet.
+    """
     known = draft.demand(command.key)
     if known is None:
         return _note(draft, command)
@@ -27,6 +30,8 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
     if known.withdrawn_at is not None:
         return None if home is not None and home.uid == command.uid else _note(draft, command)
     if home is not None and not _is_newer(command, home):
+        if recovering and home.uid == command.uid and not home.differs:
+            draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
         return None
     others = known.homes.keys() - {command.cluster}
     if home is not None and home.uid != command.uid and not others:
@@ -34,8 +39,7 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
     said = _understand(command)
     differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
     homes = known.homes | {command.cluster: _home(command, differs)}
-    told = _told(command)
-    account = told if told is not None and not differs and told.decided > known.account.decided else known.account
+    account = known.account if differs else _fuller(known.account, command)
     demand = replace(known, homes=homes, account=account)
     draft.put_demand(demand, apart=True)
     return demand
@@ -100,6 +104,11 @@ def _told(command: RunsDemanded) -> Account | None:
     if told is None or not told.succeeded + told.failed <= told.decided <= told.total <= MOST:
         return None
     return told if max(len(told.results), len(told.open)) <= MOST else None
+
+
+def _fuller(known: Account, command: RunsDemanded) -> Account:
+    told = _told(command)
+    return told if told is not None and told.decided > known.decided else known
 
 
 def _home(command: RunsDemanded, differs: bool = False) -> Home:
