@@ -136,7 +136,7 @@ class RealWorld:
             connection.close()
 
 
-def until(session: Any, condition: Callable[[], object], timeout_s: float = 10) -> None:
+def until(session: Any, condition: Callable[[], object], timeout_s: float = 60) -> None:
     """Take turns until `condition`."""
     deadline = time.monotonic() + timeout_s
     while not condition():

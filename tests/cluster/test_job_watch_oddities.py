@@ -58,7 +58,7 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         def start(script: Script) -> Asking:
             server = stack.enter_context(odd_server(script))
             stack.callback(script.over.set)
-            kube = stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=2.0))
+            kube = stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=5.0))
             kube.client.watch_jobs(True)
             return kube
 

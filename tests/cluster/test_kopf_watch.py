@@ -70,6 +70,10 @@ def body(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
     return found
 
 
+def nobody_watches() -> bool:
+    return not any(thread.name.startswith("kopf") for thread in threading.enumerate())
+
+
 def started(watching: Watching, west: ControlPlane, namespace: str) -> Watching:
     """Start the watch and wait until it tells of changes."""
     west.apply(manifest("canary", "0 2 * * *", namespace=namespace))
@@ -155,7 +159,7 @@ def test_objects_at_the_limits_are_seen_as_they_are(watching: Watching, west: Co
 def test_the_watch_stops_at_once(watching: Watching, west: ControlPlane, namespace: str) -> None:
     started(watching, west, namespace)
     watching.watch.stop()  # waits for two seconds at most
-    assert not any(thread.name.startswith("kopf") for thread in threading.enumerate())
+    until(nobody_watches, 20, "the end of its thread")
 
 
 def test_the_watch_stops_at_once_also_when_nobody_answers(watching: Watching, west: ControlPlane, namespace: str) -> None:
@@ -165,7 +169,7 @@ def test_the_watch_stops_at_once_also_when_nobody_answers(watching: Watching, we
         watching.watch.begin_again()
         until(lambda: watching.beginnings() == 2, 20, "another beginning")
         watching.watch.stop()
-        assert not any(thread.name.startswith("kopf") for thread in threading.enumerate())
+        until(nobody_watches, 20, "the end of its thread")
     finally:
         west.thaw_apiserver()
 

@@ -29,7 +29,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
         def start(reply: Callable[[Asked], Said]) -> Talking:
             server = stack.enter_context(odd_server(reply))
-            return stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=2.0)), server
+            return stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=5.0)), server
 
         yield start
 

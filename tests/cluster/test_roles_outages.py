@@ -32,8 +32,7 @@ def alone(west: ControlPlane, request: pytest.FixtureRequest) -> Iterator[House]
 def decided_ahead(alone: House, namespace: str) -> Run:
     """Return the run that waits for its tick."""
     state, key = alone["west-1"].session.state, key_of(namespace, "hello")
-    until(lambda: state.progress.get(key) and state.progress[key].open, 20, "a run that is decided ahead")
-    return state.progress[key].open[0]
+    return until(lambda: next(iter(state.progress[key].open), None) if key in state.progress else None, 20, "a run decided ahead")
 
 
 @pytest.mark.parametrize("alone", [QUICK], indirect=True, ids=["start_window_s=2"])

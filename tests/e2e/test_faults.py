@@ -179,7 +179,7 @@ def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker)
     begin = now()
     broker.stop()
     until(lambda: not any(replica.is_ready() for replica in fleet), 30, "replicas that say they are not ready")
-    assert all("broker" in " ".join(replica.told()["reasons"]) for replica in fleet)
+    until(lambda: all("broker" in " ".join(replica.told()["reasons"]) for replica in fleet), 30, "and why")
     broker.start()
     for replica in fleet:
         replica.wait_ready(60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,13 @@ import socket, sys
 with socket.socket(type=socket.SOCK_DGRAM) as ears:
     ears.bind((sys.argv[1], 9999))
     while True:
-        print("heard", ears.recvfrom(100)[1][0], flush=True)
+        word, (address, _) = ears.recvfrom(100)
+        print(f"heard {word.decode()} from {address}", flush=True)
 """
 SPEAKS = """
 import socket, sys
 with socket.socket(type=socket.SOCK_DGRAM) as mouth:
-    mouth.sendto(b"hello", (sys.argv[1], 9999))
+    mouth.sendto(sys.argv[2].encode(), (sys.argv[1], 9999))
 """
 
 
@@ -41,19 +43,16 @@ class Listener:
 
     def hears(self, other: Place, timeout: float = 10) -> bool:
         """Have `other` speak until it is heard."""
-        before = self._count(other)
+        word = uuid.uuid4().hex  # what was said before this call may come late
 
         def heard() -> bool:
-            subprocess.run(other.command([sys.executable, "-c", SPEAKS, self.place.address]), check=True)
-            return self._count(other) > before
+            subprocess.run(other.command([sys.executable, "-c", SPEAKS, self.place.address, word]), check=True)
+            return f"heard {word} from {other.address}" in self.process.tail(1000).split("\n")
 
         try:
             return until(heard, timeout, "a word")
         except TimeoutError:
             return False
-
-    def _count(self, other: Place) -> int:
-        return self.process.tail(1000).split("\n").count(f"heard {other.address}")
 
 
 @pytest.fixture
