@@ -12,7 +12,7 @@ import pytest
 
 from hacron.core import events, manifests
 from hacron.core.events import Event
-from hacron.core.manifests import Halt
+from hacron.core.manifests import Halting
 from hacron.core.model import Kind, key_of
 from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, HaltJob, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
@@ -151,20 +151,20 @@ def test_a_job_that_is_halted_loses_its_pods_and_keeps_its_name(kube: Asking, we
     made = kube.ask(create("long", namespace, body)).body
     (pod,) = until(lambda: pods_of(west, namespace, "long"), 20, "a pod")
 
-    def how_far() -> Halt:
+    def how_far() -> Halting:
         view = manifests.job_view(kube.ask(get("long", namespace)).body)
         assert view is not None
         return view.halt
 
-    assert how_far() is Halt.NONE
+    assert how_far() is Halting.NONE
     answer = kube.ask(halt("long", namespace, made["metadata"]["uid"]))
     assert answer.ok, answer
     assert answer.body["spec"]["suspend"] is True
     until(lambda: "deletionTimestamp" in pods_of(west, namespace, "long")[0]["metadata"], 20, "the pod on its way out")
-    assert how_far() is Halt.UNDER_WAY
+    assert how_far() is Halting.UNDER_WAY
     gone = '{"metadata": {"finalizers": null}}'
     west.kubectl("patch", "pod", pod["metadata"]["name"], "--namespace", namespace, "--type=merge", "--patch", gone)
-    until(lambda: how_far() is Halt.DONE, 20, "the end of its pods")
+    until(lambda: how_far() is Halting.DONE, 20, "the end of its pods")
     assert pods_of(west, namespace, "long") == []
     assert kube.ask(create("long", namespace, body)).status == 409
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hacron.core.manifests import Halt, job_body, job_view
+from hacron.core.manifests import Halting, job_body, job_view
 from hacron.core.model import Run, key_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
 from tests.core.ledger_story import spec
@@ -122,7 +122,7 @@ def test_a_job_that_is_halted_takes_a_moment_and_keeps_its_name() -> None:
     desk.pass_time(2)
     (view,) = [job_view(seen.body) for seen in desk.seen]
     assert view is not None
-    assert view.halt is Halt.DONE
+    assert view.halt is Halting.DONE
     assert (desk.cluster.made[0].how, desk.cluster.made[0].gone_at) == ("halted", None)
     assert desk.create().status == 409
     assert desk.delete(uid).ok

@@ -11,7 +11,7 @@ import pytest
 
 from tests.kind.estate import BEFORE, IMAGE, NAMESPACE, RESTRICTED, Estate
 from tests.kind.quick_start import QuickStart, section
-from tests.kind.work import BUSYBOX, Load, build_busybox
+from tests.kind.work import BUSYBOX, Load
 from tests.testbed import image
 from tests.testbed.cluster import start_together
 from tests.testbed.kind import stand_ins
@@ -86,4 +86,4 @@ def load(estate: Estate, tmp_path: Path) -> Iterator[Load]:
 def build_images(docker: Engine) -> None:
     """Build what the clusters run besides: the operator of the chart before, and busybox for the pods of Jobs."""
     image.build(docker, f"{IMAGE}:{BEFORE}", arguments={"REVISION": "before"})  # or it would be the same image with two names
-    build_busybox(docker)
+    stand_ins.make_busybox(docker, BUSYBOX)

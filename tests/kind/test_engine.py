@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.kind.work import BUSYBOX, build_busybox
+from tests.kind.work import BUSYBOX
 from tests.testbed.kind.engine import DockerFailed, engine
+from tests.testbed.kind.stand_ins import make_busybox
 from tests.testbed.wait import until
 
 pytestmark = pytest.mark.kind
 
 STARTS_A_CONTAINER = """
 import sys
-from tests.kind.work import BUSYBOX, build_busybox
+from tests.kind.work import BUSYBOX
+from tests.testbed.kind.stand_ins import make_busybox
 from tests.testbed.kind.engine import engine
 with engine() as docker:
-    build_busybox(docker)
-    name = docker.run("run", "--detach", "--privileged", "--network=none", BUSYBOX, "/busybox", "sleep", sys.argv[1]).strip()
+    make_busybox(docker, BUSYBOX)
+    name = docker.run("run", "--detach", "--privileged", "--network=none", BUSYBOX, "busybox", "sleep", sys.argv[1]).strip()
     docker.run("pause", name)
     print(docker.host or "the machine's", name, flush=True)
     sys.stdin.read()
@@ -31,14 +33,14 @@ with engine() as docker:
 def sleeping(seconds: str) -> list[Path]:
     """Return the processes that sleep for so long."""
     lines = {path.parent: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()}
-    return [process for process, line in lines.items() if line == f"/busybox\0sleep\0{seconds}\0".encode()]
+    return [process for process, line in lines.items() if line == f"busybox\0sleep\0{seconds}\0".encode()]
 
 
-def test_an_image_is_built_and_a_container_may_be_privileged() -> None:
+def test_an_image_is_made_and_a_container_may_be_privileged() -> None:
     sys_admin = 1 << 21
     with engine() as docker:
-        build_busybox(docker)
-        in_container = ("run", "--rm", "--privileged", "--network=none", BUSYBOX, "/busybox")
+        make_busybox(docker, BUSYBOX)
+        in_container = ("run", "--rm", "--privileged", "--network=none", BUSYBOX, "busybox")
         effective = docker.run(*in_container, "grep", "CapEff", "/proc/self/status").split()[1]
         assert int(effective, 16) & sys_admin
         with pytest.raises(DockerFailed, match="applet not found"):

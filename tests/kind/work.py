@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -13,30 +11,21 @@ from typing import Any
 
 from tests.chaos.checker import History, ticks_of, violations
 from tests.chaos.load import WHERE, Declared
-from tests.testbed import judge, tools
+from tests.testbed import judge
 from tests.testbed.cronjobs import KEEP_ALL, remove_all
 from tests.testbed.judge import Ran, Recorder
 from tests.testbed.kind.cluster import KindCluster
-from tests.testbed.kind.engine import Engine
 from tests.testbed.wait import until
 
-BUSYBOX = "hacron-busybox:testbed"
+BUSYBOX = "hacron-busybox:testbed"  # what pods of Jobs run
 SCHEDULES = ("@every 20s", "@every 20s", "* * * * *")  # one cronjob each, of every guarantee and home
 JUDGED_AT_LEAST = timedelta(seconds=60)
 ON_ITS_WAY = timedelta(seconds=5)  # a tick so shortly before the end is not judged
 
 
-def build_busybox(docker: Engine) -> None:
-    """Build the image of what pods of Jobs run."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(tools.busybox(), folder)
-        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY busybox /\n")
-        docker.run("build", f"--tag={BUSYBOX}", folder)
-
-
 def cronjob(name: str, schedule: str, script: str, **spec: Any) -> dict[str, Any]:
     """Return a HACronJob whose pods run `script` in busybox's shell."""
-    container = {"name": "main", "image": BUSYBOX, "imagePullPolicy": "Never", "command": ["/busybox", "sh", "-c", script]}
+    container = {"name": "main", "image": BUSYBOX, "imagePullPolicy": "Never", "command": ["sh", "-c", script]}
     pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
     limits = {"successfulJobsHistoryLimit": KEEP_ALL, "failedJobsHistoryLimit": KEEP_ALL}
     template = {"spec": {"backoffLimit": 0, "template": {"spec": pod}}}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from hacron.core.manifests import Halt, JobView
+from hacron.core.manifests import Halting, JobView
 from hacron.core.model import key_of
 from hacron.jobs import Jobs
 
@@ -32,7 +32,7 @@ YOUNG = JobView(
     fencing=1,
     version=9,
 )
-OLD = replace(YOUNG, halt=Halt.DONE, tombstone=True, version=10)  # as text, its version would come first
+OLD = replace(YOUNG, halt=Halting.DONE, tombstone=True, version=10)  # as text, its version would come first
 
 
 def test_an_answer_that_comes_late_does_not_undo_what_the_watch_has_told() -> None:

@@ -94,9 +94,9 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
 
 def _owed_to_living(key: Key, run: Run, job: JobView, now: datetime) -> Duty:
     match run.state:
-        case RunState.STOPPING if job.deleting or job.halt is manifests.Halt.UNDER_WAY:
+        case RunState.STOPPING if job.deleting or job.halt is manifests.Halting.UNDER_WAY:
             return Wait(None)
-        case RunState.STOPPING if job.halt is manifests.Halt.NONE and may_be_made_again(run, now):
+        case RunState.STOPPING if job.halt is manifests.Halting.NONE and may_be_made_again(run, now):
             return Halt(job.uid)
         case RunState.STOPPING:
             return Delete(job.uid)

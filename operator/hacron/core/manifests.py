@@ -213,7 +213,7 @@ def _hand_over(spec: dict[str, Any], run: Run) -> None:
 # --- Job → what a worker needs to know ------------------------------------------------------------------------------------------
 
 
-class Halt(Enum):
+class Halting(Enum):
     """How far a Job is that is to stop and to keep its name."""
 
     NONE = "None"  # nobody has asked for it
@@ -243,7 +243,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fencing: int
     demand: str = ""  # name of the HACronJobRun that asked for it
     cluster: str = ""
-    halt: Halt = Halt.NONE
+    halt: Halting = Halting.NONE
     version: int = 0  # grows with each change; 0: not known
 
 
@@ -271,7 +271,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
     ended = _ended(body.get("status") or {})
     is_marked = labels.get(TOMBSTONE_LABEL) == "true"
     never_ran = is_marked and HALTED not in annotations
-    halt = Halt.NONE if never_ran else _halt(body, annotations)
+    halt = Halting.NONE if never_ran else _halt(body, annotations)
     return JobView(
         key=key_of(metadata["namespace"], annotations[CRONJOB]),
         run_id=annotations[RUN_ID],
@@ -285,7 +285,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         finished=ended[1] if ended else None,
         reason=ended[2] if ended else "",
         message=ended[3] if ended else "",
-        tombstone=is_marked and ended is None and halt in (Halt.NONE, Halt.DONE),
+        tombstone=is_marked and ended is None and halt in (Halting.NONE, Halting.DONE),
         ran=annotations.get(RAN) == "true",
         deleting=metadata.get("deletionTimestamp") is not None,
         fencing=int(annotations.get(FENCING, "0")),
@@ -296,7 +296,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
     )
 
 
-def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halt:
+def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halting:
     """Who has suspended and resumed it before, as queues of Jobs do, would resume it again.
 
     Pods that are on their way out count; an API server before Kubernetes 1.29 does not tell of them.
@@ -304,14 +304,14 @@ def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halt:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     suspended = next((it.get("status") for it in status.get("conditions") or [] if it.get("type") == "Suspended"), None)
     if spec.get("managedBy") not in (None, JOB_CONTROLLER):
-        return Halt.IMPOSSIBLE
+        return Halting.IMPOSSIBLE
     if HALTED not in annotations:
-        return Halt.NONE if suspended is None else Halt.IMPOSSIBLE
+        return Halting.NONE if suspended is None else Halting.IMPOSSIBLE
     if not spec.get("suspend"):
-        return Halt.IMPOSSIBLE
+        return Halting.IMPOSSIBLE
     if suspended != "True" or status.get("active") or status.get("terminating"):
-        return Halt.UNDER_WAY
-    return Halt.DONE if "terminating" in status else Halt.IMPOSSIBLE
+        return Halting.UNDER_WAY
+    return Halting.DONE if "terminating" in status else Halting.IMPOSSIBLE
 
 
 def _ended(status: dict[str, Any]) -> tuple[Outcome, datetime | None, str, str] | None:

@@ -13,7 +13,7 @@ from hacron.commands.calls import NO, OK, Commands, print_lines
 from hacron.commands.explain import asked_time, both
 from hacron.commands.explaining import explain
 from hacron.commands.wallclock import local_text
-from hacron.core.manifests import Halt, JobView, instant, rfc3339
+from hacron.core.manifests import Halting, JobView, instant, rfc3339
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
@@ -165,7 +165,7 @@ def _why_unknown(look: Look, at: datetime) -> Iterator[str]:
 
 
 def _state(job: JobView) -> str:
-    if job.tombstone and job.halt is Halt.DONE:
+    if job.tombstone and job.halt is Halting.DONE:
         return "it was stopped, and stands for a while so that nothing is started under its name any more"
     if job.tombstone:
         return "it only takes the name, so that nothing is started under it any more"

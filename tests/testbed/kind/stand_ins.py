@@ -46,6 +46,15 @@ def rabbitmq() -> Path:
     return once(f"rabbitmq-image-{_VERSION}-{platform.machine()}", _pack_rabbitmq) / "rabbitmq.tar"
 
 
+def make_busybox(docker: Engine, name: str) -> None:
+    """Make an image that has a shell and what busybox can do, and nothing else."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in ("bin/busybox", "bin/sh"):
+            tar.add(tools.busybox(), path)
+    docker.run("import", "--change=ENV PATH=/bin", '--change=CMD ["sh"]', "-", name, input=archive.getvalue())
+
+
 def _pack_rabbitmq(folder: Path) -> None:
     root = tools.newer_rabbitmq(_VERSION)
     without = [f"--exclude=./{needless}/*" for needless in _NEEDLESS]
@@ -57,12 +66,4 @@ def _rabbitmq(docker: Engine, name: str) -> None:
     docker.run("import", *(f"--change={change}" for change in _CHANGES), str(rabbitmq()), name)
 
 
-def _busybox(docker: Engine, name: str) -> None:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path in ("bin/busybox", "bin/sh"):
-            tar.add(tools.busybox(), path)
-    docker.run("import", "--change=ENV PATH=/bin", '--change=CMD ["sh"]', "-", name, input=archive.getvalue())
-
-
-_MAKERS: Mapping[str, Callable[[Engine, str], None]] = {RABBITMQ: _rabbitmq, BUSYBOX: _busybox}
+_MAKERS: Mapping[str, Callable[[Engine, str], None]] = {RABBITMQ: _rabbitmq, BUSYBOX: make_busybox}
