@@ -86,6 +86,11 @@ WRONG: list[tuple[Values, str]] = [
     ({"podDisruptionBudget": {"maxUnavailable": "half"}}, "at '/podDisruptionBudget/maxUnavailable': 'half' does not match"),
     ({"podDisruptionBudget": {"minAvailable": 1}}, "additional properties 'minAvailable' not allowed"),
     ({"serviceAccount": {"create": False}}, "serviceAccount.create is false: set serviceAccount.name to the one that is there"),
+    ({"commonLabels": {"app.kubernetes.io/name": "cron"}}, "app.kubernetes.io/name is a label by which replicas are found"),
+    ({"podLabels": {"app.kubernetes.io/instance": "a"}}, "leave it out of commonLabels and of the other labels"),
+    ({"dnsPolicy": "Clusterfirst"}, "at '/dnsPolicy': value must be one of '', 'ClusterFirst'"),
+    ({"hostAliases": [{"ip": "10.0.0.7"}]}, "at '/hostAliases/0': missing property 'hostnames'"),
+    ({"extraObjects": ["apiVersion: v1"]}, "at '/extraObjects/0': got string, want object"),
     ({"readinessProbe": {"periodSecond": 1}}, "at '/readinessProbe': additional properties 'periodSecond' not allowed"),
     ({"terminationGracePeriodSeconds": 1}, "at '/terminationGracePeriodSeconds': minimum: got 1, want 5"),
     ({"networkPolicy": {"brokerPorts": [0]}}, "at '/networkPolicy/brokerPorts/0': minimum: got 0, want 1"),
@@ -94,6 +99,15 @@ WRONG: list[tuple[Values, str]] = [
     ({"extraVolumeMounts": [{"name": "tmp"}]}, "at '/extraVolumeMounts/0': missing property 'mountPath'"),
     ({"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
 ]
+
+
+class Strict(yaml.SafeLoader):
+    """Reads YAML as it is meant to be: a key that is there twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        assert len(found) == len(node.value), f"a key is there twice: {node.start_mark}"
+        return found
 
 
 def settings_of(manifests: list[Manifest]) -> dict[str, str]:
@@ -255,6 +269,37 @@ class TestRendered:
         assert pod() == pod()
         assert pod() != pod(settings={"heartbeat_s": 6})
         assert pod() != pod(broker={"url": "amqp://b"})
+
+    def test_a_label_that_is_given_twice_is_there_once(self) -> None:
+        """The nearer counts. Twice in the text, whoever reads it strictly (Kustomize, Argo CD's diff) would refuse all of it."""
+        near = {"team": "near"}
+        monitoring = {name: {"enabled": True, "labels": near} for name in ("serviceMonitor", "prometheusRule", "dashboard")}
+        common = {"team": "common", "app.kubernetes.io/version": "7"}
+        text = helm("template", "hacron", CHART, values={**LEAST, **monitoring, "commonLabels": common, "podLabels": near})
+        manifests = [each for each in yaml.load_all(text, Loader=Strict) if each]
+        labels = {(each["kind"], each["metadata"]["name"]): each["metadata"]["labels"] for each in manifests}
+        assert sorted(kind for (kind, _), found in labels.items() if found["team"] == "near") == [
+            *("ConfigMap", "PrometheusRule", "ServiceMonitor"),
+        ]
+        assert one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "near"
+        assert {found["app.kubernetes.io/version"] for found in labels.values()} == {"7"}
+
+    def test_recreate_needs_nothing_else(self) -> None:
+        """An API server refuses maxSurge beside it, which values.yaml gives."""
+        assert one(from_chart({**LEAST, "strategy": {"type": "Recreate"}}), "Deployment")["spec"]["strategy"] == {
+            "type": "Recreate"
+        }
+
+    def test_a_network_policy_lets_helm_test_ask(self) -> None:
+        """Also when it says who may: the pod that asks is none of those."""
+        policy = {"enabled": True, "from": [{"namespaceSelector": {}}]}
+        text = helm("template", "hacron", CHART, values={**LEAST, "networkPolicy": policy})
+        manifests = [each for each in yaml.safe_load_all(text) if each]
+        (rule,) = one(manifests, "NetworkPolicy")["spec"]["ingress"]
+        labels = one(manifests, "Pod")["metadata"]["labels"]
+        (ours,) = (each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each)
+        assert ours.items() <= labels.items()
+        assert not ours.items() <= one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
 
     def test_two_releases_share_nothing(self) -> None:
         def names(release: str) -> set[tuple[str, str, str]]:

@@ -15,14 +15,36 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* What the pod of `helm test` is found by. */}}
+{{- define "hacron.testSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The labels of an object: of this, and of a dict of further ones, which go before commonLabels. Each key is there once. */}}
+{{- define "hacron.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{- $chart := dict
+      "app.kubernetes.io/version" $root.Chart.AppVersion
+      "app.kubernetes.io/managed-by" $root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- include "hacron.selector" $root }}
+{{ toYaml (merge (dict) (include "hacron.furtherLabels" . | fromYaml) $chart) }}
+{{- end -}}
+
 {{- define "hacron.labels" -}}
-{{ include "hacron.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "hacron.labelsWith" (list . dict) -}}
+{{- end -}}
+
+{{/* A dict of further labels and commonLabels, without those of the chart. */}}
+{{- define "hacron.furtherLabels" -}}
+{{- $further := merge (dict) (index . 1) (index . 0).Values.commonLabels -}}
+{{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
+{{- if hasKey $further . -}}
+{{- fail (printf "%s is a label by which replicas are found: leave it out of commonLabels and of the other labels" .) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $further -}}
 {{- end -}}
 
 {{- define "hacron.serviceAccount" -}}
