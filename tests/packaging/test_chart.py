@@ -158,6 +158,15 @@ def test_it_knows_every_setting_but_those_that_it_sets_itself() -> None:
     assert known == {row.variable for row in table()} - SET_BY_THE_CHART
 
 
+def test_it_says_of_each_setting_what_the_replicas_say() -> None:
+    """Editors show it beside the value."""
+    said = {
+        f"HACRON_{name.upper()}": each["description"] for name, each in SCHEMA["properties"]["settings"]["properties"].items()
+    }
+    rows = {row.variable: f"{row.unit}; default: {row.default}. {row.consequence}" for row in table()}
+    assert said == {variable: rows[variable] for variable in said}
+
+
 @pytest.mark.cluster
 class TestRendered:
     @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
