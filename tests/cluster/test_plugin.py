@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hacron.core.manifests import PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.plugin.__main__ import main
 from hacron.plugin.completing import complete
 from hacron.telemetry.metrics import Metrics
@@ -44,6 +45,9 @@ def place(west: ControlPlane, east: ControlPlane, house: House) -> Iterator[str]
     yield name
     for cluster in (west, east):
         cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+PAUSES = (PAUSE, PAUSE_BY, PAUSE_UNTIL)
 
 
 class Person:
@@ -233,10 +237,12 @@ class TestPause:
         code, _, err = there.calls("resume", "both")
         assert code == 1
         assert err.endswith("both is paused in cluster west, not in this one: resume it there\n")
-        assert ann.calls("resume", "both")[0] == 0
+        assert ann.reads("resume", "both")["metadata"]["annotations"].keys().isdisjoint(PAUSES)
         for everywhere in (there, ann):
             await_state(everywhere, "both", "Scheduled")
         assert "was not paused" in ann.calls("resume", "both")[1]
+        paused = ann.reads("pause", "both", "--reason", "once more", "--by", "ann")["metadata"]
+        assert (paused["name"], [paused["annotations"].get(name) for name in PAUSES]) == ("both", ["once more", "ann", None])
 
     def test_where_tells_the_clusters(self, bob: Person, west: ControlPlane, east: ControlPlane, place: str) -> None:
         for cluster in (west, east):

@@ -88,6 +88,19 @@ def test_documents_stay_apart_and_json_stays_json(convert: Any) -> None:
     assert '"kind": "HACronJob"' in told.out
 
 
+def test_programs_get_one_list(tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "in.yaml"
+    file.write_text(f"{PLAIN}---\n{json.dumps(body(metadata={'name': 'other'}))}\n---\nkind: CronJob\n")
+    assert main(["convert", "-o", "json", str(file)]) == 1
+    printed = capsys.readouterr()
+    listed = json.loads(printed.out)
+    assert (listed["apiVersion"], listed["kind"]) == ("v1", "List")
+    assert listed["items"] == [
+        {**body(metadata={"name": name}), "apiVersion": "hacron.io/v1", "kind": "HACronJob"} for name in ("report", "other")
+    ]
+    assert "2 of 3 CronJobs converted" in printed.err
+
+
 def test_what_the_api_server_put_in_is_left_out_and_told(convert: Any) -> None:
     told = convert(
         body(

@@ -87,6 +87,12 @@ def test_each_command_and_exit_code_has_its_place_in_the_page() -> None:
     assert [code for code in (OK, NO, MISUSE, UNASKED, NOT_YET, INTERRUPTED) if f"\n| {code} |" not in page] == []
 
 
+def test_each_command_has_an_output_for_programs() -> None:
+    """`convert` has one at any rate: what it prints are manifests."""
+    for name in (one.partition("\t")[0] for one in complete([""])[0]):
+        assert complete([name, "-o", ""])[0] == (["yaml", "json"] if name == "convert" else ["text", "json", "yaml"]), name
+
+
 def test_without_kubectl_it_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert main(["list", "-A"]) == 3

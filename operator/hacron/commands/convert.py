@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from hacron.commands.calls import NO, OK, Commands, Misuse, complain
+from hacron.commands.calls import NO, OK, Commands, Misuse, complain, print_json
 from hacron.commands.converting import Converted, NotConverted, convert
 from hacron.commands.files import STDIN, Found, Unread, named, objects
 from hacron.commands.subjects import is_cronjob, is_ours, part, text_of
@@ -50,6 +50,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help=files)
     parser.add_argument("-f", "--filename", metavar="FILE", action="append", default=[], help="the same, as kubectl has it")
+    parser.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="json: one list; default: yaml")
 
 
 def call(args: argparse.Namespace) -> int:
@@ -60,12 +61,13 @@ def call(args: argparse.Namespace) -> int:
         paths = [STDIN]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # manifests are, whatever the terminal is
-    return convert_all(objects(paths), named(paths))
+    return convert_all(objects(paths), named(paths), args.output)
 
 
-def convert_all(given: Iterable[Found | Unread], whence: str) -> int:
+def convert_all(given: Iterable[Found | Unread], whence: str, output: str) -> int:
     """Print what CronJobs become, and tell what is wrong; return the exit code."""
     whole, tried, done, zoneless = True, 0, 0, 0
+    items = []
     seen: set[tuple[str, str]] = set()
     for found in given:
         if isinstance(found, Unread):
@@ -77,10 +79,15 @@ def convert_all(given: Iterable[Found | Unread], whence: str) -> int:
             tried += 1
             made = _one(found)
             if made is not None:
-                _print(made, first=done == 0)
+                if output == "json":
+                    items.append(made.body)
+                else:
+                    _print(made, first=done == 0)
                 done += 1
                 zoneless += made.body["spec"].get("timeZone") is None
                 _say_if_seen(found, made, seen)
+    if output == "json":
+        print_json({"apiVersion": "v1", "kind": "List", "items": items})
     if not tried and whole:
         complain(f"no CronJob is in {whence}")
     if zoneless:

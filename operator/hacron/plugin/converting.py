@@ -39,7 +39,7 @@ def call(args: argparse.Namespace) -> int:
         raise Misuse("either files or --from-cluster")
     kubectl = Kubectl(args)
     whence = "any namespace" if args.all_namespaces else f"namespace {kubectl.namespace}"
-    return convert.convert_all(_cronjobs(kubectl, None if args.all_namespaces else kubectl.namespace), whence)
+    return convert.convert_all(_cronjobs(kubectl, None if args.all_namespaces else kubectl.namespace), whence, args.output)
 
 
 def _cronjobs(kubectl: Kubectl, namespace: str | None) -> Iterator[Found]:

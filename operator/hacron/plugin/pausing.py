@@ -14,7 +14,7 @@ from hacron.core.ticks.cronfields import quoted
 from hacron.plugin.calls import add_command, add_name, zoned
 from hacron.plugin.kubectl import Kubectl, one_cronjob
 from hacron.plugin.looks import Look
-from hacron.plugin.output import from_now
+from hacron.plugin.output import add_output, for_programs, from_now
 
 PAUSING = """\
 Pause a HACronJob in all clusters, apart from its spec, which GitOps tools would write back. What comes meanwhile is passed over,
@@ -23,7 +23,7 @@ as with suspend, unless catchUp.afterEdits is true. It ends at the time that is 
 
 EPILOG = """\
 It is the annotations hacron.io/pause, hacron.io/pause-by (the user's name in the kubeconfig, unless --by) and
-hacron.io/pause-until.
+hacron.io/pause-until. With -o json or yaml the HACronJob is printed, as it is then.
 
 Examples:
 
@@ -33,6 +33,7 @@ Examples:
 
 RESUMING = """\
 End the pause of a HACronJob that stands in this cluster. One that stands in another cluster is ended there; it is told which.
+With -o json or yaml the HACronJob is printed, as it is then.
 """
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -47,8 +48,10 @@ def register(commands: Commands) -> None:
     end.add_argument("--for", dest="for_", metavar="SPAN", help="how long, such as 90m, 2h30m or 3d")
     end.add_argument("--until", metavar="TIME", help="2026-12-24T18:00:00Z; without an offset, this machine's local time")
     parser.add_argument("--by", metavar="NAME", help="who; default: the user's name in the kubeconfig")
+    add_output(parser)
     parser = add_command(commands, "resume", resume, help="end a pause", description=RESUMING)
     add_name(parser)
+    add_output(parser)
 
 
 def pause(args: argparse.Namespace) -> int:
@@ -59,22 +62,29 @@ def pause(args: argparse.Namespace) -> int:
     if manifests.pause_of(told) is None:
         raise Misuse(f"--reason: {quoted(args.reason)} would mean that it is not paused; say why it is")
     one_cronjob(kubectl, args.name)
-    look = Look(kubectl.patch(args.name, {"metadata": {"annotations": told}}))
-    print_lines([f"HACronJob {look.label} is {look.pause}" + (f" ({from_now(until, now)})" if until else "")])
+    body = kubectl.patch(args.name, {"metadata": {"annotations": told}})
+    look = Look(body)
+    if not for_programs(args, body):
+        print_lines([f"HACronJob {look.label} is {look.pause}" + (f" ({from_now(until, now)})" if until else "")])
     return OK
 
 
 def resume(args: argparse.Namespace) -> int:
     kubectl = Kubectl(args)
-    look = Look(one_cronjob(kubectl, args.name))
+    body = one_cronjob(kubectl, args.name)
+    look = Look(body)
     was = look.pause
     told = part(look.status, "pause")
     if not was and look.status.get("paused") is True:
+        for_programs(args, body)
         complain(f"HACronJob {look.label} is paused in cluster {told.get('cluster') or '?'}, not in this one: resume it there")
         return NO
     if any(name in part(look.metadata, "annotations") for name in (PAUSE, PAUSE_BY, PAUSE_UNTIL)):
-        kubectl.patch(args.name, {"metadata": {"annotations": dict.fromkeys((PAUSE, PAUSE_BY, PAUSE_UNTIL))}})
-    print_lines([f"HACronJob {look.label} {f'is no longer paused in this cluster; it was {was}' if was else 'was not paused'}"])
+        body = kubectl.patch(args.name, {"metadata": {"annotations": dict.fromkeys((PAUSE, PAUSE_BY, PAUSE_UNTIL))}})
+    if not for_programs(args, body):
+        print_lines(
+            [f"HACronJob {look.label} {f'is no longer paused in this cluster; it was {was}' if was else 'was not paused'}"]
+        )
     if look.spec.get("suspend") is True:
         complain("it is suspended besides: spec.suspend is true")
     return OK
