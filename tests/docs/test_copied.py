@@ -65,6 +65,13 @@ def test_helm_renders_what_a_command_says(page: Path) -> None:
         assert "Deployment" in {body["kind"] for body in render(arguments)}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_helm_is_told_the_namespace(page: Path) -> None:
+    """Without it Helm finds no release, or installs another one where somebody happens to be."""
+    calls = [line for line in commands(page.read_text()) if re.match(r"helm (install|upgrade|uninstall|test|rollback) \S", line)]
+    assert [call for call in calls if "--namespace " not in call] == []
+
+
 def test_helm_says_no_to_two_urls_behind_one_set() -> None:
     """Helm takes a comma for the end of a value: what a page must not show."""
     with pytest.raises(HelmFailed, match="has no value"):

@@ -88,6 +88,11 @@ def test_it_says_what_it_is(configuration: dict[str, Any]) -> None:
     assert (labels["version"], labels["revision"]) == (chart["appVersion"], REVISION)
 
 
+def test_it_is_as_small_as_the_page_says(docker: Engine, image: str) -> None:
+    (told,) = re.findall(r"(\d+) MB unpacked", (REPOSITORY / "docs" / "install.md").read_text())
+    assert int(docker.run("image", "inspect", "--format={{.Size}}", image)) <= (int(told) + 1) * 1_000_000
+
+
 def test_commands_answer(docker: Engine, image: str) -> None:
     assert re.match(r"hacron \d+\.\d+\.\d+\nPython 3\.11\.\d+\ntzdata 2\d{3}[a-z]\n", run(docker, image, "version"))
     told = run(

@@ -301,6 +301,17 @@ def test_texts_are_filled_in(tmp_path: Path) -> None:
     assert "SUCCESS" in promtool("test", "rules", "tests.yaml", folder=tmp_path)
 
 
+def test_prometheus_can_read_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    queries = [target["expr"] for panel in panels() for target in panel.get("targets", [])]
+    recorded = [{"record": f"dashboard:{number}", "expr": query} for number, query in enumerate(queries)]
+    checked = tmp_path / "rules.yaml"
+    checked.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": recorded}]}))
+    promtool("check", "rules", checked)
+    checked.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [{"record": "one", "expr": f"sum({queries[0]}"}]}]}))
+    with pytest.raises(AssertionError, match="could not parse expression"):
+        promtool("check", "rules", checked)
+
+
 def test_promtool_finds_nothing_to_say_against_the_rules_and_the_names() -> None:
     promtool("check", "rules", "--lint-fatal", str(ALERTS))
     shown = generate_latest(Metrics(replica="r", cluster="c", tzdata="2026f").registry)
