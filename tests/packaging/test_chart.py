@@ -91,12 +91,20 @@ WRONG: list[tuple[Values, str]] = [
     ({"dnsPolicy": "Clusterfirst"}, "at '/dnsPolicy': value must be one of '', 'ClusterFirst'"),
     ({"hostAliases": [{"ip": "10.0.0.7"}]}, "at '/hostAliases/0': missing property 'hostnames'"),
     ({"extraObjects": ["apiVersion: v1"]}, "at '/extraObjects/0': got string, want object"),
+    ({"securityContext": {"readOnlyRootFileSystem": True}}, "additional properties 'readOnlyRootFileSystem' not allowed"),
+    ({"podSecurityContext": {"runAsNonroot": True}}, "additional properties 'runAsNonroot' not allowed"),
+    ({"tolerations": [{"key": "a", "effects": "NoSchedule"}]}, "at '/tolerations/0': additional properties 'effects'"),
+    (
+        {"topologySpreadConstraints": [{"topologyKey": "a", "maxSkew": 1, "whenUnsatisfiable": "Never"}]},
+        "at '/topologySpreadConstraints/0/whenUnsatisfiable': value must be one of 'DoNotSchedule'",
+    ),
     ({"readinessProbe": {"periodSecond": 1}}, "at '/readinessProbe': additional properties 'periodSecond' not allowed"),
     ({"terminationGracePeriodSeconds": 1}, "at '/terminationGracePeriodSeconds': minimum: got 1, want 5"),
     ({"networkPolicy": {"brokerPorts": [0]}}, "at '/networkPolicy/brokerPorts/0': minimum: got 0, want 1"),
     ({"serviceMonitor": {"interval": 15}}, "at '/serviceMonitor/interval': got number, want string"),
     ({"extraEnv": [{"name": "A", "value": 1}]}, "at '/extraEnv/0/value': got number, want string"),
     ({"extraVolumeMounts": [{"name": "tmp"}]}, "at '/extraVolumeMounts/0': missing property 'mountPath'"),
+    ({"extraVolumeMounts": [{"name": "tmp", "mountPath": "/tmp", "readonly": True}]}, "additional properties 'readonly'"),
     ({"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
 ]
 
@@ -292,6 +300,12 @@ class TestRendered:
         ]
         assert one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "near"
         assert {found["app.kubernetes.io/version"] for found in labels.values()} == {"7"}
+
+    def test_user_and_group_may_be_left_to_the_cluster(self) -> None:
+        """OpenShift gives each namespace a range of its own, and refuses pods that choose another."""
+        values = {**LEAST, "podSecurityContext": {"runAsUser": None, "runAsGroup": None}}
+        pod = one(from_chart(values), "Deployment")["spec"]["template"]["spec"]
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
     def test_recreate_needs_nothing_else(self) -> None:
         """An API server refuses maxSurge beside it, which values.yaml gives."""
