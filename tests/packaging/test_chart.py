@@ -118,6 +118,16 @@ class Strict(yaml.SafeLoader):
         return found
 
 
+# What a release of a chart before did not have, where somebody upgrades with --reuse-values; null is the same.
+MAY_BE_ABSENT = (
+    *("commonLabels", "podLabels", "annotations", "podAnnotations", "nodeSelector", "tolerations", "affinity", "resources"),
+    *("priorityClassName", "dnsPolicy", "dnsConfig", "hostAliases", "automountServiceAccountToken", "revisionHistoryLimit"),
+    *("podSecurityContext", "securityContext", "serviceMonitor", "prometheusRule", "dashboard", "networkPolicy", "clusterLabels"),
+    *("extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "extraInitContainers", "extraContainers", "extraObjects"),
+    *("testResources", "settings", "watchNamespaces"),
+)
+
+
 def settings_of(manifests: list[Manifest]) -> dict[str, str]:
     """Return the environment of a replica, without its name."""
     environment: dict[str, str] = dict(one(manifests, "ConfigMap")["data"])
@@ -300,6 +310,10 @@ class TestRendered:
         ]
         assert one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "near"
         assert {found["app.kubernetes.io/version"] for found in labels.values()} == {"7"}
+
+    @pytest.mark.parametrize("absent", MAY_BE_ABSENT)
+    def test_a_value_may_be_absent(self, absent: str) -> None:
+        assert one(from_chart({**LEAST, absent: None}), "Deployment")["spec"]["replicas"] == 2
 
     def test_user_and_group_may_be_left_to_the_cluster(self) -> None:
         """OpenShift gives each namespace a range of its own, and refuses pods that choose another."""

@@ -38,7 +38,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{/* A dict of further labels and commonLabels, without those of the chart. */}}
 {{- define "hacron.furtherLabels" -}}
-{{- $further := merge (dict) (index . 1) (index . 0).Values.commonLabels -}}
+{{- $further := merge (dict) (index . 1 | default dict) ((index . 0).Values.commonLabels | default dict) -}}
 {{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
 {{- if hasKey $further . -}}
 {{- fail (printf "%s is a label by which replicas are found: leave it out of commonLabels and of the other labels" .) -}}
