@@ -14,12 +14,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron import errand, errands, relay
-from hacron.core import declaring, duties, firing, history, manifests, tending
+from hacron import errand, errands, jobs, relay
+from hacron.core import declaring, duties, firing, history, manifests, scheduler, tending
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
 from hacron.core.model import Key, Run, RunState
+from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errand import Errand
 from hacron.executor import Executor
@@ -196,3 +197,18 @@ def forgets_where_a_tick_was_taken_back(patch: pytest.MonkeyPatch) -> None:
     """A worker that has not read of it would run the tick beside the cluster to which it is given next."""
     real = firing.take_back
     patch.setattr(declaring, "take_back", lambda *args: replace(real(*args), taken_back=()))
+
+
+def takes_in_what_was_compared_with_another_ledger(patch: pytest.MonkeyPatch) -> None:
+    """What waited in its queue when the ledger was lost would come first, and hide that more has run since."""
+    patch.setattr(Scheduler, "_is_of_another_ledger", lambda *_: False)
+
+
+def lets_late_answers_undo_what_the_watch_has_told(patch: pytest.MonkeyPatch) -> None:
+    """A Job that has ended would be waited for: nothing more is told of it."""
+    patch.setattr(jobs, "_is_older", lambda *_: False)
+
+
+def refuses_what_has_begun(patch: pytest.MonkeyPatch) -> None:
+    """A replica that had not read of a refusal may have made the Job."""
+    patch.setattr(scheduler, "_is_refusal", lambda _: False)
