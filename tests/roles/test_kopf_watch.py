@@ -26,6 +26,7 @@ def resource(plural: str, kind: str, *, namespaced: bool) -> dict[str, Any]:
 OURS = {"groupVersion": "hacron.io/v1", "resources": [resource("hacronjobs", "HACronJob", namespaced=True)]}
 CORE = {"groupVersion": "v1", "resources": [resource("namespaces", "Namespace", namespaced=False)]}
 GROUP = {"name": "hacron.io", "preferredVersion": {"version": "v1"}, "versions": [{"version": "v1"}]}
+BROKEN = "3"  # version of a list that is worth nothing, so no watch goes on from there
 HELLO = {"metadata": {"namespace": "default", "name": "hello", "uid": "1", "resourceVersion": "7"}}
 
 
@@ -53,9 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         if path.endswith("/hacronjobs") and "watch=true" in query:
-            self._watch()
+            self._watch(query)
         elif path.endswith("/hacronjobs"):
-            self._answer(200, {"metadata": {"resourceVersion": "7"}, "items": [] if self.server.broken else [HELLO]})
+            metadata = {"resourceVersion": BROKEN if self.server.broken else "7"}
+            self._answer(200, {"metadata": metadata, "items": [] if self.server.broken else [HELLO]})
         elif path == "/apis/hacron.io/v1" and self.server.installed:
             self._answer(200, OURS)
         elif path == "/apis":
@@ -67,9 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, {})
 
-    def _watch(self) -> None:
+    def _watch(self, query: str) -> None:
         self.server.watched += 1
-        if self.server.broken:
+        if self.server.broken or f"resourceVersion={BROKEN}" in query:
             self._answer(404, {})
             return
         self.send_response(200)

@@ -224,6 +224,7 @@ def is_append(effect: str, done: bool) -> bool:
     return effect == "append" and not done
 
 
+@pytest.mark.simulation
 def test_the_executor_is_cut_off_at_each_append_and_what_it_wrote_lands_long_after() -> None:
     found = branches("west-1", EVERYTHING, is_stranded, concerns=is_append)
     assert failures(found) == []
@@ -233,6 +234,7 @@ def test_the_executor_is_cut_off_at_each_append_and_what_it_wrote_lands_long_aft
 # --- do these tests see what they are to see? ---
 
 
+@pytest.mark.simulation
 def test_they_see_an_api_server_where_a_name_can_be_taken_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is the lock: without it, a worker that dies before it tells of its Job leaves it to be made again."""
     real = FakeCluster.create_job
@@ -248,6 +250,7 @@ def test_they_see_an_api_server_where_a_name_can_be_taken_twice(monkeypatch: pyt
     assert any("has 2 Jobs" in sentence for branch in found for sentence in branch.wrong)
 
 
+@pytest.mark.simulation
 @pytest.mark.usefixtures("nothing_is_said_twice")
 def test_they_see_an_executor_that_acknowledges_before_it_has_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     real = FakeInbox.take
@@ -262,6 +265,7 @@ def test_they_see_an_executor_that_acknowledges_before_it_has_read_back(monkeypa
     assert failures(found) != []
 
 
+@pytest.mark.simulation
 def test_they_see_readers_that_count_records_of_an_old_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     def counts(self: State, batch: Batch, first: bool) -> bool:  # noqa: ARG001
         self.epoch = max(self.epoch, batch.epoch)

@@ -11,7 +11,7 @@ from hacron.core import history, manifests
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
-from tests.fakes.broker import TOKEN, worker_queue
+from tests.fakes.broker import COMMANDS, TOKEN, worker_queue
 from tests.fakes.kubernetes import WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, World
@@ -239,6 +239,24 @@ def is_taken_back_unheard(name: str, home: str) -> Act:
             session.reads_nothing = False
 
     return Act(f"{name} is applied in {home} for other clusters just before its tick, and the first does not hear of it", act)
+
+
+def command_outlives_the_ledger(name: str, home: str) -> Act:
+    """Only the ledger is lost, what a cronjob was first declared by waits in its queue, and its last Job is deleted by hand."""
+    words = (f'"default/{name}"'.encode(), b'"CronJobDeclared"')
+
+    def act(world: World) -> None:
+        first = next((body for _, body in world.broker.kept if all(word in body for word in words)), None)
+        cluster = world.cluster(home)
+        jobs = [job for job in cluster.jobs.values() if job.made is not None and job.made.key == key_of("default", name)]
+        if first is None or not jobs:
+            return
+        world.broker.start()
+        world.wipe(only_the_ledger=True)
+        world.broker.queue(COMMANDS).put(first)
+        world.delete_job(cluster, jobs[-1], foreground=False)
+
+    return Act(f"the broker loses the ledger, {home} the last Job of {name}, and how {name} was first declared comes again", act)
 
 
 def name_is_taken(name: str, home: str) -> Act:

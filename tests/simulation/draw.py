@@ -116,6 +116,7 @@ class Hand:
                 acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
             ),
             "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
+            "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
         }
 

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron import errand, errands, jobs, relay
-from hacron.core import declaring, duties, firing, history, manifests, scheduler, tending
+from hacron import errand, errands, relay
+from hacron.core import declaring, duties, firing, history, manifests, tending
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
@@ -204,11 +204,6 @@ def takes_in_what_was_compared_with_another_ledger(patch: pytest.MonkeyPatch) ->
     patch.setattr(Scheduler, "_is_of_another_ledger", lambda *_: False)
 
 
-def lets_late_answers_undo_what_the_watch_has_told(patch: pytest.MonkeyPatch) -> None:
-    """A Job that has ended would be waited for: nothing more is told of it."""
-    patch.setattr(jobs, "_is_older", lambda *_: False)
-
-
-def refuses_what_has_begun(patch: pytest.MonkeyPatch) -> None:
-    """A replica that had not read of a refusal may have made the Job."""
-    patch.setattr(scheduler, "_is_refusal", lambda _: False)
+def tells_nothing_more_to_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
+    """What one of a cluster's replicas knows to have run, and another did not, would run again when the ledger was lost."""
+    patch.setattr(relay.Relay, "_knows_more", lambda *_: False)

@@ -56,6 +56,11 @@ MISSED = (
     Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 10),
     Missed((mutations.frees_the_name_of_what_it_stops,), ("sick API servers", "deaths"), 368),
     Missed((mutations.forgets_where_a_tick_was_taken_back,), ("runs taken back unheard",), 1),
+    Missed(
+        (mutations.takes_in_what_was_compared_with_another_ledger, mutations.tells_nothing_more_to_a_young_ledger),
+        ("commands that outlive the ledger",),
+        0,
+    ),
 )
 
 
