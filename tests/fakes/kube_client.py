@@ -119,7 +119,7 @@ class FakeKube:
             ):  # who asks is looked at first, and nothing waits before
                 self._on_its_way.append((request, now))
             else:
-                self._travel(Journey(request, now, self._asked()), fate)
+                self._travel(Journey(request, now, self._asked(now)), fate)
         if not self.held:
             self.release()
 
@@ -196,23 +196,23 @@ class FakeKube:
                 self.cluster.refused.append(request.body["metadata"]["name"])
             said = {"message": 'jobs.batch is forbidden: User "hacron" cannot do resource "jobs"'}
             return Answer(request=request, status=403, body=said, sent_at=sent_at)
-        status, body = self._perform(request)
+        status, body = self._perform(request, sent_at)
         if self.cluster.mute:
             return Answer(request=request, status=0, body={}, sent_at=sent_at, reason="no answer in time")
         return Answer(request=request, status=status, body=body, sent_at=sent_at)
 
-    def _perform(self, request: Request) -> tuple[int, Body]:
+    def _perform(self, request: Request, looked_at: datetime) -> tuple[int, Body]:
         name = type(request).__name__
         acts = isinstance(request, CreateJob | HaltJob | DeleteJob | PatchStatus) and not getattr(request, "dry_run", False)
         if acts:
             self.before(name)
-        reply = self._ask(request, self._asked())
+        reply = self._ask(request, self._asked(looked_at))
         if acts:
             self.after(name)
         return reply
 
-    def _asked(self) -> Asked:
-        return Asked(self.cluster.now, self.heard_at())
+    def _asked(self, looked_at: datetime) -> Asked:
+        return Asked(self.cluster.now, self.heard_at(), looked_at)
 
     def _ask(self, request: Request, asked: Asked) -> tuple[int, Body]:
         cluster = self.cluster

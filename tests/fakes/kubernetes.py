@@ -33,10 +33,11 @@ class Fate(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """When a request left its replica, and when that had last heard anything from the ledger."""
+    """When a request left its replica, and when that had last heard anything from the ledger, and looked at the clock."""
 
     at: datetime
     heard_at: datetime
+    looked_at: datetime
 
 
 WELL = Fate()
@@ -205,7 +206,7 @@ class FakeCluster:
         body["status"] = {}
         if body["spec"].get("suspend"):
             self._suspend(body)
-        job = Job(body, self._note(body, by, asked or Asked(self.now, self.now)), self._end_of(body))
+        job = Job(body, self._note(body, by, asked or Asked(self.now, self.now, self.now)), self._end_of(body))
         self.jobs[namespace, name] = job
         self.tell(f"{job} is made by {by}")
         self._emit(JobSeen(body=_slim(body)))

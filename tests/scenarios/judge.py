@@ -108,7 +108,7 @@ def _left_as_its_sender_woke(one: Made, later: Made, world: World) -> bool:
     if one.gone_at is None or one.gone_at > later.at:
         return False
     slept = [(since, until) for name, since, until in world.frozen if name == later.by and until == later.asked.at]
-    return any(until - since > NAME_KEPT and since <= later.tick + STARTS_WITHIN for since, until in slept)
+    return any(until - since > NAME_KEPT and later.asked.looked_at <= since + world.clocks_differ for since, until in slept)
 
 
 def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:
