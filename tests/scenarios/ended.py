@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from hacron.core import manifests
 from hacron.core.model import CronJob, InvalidCronJob, Key, Kind
+from hacron.core.rules import Rules
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Body, Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
@@ -24,6 +25,7 @@ KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
 RUNS_FOR = timedelta(seconds=12)
 ENDS_WITHIN = timedelta(seconds=60)
 MOST_ATTEMPTS = 9
+DECIDED_AHEAD = Rules().decide_ahead
 COUNTED = 100  # ticks in one verdict; of more it only says that they are more
 
 
@@ -61,8 +63,9 @@ def unfinished(world: World) -> Iterable[str]:
         by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
             at >= known_by for at in [*rests[key], *world.wiped]
         )
-        known_at = known_ended.get((key, identity), begun)
-        by_people = by_people or (known_at > begun and any(at <= known_at for at in rests[key]))  # however late it became known
+        known_at = known_ended.get((key, identity))
+        if known_at is not None and known_at > begun - DECIDED_AHEAD:
+            by_people = by_people or any(at <= known_at for at in rests[key])  # however late it became known
         if ended or goes_on or by_people or len(one.names) >= MOST_ATTEMPTS:
             continue
         if not _refused_everywhere(key, one.names, known_by, world):
