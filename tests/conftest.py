@@ -5,6 +5,7 @@ RABBITMQ=4.3 in the environment: a newer RabbitMQ than this machine's, of those 
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from hacron.telemetry.logs import says_something
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
 from tests.testbed.kind.engine import Engine, engine
+
+logging.getLogger("asyncio").addFilter(says_something)  # else a test finds in its log what another one has left
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")

@@ -93,6 +93,16 @@ class TestLogs:
             logging.getLogger(name).warning("trouble")
         assert [json.loads(line)["msg"] for line in stream.getvalue().splitlines()] == ["trouble"] * 3
 
+    def test_what_kopf_leaves_open_is_not_told_and_other_errors_of_its_loop_are(self) -> None:
+        stream = io.StringIO()
+        setup_logging("json", "INFO", stream)
+        for words in (
+            "Unclosed client session\nclient_session: <aiohttp.client.ClientSession>",
+            "Task exception was never retrieved",
+        ):
+            logging.getLogger("asyncio").error(words)
+        assert [json.loads(line)["msg"] for line in stream.getvalue().splitlines()] == ["Task exception was never retrieved"]
+
     def test_libraries_are_not_louder_than_the_level(self) -> None:
         stream = io.StringIO()
         setup_logging("json", "ERROR", stream)

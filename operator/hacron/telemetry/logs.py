@@ -40,7 +40,13 @@ def setup_logging(format: str, level: str, stream: TextIO | None = None) -> None
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     for name in NOISE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(says_something)
     logging.captureWarnings(True)
+
+
+def says_something(record: logging.LogRecord) -> bool:
+    """Not that a session of aiohttp was left open: Kopf does so whenever it is ended, and it is closed when it is forgotten."""
+    return not record.getMessage().startswith("Unclosed ")
 
 
 class JsonFormatter(logging.Formatter):
