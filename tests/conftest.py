@@ -28,20 +28,6 @@ settings.load_profile("busy machine")
 Servers = dict[str, Broker | ControlPlane]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have `-n 2 --dist loadgroup` run what needs docker beside all else: either waits for its own servers most of the time.
-
-    Last comes what minds a busy machine, and at the very end what takes all of it.
-    """
-
-    def has(item: pytest.Item, *names: str) -> bool:
-        return any(item.get_closest_marker(name) for name in names)
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("docker" if has(item, "docker", "kind") else "servers"))
-    items.sort(key=lambda item: 2 if has(item, "simulation") else 1 if has(item, "e2e") else 0)
-
-
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Start, at the same time, those of the servers below that any test of this session asks for."""
