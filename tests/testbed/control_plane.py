@@ -25,6 +25,8 @@ OPERATOR_NAMESPACE, OPERATOR_ACCOUNT = "hacron-system", "hacron"
 _STAGES = Path(__file__).parent / "stages.yaml"
 _GROUPS = f"system:serviceaccounts,system:serviceaccounts:{OPERATOR_NAMESPACE}"
 # The defaults (20 and 30 requests a second) would make the Jobs' pods what every test of many runs waits for.
+# kwok ends at times: "concurrent map writes", in what reads its stages.
+_AGAIN = ("/bin/sh", "-c", 'until "$0" "$@"; do echo "it has ended, and is started again"; sleep 0.2; done')
 _FAST_CLIENT = ("--kube-api-qps=200", "--kube-api-burst=400")
 
 
@@ -56,7 +58,7 @@ class ControlPlane(Cluster):
             # On a busy machine kwok is late with the node's signs of life; pods of a node that is given up never end.
             self._process("kube-controller-manager", kubeconfig, key, *alone, "--node-monitor-grace-period=1h"),
             self._process("kube-scheduler", kubeconfig, *alone),
-            self._process("kwok", kubeconfig, "--manage-all-nodes=true", "--server-address=", f"--config={_STAGES}"),
+            self._process("kwok", kubeconfig, "--manage-all-nodes=true", "--server-address=", f"--config={_STAGES}", by=_AGAIN),
         ]
 
     @property
@@ -113,9 +115,9 @@ class ControlPlane(Cluster):
         """Let a frozen API server go on, with what it was sent meanwhile."""
         self._apiserver.thaw()
 
-    def _process(self, part: str, *flags: str) -> Process:
+    def _process(self, part: str, *flags: str, by: tuple[str, ...] = ()) -> Process:
         log = self.directory / "logs" / f"{part}.log"
-        return Process(f"{part} of {self.name}", [self._parts[part], *flags], log=log)
+        return Process(f"{part} of {self.name}", [*by, self._parts[part], *flags], log=log)
 
     def _etcd_flags(self, clients: str, peers: str) -> list[str]:
         return [

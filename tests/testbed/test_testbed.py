@@ -188,6 +188,14 @@ class TestControlPlane:
         west.kubectl("delete", "job", "good", "bad", "endless", "--cascade=foreground", "--timeout=30s")
         assert west.kubectl("get", "pods", "--output=name") == ""
 
+    def test_pods_run_and_end_when_kwok_has_died(self, west: ControlPlane) -> None:
+        kwok = west._others[-1]
+        (itself,) = set(kwok.family()) - {kwok.pid}
+        os.kill(itself, signal.SIGKILL)
+        west.apply(job("after-kwok", run_seconds="0"))
+        west.kubectl("wait", "--for=condition=Complete", "job/after-kwok", "--timeout=60s")
+        west.kubectl("delete", "job", "after-kwok")
+
     def test_the_data_and_the_controllers_outlive_the_api_server(self, west: ControlPlane) -> None:
         west.kubectl("create", "configmap", "kept")
         west.stop_apiserver()
