@@ -89,7 +89,7 @@ def test_a_node_that_answers_and_has_no_copy_of_the_ledger_is_left_for_one_that_
 
 def test_a_node_that_accepts_but_never_answers_is_given_up(real: RealWorld) -> None:
     real.proxy.freeze()
-    assert took(lambda: refused(real.open)) < 20
+    assert took(lambda: refused(real.open)) < 10
 
 
 def test_sessions_leave_no_file_open(real: RealWorld) -> None:
@@ -114,9 +114,9 @@ def test_a_turn_ends_when_somebody_wakes_it(real: RealWorld) -> None:
     session = real.open()
     settle(session)
     threading.Timer(0.2, session.connection.wake).start()
-    assert took(lambda: session.connection.turn(60)) < 20
+    assert took(lambda: session.connection.turn(60)) < 5
     session.connection.wake()
-    assert took(lambda: session.connection.turn(60)) < 20
+    assert took(lambda: session.connection.turn(60)) < 5
     assert took(lambda: session.connection.turn(0.3)) >= 0.29
 
 
@@ -124,12 +124,12 @@ def test_a_turn_ends_when_something_is_delivered_even_if_that_was_before_the_tur
     session = real.open()
     settle(session)
     session.ledger.append([batch()], 0)
-    assert took(lambda: read(session, 1)) < 20
+    assert took(lambda: read(session, 1)) < 5
     session.inbox.open()
     session.outbox.send_commands([withdrawn(1)])
     settle(session)
     session.outbox.send_commands([withdrawn(2)])
-    assert took(lambda: take(session, 2)) < 20
+    assert took(lambda: take(session, 2)) < 5
 
 
 # --- a broker that does not answer --------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_no_call_hangs_on_a_frozen_broker(real: RealWorld) -> None:
         session = holder(real)
         session.ledger.append([batch()], 0)
         real.proxy.freeze()
-        assert took(lambda attempt=attempt, session=session: refused(lambda: attempt(session))) < 20  # type: ignore[misc]
+        assert took(lambda attempt=attempt, session=session: refused(lambda: attempt(session))) < 10  # type: ignore[misc]
         assert not session.token.held
         assert took(session.connection.drop) < 1
         real.proxy.thaw()
@@ -174,7 +174,7 @@ def test_a_queue_that_does_not_answer_is_named_with_what_to_do_if_it_stays_so(re
 def test_closing_and_dropping_do_not_hang_on_a_frozen_broker(real: RealWorld) -> None:
     closing, dropping = real.open(), real.open()
     real.proxy.freeze()
-    assert took(closing.connection.close) < 10
+    assert took(closing.connection.close) < 5
     assert took(dropping.connection.drop) < 1
 
 
