@@ -48,13 +48,14 @@ def unfinished(world: World) -> Iterable[str]:
     cronjobs = declared(world)
     may_run = {key for key, cronjob in cronjobs.items() if may_run_again(cronjob)}
     rests = {key: _rested(key, world) for key in may_run}
+    ledgers = decided(world)
     known_ended = {
         (course.key, course.identity): course.ended_at
-        for said in decided(world)
+        for said in ledgers
         for course in said.courses.values()
         if course.ended_at is not None
     }
-    for (key, identity, when), one in _admitted(world, may_run).items():
+    for (key, identity, when), one in _admitted(ledgers, world, may_run).items():
         begun = min([when, *(job.at for job in one.jobs)])
         known_by = begun - KNOWN_WITHIN
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
@@ -87,10 +88,10 @@ def brought_back(world: World) -> Iterable[str]:
                 yield f"{short(course.key)} was brought back at {clock(course.brought_back_at)}, after its end"
 
 
-def _admitted(world: World, keys: Collection[Key]) -> dict[tuple[Key, str, datetime], Admitted]:
+def _admitted(ledgers: Iterable[Decided], world: World, keys: Collection[Key]) -> dict[tuple[Key, str, datetime], Admitted]:
     """Return what was decided of these cronjobs, and whatever has taken a name."""
     found: dict[tuple[Key, str, datetime], Admitted] = defaultdict(Admitted)
-    for said in decided(world):
+    for said in ledgers:
         for course in said.courses.values():
             for run in course.runs.values() if course.key in keys else ():
                 one = found[course.key, course.identity, run.tick]

@@ -158,7 +158,6 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
     But what had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then.
     And what was taken back runs all the same where nobody has heard of that.
     """
-    taken_back = {number for said in decided(world) for course in said.courses.values() for number in course.taken_back}
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
     identity: dict[Key, str] = {}  # of the cronjob; the runs that were demanded bear their demand's
     for one in made:
@@ -169,14 +168,20 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
     for (key, _), jobs in by_cronjob.items():
         cronjob = cronjobs[key]
         for number, one in enumerate(jobs):
-            if one.fencing in taken_back:
-                continue
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
-            beside = [other for other in beside if other.fencing not in taken_back and not _is_no_run(other, made, world)]
             beside = [other for other in beside if not _was_wiped_between(*sorted((one.fencing, other.fencing)), world)]
-            if len(beside) >= most_at_once(cronjob):
+            if len(beside) < most_at_once(cronjob):
+                continue
+            taken_back = _taken_back(world)
+            beside = [other for other in beside if other.fencing not in taken_back and not _is_no_run(other, made, world)]
+            if one.fencing not in taken_back and len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
+
+
+def _taken_back(world: World) -> set[int]:
+    """Return the fencing numbers of what was taken back. All ledgers are read for it."""
+    return {number for said in decided(world) for course in said.courses.values() for number in course.taken_back}
 
 
 def _is_no_run(one: Made, made: Sequence[Made], world: World) -> bool:
