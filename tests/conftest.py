@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from hacron.telemetry.logs import says_something
+from tests.side_by_side import DOCKER, SideBySide, part, turn
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
@@ -26,6 +28,20 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 Servers = dict[str, Broker | ControlPlane]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide | None:
+    """Share the tests among workers as `make test` wants it: by their servers (`--dist loadscope`)."""
+    return SideBySide(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest parts begin first."""
+    for item in items:
+        needs_docker = any(item.get_closest_marker(name) for name in ("docker", "kind"))
+        if needs_docker != (part(item.nodeid) == DOCKER):
+            raise pytest.UsageError(f"{item.nodeid}: tests.side_by_side does not know whether it needs docker")
+    items.sort(key=lambda item: turn(item.nodeid))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Fixtures: two kind clusters with the operator in them, as docs/quickstart.md makes them. They start when a test asks for it."""
+"""Fixtures: two kind clusters with the operator in them, as docs/quickstart.md makes them.
+
+They start when the first test of this folder asks for it, and go with the last.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from tests.testbed.kind.engine import Engine
 from tests.testbed.kind.node_image import node_image
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quick_start(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickStart]:
     """The quick start as far as the operator runs in both clusters; in the end, by its own commands, all of it goes."""
     with ExitStack() as undo, ThreadPoolExecutor() as pool:
@@ -53,7 +56,7 @@ def quick_start(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
             assert reader.left() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def estate(quick_start: QuickStart) -> Estate:
     """The same clusters, with an operator that notices faults sooner, of which only restricted pods are let in."""
     found = Estate(quick_start.clusters, quick_start.broker_url)

@@ -1,0 +1,33 @@
+"""How `make test` shares the tests that need servers among pytest's workers, two at a time: most of the time they wait.
+
+A part is what stays with one worker, because its tests share servers that are slow to start, or that a machine has only once.
+"""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+DOCKER = "docker"
+_NEEDS_DOCKER = ("tests/kind/", "tests/packaging/test_image.py")
+_LONGEST_FIRST = (DOCKER, "e2e", "chaos", "broker")  # so that no worker is left alone with one of them in the end
+_TAKES_ALL_CORES = ("simulation",)
+
+
+class SideBySide(LoadScopeScheduling):
+    """Hands each worker whole parts, the next one when it is almost done, in the order of the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return part(nodeid)
+
+
+def part(nodeid: str) -> str:
+    """Return the part that a test belongs to."""
+    return DOCKER if nodeid.startswith(_NEEDS_DOCKER) else nodeid.split("/")[1]
+
+
+def turn(nodeid: str) -> int:
+    """Return when it is this test's turn: the lowest comes first."""
+    its_part = part(nodeid)
+    if its_part in _TAKES_ALL_CORES:
+        return len(_LONGEST_FIRST) + 1
+    return _LONGEST_FIRST.index(its_part) if its_part in _LONGEST_FIRST else len(_LONGEST_FIRST)
