@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.kind.estate import BEFORE, IMAGE, NOW, Estate, images
 from tests.kind.work import Load, cronjob
-from tests.packaging.rendered import CHART, helm
+from tests.packaging.rendered import CHART_BEFORE
 from tests.testbed import judge
 from tests.testbed.cronjobs import await_status
 from tests.testbed.kind.cluster import KindCluster
@@ -26,17 +25,8 @@ def test_all_replicas_are_rolled_and_no_tick_is_lost_or_doubled(estate: Estate, 
     load.await_right()
 
 
-@pytest.fixture
-def chart_before(tmp_path: Path) -> Path:
-    """The chart under a lower version: there is no released one yet."""
-    helm("package", CHART, "--version=0.0.9", f"--app-version={BEFORE}", f"--destination={tmp_path}")
-    return tmp_path / "hacron-0.0.9.tgz"
-
-
-def test_an_upgrade_from_the_chart_before_loses_and_doubles_nothing(
-    estate: Estate, chart_before: Path, request: pytest.FixtureRequest
-) -> None:
-    estate.install(chart_before, BEFORE)
+def test_an_upgrade_from_the_chart_before_loses_and_doubles_nothing(estate: Estate, request: pytest.FixtureRequest) -> None:
+    estate.install(CHART_BEFORE, BEFORE)
     assert {name for cluster in estate.clusters.values() for name in images(cluster)} == {f"{IMAGE}:{BEFORE}"}
     load: Load = request.getfixturevalue("load")
     estate.install()

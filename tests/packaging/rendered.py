@@ -16,6 +16,7 @@ from tests.testbed import tools
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts" / "hacron"
+CHART_BEFORE = Path(__file__).with_name("hacron-0.0.9.tgz")  # as it was on 24 November 2026, before any release; `helm package`
 OVERLAY = REPOSITORY / "deploy" / "overlays" / "west"
 FULL_OVERLAY = REPOSITORY / "deploy" / "overlays" / "east"
 NAMESPACE = "hacron-system"

@@ -13,6 +13,7 @@ import yaml
 from tests.packaging.rendered import (
     AS_OVERLAY,
     CHART,
+    CHART_BEFORE,
     FULL_OVERLAY,
     LEAST,
     NAMESPACE,
@@ -41,6 +42,13 @@ def pod_of(manifests: list[Manifest]) -> dict[str, Any]:
 
 def try_pod(cluster: ControlPlane, pod: dict[str, Any]) -> None:
     cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+
+
+def schemas(cluster: ControlPlane) -> dict[str, Any]:
+    """Return what the API server knows of our custom resources, by their names."""
+    found = json.loads(cluster.kubectl("get", "crd", "-o", "json"))["items"]
+    ours = [each for each in found if each["spec"]["group"] == "hacron.io"]
+    return {each["metadata"]["name"]: each["spec"]["versions"][0]["schema"] for each in ours}
 
 
 @pytest.mark.parametrize("way", ["kustomize", "kustomize with components", "chart", "chart with TLS", "chart with everything"])
@@ -121,21 +129,33 @@ class TestHelm:
             assert west.kubectl("get", kinds, *where, "-l", label, "-o", "name") == ""
         assert "hacronjobs.hacron.io" in west.kubectl("get", "crd", "-o", "name")
 
+    @pytest.mark.usefixtures("_released")
+    def test_the_chart_before_is_upgraded(self, west: ControlPlane) -> None:
+        values = {**LEAST, "podAnnotations": RUNS_ON, "settings": {"log_level": "DEBUG"}}
+        there = ("--namespace", ELSEWHERE, "--wait", "--timeout", "60s")
+        helm("install", RELEASE, CHART_BEFORE, *there, "--skip-crds", values=values, kubeconfig=west.admin_kubeconfig)
+        try:
+            first = self.revision(west)
+            helm("upgrade", RELEASE, CHART, *there, "--reset-then-reuse-values", kubeconfig=west.admin_kubeconfig)
+            assert self.revision(west) != first
+            said = helm("get", "values", RELEASE, "--namespace", ELSEWHERE, "-o", "json", kubeconfig=west.admin_kubeconfig)
+            assert json.loads(said) == values
+        finally:
+            helm("uninstall", RELEASE, *there, kubeconfig=west.admin_kubeconfig)
+
     def test_custom_resources_are_upgraded_by_the_command_that_the_notes_tell(self, west: ControlPlane) -> None:
-        """As Helm left them, with another text than the chart has now; Helm itself would never touch them again."""
+        """As Helm left them when it installed the chart before; Helm itself would never touch them again."""
         ours = helm("show", "crds", CHART)
-        older = [each for each in yaml.safe_load_all(ours) if each]
-        for each in older:
-            each["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "older"
         server = ("apply", "--server-side", "-f", "-")
-        west.kubectl(*server, "--force-conflicts", "--field-manager=helm", input=yaml.safe_dump_all(older))
+        west.kubectl(*server, "--force-conflicts", "--field-manager=helm", input=helm("show", "crds", CHART_BEFORE))
+        before = schemas(west)
         with pytest.raises(KubectlFailed, match="conflict"):
             west.kubectl(*server, input=ours)
         west.kubectl(*server, "--force-conflicts", input=ours)
-        for each in older:
-            stored = json.loads(west.kubectl("get", "crd", each["metadata"]["name"], "-o", "json"))
-            (version,) = stored["spec"]["versions"]
-            assert version["schema"]["openAPIV3Schema"]["description"] != "older"
+        assert schemas(west) != before
+        for each in filter(None, yaml.safe_load_all(ours)):
+            (version,) = each["spec"]["versions"]
+            assert schemas(west)[each["metadata"]["name"]] == version["schema"]
 
     def revision(self, cluster: ControlPlane) -> str:
         """Return which edition of the pods is at work."""

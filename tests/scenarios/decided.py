@@ -25,7 +25,7 @@ class Course:
     until: datetime  # ticks up to then are decided
     runs: dict[str, Run] = field(default_factory=dict)  # by id, as last read; not those that were taken back
     open: set[str] = field(default_factory=set)  # of these, those that are not over
-    taken_back: set[int] = field(default_factory=set)  # fencing numbers of those
+    taken_back: dict[int, datetime] = field(default_factory=dict)  # by fencing number, when that was written
     ended: bool = False  # nobody declares it any more
     ended_at: datetime | None = None
     brought_back_at: datetime | None = None  # though it had ended
@@ -45,7 +45,7 @@ class Course:
         # What had not begun at its end is nobody's any more; nor is what an edit left out, before it came.
         taken_back |= {run.tick for run in left if ended or (edited and run.tick > at)}
         taken_back -= {run.tick for run in ours.values()}
-        self.taken_back |= {run.fencing for run in self.runs.values() if run.tick in taken_back}
+        self.taken_back |= {run.fencing: at for run in self.runs.values() if run.tick in taken_back}
         self.runs = {run_id: run for run_id, run in self.runs.items() if run.tick not in taken_back}
         self.runs |= ours
         self.open = set(ours)

@@ -92,14 +92,22 @@ def _is_unknown(one: Made, later: Made) -> bool:
 
 def _was_refused(one: Made, later: Made, world: World) -> bool:
     """Whether its cluster had refused a Job, before it made it after all, for who had not heard that it was settled."""
+    settled = _given(max(one.fencing, later.fencing)) + world.clocks_differ + TOLD_WITHIN
     return any(
-        it.job in world.clusters[it.cluster].refused for it in (one, later) if it.attempt < max(one.attempt, later.attempt)
+        it.job in world.clusters[it.cluster].refused and it.asked.heard_at <= settled
+        for it in (one, later)
+        if it.attempt < max(one.attempt, later.attempt)
     )
 
 
 def _was_on_its_way(one: Made, later: Made, world: World) -> bool:
-    """Whether one of two Jobs in two clusters had been decided, and not been made, when the broker's data was lost."""
-    lost = [(it, wiped) for it in (one, later) for wiped in world.wiped if wiped <= it.at]
+    """Whether one of two Jobs in two clusters had been decided, and not been made, when the broker's data was lost.
+
+    Who asked for it had not heard anything since.
+    """
+    lost = [
+        (it, wiped) for it in (one, later) for wiped in world.wiped if wiped <= it.at and it.asked.heard_at <= wiped + TOLD_WITHIN
+    ]
     return one.cluster != later.cluster and any(_given(it.fencing) - world.clocks_differ <= wiped for it, wiped in lost)
 
 
@@ -173,15 +181,24 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
             if len(beside) < most_at_once(cronjob):
                 continue
             taken_back = _taken_back(world)
-            beside = [other for other in beside if other.fencing not in taken_back and not _is_no_run(other, made, world)]
-            if one.fencing not in taken_back and len(beside) >= most_at_once(cronjob):
+            beside = [
+                other for other in beside if not _was_taken_back(other, taken_back, world) and not _is_no_run(other, made, world)
+            ]
+            if not _was_taken_back(one, taken_back, world) and len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
 
-def _taken_back(world: World) -> set[int]:
-    """Return the fencing numbers of what was taken back. All ledgers are read for it."""
-    return {number for said in decided(world) for course in said.courses.values() for number in course.taken_back}
+def _taken_back(world: World) -> dict[int, datetime]:
+    """Return what was taken back, by its fencing number, and when that was written. All ledgers are read for it."""
+    courses = [course for said in decided(world) for course in said.courses.values()]
+    return {number: at for course in courses for number, at in course.taken_back.items()}
+
+
+def _was_taken_back(one: Made, taken_back: Mapping[int, datetime], world: World) -> bool:
+    """Whether a run was taken back, and its Job made by who had not heard of that."""
+    at = taken_back.get(one.fencing)
+    return at is not None and one.asked.heard_at <= at + world.clocks_differ + TOLD_WITHIN
 
 
 def _is_no_run(one: Made, made: Sequence[Made], world: World) -> bool:
