@@ -7,7 +7,7 @@ each message to the broker, each acknowledgement and act on a token, each reques
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,8 +78,14 @@ def begin(*replicas: str) -> World:
 def tell(forking: Forking) -> list[str]:
     """Tell the story to its end, or in a branch for as long as it matters; return what is wrong then."""
     world = forking.world
-    acts = story(world)
-    for seconds in range(0, END_S + 1, STEP_S):
+    go_on(forking, story(world), END_S)
+    return [*wrong(world), *not_once(world), *untold(world), *not_as_demanded(world)]
+
+
+def go_on(forking: Forking, acts: Acts, end_s: int) -> None:
+    """Let time pass, with what happens meanwhile."""
+    world = forking.world
+    for seconds in range(0, end_s + 1, STEP_S):
         if forking.is_over:
             break
         world.at(at(seconds))
@@ -89,7 +95,6 @@ def tell(forking: Forking) -> list[str]:
         if forking.branched_at is not None and world.now >= forking.branched_at + LANDS_AFTER:
             world.broker.unstrand()
             world.settle()
-    return [*wrong(world), *not_once(world), *untold(world), *not_as_demanded(world)]
 
 
 def story(world: World) -> Acts:
@@ -107,16 +112,31 @@ def story(world: World) -> Acts:
     return acts
 
 
-def not_once(world: World) -> Iterator[str]:
+def tell_of_old_jobs(forking: Forking) -> list[str]:
+    """Tell another story, in which Jobs are deleted: by the history limits, and by `Replace` when no request can still come."""
+    world = forking.world
+
+    def apply() -> None:
+        world.cluster("west").apply(key_of("default", "often"), spec({"schedule": "@every 30s", "runs": "5", "successful": "1"}))
+        world.cluster("west").apply(
+            key_of("default", "long"), spec({"schedule": "@every 100s", "policy": "Replace", "runs": "300"})
+        )
+
+    go_on(forking, defaultdict(list, {5: [apply]}), 235)
+    ticks = {"often": [at(seconds) for seconds in range(35, 236, 30)], "long": [at(105), at(205)]}
+    return [*wrong(world), *not_once(world, ticks)]
+
+
+def not_once(world: World, expected: Mapping[str, Sequence[datetime]] = TICKS) -> Iterator[str]:
     """Every tick that is old enough has one Job, and no other tick has any."""
     made = [one for one in all_made(list(world.clusters.values())) if not one.tombstone and not one.demand]
     jobs = Counter((one.key.removeprefix("default/"), one.tick) for one in made)
-    for name, ticks in TICKS.items():
+    for name, ticks in expected.items():
         for tick in ticks:
             if tick <= world.now - HEALS_WITHIN and jobs[name, tick] != 1:
                 yield f"{name} {told(tick)} has {jobs[name, tick]} Jobs"
     for name, tick in jobs:
-        if tick not in TICKS[name]:
+        if tick not in expected[name]:
             yield f"{name} {told(tick)} has a Job, and should have none"
 
 
@@ -152,10 +172,16 @@ def is_stranded(world: World, victim: str) -> None:
     world.isolate(victim)
 
 
-def branches(victim: str, replicas: tuple[str, ...], befalls: Callable[[World, str], None], **only: Any) -> list[Branch]:
+def branches(
+    victim: str,
+    replicas: tuple[str, ...],
+    befalls: Callable[[World, str], None],
+    told_by: Callable[[Forking], list[str]] = tell,
+    **only: Any,
+) -> list[Branch]:
     """Tell the story and all its branches; in the world where nothing happens nothing may be wrong."""
     world, mindless = begin(*replicas), befalls is dies
-    forking = Forking(world=world, victim=victim, tell=tell, befalls=befalls, goes_on_for=GOES_ON_FOR, mindless=mindless, **only)
+    forking = Forking(world, victim, told_by, befalls, goes_on_for=GOES_ON_FOR, mindless=mindless, **only)
     assert forking.run() == []
     if "concerns" not in only:
         assert len(forking.branches) + forking.as_before == 2 * counted(forking.branches).total()
@@ -207,6 +233,12 @@ def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None
     assert effects["PatchStatus"] > 30
     assert effects["send_reports"] > 20
     assert effects["send_commands"] >= 3
+
+
+def test_the_worker_dies_as_it_deletes_jobs() -> None:
+    found = branches("west-1", WORKER, dies, tell_of_old_jobs, concerns=lambda effect, _done: effect == "DeleteJob")
+    assert failures(found) == []
+    assert counted(found)["DeleteJob"] > 4
 
 
 @pytest.mark.simulation
