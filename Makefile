@@ -55,8 +55,8 @@ bench-cron: venv ## what schedules cost, without servers: half a minute
 bench-ledger: venv ## what an old ledger costs, at one RabbitMQ: a minute or two (ARGS="--cronjobs 10000 --days 1 --schedule 'H */6 * * *'")
 	$(BIN)/python -m bench.ledger $(ARGS)
 
-soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0), up to the first that goes wrong
-	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
+soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0 ONLY="edits,wipes"), up to the first that goes wrong
+	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) --only "$(ONLY)"
 
 chaos: venv ## faults on real brokers and processes, and a report (RABBITMQ=4.3 NODES=1 FAULTS="…" ROUNDS=n): about 45 minutes
 	$(BIN)/python -m tests.chaos $(if $(RABBITMQ),--rabbitmq $(RABBITMQ)) $(if $(NODES),--nodes $(NODES)) \

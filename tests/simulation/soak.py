@@ -8,8 +8,10 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 
+from tests.simulation.draw import draw
 from tests.simulation.telling import Told, as_text, first_failure, of_seed, shrink
 
 AT_ONCE = 50  # seeds
@@ -22,15 +24,21 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--count", action="store_true", help="do not stop: list every seed that fails, and what is wrong")
+    parser.add_argument("--only", default="", help="families of acts (tests/simulation/draw.py), divided by commas: no others")
     wanted = parser.parse_args()
+    only = tuple(filter(None, wanted.only.split(",")))
+    try:
+        draw(wanted.first, only)
+    except ValueError as unknown:
+        parser.error(str(unknown))
     began = said_at = time.monotonic()
     failures = done = 0
-    for done, found in soak(range(wanted.first, wanted.first + wanted.seeds), wanted.workers, wanted.count):
+    for done, found in soak(range(wanted.first, wanted.first + wanted.seeds), wanted.workers, wanted.count, only):
         for seed, wrong in found:
             failures += 1
             print(f"seed {seed}: {'; '.join(wrong)}", flush=True)
             if not wanted.count:
-                print(as_text(shrink(of_seed(seed))))
+                print(as_text(shrink(of_seed(seed, only))))
                 return 1
         if time.monotonic() >= said_at + SAID_EVERY_S:
             said_at = time.monotonic()
@@ -43,30 +51,33 @@ def main() -> int:
 Failure = tuple[int, tuple[str, ...]]  # the seed, and what is wrong
 
 
-def soak(seeds: range, workers: int, on: bool = False) -> Iterator[tuple[int, list[Failure]]]:
-    """Tell all stories, and yield again and again how many have been told and which went wrong; `on`: also after such a one."""
+def soak(seeds: range, workers: int, on: bool = False, only: Collection[str] = ()) -> Iterator[tuple[int, list[Failure]]]:
+    """Tell all stories, and yield again and again how many have been told and which went wrong.
+
+    `on`: also after such a one; `only`: with acts of these families.
+    """
     spans = [seeds[at : at + AT_ONCE] for at in range(0, len(seeds), AT_ONCE)]
     done = 0
     with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
-        for span, found in pool.imap_unordered(_all_failures if on else _first_failure, spans):
+        for span, found in pool.imap_unordered(partial(_all_failures if on else _first_failure, only), spans):
             done += len(span)
             yield done, found  # whoever stops asking ends the processes
             if found and not on:
                 return
 
 
-def _first_failure(span: range) -> tuple[range, list[Failure]]:
-    told = first_failure(span)
+def _first_failure(only: Collection[str], span: range) -> tuple[range, list[Failure]]:
+    told = first_failure(span, only)
     return span, [_said(told)] if told is not None else []
 
 
-def _all_failures(span: range) -> tuple[range, list[Failure]]:
-    return span, list(_failures(span))
+def _all_failures(only: Collection[str], span: range) -> tuple[range, list[Failure]]:
+    return span, list(_failures(only, span))
 
 
-def _failures(span: range) -> Iterator[Failure]:
+def _failures(only: Collection[str], span: range) -> Iterator[Failure]:
     left = span
-    while (told := first_failure(left)) is not None:
+    while (told := first_failure(left, only)) is not None:
         yield _said(told)
         left = range(told.story.seed + 1, span.stop)
 
