@@ -64,6 +64,7 @@ def unfinished(world: World) -> Iterable[str]:
         by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
             at >= known_by for at in [*rests[key], *world.wiped]
         )
+        by_people = by_people or _was_to_be_forgotten(key, world)
         known_at = known_ended.get((key, identity))
         if known_at is not None and known_at > begun - DECIDED_AHEAD:
             by_people = by_people or any(at <= known_at for at in rests[key])  # however late it became known
@@ -84,7 +85,7 @@ def brought_back(world: World) -> Iterable[str]:
     """Return the cronjobs that went on although nobody declared them any more; who is made anew is another one."""
     for said in decided(world):
         for course in said.courses.values():
-            if course.brought_back_at is not None:
+            if course.brought_back_at is not None and not _was_to_be_forgotten(course.key, world):
                 yield f"{short(course.key)} was brought back at {clock(course.brought_back_at)}, after its end"
 
 
@@ -150,6 +151,13 @@ def _rested(key: Key, world: World) -> list[datetime]:
     return [*instants, world.now] if all(last_words) else instants
 
 
+def _was_to_be_forgotten(key: Key, world: World) -> bool:
+    """Whether a cluster that declared a cronjob was to be forgotten: it did not count there for a while."""
+    return any(
+        key == whose and kind is Kind.CRONJOB for name in world.forgotten for _, whose, kind, _ in world.clusters[name].annals
+    )
+
+
 def _fires(key: Key, body: Body) -> bool:
     found = _read(key, body)
     return isinstance(found, CronJob) and not found.suspend and manifests.declared("", body).pause is None
@@ -162,7 +170,7 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
         if run.tick not in told and not (run.id in course.open and run.tick > world.now - ENDS_WITHIN):
             yield run.tick
     cronjob = _never_changed(course.key, world)
-    if cronjob is None or world.wiped:
+    if cronjob is None or world.wiped or _was_to_be_forgotten(course.key, world):
         return
     ticks = _ticks(cronjob, course)
     for verdict in verdicts:

@@ -164,6 +164,7 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive. (AtLeastOnce may give one up that still runs.)
 
     But what had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then.
+    And of a cluster that is to be forgotten people say that nothing runs there.
     And what was taken back runs all the same where nobody has heard of that.
     """
     by_cronjob: dict[tuple[Key, str], list[Made]] = defaultdict(list)
@@ -178,6 +179,7 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
         for number, one in enumerate(jobs):
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
             beside = [other for other in beside if not _was_wiped_between(*sorted((one.fencing, other.fencing)), world)]
+            beside = [other for other in beside if not any(at <= one.at for at in world.forgotten.get(other.cluster, ()))]
             if len(beside) < most_at_once(cronjob):
                 continue
             taken_back = _taken_back(world)

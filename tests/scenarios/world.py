@@ -246,6 +246,7 @@ class World:
         self.turns = 0  # that any process has had
         self.wiped: list[datetime] = []  # when the broker lost everything
         self.lost_ledgers: list[list[Stored]] = []
+        self.forgotten: dict[str, list[datetime]] = {}  # when people said of a cluster that nothing of it is to be left
         self.longest_frozen = timedelta()  # that any process has been
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
         self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here

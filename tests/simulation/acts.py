@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hacron.core import history, manifests
@@ -307,6 +307,52 @@ def changes_version(name: str) -> Act:
     return Act(f"{name} is replaced by another version", act)
 
 
+def is_lost(home: str) -> Act:
+    """A cluster is gone with all that runs in it; or it looks so to everybody else: pods go on."""
+
+    def act(world: World) -> None:
+        for process in world.of(home):
+            if process.alive:
+                process.die()
+        world.cluster(home).up = False
+
+    return Act(f"{home} is lost, replicas and API server", act)
+
+
+def comes_back(home: str) -> Act:
+    def act(world: World) -> None:
+        if not world.cluster(home).up:
+            world.cluster(home).start()
+        for process in list(world.of(home)):
+            if not process.alive:
+                world.start_again(process.name)
+
+    return Act(f"{home} comes back", act)
+
+
+def forget(home: str | None, names: tuple[str, ...]) -> Act:
+    """A rolling update of these replicas: they say now that a cluster is to be forgotten, or that none is."""
+
+    def act(world: World) -> None:
+        if home is not None:
+            world.forgotten.setdefault(home, []).append(world.now)
+        for name in names:
+            roll(world, name, forgotten_clusters=(home,) if home is not None else ())
+
+    return Act(f"{', '.join(names)} are told to forget {home}", act)
+
+
+def roll(world: World, name: str, **settings: object) -> None:
+    """Stop a replica and start it again with other settings; not one that is frozen."""
+    process = world.processes[name]
+    if process.frozen_since is not None:
+        return
+    if process.alive:
+        process.stop()
+    process.settings = replace(process.settings, **settings)  # type: ignore[arg-type]
+    world.start_again(name)
+
+
 # --- what befalls the world ---
 
 
@@ -458,4 +504,6 @@ def heal(world: World) -> None:
             world.start_again(process.name)
         elif process.frozen_since is not None:
             world.thaw(process.name)
+        if process.settings.forgotten_clusters:
+            roll(world, process.name, forgotten_clusters=())
     world.settle()

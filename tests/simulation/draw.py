@@ -23,6 +23,7 @@ MAPS = (  # replicas; those before the dash are their clusters
 DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
 OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
+FORGOTTEN, LOST_AFTER_S = "clusters forgotten", 25.0
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
 
@@ -47,10 +48,15 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     replicas = dice.choice(MAPS)
     pace = dice.choice([1.0, 2.0, 2.0])  # every proof wakes everybody
     settings = {"proof_interval_s": pace, "proof_lease_s": 3 * pace, "inventory_interval_s": 20.0}
+    if FORGOTTEN in only:
+        settings["lost_after_s"] = LOST_AFTER_S
     newer = tuple(name for name in replicas if dice.random() < 0.5) if dice.random() < 0.3 else ()
     hand = Hand(dice, replicas)
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
+    unknown = set(only) - families.keys() - hand.aimed().keys()
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))}: no such family; there are {', '.join([*families, *hand.aimed()])}")
     chosen = {family: dice.choice([0, 0, SELDOM, OFTEN]) for family in families}
     if only:
         chosen = {family: OFTEN if family in only else 0 for family in families}
@@ -118,7 +124,23 @@ class Hand:
             "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
             "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
+            FORGOTTEN: self._forget,
         }
+
+    def _forget(self) -> Act:
+        home = self._home()
+        others = tuple(name for name in self._replicas if name not in self._neighbours(home))
+        if not others:
+            return self.time()
+        named = acts.forget(home, others)
+        return self._one_of(
+            acts.is_lost(home),
+            named,
+            named,
+            acts.forget(None, self._replicas),
+            acts.comes_back(home),
+            acts.passes(LOST_AFTER_S + 20),
+        )
 
     def apply(self, fires: bool = False) -> Act:
         one_of = self._one_of

@@ -79,8 +79,8 @@ def lose_the_executor(world: World, dies: bool) -> None:
     acts.passes(TAKEN_OVER_WITHIN_S - STARTED_AFTER_S)(world)
 
 
-def of_seed(seed: int) -> Told:
-    return tell(draw(seed))
+def of_seed(seed: int, only: Collection[str] = ()) -> Told:
+    return tell(draw(seed, only))
 
 
 def first_failure(seeds: Sequence[int], only: Collection[str] = ()) -> Told | None:

@@ -54,13 +54,14 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
     draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
 
 
-def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rules) -> None:
-    """Take in that a home cluster no longer has the object with this uid."""
+def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rules, *, may_return: bool = False) -> None:
+    """Take in that a home cluster no longer has the object with this uid, or, if it may return, that it does not count now."""
     mine = draft.homes(command.key).get(command.cluster)
     if mine is None or mine.uid != command.uid:
         return
     before = Standing.of(draft, command.key)
-    _remember(draft, command.key, mine.uid, now)
+    if not may_return:
+        _remember(draft, command.key, mine.uid, now)
     if len(draft.homes(command.key)) == 1:
         _retire(draft, command, now, rules)
         return

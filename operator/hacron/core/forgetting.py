@@ -34,7 +34,7 @@ def forget(draft: Draft, name: str, hearing: Hearing, now: datetime, rules: Rule
         return []
     keys: list[Key] = []
     for definition in list(islice(draft.declared_in(name), AT_ONCE)):
-        withdraw(draft, CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid), now, rules)
+        withdraw(draft, CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid), now, rules, may_return=True)
         keys.append(definition.key)
     demands = list(islice(draft.demanded_in(name), AT_ONCE))
     for demand in demands:

@@ -28,7 +28,8 @@ def demand(draft: Draft, command: RunsDemanded, recovering: bool = False) -> Dem
         return _note(draft, command)
     home = known.homes.get(command.cluster)
     if known.withdrawn_at is not None:
-        return None if home is not None and home.uid == command.uid else _note(draft, command)
+        is_late = home is not None and home.uid == command.uid and not _was_forgotten_since(draft, command, known.withdrawn_at)
+        return None if is_late else _note(draft, command)
     if home is not None and not _is_newer(command, home):
         if recovering and home.uid == command.uid and not home.differs:
             draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
@@ -75,6 +76,12 @@ def _note(draft: Draft, command: RunsDemanded) -> Demand:
         demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
     draft.put_demand(demand, apart=True)
     return demand
+
+
+def _was_forgotten_since(draft: Draft, command: RunsDemanded, withdrawn_at: datetime) -> bool:
+    """Whether it may have been withdrawn in the place of its cluster, which has it still."""
+    forgotten_at = draft.forgotten_at(command.cluster)
+    return forgotten_at is not None and forgotten_at >= withdrawn_at
 
 
 def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
