@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-DOCKER = "docker"
-_NEEDS_DOCKER = ("tests/kind/", "tests/packaging/test_image.py")
-_LONGEST_FIRST = (DOCKER, "e2e", "chaos", "broker")  # so that no worker is left alone with one of them in the end
+DOCKER, PUNCTUAL = "docker", "punctual"
+_OTHERS = {  # all else goes by its folder
+    "tests/kind/": DOCKER,
+    "tests/packaging/test_image.py": DOCKER,
+    "tests/e2e/test_upgrade.py": PUNCTUAL,  # compares how late runs are: kind clusters beside it take too much of the machine
+}
+_FIRST = (DOCKER, "e2e", "chaos", "broker", PUNCTUAL)  # the longest, so that no worker is left alone with one of them in the end
 _TAKES_ALL_CORES = ("simulation",)
 
 
@@ -22,12 +26,12 @@ class SideBySide(LoadScopeScheduling):
 
 def part(nodeid: str) -> str:
     """Return the part that a test belongs to."""
-    return DOCKER if nodeid.startswith(_NEEDS_DOCKER) else nodeid.split("/")[1]
+    return next((name for start, name in _OTHERS.items() if nodeid.startswith(start)), nodeid.split("/")[1])
 
 
 def turn(nodeid: str) -> int:
     """Return when it is this test's turn: the lowest comes first."""
     its_part = part(nodeid)
     if its_part in _TAKES_ALL_CORES:
-        return len(_LONGEST_FIRST) + 1
-    return _LONGEST_FIRST.index(its_part) if its_part in _LONGEST_FIRST else len(_LONGEST_FIRST)
+        return len(_FIRST) + 1
+    return _FIRST.index(its_part) if its_part in _FIRST else len(_FIRST)
