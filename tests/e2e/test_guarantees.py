@@ -18,6 +18,7 @@ from tests.testbed.wait import until
 pytestmark = [pytest.mark.e2e, pytest.mark.broker, pytest.mark.cluster]
 
 PLACED = {"placement": {"clusters": ["west", "east"]}}
+GUARANTEES = {"once": "AtMostOnce", "surely": "AtLeastOnce"}
 
 
 @pytest.fixture
@@ -42,12 +43,12 @@ def verdict(status: dict[str, Any], tick: datetime, attempt: int) -> dict[str, A
 def test_a_silent_cluster_loses_a_run_or_has_it_tried_elsewhere(fleet: Fleet, west: ControlPlane, east: ControlPlane) -> None:
     executor = fleet.await_executor()
     assert executor.cluster == "east"
-    for name, guarantee in (("once", "AtMostOnce"), ("surely", "AtLeastOnce")):
-        for cluster in (west, east):
-            cluster.apply(manifest(name, "@every 15s", guarantee=guarantee, **PLACED))
+    both = [manifest(name, "@every 15s", guarantee=guarantee, **PLACED) for name, guarantee in GUARANTEES.items()]
+    for cluster in (west, east):
+        cluster.apply("\n---\n".join(both))  # at once, so that they are due at the same time
     until(lambda: decided(executor, "once") and decided(executor, "surely"), 40, "runs decided ahead", every=0.02)
     fleet["west-1"].kill()  # it has the runs in hand and their ticks are still to come
-    first = {name: decided(executor, name)[0] for name in ("once", "surely")}
+    first = {name: decided(executor, name)[0] for name in GUARANTEES}
     ticks = {name: judge.instant(line["tick"]) for name, line in first.items()}
     assert all(line["cluster"] == "west" for line in first.values())
 

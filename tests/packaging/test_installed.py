@@ -102,7 +102,7 @@ class TestHelm:
             )
         )
         yield
-        west.kubectl("delete", "namespace", ELSEWHERE, "--wait=false")
+        west.kubectl("delete", "namespace", ELSEWHERE)
 
     @pytest.mark.usefixtures("_released")
     def test_it_installs_upgrades_and_goes_without_a_trace(self, west: ControlPlane) -> None:
