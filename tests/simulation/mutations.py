@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron import errand, errands, relay
-from hacron.core import declaring, duties, firing, history, manifests, tending
+from hacron.core import declaring, duties, firing, forgetting, history, manifests, tending
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
@@ -207,3 +207,9 @@ def takes_in_what_was_compared_with_another_ledger(patch: pytest.MonkeyPatch) ->
 def tells_nothing_more_to_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
     """What one of a cluster's replicas knows to have run, and another did not, would run again when the ledger was lost."""
     patch.setattr(relay.Relay, "_knows_more", lambda *_: False)
+
+
+def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> None:
+    """What a cluster still declares when it is no longer named would not be known for a while."""
+    real = declaring.withdraw
+    patch.setattr(forgetting, "withdraw", lambda draft, command, now, rules, **_: real(draft, command, now, rules))

@@ -61,6 +61,7 @@ MISSED = (
         ("commands that outlive the ledger",),
         0,
     ),
+    Missed((mutations.takes_what_was_to_be_forgotten_for_deleted,), ("clusters forgotten",), 15),
 )
 
 
