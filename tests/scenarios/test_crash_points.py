@@ -214,6 +214,7 @@ WORKER = ("east-1", "west-1", "west-2")  # west-1 is the worker and the relay of
 EVERYTHING = ("west-1", "west-2", "east-1")
 
 
+@pytest.mark.simulation
 @pytest.mark.usefixtures("nothing_is_said_twice")
 def test_the_executor_dies_at_each_of_its_effects_and_nothing_acknowledged_is_lost() -> None:
     found = branches("west-1", EXECUTOR, dies)
@@ -224,6 +225,7 @@ def test_the_executor_dies_at_each_of_its_effects_and_nothing_acknowledged_is_lo
     assert effects["open"] == 1
 
 
+@pytest.mark.simulation
 def test_the_worker_that_is_also_the_relay_dies_at_each_of_its_effects() -> None:
     found = branches("west-1", WORKER, dies)
     assert failures(found) == []

@@ -122,12 +122,18 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
     ticks = _ticks(cronjob, healed, world.now - SETTLES_WITHIN, ran)
-    in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME}
+    in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > RUNS_FOR and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in ticks if one not in in_time)
     elif ticks and not ran:
         yield f"{short(key)} has not run since {clock(healed)}"
     yield from _untold(key, world, ticks)
+
+
+def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
+    """Whether a run waited in a queue that had become long meanwhile, and began when another had ended."""
+    ends = [other.over for other in made if other.over is not None]
+    return cronjob.policy is ConcurrencyPolicy.QUEUE and any(end <= one.at <= end + IN_TIME for end in ends)
 
 
 def _ticks(cronjob: CronJob, begin: datetime, end: datetime, ran: list[Made]) -> list[datetime]:
