@@ -293,21 +293,37 @@ def test_an_epoch_beyond_all_reason_is_unreadable(epoch: Any) -> None:
         codec.decode_batch(batch_json(epoch=epoch))
 
 
+def nested(levels: int) -> bytes:
+    return b'{"a":' * (levels - 1) + b"[1]" + b"}" * (levels - 1)
+
+
 @pytest.mark.parametrize(
     "spec",
-    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', b'{"a":' * 5000 + b"1" + b"}" * 5000],
-    ids=lambda spec: repr(spec[:20]),
+    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', nested(codec.NESTED_MOST + 1), nested(5000)],
+    ids=lambda spec: f"{spec[:20]!r}, {len(spec)} bytes",
 )
 def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> None:
+    for decode, raw in with_spec(spec):
+        with pytest.raises(codec.Unreadable):
+            decode(raw)
+
+
+def test_a_spec_may_be_as_deep_as_any_of_kubernetes_and_hold_as_much() -> None:
+    wide = b'{"a":[' + b",".join([b'{"b":[{}]}'] * 1000) + b"]}"
+    for spec in (nested(codec.NESTED_MOST), wide):
+        for decode, raw in with_spec(spec):
+            assert bytes(decode(raw).spec) == spec
+
+
+def with_spec(spec: bytes) -> list[tuple[Any, msgspec.Raw]]:
+    """Return a command and a record with this spec, each with what decodes it."""
     command = (
         b'{"kind":"CronJobDeclared","key":"a/b","cluster":"w","uid":"u","generation":1,"created_at":"2030-01-01T00:00:00Z","spec":'
         + spec
         + b"}"
     )
     record = command.replace(b"CronJobDeclared", b"Definition")[:-1] + b',"revision":1,"changed_at":"2030-01-01T00:00:00Z"}'
-    for decode, raw in ((codec.decode_command, command), (codec.decode_record, record)):
-        with pytest.raises(codec.Unreadable):
-            decode(msgspec.Raw(raw))
+    return [(codec.decode_command, msgspec.Raw(command)), (codec.decode_record, msgspec.Raw(record))]
 
 
 @pytest.mark.parametrize("decode", [codec.decode_batch, codec.decode_commands, codec.decode_reports])

@@ -26,6 +26,10 @@ MESSAGE_BYTES: Final = 7 * 2**18
 RECORD_BYTES: Final = 2 * 2**20
 """Of one record: what was made of any command must be readable, or it would be decided again for ever."""
 
+NESTED_MOST: Final = 200
+"""Levels of a spec. Those of Kubernetes are about 20 deep. Without a bound of our own it would be Python's, which differs between
+its versions, so that one replica would read what another sets aside."""
+
 T = TypeVar("T")
 Wire = TypeVar("Wire", "_WireBatch", Envelope)
 
@@ -96,20 +100,37 @@ def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
 def decode_record(raw: msgspec.Raw) -> Record:
     record = _parse(_record, raw, RECORD_BYTES)
     if isinstance(record, Definition):
-        _parse(_object, record.spec, RECORD_BYTES)
+        _check_spec(record.spec, RECORD_BYTES)
     return record
 
 
 def decode_command(raw: msgspec.Raw) -> Command:
     command = _parse(_command, raw, MESSAGE_BYTES)
     if isinstance(command, Declared | Demanded):
-        # A raw part is only skimmed, so `"\ud800"` or 1e999 would still be in it, to raise wherever it is read first.
-        _parse(_object, command.spec, MESSAGE_BYTES)
+        _check_spec(command.spec, MESSAGE_BYTES)
     return command
 
 
 def decode_report(raw: msgspec.Raw) -> Report:
     return _parse(_report, raw, MESSAGE_BYTES)
+
+
+def _check_spec(spec: msgspec.Raw, most: int) -> None:
+    """Read what was only skimmed: `"\\ud800"` or 1e999 would still be in it, to raise wherever it is read first."""
+    read = _parse(_object, spec, most)
+    body = bytes(spec)
+    if body.count(b"{") + body.count(b"[") > NESTED_MOST and _is_deeper(read, NESTED_MOST):
+        raise Unreadable(f"a spec that is nested more than {NESTED_MOST} deep")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [child for children in inside for child in children]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _each(raws: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> tuple[list[T], list[Unreadable]]:
