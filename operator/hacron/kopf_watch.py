@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import queue
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import kopf
 
+from hacron.core import nesting
 from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.core.model import Kind
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
@@ -27,6 +29,16 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
 KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp", "resourceVersion")
 LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
+
+
+class BoundedDecoder(json.JSONDecoder):
+    """Reads also what is nested deeper than Python follows: without the rest."""
+
+    def decode(self, text: str, *rest: Any) -> Any:
+        try:
+            return super().decode(text, *rest)
+        except RecursionError:
+            return super().decode(nesting.cut_text(text))
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -68,6 +80,7 @@ class KopfWatch:
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
     def start(self) -> None:
+        json._default_decoder = BoundedDecoder()  # type: ignore[attr-defined]  # Kopf and aiohttp let nobody choose
         self._thread.start()
 
     def stop(self) -> None:

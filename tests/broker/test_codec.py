@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hacron.broker import codec
 from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
 from hacron.core import messages as wire
+from hacron.core import nesting
 from hacron.core.model import Account, Cluster, Held, Home, Key, Run, RunState, Verdict, VerdictKind, Wanted
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -299,7 +300,7 @@ def nested(levels: int) -> bytes:
 
 @pytest.mark.parametrize(
     "spec",
-    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', nested(codec.NESTED_MOST + 1), nested(5000)],
+    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', nested(nesting.MOST + 1), nested(5000)],
     ids=lambda spec: f"{spec[:20]!r}, {len(spec)} bytes",
 )
 def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> None:
@@ -310,7 +311,7 @@ def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> Non
 
 def test_a_spec_may_be_as_deep_as_any_of_kubernetes_and_hold_as_much() -> None:
     wide = b'{"a":[' + b",".join([b'{"b":[{}]}'] * 1000) + b"]}"
-    for spec in (nested(codec.NESTED_MOST), wide):
+    for spec in (nested(nesting.MOST), wide):
         for decode, raw in with_spec(spec):
             assert bytes(decode(raw).spec) == spec
 

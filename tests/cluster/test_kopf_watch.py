@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hacron.core.manifests import declared
 from hacron.core.model import Kind
 from hacron.kopf_watch import KopfWatch
 from hacron.kube.client import KubeClient
@@ -98,6 +99,22 @@ def test_what_is_there_is_seen_and_then_what_changes_and_goes(watching: Watching
     assert watching.beginnings() == 1
     all_at_once(west.admin_kubeconfig, [("DELETE", path(namespace), None)])
     until(lambda: watching.sightings("many-2", namespace)[-1].gone, 30, "the deletion of all")
+
+
+@pytest.mark.parametrize("levels", [300, 2000, 9000])
+def test_an_object_that_is_nested_deeper_than_python_follows_ends_no_watch(
+    watching: Watching, west: ControlPlane, namespace: str, levels: int
+) -> None:
+    """The API server takes it: of pods the resource's schema says little."""
+    inside = '"x":' + '{"a":' * levels + "1" + "}" * levels + ',"restartPolicy"'
+    west.apply(manifest("deep", namespace=namespace).replace('"restartPolicy"', inside, 1))
+    started(watching, west, namespace)
+    west.apply(manifest("after", namespace=namespace))
+    until(lambda: watching.newest("after", namespace), 30, "the one after it")
+    assert declared("west", watching.newest("deep", namespace)).spec
+    west.kubectl("annotate", "hacronjob", "deep", "--namespace", namespace, "some=news")
+    west.kubectl("delete", "hacronjob", "deep", "--namespace", namespace)
+    until(lambda: watching.sightings("deep", namespace)[-1].gone, 30, "its deletion")
 
 
 def test_nothing_is_written_to_the_objects(watching: Watching, west: ControlPlane, namespace: str) -> None:

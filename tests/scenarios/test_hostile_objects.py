@@ -12,6 +12,14 @@ from tests.scenarios.ordinary import ODD, all_is_well, at
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
 
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 DISTORTED_SPECS: dict[str, Any] = {
     "a schedule of 300 KB": {"schedule": "*," * 150_000},
     "a schedule that is no text": {"schedule": 5},
@@ -34,6 +42,8 @@ DISTORTED_SPECS: dict[str, Any] = {
     "an environment of numbers": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [1, None]}]}}}}},
     "names in it that are lists": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"env": [{"name": []}]}]}}}}},
     "a deadline of the Job that is a text": {"jobTemplate": {"spec": {"activeDeadlineSeconds": "x", "template": {"spec": {}}}}},
+    "a pod of 300 levels": {"jobTemplate": {"spec": {"template": {"spec": {"x": nested(300)}}}}},
+    "a pod of 900 levels": {"jobTemplate": {"spec": {"template": {"spec": {"x": nested(900)}}}}},
     "a template of a megabyte": {"jobTemplate": {"spec": {"template": {"spec": {"x": "y" * 2**20}}}}},
 }
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from hacron.core import nesting
 from hacron.core.messages import VERSION, Batch, Command, Definition, Envelope, Record, Report
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
@@ -25,10 +26,6 @@ MESSAGE_BYTES: Final = 7 * 2**18
 
 RECORD_BYTES: Final = 2 * 2**20
 """Of one record: what was made of any command must be readable, or it would be decided again for ever."""
-
-NESTED_MOST: Final = 200
-"""Levels of a spec. Those of Kubernetes are about 20 deep. Without a bound of our own it would be Python's, which differs between
-its versions, so that one replica would read what another sets aside."""
 
 T = TypeVar("T")
 Wire = TypeVar("Wire", "_WireBatch", Envelope)
@@ -118,19 +115,8 @@ def decode_report(raw: msgspec.Raw) -> Report:
 def _check_spec(spec: msgspec.Raw, most: int) -> None:
     """Read what was only skimmed: `"\\ud800"` or 1e999 would still be in it, to raise wherever it is read first."""
     read = _parse(_object, spec, most)
-    body = bytes(spec)
-    if body.count(b"{") + body.count(b"[") > NESTED_MOST and _is_deeper(read, NESTED_MOST):
-        raise Unreadable(f"a spec that is nested more than {NESTED_MOST} deep")
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    level = [value]
-    for _ in range(levels):
-        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        level = [child for children in inside for child in children]
-        if not level:
-            return False
-    return any(isinstance(one, dict | list) for one in level)
+    if nesting.may_be_deeper(bytes(spec)) and nesting.is_deeper(read):
+        raise Unreadable(f"a spec that is nested more than {nesting.MOST} deep")
 
 
 def _each(raws: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> tuple[list[T], list[Unreadable]]:

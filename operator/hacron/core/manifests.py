@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from hacron.core import nesting
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
 from hacron.core.ticks import cronzone
@@ -52,7 +53,7 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         uid=metadata["uid"],
         generation=int(metadata.get("generation") or 1),
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
-        spec=msgspec.Raw(msgspec.json.encode(body.get("spec") or {})),
+        spec=nesting.encoded(body.get("spec") or {}),
         last_schedule_time=instant(ran),
         pause=pause_of(metadata.get("annotations") or {}),
         version=_version(metadata.get("resourceVersion")),
