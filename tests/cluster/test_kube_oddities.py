@@ -13,6 +13,7 @@ import pytest
 
 from hacron.core.model import key_of
 from hacron.kube.client import SLOW_LANE, KubeClient
+from hacron.kube.reply import understood
 from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status
@@ -32,6 +33,12 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
             return stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), timeout_s=5.0)), server
 
         yield start
+
+
+@pytest.mark.parametrize("levels", [300, 2000, 9000])
+def test_an_object_that_is_nested_deeper_than_python_follows_is_an_answer_all_the_same(levels: int) -> None:
+    said = b'{"kind":"HACronJob","spec":' + b'{"a":' * levels + b"1" + b"}" * levels + b',"metadata":{"name":"deep"}}'
+    assert understood(200, said)["metadata"] == {"name": "deep"}
 
 
 def get(name: str) -> GetJob:

@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from hacron.core import nesting
+
 LONGEST_RETRY_AFTER_S: Final = 30.0
 NOT_NOW: Final = (401, 408, 429)  # like every 5xx these may come from what stands before the API server, in any form
 
@@ -38,7 +40,7 @@ def understood(status: int, content: bytes) -> dict[str, Any]:
     Raises NoAnswer for anything else: a proxy's 404 does not say that a Job is gone, and a page for logging in is not a Job.
     """
     try:
-        body = msgspec.json.decode(content)
+        body = _decoded(content)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         body = None
     if isinstance(body, dict) and "kind" in body and (status < 300 or body["kind"] == "Status"):
@@ -47,6 +49,13 @@ def understood(status: int, content: bytes) -> dict[str, Any]:
     if status in NOT_NOW or status >= 500:
         return {"message": text}
     raise NoAnswer(status, f"not of an API server: {text}")
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except RecursionError:  # an object of ours, whose author has nested it deeper than Python follows
+        return msgspec.json.decode(nesting.cut_text(content.decode()))
 
 
 def seconds(retry_after: str | None) -> float:
