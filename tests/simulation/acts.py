@@ -14,7 +14,7 @@ from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import COMMANDS, TOKEN, worker_queue
 from tests.fakes.kubernetes import WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
-from tests.scenarios.world import Died, World
+from tests.scenarios.world import Died, Process, World
 from tests.simulation.dialects import newer
 
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
@@ -296,13 +296,10 @@ def changes_version(name: str) -> Act:
     """A rolling update: it stops, and another version starts."""
 
     def act(world: World) -> None:
-        process = world.processes[name]
-        if process.frozen_since is not None:
-            return
-        if process.alive:
-            process.stop()
-        after = world.start_again(process.name)
-        after.dialect = newer if process.dialect is not newer else (lambda body: body)
+        before = world.processes[name]
+        after = roll(world, name, before.settings.forgotten_clusters)
+        if after is not None:
+            after.dialect = newer if before.dialect is not newer else (lambda body: body)
 
     return Act(f"{name} is replaced by another version", act)
 
@@ -337,20 +334,20 @@ def forget(home: str | None, names: tuple[str, ...]) -> Act:
         if home is not None:
             world.forgotten.setdefault(home, []).append(world.now)
         for name in names:
-            roll(world, name, forgotten_clusters=(home,) if home is not None else ())
+            roll(world, name, (home,) if home is not None else ())
 
     return Act(f"{', '.join(names)} are told to forget {home}", act)
 
 
-def roll(world: World, name: str, **settings: object) -> None:
-    """Stop a replica and start it again with other settings; not one that is frozen."""
+def roll(world: World, name: str, forgotten: tuple[str, ...]) -> Process | None:
+    """Stop a replica and start it again, to say that these clusters are to be forgotten; not one that is frozen."""
     process = world.processes[name]
     if process.frozen_since is not None:
-        return
+        return None
     if process.alive:
         process.stop()
-    process.settings = replace(process.settings, **settings)  # type: ignore[arg-type]
-    world.start_again(name)
+    process.settings = replace(process.settings, forgotten_clusters=forgotten)
+    return world.start_again(name)
 
 
 # --- what befalls the world ---
@@ -505,5 +502,5 @@ def heal(world: World) -> None:
         elif process.frozen_since is not None:
             world.thaw(process.name)
         if process.settings.forgotten_clusters:
-            roll(world, process.name, forgotten_clusters=())
+            roll(world, process.name, ())
     world.settle()

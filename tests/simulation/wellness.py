@@ -132,8 +132,9 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
     """Whether a run waited in a queue that had become long meanwhile, and began when another had ended."""
-    ends = [other.over for other in made if other.over is not None]
-    return cronjob.policy is ConcurrencyPolicy.QUEUE and any(end <= one.at <= end + IN_TIME for end in ends)
+    return cronjob.policy is ConcurrencyPolicy.QUEUE and any(
+        other.over is not None and other.over <= one.at <= other.over + IN_TIME for other in made
+    )
 
 
 def _ticks(cronjob: CronJob, begin: datetime, end: datetime, ran: list[Made]) -> list[datetime]:

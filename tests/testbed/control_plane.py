@@ -24,9 +24,9 @@ OPERATOR_NAMESPACE, OPERATOR_ACCOUNT = "hacron-system", "hacron"
 
 _STAGES = Path(__file__).parent / "stages.yaml"
 _GROUPS = f"system:serviceaccounts,system:serviceaccounts:{OPERATOR_NAMESPACE}"
-# The defaults (20 and 30 requests a second) would make the Jobs' pods what every test of many runs waits for.
 # kwok ends at times: "concurrent map writes", in what reads its stages.
 _AGAIN = ("/bin/sh", "-c", 'until "$0" "$@"; do echo "it has ended, and is started again"; sleep 0.2; done')
+# The defaults (20 and 30 requests a second) would make the Jobs' pods what every test of many runs waits for.
 _FAST_CLIENT = ("--kube-api-qps=200", "--kube-api-burst=400")
 
 

@@ -7,6 +7,7 @@ know: else one such object would end the watch of all others, or be read by one 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -63,10 +64,8 @@ def cut_text(text: str, levels: int = MOST) -> str:
 
 def encoded(spec: Any) -> msgspec.Raw:
     """Return a spec as JSON, without what is too deep."""
-    try:
+    with suppress(RecursionError):
         text = msgspec.json.encode(spec)
-    except RecursionError:
-        return msgspec.Raw(msgspec.json.encode(cut(spec)))
-    if may_be_deeper(text) and is_deeper(spec):
-        text = msgspec.json.encode(cut(spec))
-    return msgspec.Raw(text)
+        if not (may_be_deeper(text) and is_deeper(spec)):
+            return msgspec.Raw(text)
+    return msgspec.Raw(msgspec.json.encode(cut(spec)))
