@@ -17,6 +17,7 @@ from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
 from hacron.core import messages as wire
 from hacron.core import nesting
 from hacron.core.model import Account, Cluster, Held, Home, Key, Run, RunState, Verdict, VerdictKind, Wanted
+from tests.nested import nested_text
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -294,13 +295,12 @@ def test_an_epoch_beyond_all_reason_is_unreadable(epoch: Any) -> None:
         codec.decode_batch(batch_json(epoch=epoch))
 
 
-def nested(levels: int) -> bytes:
-    return b'{"a":' * (levels - 1) + b"[1]" + b"}" * (levels - 1)
+TOO_DEEP = (nested_text(nesting.MOST, "[]").encode(), nested_text(5000).encode())
 
 
 @pytest.mark.parametrize(
     "spec",
-    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', nested(nesting.MOST + 1), nested(5000)],
+    [b'"text"', b"[]", b'{"a":"\\ud800"}', b'{"a":"\xff"}', *TOO_DEEP],
     ids=lambda spec: f"{spec[:20]!r}, {len(spec)} bytes",
 )
 def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> None:
@@ -311,7 +311,7 @@ def test_a_spec_that_would_only_fail_later_fails_at_the_door(spec: bytes) -> Non
 
 def test_a_spec_may_be_as_deep_as_any_of_kubernetes_and_hold_as_much() -> None:
     wide = b'{"a":[' + b",".join([b'{"b":[{}]}'] * 1000) + b"]}"
-    for spec in (nested(nesting.MOST), wide):
+    for spec in (nested_text(nesting.MOST - 1, "[]").encode(), wide):
         for decode, raw in with_spec(spec):
             assert bytes(decode(raw).spec) == spec
 

@@ -19,7 +19,7 @@ from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 from tests.cluster.asking import all_at_once, with_user
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, condition, manifest, read, remove_all
+from tests.testbed.cronjobs import await_status, condition, deepened, manifest, read, remove_all
 from tests.testbed.install import install
 from tests.testbed.replica import Replica
 from tests.testbed.wait import until
@@ -106,8 +106,7 @@ def test_an_object_that_is_nested_deeper_than_python_follows_ends_no_watch(
     watching: Watching, west: ControlPlane, namespace: str, levels: int
 ) -> None:
     """The API server takes it: of pods the resource's schema says little."""
-    inside = '"x":' + '{"a":' * levels + "1" + "}" * levels + ',"restartPolicy"'
-    west.apply(manifest("deep", namespace=namespace).replace('"restartPolicy"', inside, 1))
+    west.apply(deepened(manifest("deep", namespace=namespace), levels))
     started(watching, west, namespace)
     west.apply(manifest("after", namespace=namespace))
     until(lambda: watching.newest("after", namespace), 30, "the one after it")

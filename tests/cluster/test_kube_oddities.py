@@ -17,6 +17,7 @@ from hacron.kube.reply import understood
 from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, asking, create, some_key
 from tests.cluster.oddities import JOB, Asked, OddServer, Said, kubeconfig, odd_server, status
+from tests.nested import nested_text
 from tests.testbed.wait import until
 
 Talking = tuple[Asking, OddServer]
@@ -37,8 +38,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 @pytest.mark.parametrize("levels", [300, 2000, 9000])
 def test_an_object_that_is_nested_deeper_than_python_follows_is_an_answer_all_the_same(levels: int) -> None:
-    said = b'{"kind":"HACronJob","spec":' + b'{"a":' * levels + b"1" + b"}" * levels + b',"metadata":{"name":"deep"}}'
-    assert understood(200, said)["metadata"] == {"name": "deep"}
+    said = f'{{"kind":"HACronJob","spec":{nested_text(levels)},"metadata":{{"name":"deep"}}}}'
+    assert understood(200, said.encode())["metadata"] == {"name": "deep"}
 
 
 def get(name: str) -> GetJob:

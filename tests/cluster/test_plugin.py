@@ -22,7 +22,7 @@ from tests.cluster.door import spec
 from tests.cluster.house import House, house
 from tests.testbed.cluster import Cluster
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import manifest
+from tests.testbed.cronjobs import deepened, manifest
 from tests.testbed.wait import until
 
 pytestmark = pytest.mark.cluster
@@ -124,6 +124,15 @@ class TestList:
         assert re.fullmatch(r"Succeeded \d+s ago", often[4])
         assert (often[5], often[-1]) == ("west", "AtLeastOnce")
         west.kubectl("delete", "hacronjobs", "--all", "--namespace", place)
+
+    @pytest.mark.parametrize("levels", [300, 900, 9000])
+    def test_a_cronjob_that_is_nested_deeper_than_python_follows_is_one_of_them(
+        self, bob: Person, west: ControlPlane, place: str, levels: int
+    ) -> None:
+        west.apply(deepened(manifest("deep", namespace=place), levels))
+        tick = await_verdict(bob, "deep")["tick"]
+        assert bob.reads("why", "deep", "--at", tick)["ran"] is True
+        west.kubectl("delete", "hacronjob", "deep", "--namespace", place)
 
     def test_a_missing_right_is_told(self, bob: Person) -> None:
         code, out, err = bob.calls("list", "-A")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hacron.core import nesting
+from tests.nested import nested, nested_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('"\\{}[],é', max_size=6),
@@ -35,14 +36,23 @@ def test_text_and_values_are_cut_alike(value: Any, levels: int) -> None:
 
 @pytest.mark.parametrize("levels", [nesting.MOST, nesting.MOST + 1, 900])
 def test_a_spec_is_encoded_without_what_is_too_deep(levels: int) -> None:
-    value: Any = []
-    for _ in range(levels - 1):
-        value = {"a": value}
+    value = nested(levels - 1, [])
     read = json.loads(bytes(nesting.encoded(value)))
     assert depth(read) == nesting.MOST
     assert (read == value) is (levels <= nesting.MOST)
 
 
 def test_text_that_no_parser_follows_is_cut_in_no_time() -> None:
-    text = '{"a":' * 100_000 + "[]" + "}" * 100_000
-    assert depth(json.loads(nesting.cut_text(text))) == nesting.MOST
+    assert depth(json.loads(nesting.cut_text(nested_text(100_000, "[]")))) == nesting.MOST
+
+
+@pytest.mark.parametrize("levels", [1, 300, 9000])
+def test_what_no_parser_follows_is_decoded_all_the_same(levels: int) -> None:
+    read = nesting.decoded(f'{{"before":1,"deep":{nested_text(levels)},"after":2}}'.encode())
+    assert (read["before"], depth(read["deep"]), read["after"]) == (1, levels if levels < 1000 else nesting.MOST - 1, 2)
+
+
+@pytest.mark.parametrize("text", [b"", b"[1", b"\xff", b'"\xff"', b'{"a":1}}', b"[" * 100_000, b'{"a":' * 5000])
+def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"malformed|truncated|utf-8"):
+        nesting.decoded(text)

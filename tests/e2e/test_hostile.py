@@ -12,7 +12,7 @@ from tests.testbed import judge
 from tests.testbed.api import Api
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import await_status, condition, manifest
+from tests.testbed.cronjobs import await_status, condition, deepened, manifest
 from tests.testbed.fleet import Fleet
 from tests.testbed.raw_headers import UNREADABLE
 from tests.testbed.wait import until
@@ -74,6 +74,21 @@ def test_a_thousand_changes_of_one_object_in_a_moment_end_with_the_last(fleet: F
     until(both_run, 60, "runs after the storm", every=0.5)
     status = await_status(west, "stormy", lambda s: s.get("observedGeneration", 0) >= 1000, "the newest generation")
     assert condition(status, "Accepted")["status"] == "True"
+    assert all(replica.alive for replica in fleet)
+
+
+def test_what_is_nested_deeper_than_python_follows_runs_beside_the_others(fleet: Fleet, west: ControlPlane) -> None:
+    depths = {f"deep-{levels}": levels for levels in (300, 600, 900, 1500, 9000)}
+    west.apply(manifest("steady"))
+    for name, levels in depths.items():
+        west.apply(deepened(manifest(name), levels))
+    fleet["west-2"].kill()  # whoever lists them, and does not hear of each alone, reads them, too
+    fleet["west-2"].start()
+    for name in ("steady", *depths):
+        until(lambda name=name: len(judge.of(judge.jobs([west]), name)) >= 3, 60, f"runs of {name}", every=0.5)
+    west.apply(manifest("later"))
+    until(lambda: judge.of(judge.jobs([west]), "later"), 30, "a run of what was declared after them", every=0.5)
+    assert judge.doubled(judge.jobs([west])) == []
     assert all(replica.alive for replica in fleet)
 
 

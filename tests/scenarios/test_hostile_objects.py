@@ -8,17 +8,10 @@ import pytest
 
 from hacron.core.model import key_of
 from tests.fakes.kubernetes import all_made
+from tests.nested import nested
 from tests.scenarios.ordinary import ODD, all_is_well, at
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
-
-
-def nested(levels: int) -> Any:
-    value: Any = 1
-    for _ in range(levels):
-        value = {"a": value}
-    return value
-
 
 DISTORTED_SPECS: dict[str, Any] = {
     "a schedule of 300 KB": {"schedule": "*," * 150_000},

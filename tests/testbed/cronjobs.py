@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from tests.nested import nested_text
 from tests.testbed.cluster import Cluster, KubectlFailed
 from tests.testbed.judge import instant
 from tests.testbed.wait import until
@@ -38,6 +39,11 @@ def manifest(
             "spec": {"schedule": schedule, "jobTemplate": template, **limits, **spec},
         }
     )
+
+
+def deepened(manifest: str, levels: int) -> str:
+    """Return a HACronJob with something in its pod that is nested so deep: of pods the resource's schema says little."""
+    return manifest.replace('"restartPolicy"', f'"x": {nested_text(levels)}, "restartPolicy"', 1)
 
 
 def read(cluster: Cluster, name: str, namespace: str = "default") -> dict[str, Any]:

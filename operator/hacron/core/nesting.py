@@ -62,6 +62,14 @@ def cut_text(text: str, levels: int = MOST) -> str:
     return "".join([*pieces, text[kept_from:]])
 
 
+def decoded(text: bytes) -> Any:
+    """Return what JSON says; where it is deeper than Python follows, without what is too deep. Raises ValueError."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        return msgspec.json.decode(cut_text(text.decode()))
+
+
 def encoded(spec: Any) -> msgspec.Raw:
     """Return a spec as JSON, without what is too deep."""
     with suppress(RecursionError):

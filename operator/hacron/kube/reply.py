@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from hacron.core import nesting
 
 LONGEST_RETRY_AFTER_S: Final = 30.0
@@ -40,8 +38,8 @@ def understood(status: int, content: bytes) -> dict[str, Any]:
     Raises NoAnswer for anything else: a proxy's 404 does not say that a Job is gone, and a page for logging in is not a Job.
     """
     try:
-        body = _decoded(content)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        body = nesting.decoded(content)
+    except ValueError:
         body = None
     if isinstance(body, dict) and "kind" in body and (status < 300 or body["kind"] == "Status"):
         return body
@@ -49,13 +47,6 @@ def understood(status: int, content: bytes) -> dict[str, Any]:
     if status in NOT_NOW or status >= 500:
         return {"message": text}
     raise NoAnswer(status, f"not of an API server: {text}")
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return msgspec.json.decode(content)
-    except RecursionError:  # an object of ours, whose author has nested it deeper than Python follows
-        return msgspec.json.decode(nesting.cut_text(content.decode()))
 
 
 def seconds(retry_after: str | None) -> float:

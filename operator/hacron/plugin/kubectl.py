@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from hacron.commands.calls import Misuse
+from hacron.core import nesting
 from hacron.core.manifests import GROUP
 from hacron.core.ticks.cronfields import quoted
 
@@ -178,8 +179,8 @@ NOT_INSTALLED: Final = "this cluster does not know HACronJobs or HACronJobRuns: 
 
 def _read(printed: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(printed)
-    except (ValueError, RecursionError):
+        found = nesting.decoded(printed)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise Refused("what came back is not of an API server: does something else stand before it?")
