@@ -121,9 +121,9 @@ class Mirror:
             self._agenda.put(key, until)  # one patch that says what there is to say is better than two
             return requests
         status = self._objects.render(self._state, key, self._cluster, trial)
-        if status is None or _digest(status) == self._shown.get(key):
+        if status is None or (digest := _digest(status)) == self._shown.get(key):
             return requests
-        self._under_way[key] = _digest(status)
+        self._under_way[key] = digest
         self.patches += 1
         return [*requests, PatchStatus(key=key, status=status, kind=self._kind)]
 

@@ -395,7 +395,7 @@ class FakeLedger:
 
     def _decode(self, body: bytes) -> Batch | None:
         try:
-            batch, unreadable = _decode_batch(body)
+            batch, unreadable = decode_batch(body)
         except codec.Unreadable:
             self.unreadable += 1
             return None
@@ -403,7 +403,7 @@ class FakeLedger:
         return batch
 
 
-_decode_batch = lru_cache(maxsize=32)(codec.decode_batch)  # all sessions read the same
+decode_batch = lru_cache(maxsize=4096)(codec.decode_batch)  # all sessions read the same, sooner or later
 
 
 class FakeToken:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hacron.broker import codec
 from hacron.core.messages import Batch, Checkpoint, Definition, Progress, Removed
 from hacron.core.model import Key, Run, RunState, Verdict
-from tests.fakes.broker import Stored
+from tests.fakes.broker import Stored, decode_batch
 from tests.scenarios.world import World
 
 OF_INTEREST = (b'"Checkpoint"', b'"Progress"')  # most messages only say that somebody lives
@@ -90,7 +89,7 @@ def decided(world: World) -> list[Decided]:
 def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:
     for stored in ledger:
         if any(word in stored.body for word in OF_INTEREST):
-            yield codec.decode_batch(stored.body)[0]
+            yield decode_batch(stored.body)[0]
 
 
 def _counting(batches: Iterable[Batch]) -> Iterator[Batch]:
