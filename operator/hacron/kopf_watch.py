@@ -32,13 +32,10 @@ LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
 
 
 class BoundedDecoder(json.JSONDecoder):
-    """Reads also what is nested deeper than Python follows: without the rest."""
+    """Reads also what is nested deeper than Python, or Kopf, follows: without the rest."""
 
     def decode(self, text: str, *rest: Any) -> Any:
-        try:
-            return super().decode(text, *rest)
-        except RecursionError:
-            return super().decode(nesting.cut_text(text))
+        return nesting.bounded(lambda shorter: super(BoundedDecoder, self).decode(shorter, *rest), text)
 
 
 class NoDiffBase(kopf.DiffBaseStorage):

@@ -15,6 +15,7 @@ from hacron.core.manifests import instant, rfc3339
         ("2026-03-28T08:00:00Z", datetime(2026, 3, 28, 8, tzinfo=UTC)),
         ("2026-03-28T08:00:00.5+01:00", datetime(2026, 3, 28, 7, 0, 0, 500_000, tzinfo=UTC)),
         ("2026-03-28T08:00:00", None),
+        ("2026-03-28T24:00:00Z", None),
         ("soon", None),
         ("0001-01-01T00:00:00+14:00", None),
         ("9999-12-31T23:59:59-12:00", None),

@@ -46,10 +46,21 @@ def test_text_that_no_parser_follows_is_cut_in_no_time() -> None:
     assert depth(json.loads(nesting.cut_text(nested_text(100_000, "[]")))) == nesting.MOST
 
 
+@pytest.mark.parametrize("levels", [300, 900, 9000])
+def test_a_spec_is_the_same_wherever_it_is_read(levels: int) -> None:
+    spec = nested_text(levels)
+    alone = nesting.decoded(f'{{"spec":{spec}}}'.encode())
+    told = nesting.decoded(f'{{"type":"ADDED","object":{{"spec":{spec}}}}}'.encode())
+    listed = nesting.decoded(f'{{"items":[{{"spec":{spec}}}]}}'.encode())
+    assert (
+        nesting.encoded(alone["spec"]) == nesting.encoded(told["object"]["spec"]) == nesting.encoded(listed["items"][0]["spec"])
+    )
+
+
 @pytest.mark.parametrize("levels", [1, 300, 9000])
 def test_what_no_parser_follows_is_decoded_all_the_same(levels: int) -> None:
     read = nesting.decoded(f'{{"before":1,"deep":{nested_text(levels)},"after":2}}'.encode())
-    assert (read["before"], depth(read["deep"]), read["after"]) == (1, levels if levels < 1000 else nesting.MOST - 1, 2)
+    assert (read["before"], depth(read), read["after"]) == (1, min(levels + 1, nesting.MOST_IN_ALL), 2)
 
 
 @pytest.mark.parametrize("text", [b"", b"[1", b"\xff", b'"\xff"', b'{"a":1}}', b"[" * 100_000, b'{"a":' * 5000])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from datetime import UTC, datetime, timezone
 from enum import Enum
 from typing import Any
@@ -38,6 +39,8 @@ SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a 
 
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
 STEM_LENGTH = 52
+
+_HOUR_24 = re.compile("[Tt ]24")  # which Python reads from 3.14 on; two replicas are to read the same
 
 
 # --- HACronJob ------------------------------------------------------------------------------------------------------------------
@@ -82,9 +85,11 @@ def _version(text: object) -> int:
 
 def instant(text: object) -> datetime | None:
     """Read an RFC 3339 time; None when it is none."""
+    if not isinstance(text, str) or _HOUR_24.search(text):
+        return None
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo is not None else None
     except (ValueError, OverflowError):  # OverflowError: a time on the first or the last day that there is
         return None
 

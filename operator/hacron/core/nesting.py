@@ -7,6 +7,7 @@ know: else one such object would end the watch of all others, or be read by one 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,18 +16,23 @@ import msgspec
 MOST: Final = 200
 """Levels of a spec."""
 
+MOST_IN_ALL: Final = MOST + 20
+"""Levels of what a spec stands in: an object, an event, a list. So a spec is cut at the same place wherever it is read."""
+
+_CONTAINERS = (dict, list)  # the union of both takes isinstance twice the time
+
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
 def is_deeper(value: object, levels: int = MOST) -> bool:
     """Return whether there is a list or an object inside so many others."""
-    level = [value]
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(levels):
-        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        level = [child for children in inside for child in children]
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [child for children in inside for child in children if isinstance(child, _CONTAINERS)]
         if not level:
             return False
-    return any(isinstance(one, dict | list) for one in level)
+    return bool(level)
 
 
 def may_be_deeper(text: bytes, levels: int = MOST) -> bool:
@@ -36,7 +42,7 @@ def may_be_deeper(text: bytes, levels: int = MOST) -> bool:
 
 def cut(value: Any, levels: int = MOST) -> Any:
     """Return what is not deeper; None stands for the rest."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, _CONTAINERS):
         return value
     if levels == 0:
         return None
@@ -62,12 +68,18 @@ def cut_text(text: str, levels: int = MOST) -> str:
     return "".join([*pieces, text[kept_from:]])
 
 
-def decoded(text: bytes) -> Any:
-    """Return what JSON says; where it is deeper than Python follows, without what is too deep. Raises ValueError."""
+def bounded(parse: Callable[[str], Any], text: str) -> Any:
+    """Return what JSON says, without what is too deep; `parse` may raise RecursionError, at any depth that it likes."""
     try:
-        return msgspec.json.decode(text)
+        value = parse(text)
     except RecursionError:
-        return msgspec.json.decode(cut_text(text.decode()))
+        return parse(cut_text(text, MOST_IN_ALL))
+    return cut(value, MOST_IN_ALL) if is_deeper(value, MOST_IN_ALL) else value
+
+
+def decoded(text: bytes) -> Any:
+    """Return what JSON says, without what is too deep. Raises ValueError."""
+    return bounded(msgspec.json.decode, text.decode())
 
 
 def encoded(spec: Any) -> msgspec.Raw:

@@ -20,7 +20,7 @@ from hacron.core.ticks.daylight import NOTHING_CHOSEN, DaylightSaving, Gap, Repe
 MOST_SCHEDULES = 20
 ONE_OF = ("schedule", SCHEDULES, "hashedSchedule")
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 E = TypeVar("E", bound=StrEnum)
 
