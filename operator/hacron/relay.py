@@ -12,10 +12,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
 from hacron.core.messages import Command
@@ -30,7 +31,9 @@ log = logging.getLogger(__name__)
 COMPARED_PER_TURN = 300
 LIST_AGAIN_S = 5.0  # after an inventory that failed
 LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
+LIST_ANEW_S = 30.0  # an API server that is away again and again is asked no more often than this
 IS_YOUNG_FOR = Rules().settle
+DOUBTS_FOR = timedelta(seconds=5)  # another replica of the cluster may have heard of a change that much earlier
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
 
 
@@ -57,6 +60,14 @@ class Seen:
 
     declared: Declaration
     at: float  # monotonic
+    in_spite_of: datetime | None = None  # the API server was asked for it after the ledger had noted then that it was otherwise
+
+
+class Asked(NamedTuple):
+    """A question for one object that is under way."""
+
+    at: float  # monotonic; the answer is of then or later
+    contradicted: datetime | None  # since when the ledger says otherwise than what had been seen here
 
 
 class Relay:
@@ -77,12 +88,17 @@ class Relay:
         self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
-        self._asked: set[Key] = set()  # GetObject under way
+        self._asked: dict[Key, Asked] = {}  # GetObject under way
+        self._doubts: dict[Key, tuple[datetime, float]] = {}  # what the ledger contradicts: since when, and since when here
         self._requests: list[Request] = []
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
         self._watch_began = -math.inf  # monotonic
         self._listed: frozenset[Key] = frozenset()  # what the newest inventory has
+        self._listed_at = -math.inf  # monotonic; when that came
+        self._version = 0  # newest that the API server has told of, of any object
+        self._was_away = False  # the API server
+        self.was_put_back = False  # the API server knows less than it did: what watches go by is of the future
         self.complete = False  # an inventory has been taken: what was not seen may not exist
         self.complaint = ""  # why there is no inventory, if the API server answers; told to people
 
@@ -93,6 +109,7 @@ class Relay:
         self._state = state
         self._told.clear()
         self._differs.clear()
+        self._doubts.clear()
         self.touch(self._seen)
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -110,12 +127,14 @@ class Relay:
             case ObjectSeen(body=body, gone=gone) if arrival.kind is self.kind:
                 self._observe(body, gone, moment)
             case Answer(request=GetObject(key=key, kind=self.kind)):
-                self._asked.discard(key)
+                asked = self._asked.pop(key, None)
                 if arrival.ok:
-                    self._observe(arrival.body, False, moment)
+                    self._observe(arrival.body, False, moment, asked)
                 elif arrival.status == 404:
                     entry = self._entry(key)
                     self._forget(key, entry.uid if entry else None)
+                elif key in self._doubts:
+                    self._agenda.put(key, moment.wall + DOUBTS_FOR)
             case Answer(request=ListInventory(kind=self.kind)):
                 self._compare_inventory(arrival, moment)
             case _:
@@ -167,14 +186,33 @@ class Relay:
         seen, entry = self._seen.get(key), self._entry(key)
         if seen is None:
             return self._withdraw(key, entry, worker, now)
-        declared = seen.declared
+        declared, contradicted = seen.declared, self._objects.contradicted(self._state, seen.declared)
+        if contradicted is not None and contradicted != seen.in_spite_of:
+            self._doubt(key, contradicted, now)
+            return None
         stands = entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared)
-        if stands and not self._knows_more(declared, worker, now):
+        if contradicted is None and stands and not self._knows_more(declared, worker, now):
             self._settled(key)
             return None
         if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
-        return replace(self._objects.with_newest(declared, worker.newest_tick(key)), ledger=self._state.born)
+        told = replace(self._objects.with_newest(declared, worker.newest_tick(key)), ledger=self._state.born)
+        if contradicted is None:
+            return told
+        log.warning("the API server was put back: declared as it is there", extra={"object": key, "ledger": contradicted})
+        return replace(told, instead_of=contradicted)
+
+    def _doubt(self, key: Key, contradicted: datetime, now: Moment) -> None:
+        """Ask for an object that is otherwise than the ledger says, unless the watch tells in time why."""
+        since, first = self._doubts.get(key, (None, now.mono))
+        if since != contradicted:
+            first = now.mono
+            self._doubts[key] = (contradicted, first)
+        left = first + DOUBTS_FOR.total_seconds() - now.mono
+        if left > 0:
+            self._agenda.put(key, now.wall + timedelta(seconds=left))
+        else:
+            self._ask(key, now, contradicted)
 
     def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: Moment) -> Command | None:
         if entry is None:
@@ -183,7 +221,7 @@ class Relay:
             return None
         if self._gone.get(key) != entry.uid:
             if self.complete and key not in self._listed:
-                self._ask(key)  # absence from what was seen proves nothing: it may be newer than that
+                self._ask(key, now)  # absence from what was seen proves nothing: it may be newer than that
             return None
         if not self._is_time(key, (entry.uid, 0, None), worker, now):
             return None
@@ -196,8 +234,8 @@ class Relay:
         return self._objects.knows_more(self._objects.with_newest(declared, worker.newest_tick(declared.key)), self._state)
 
     def _settled(self, key: Key) -> None:
-        self._told.pop(key, None)
-        self._differs.pop(key, None)
+        for known in (self._told, self._differs, self._doubts):
+            known.pop(key, None)
 
     def _is_time(self, key: Key, what: What, worker: LocalWorker, moment: Moment) -> bool:
         """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
@@ -217,12 +255,14 @@ class Relay:
         self._agenda.put(key, now + TELL_AGAIN)
         return True
 
-    def _observe(self, body: dict[str, Any], gone: bool, moment: Moment) -> None:
+    def _observe(self, body: dict[str, Any], gone: bool, moment: Moment, asked: Asked | None = None) -> None:
+        """Note an object, as the watch tells of it or, `asked`, as an answer has it."""
         try:
             declared = self._objects.declared(self._cluster, body)
         except (KeyError, TypeError, ValueError) as error:
             log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
+        self._version = max(self._version, manifests.version(body["metadata"].get("resourceVersion")))
         known = self._seen.get(declared.key)
         if gone:
             if known is None or known.declared.uid == declared.uid:
@@ -230,9 +270,13 @@ class Relay:
             return
         if known is not None and known.declared.uid == declared.uid:
             if self._is_older(declared, known.declared):
-                return
+                if asked is None:
+                    self._ask(declared.key, moment)  # late, or the API server was put back to an earlier time
+                    return
+                if known.at > asked.at:
+                    return
             declared = self._objects.remembering(declared, known.declared)
-        self._seen[declared.key] = Seen(declared, moment.mono)
+        self._seen[declared.key] = Seen(declared, moment.mono, asked.contradicted if asked is not None else None)
         self._gone.pop(declared.key, None)
         self._dirty[declared.key] = None
 
@@ -248,14 +292,19 @@ class Relay:
     def _entry(self, key: Key) -> Entry | None:
         return self._objects.homes(self._state, key).get(self._cluster)
 
-    def _ask(self, key: Key) -> None:
+    def _ask(self, key: Key, moment: Moment, contradicted: datetime | None = None) -> None:
         if key not in self._asked:
-            self._asked.add(key)
+            self._asked[key] = Asked(moment.mono, contradicted)
             self._requests.append(GetObject(key=key, kind=self.kind))
 
     # --- the inventory ---
 
     def _list_when_due(self, moment: Moment) -> None:
+        if not self._kube.reachable:
+            self._was_away = True
+        elif self._was_away:  # what it had to say meanwhile may not have been heard
+            self._was_away = False
+            self._list_at = min(self._list_at, max(moment.mono, self._listed_at + LIST_ANEW_S))
         if self._listing_since is None and moment.mono >= self._list_at:
             self._listing_since = moment.mono
             self._requests.append(ListInventory(kind=self.kind))
@@ -269,6 +318,8 @@ class Relay:
             self._list_at = moment.mono + LIST_AGAIN_S
             return
         self.complete = True
+        self._listed_at = moment.mono
+        self._look_whether_put_back(manifests.version(answer.body.get("version")))
         began = self._watch_began
         is_listing = moment.mono - began < LET_THE_WATCH_LIST_S
         if since < began:
@@ -281,14 +332,21 @@ class Relay:
             seen = self._seen.get(key)
             if seen is None and is_listing:
                 continue  # ten thousand questions whose answers are on their way
-            if seen is None or (seen.declared.uid != uid or seen.declared.generation < generation):
-                self._ask(key)
+            if seen is None or (seen.declared.uid, seen.declared.generation) != (uid, generation):
+                self._ask(key, moment)
         for key, seen in self._seen.items():
             if key not in listed and seen.at < since:
-                self._ask(key)
+                self._ask(key, moment)
         for key in self._objects.keys(self._state):
             if self._entry(key) is not None and key not in listed:
-                self._ask(key)
+                self._ask(key, moment)
+
+    def _look_whether_put_back(self, version: int) -> None:
+        """A list is no older than what was told before it, unless the API server's data come from a backup."""
+        if 0 < version < self._version:
+            self.was_put_back = True
+            log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self.kind})
+        self._version = version or self._version
 
     def _complain(self, complaint: str) -> None:
         if complaint and complaint != self.complaint:

@@ -160,6 +160,9 @@ class Replica:
             if kind in self._complained and not relay.complaint:
                 self.watch_again(kind)  # the resource may not have been there when the watch looked for it
             (self._complained.add if relay.complaint else self._complained.discard)(kind)
+            if relay.was_put_back:
+                relay.was_put_back = False
+                self.watch_again(kind)  # it waits for what comes after a version that is still to come
         self._say(session, *shortcomings(session, self._engine.relay, self._kube))
 
     def _arrived(self) -> Iterator[FromKubernetes]:

@@ -19,6 +19,8 @@ from hacron.ports import (
     GetNamespace,
     GetObject,
     HaltJob,
+    JobSeen,
+    JobsListed,
     ListInventory,
     ObjectSeen,
     PatchStatus,
@@ -141,7 +143,7 @@ class FakeKube:
     # --- inside ---
 
     def _see(self, event: Event) -> None:
-        about_jobs = not isinstance(event, ObjectSeen)
+        about_jobs = isinstance(event, JobSeen | JobsListed)
         if about_jobs and not self._watches_jobs:
             return
         if not self._untold and not self.watch_lags_s:

@@ -17,11 +17,12 @@ import msgspec
 
 from hacron.core import manifests
 from hacron.core.model import Key, Kind, name_of, namespace_of
-from hacron.ports import JobSeen, JobsListed, ObjectSeen
+from hacron.ports import JobSeen, JobsListed, ObjectSeen, WatchBegan
 
 Body = dict[str, Any]
 Reply = tuple[int, Body]  # HTTP status, and the object or what is wrong
-Event = JobSeen | JobsListed | ObjectSeen
+Event = JobSeen | JobsListed | ObjectSeen | WatchBegan
+Saved = dict[Kind, dict[Key, Body]]
 
 
 class Fate(NamedTuple):
@@ -158,6 +159,24 @@ class FakeCluster:
         self.annals.append((self.now, key, kind, None))
         if not unseen:
             self._emit(ObjectSeen(body=_copy(body), gone=True, kind=kind))
+        self._collect_garbage()
+
+    def save(self) -> Saved:
+        """Return a backup of our objects."""
+        return {kind: {key: _copy(body) for key, body in self.objects(kind).items()} for kind in Kind}
+
+    def put_back(self, saved: Saved) -> None:
+        """Have our objects as they were saved; their watches begin anew. Jobs stay as they are."""
+        for kind, bodies in saved.items():
+            objects = self.objects(kind)
+            for key in dict.fromkeys([*objects, *bodies]):
+                if objects.get(key) != bodies.get(key):
+                    self.annals.append((self.now, key, kind, bodies.get(key)))
+            objects.clear()
+            objects.update({key: _copy(body) for key, body in bodies.items()})
+            self._emit(WatchBegan(kind=kind))
+            for key in objects:
+                self._changed(kind, key)
         self._collect_garbage()
 
     def move(self, now: datetime) -> None:

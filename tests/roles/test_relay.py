@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hacron.core.messages import CronJobDeclared, Definition, Progress
 from hacron.core.model import Key, Kind
+from hacron.core.nesting import encoded
 from hacron.core.state import State
 from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
-from hacron.relay import LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
+from hacron.relay import DOUBTS_FOR, LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker
 from tests.fakes.kube_client import FakeKube
@@ -188,3 +190,70 @@ def test_an_object_that_is_in_the_ledger_but_not_in_the_inventory_is_asked_for()
     library.state.definitions[OTHER] = {"west": gone}
     library.relay.touch([OTHER])
     assert library.turn_at(1.0) == [GetObject(key=OTHER)]
+
+
+# --- what the API server has no more --------------------------------------------------------------------------------------------
+
+
+def ahead(library: Library) -> Definition:
+    """Have the ledger say that the object was changed since, and return that."""
+    (said,) = library.sent(Beside())
+    newer = replace(shown(said), generation=2, changed_at=NOON + timedelta(seconds=1))
+    library.state.definitions[HELLO] = {"west": newer}
+    library.relay.touch([HELLO])
+    return newer
+
+
+def test_what_the_ledger_has_as_over_is_told_when_the_api_server_has_it_still() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    newer = ahead(library)
+    assert library.turn_at(1.0) == [], "another replica may have heard of it earlier"
+    assert library.turn_at(1.0 + DOUBTS_FOR.total_seconds()) == [GetObject(key=HELLO)]
+    assert [told.instead_of for told in library.sent(Beside(), timedelta(seconds=7))] == [newer.changed_at]
+    library.state.definitions[HELLO] = {"west": replace(newer, changed_at=NOON + timedelta(seconds=8))}
+    library.relay.touch([HELLO])
+    assert library.sent(Beside(), timedelta(seconds=9)) == [], "it has not been asked since that was noted"
+
+
+def test_a_watch_that_is_behind_another_says_nothing_and_asks_nothing() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    ahead(library)
+    assert library.turn_at(1.0) == []
+    library.relay.take(ObjectSeen(body=library.cluster.apply(HELLO, SPEC | {"suspend": True})), Moment(NOON, 2.0))
+    library.state.definitions[HELLO] = {
+        "west": replace(library.state.definitions[HELLO]["west"], spec=encoded(SPEC | {"suspend": True}))
+    }
+    assert library.turn_at(60.0) == []
+    assert library.sent(Beside(), timedelta(seconds=61)) == []
+
+
+def test_another_object_of_the_same_generation_is_noticed_but_not_defaults_that_were_added() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    (said,) = library.sent(Beside())
+    for spec, asked in ((SPEC | {"concurrencyPolicy": "Allow"}, []), (SPEC | {"suspend": True}, [GetObject(key=HELLO)])):
+        library.state.definitions[HELLO] = {"west": replace(shown(said), spec=encoded(spec))}
+        library.relay.touch([HELLO])
+        library.turn_at(10.0)
+        assert library.turn_at(20.0) == asked
+
+
+def test_the_watch_is_to_begin_anew_when_a_list_is_older_than_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    _, listed = library.cluster.list_inventory(Kind.CRONJOB)
+    for hour, version, put_back in ((0, "5000", False), (1, "5000", False), (2, "none", False), (3, "4999", True)):
+        monkeypatch.setattr(library.cluster, "list_inventory", lambda _, version=version: (200, listed | {"version": version}))
+        assert library.turn_at(hour * 3600.0) == [ListInventory()]
+        assert library.relay.was_put_back is put_back
+
+
+def test_an_api_server_that_was_away_is_asked_for_what_it_has_but_not_again_and_again() -> None:
+    library = Library()
+    assert library.turn_at(0.0) == [ListInventory()]
+    asked = []
+    for second in range(1, 40):
+        library.cluster.up = second % 2 == 0
+        asked += [second for request in library.turn_at(float(second)) if request == ListInventory()]
+    assert asked == [30]

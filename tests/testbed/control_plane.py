@@ -107,6 +107,24 @@ class ControlPlane(Cluster):
             process.start()
         until(self._node_is_ready, 60, f"the node of {self.name}")
 
+    def save(self, folder: Path) -> None:
+        """Copy all that is stored into a folder that does not exist yet."""
+        self._etcd.freeze()
+        try:
+            shutil.copytree(self._data, folder)
+        finally:
+            self._etcd.thaw()
+
+    def put_back(self, folder: Path) -> None:
+        """Begin again with what `save` has copied, as from a backup: nothing that came after it has ever been."""
+        self._apiserver.kill()
+        self._etcd.kill()
+        shutil.rmtree(self._data)
+        shutil.copytree(folder, self._data)
+        self._etcd.start()
+        until(self._etcd_answers, 60, f"etcd of {self.name}", every=0.02)
+        self.start_apiserver()
+
     def freeze_apiserver(self) -> None:
         """Make the API server hang: it takes connections and answers none."""
         self._apiserver.freeze()

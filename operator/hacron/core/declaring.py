@@ -26,28 +26,63 @@ def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules,
 
     `recovering`: the ledger has just begun, and what a home cluster knows to have run is not in it yet.
     """
-    homes = draft.homes(command.key)
-    mine = homes.get(command.cluster)
-    ran = min(command.last_schedule_time, now) if command.last_schedule_time else None
+    if command.instead_of is not None:
+        _put_back(draft, command, now, rules)
+        return
+    mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
     if mine is not None and not _is_newer(command, mine):
-        progress = draft.progress(command.key)
         if recovering and mine.uid == command.uid and progress is not None:
-            draft.put(_has_run(progress, ran))  # another replica of that cluster, which knows more
+            draft.put(_has_run(progress, _ran(command, now)))  # another replica of that cluster, which knows more
         return
-    if _is_gone(command.uid, draft.progress(command.key), now, rules):
+    if _is_gone(command.uid, progress, now, rules):
         return
+    known_until = draft.forgotten_at(command.cluster)
+    is_old = known_until is not None and command.created_at <= known_until
+    definition = _definition(draft, command, mine, now)
+    _take_in(draft, command, definition, now, rules, recovering, not_before=now if is_old else None)
+
+
+def _put_back(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules) -> None:
+    """Take in what an API server has whose data were put back to an earlier time, if what it contradicts still stands.
+
+    It counts only where no other home declares the cronjob: nobody knows how old it is.
+    """
+    mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
+    noted = [mine.changed_at] if mine is not None and mine.uid == command.uid else []
+    noted += [one.at for one in progress.gone if one.uid == command.uid] if progress is not None else []
+    if command.instead_of not in noted:
+        return
+    if progress is not None:
+        draft.put(replace(progress, gone=tuple(one for one in progress.gone if one.uid != command.uid)))
+    definition = _definition(draft, command, None, now)
+    others = [other.revision for home, other in draft.homes(command.key).items() if home != command.cluster]
+    if others:
+        definition = replace(definition, revision=min(others) - 1)
+    _take_in(draft, command, definition, now, rules, recovering=False, not_before=now)
+
+
+def _take_in(
+    draft: Draft,
+    command: CronJobDeclared,
+    definition: Definition,
+    now: datetime,
+    rules: Rules,
+    recovering: bool,
+    not_before: datetime | None,
+) -> None:
+    """Let a definition take the place of what its home has declared. `not_before`: no earlier tick counts if it begins afresh."""
+    homes, ran = draft.homes(command.key), _ran(command, now)
+    mine = homes.get(command.cluster)
     before = Standing.of(draft, command.key)
     if mine is not None and mine.uid != command.uid:
         _remember(draft, command.key, mine.uid, now)
         if len(homes) == 1:
             _retire(draft, command, now, rules)  # deleted and made anew: another cronjob of the same name
             before = Standing()
-    draft.define(_definition(draft, command, mine, now))
+    draft.define(definition)
     progress = draft.progress(command.key)
     if progress is None or progress.withdrawn_at is not None:
-        known_until = draft.forgotten_at(command.cluster)
-        is_old = known_until is not None and command.created_at <= known_until
-        draft.put(_begin(progress, command, ran, not_before=now if is_old else None))
+        draft.put(_begin(progress, command, ran, not_before))
         return
     if recovering:
         progress = _has_run(progress, ran)
@@ -144,6 +179,11 @@ def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None,
         fencing=old.fencing if old else 0,
         last_scheduled=ran,
     )
+
+
+def _ran(command: CronJobDeclared, now: datetime) -> datetime | None:
+    """Return the newest tick that the home cluster knows to have run."""
+    return min(command.last_schedule_time, now) if command.last_schedule_time else None
 
 
 def _has_run(progress: Progress, ran: datetime | None) -> Progress:

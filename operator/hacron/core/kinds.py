@@ -12,6 +12,7 @@ from hacron.core import manifests, status
 from hacron.core.demand import accounts, wanted
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Key, Kind, Pause
+from hacron.core.spec import says_the_same
 from hacron.core.state import State
 from hacron.core.status import Trial
 
@@ -45,6 +46,9 @@ class Objects(Protocol):
 
     def stands(self, entry: Entry, declared: Declaration) -> bool:
         """Whether the ledger says what this object says, or what a newer version of it says."""
+
+    def contradicted(self, state: State, declared: Declaration) -> datetime | None:
+        """Return since when the ledger says that this object is gone, or was changed since; None when it does not."""
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
         """Add the newest tick whose Job is known to exist in the cluster."""
@@ -89,6 +93,13 @@ class CronJobs:
             return entry.generation > declared.generation
         return entry.pause == declared.pause or entry.version > declared.version
 
+    def contradicted(self, state: State, declared: Declaration) -> datetime | None:
+        assert isinstance(declared, CronJobDeclared)
+        entry, progress = state.definitions.get(declared.key, {}).get(declared.cluster), state.progress.get(declared.key)
+        if entry is not None and entry.uid == declared.uid:
+            return entry.changed_at if _is_ahead(entry, declared) else None
+        return next((one.at for one in progress.gone if one.uid == declared.uid), None) if progress is not None else None
+
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
         assert isinstance(declared, CronJobDeclared)
         ticks = [tick for tick in (declared.last_schedule_time, ran) if tick is not None]
@@ -131,6 +142,9 @@ class Demands:
     def stands(self, entry: Entry, declared: Declaration) -> bool:
         return entry.generation >= declared.generation
 
+    def contradicted(self, state: State, declared: Declaration) -> datetime | None:  # noqa: ARG002
+        return None  # what is demanded does not change, and what was done about it stays done
+
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
         return declared
 
@@ -158,6 +172,15 @@ class Demands:
 
     def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:  # noqa: ARG002 - it has no template
         return accounts.render(state, key, cluster)
+
+
+def _is_ahead(entry: Definition, declared: CronJobDeclared) -> bool:
+    """Whether the ledger has a later state of an object, or another one that is as old."""
+    if entry.generation != declared.generation:
+        return entry.generation > declared.generation
+    if entry.pause != declared.pause and entry.version > declared.version:
+        return True
+    return not says_the_same(entry.key, entry.spec, declared.spec)
 
 
 CRONJOBS = CronJobs()

@@ -59,7 +59,7 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         spec=nesting.encoded(body.get("spec") or {}),
         last_schedule_time=instant(ran),
         pause=pause_of(metadata.get("annotations") or {}),
-        version=_version(metadata.get("resourceVersion")),
+        version=version(metadata.get("resourceVersion")),
     )
 
 
@@ -78,8 +78,8 @@ def pause_of(annotations: dict[str, Any]) -> Pause | None:
     )
 
 
-def _version(text: object) -> int:
-    """Order the versions of one object; Kubernetes lets them be compared as numbers."""
+def version(text: object) -> int:
+    """Read a resourceVersion; Kubernetes lets them be compared as numbers, also those of different objects. 0: it is none."""
     return int(text) % 2**53 if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
@@ -298,7 +298,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         demand=annotations.get(DEMAND, ""),
         cluster=annotations.get(CLUSTER, ""),
         halt=halt,
-        version=_version(metadata.get("resourceVersion")),
+        version=version(metadata.get("resourceVersion")),
     )
 
 

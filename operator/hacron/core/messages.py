@@ -54,6 +54,9 @@ class CronJobDeclared(_Message, frozen=True):
     pause: Pause | None = None  # may change while the generation stays
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
     ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another
+    instead_of: Instant | None = (
+        None  # what the ledger has noted then is newer, or a withdrawal, and the API server knows of neither
+    )
 
 
 class CronJobWithdrawn(_Message, frozen=True):

@@ -41,6 +41,18 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
     )
 
 
+def says_the_same(key: Key, one: msgspec.Raw, other: msgspec.Raw) -> bool:
+    """Return whether two specs mean the same and have the same template: defaults may have been added to one of them."""
+    return bytes(one) == bytes(other) or _meaning(key, one) == _meaning(key, other)
+
+
+def _meaning(key: Key, spec: msgspec.Raw) -> tuple[object, object]:
+    try:
+        return parse(key, spec), decoded(spec)["jobTemplate"]
+    except InvalidCronJob as invalid:
+        return str(invalid), None
+
+
 def _max_active(fields: dict[str, Any], policy: ConcurrencyPolicy) -> int:
     if fields.get("maxActive") is not None and policy is not ConcurrencyPolicy.QUEUE:
         raise InvalidCronJob("maxActive", "maxActive goes with concurrencyPolicy Queue only")

@@ -256,7 +256,7 @@ class KubeClient:
             if reply.status != 200:
                 return reply
             found += items
-        return reply._replace(body={"items": found})
+        return reply._replace(body={"items": found, "version": reply.body["metadata"].get("resourceVersion")})
 
     def _watches(self, namespace: str) -> bool:
         return not self._namespaces or namespace in self._namespaces

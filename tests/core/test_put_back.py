@@ -1,0 +1,87 @@
+"""What an API server has whose data were put back from a backup counts again, though the ledger knows what came after."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from hacron.core.messages import Definition
+from tests.core.ledger_story import HELLO, NOON, Story, spec
+
+EVERY_MINUTE, YEARLY = spec(), spec("0 0 1 1 *")
+
+
+def edited(*, elsewhere: bool = False) -> tuple[Story, datetime]:
+    """A cronjob of the second generation, and when the ledger noted that."""
+    story = Story()
+    story.declare(EVERY_MINUTE, created_at=NOON)
+    if elsewhere:
+        story.declare(YEARLY, cluster="east")
+    story.at(70)
+    story.declare(YEARLY, generation=2, created_at=NOON)
+    story.at(130)
+    return story, story.state.definitions[HELLO]["west"].changed_at
+
+
+def generations(story: Story) -> list[int]:
+    return [record.generation for record in story.written if isinstance(record, Definition) and record.cluster == "west"]
+
+
+def test_an_earlier_generation_counts_from_the_moment_that_it_is_told() -> None:
+    story, noted = edited()
+    story.finished(story.run)
+    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=noted)
+    assert (generations(story), story.runs) == ([1, 2, 1], [])
+    story.at(176)
+    assert story.runs == ["180 Pending west #1"], "nothing of the past is made up for"
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_what_is_said_twice_or_late_changes_nothing(generation: int) -> None:
+    story, noted = edited()
+    for _ in range(2):
+        story.declare(EVERY_MINUTE, generation=generation, created_at=NOON, instead_of=noted)
+        story.at(140)
+    assert generations(story) == [1, 2, generation]
+    story.declare(YEARLY, generation=3, created_at=NOON)
+    story.declare(EVERY_MINUTE, generation=generation, created_at=NOON, instead_of=noted)
+    assert generations(story) == [1, 2, generation, 3]
+
+
+def test_what_was_withdrawn_fires_again_and_is_edited_as_ever() -> None:
+    story = Story()
+    story.declare(EVERY_MINUTE, created_at=NOON)
+    story.at(70)
+    story.withdraw()
+    (gone,) = story.progress.gone
+    story.at(190)
+    story.declare(EVERY_MINUTE, created_at=NOON)
+    assert HELLO not in {key for key, homes in story.state.definitions.items() if homes}, "a relay that has not seen it go"
+    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=gone.at)
+    assert story.runs == ["60 Stopping west #1"], "what passed meanwhile is nobody's"
+    story.at(236)
+    assert story.runs[-1] == "240 Pending west #1"
+    story.declare(YEARLY, generation=2, created_at=NOON)
+    assert generations(story) == [1, 1, 2]
+
+
+def test_an_object_that_was_made_anew_gives_way_to_the_one_before() -> None:
+    story = Story()
+    story.declare(EVERY_MINUTE, created_at=NOON)
+    story.at(70)
+    story.declare(YEARLY, created_at=story.now, uid="another")
+    (gone,) = story.progress.gone
+    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=gone.at)
+    assert story.state.definitions[HELLO]["west"].uid == "uid-west"
+    assert [one.uid for one in story.progress.gone] == ["another"]
+    assert story.progress.cronjob_id == "uid-west"
+
+
+def test_it_does_not_win_over_what_another_home_says_until_it_is_edited() -> None:
+    story, noted = edited(elsewhere=True)
+    assert story.state.winner(HELLO).cluster == "west"
+    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=noted)
+    assert story.state.winner(HELLO).cluster == "east"
+    story.declare(EVERY_MINUTE, generation=2, created_at=NOON)
+    assert story.state.winner(HELLO).cluster == "west"
