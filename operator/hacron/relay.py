@@ -89,7 +89,7 @@ class Relay:
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
-        self._doubts: dict[Key, tuple[datetime, float]] = {}  # what the ledger contradicts: since when, and since when here
+        self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
         self._requests: list[Request] = []
         self._listing_since: float | None = None  # monotonic; an inventory is under way
         self._list_at = 0.0  # monotonic; when the next inventory is due
@@ -204,13 +204,12 @@ class Relay:
 
     def _doubt(self, key: Key, contradicted: datetime, now: Moment) -> None:
         """Ask for an object that is otherwise than the ledger says, unless the watch tells in time why."""
-        since, first = self._doubts.get(key, (None, now.mono))
+        since, until = self._doubts.get(key, (None, now.wall))
         if since != contradicted:
-            first = now.mono
-            self._doubts[key] = (contradicted, first)
-        left = first + DOUBTS_FOR.total_seconds() - now.mono
-        if left > 0:
-            self._agenda.put(key, now.wall + timedelta(seconds=left))
+            until = now.wall + DOUBTS_FOR
+            self._doubts[key] = (contradicted, until)
+        if now.wall < until:
+            self._agenda.put(key, until)
         else:
             self._ask(key, now, contradicted)
 
@@ -320,12 +319,12 @@ class Relay:
         self.complete = True
         self._listed_at = moment.mono
         self._look_whether_put_back(manifests.version(answer.body.get("version")))
-        began = self._watch_began
-        is_listing = moment.mono - began < LET_THE_WATCH_LIST_S
+        began, listed_by = self._watch_began, self._watch_began + LET_THE_WATCH_LIST_S
+        is_listing = moment.mono < listed_by
         if since < began:
             self._list_at = moment.mono  # a deletion that the watch has missed may be newer than this list
         else:
-            self._list_at = began + LET_THE_WATCH_LIST_S if is_listing else moment.mono + self._inventory_interval_s
+            self._list_at = listed_by if is_listing else moment.mono + self._inventory_interval_s
         listed = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
         self._listed = frozenset(listed)
         for key, (uid, generation) in listed.items():

@@ -205,6 +205,17 @@ def test_a_reader_who_starts_later_begins_at_the_floor_of_the_last_message(world
     assert not reader.ledger.truncated
 
 
+def test_what_an_earlier_executor_sent_and_lands_last_misleads_nobody_about_the_floor(world: World) -> None:
+    """It may have been meant for another ledger, which is lost, and name a floor of that."""
+    writer = world.open("r1")
+    writer.ledger.append([batch(60) for _ in range(50)], 0)
+    writer.ledger.append([batch(60)], 30)
+    for floor in (45, 10):
+        writer.ledger.append([batch(7)], floor)
+    entries = read(world.open("r2"), 23)
+    assert [entry.offset for entry in entries] == list(range(30, 53))
+
+
 def test_caught_up_means_all_that_stood_there_not_what_comes_after(world: World) -> None:
     writer = world.open("r1")
     writer.ledger.append([batch(epoch) for epoch in range(2000)], 0)

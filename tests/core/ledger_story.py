@@ -33,6 +33,7 @@ from hacron.core.state import State
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 LONG_BEFORE = NOON - timedelta(days=30)
+LONG_BEGUN = 1000  # messages that have been in the ledger before
 HELLO = key_of("default", "hello")
 
 
@@ -143,7 +144,8 @@ class Story:
     def write(self, groups: list[tuple[Record, ...]]) -> None:
         for records in pack(groups):
             batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(records))
-            applied = self.state.apply(Entry(offset=self.state.position + 1, size=100, batch=batch))
+            offset = max(self.state.position, LONG_BEGUN) + 1
+            applied = self.state.apply(Entry(offset=offset, size=100, batch=batch))
             assert applied.counts
             self.scheduler.touch(applied.keys)
             self.written.extend(records)

@@ -16,6 +16,7 @@ from functools import lru_cache, partial
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
+from hacron.broker.ledger import LOOK_BACK, Noted, floor_named
 from hacron.core.messages import Batch, ClusterState, Command, Entry, Proof, Report
 from hacron.ports import BrokerUnavailable
 
@@ -343,7 +344,7 @@ class FakeLedger:
         self.unreadable = 0
         ledger = session.broker.ledger
         last = ledger[-1] if ledger else None
-        floor = last.floor if last and 0 <= last.floor <= last.offset else 0
+        floor = floor_named(Noted(one.offset, one.body, one.floor) for one in ledger[-LOOK_BACK:]) or 0
         self.truncated = bool(ledger) and ledger[0].offset > floor
         self._end = last.offset if last else -1
         self._next = floor

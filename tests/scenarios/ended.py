@@ -85,7 +85,8 @@ def brought_back(world: World) -> Iterable[str]:
     """Return the cronjobs that went on although nobody declared them any more; who is made anew is another one."""
     for said in decided(world):
         for course in said.courses.values():
-            if course.brought_back_at is not None and not _was_to_be_forgotten(course.key, world):
+            excused = _was_to_be_forgotten(course.key, world) or _was_put_back(course.key, world)
+            if course.brought_back_at is not None and not excused:
                 yield f"{short(course.key)} was brought back at {clock(course.brought_back_at)}, after its end"
 
 
@@ -156,6 +157,21 @@ def _was_to_be_forgotten(key: Key, world: World) -> bool:
     return any(
         key == whose and kind is Kind.CRONJOB for name in world.forgotten for _, whose, kind, _ in world.clusters[name].annals
     )
+
+
+def _was_put_back(key: Key, world: World) -> bool:
+    """Whether an object that was gone was there again: its cluster was put back from a backup."""
+    for cluster in world.clusters.values():
+        gone: set[str] = set()
+        last = ""
+        for _, whose, kind, body in cluster.annals:
+            if (whose, kind) == (key, Kind.CRONJOB):
+                uid = body["metadata"]["uid"] if body is not None else ""
+                gone |= {last} - {uid, ""}
+                if uid in gone:
+                    return True
+                last = uid
+    return False
 
 
 def _fires(key: Key, body: Body) -> bool:

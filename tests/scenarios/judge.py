@@ -75,19 +75,20 @@ def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World
 
 def _is_excused(one: Made, later: Made, world: World) -> bool:
     return (
-        _is_unknown(one, later)
+        _is_unknown(one, later, world)
         or _was_refused(one, later, world)
         or _was_on_its_way(one, later, world)
         or _left_as_its_sender_woke(one, later, world)
     )
 
 
-def _is_unknown(one: Made, later: Made) -> bool:
+def _is_unknown(one: Made, later: Made, world: World) -> bool:
     """Whether nobody could tell of a Job: when the broker's data was lost, or only by what somebody has deleted by hand."""
     if one.forgotten:
         return True
     by_hand = one.by_hand and one.gone_at is not None and one.gone_at <= later.at
-    return by_hand and (one.unshown or (one.unheard and one.attempt < later.attempt))
+    was_lost = any(_given(one.fencing) - world.clocks_differ <= wiped <= one.at for wiped in world.wiped)  # and only then made
+    return by_hand and (one.unshown or (one.unheard and (was_lost or one.attempt < later.attempt)))
 
 
 def _was_refused(one: Made, later: Made, world: World) -> bool:
@@ -210,7 +211,7 @@ def _is_no_run(one: Made, made: Sequence[Made], world: World) -> bool:
     if one.job in world.clusters[one.cluster].refused:
         return True
     before = [it for it in made if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick) and it.at < one.at]
-    return any(_is_unknown(it, one) for it in before)
+    return any(_is_unknown(it, one, world) for it in before)
 
 
 def may_run_again(cronjob: CronJob | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, key_of
 from tests.fakes.broker import TOKEN, worker_queue
-from tests.fakes.kubernetes import Saved, all_made
+from tests.fakes.kubernetes import all_made
 from tests.scenarios.chronicle import Chronicle, clock, short
 from tests.scenarios.world import NOON
 
@@ -46,7 +46,6 @@ class Script:
         self.world = self._chronicle.world
         self._hidden: tuple[str, ...] = ()
         self._specs: dict[tuple[str, Key], dict[str, str]] = {}
-        self._saved: dict[str, Saved] = {}
 
     def run(self, line: str) -> list[str]:
         """Do one command, and let everybody do what follows from it at this instant."""
@@ -196,10 +195,10 @@ class Script:
 
     def do_save(self, cluster: str) -> None:
         """Back up the HACronJobs and HACronJobRuns of a cluster."""
-        self._saved[cluster] = self.world.cluster(cluster).save()
+        self.world.saved[cluster] = self.world.cluster(cluster).save()
 
     def do_put_back(self, cluster: str) -> None:
-        self.world.cluster(cluster).put_back(self._saved[cluster])
+        self.world.cluster(cluster).put_back(self.world.saved[cluster])
 
     def do_deny(self, cluster: str, words: str = "") -> None:
         self.world.cluster(cluster).denies = words

@@ -16,16 +16,17 @@ from functools import partial
 
 from hacron.core import manifests
 from hacron.core.demand.accounts import remembered
-from hacron.core.model import key_of, namespace_of
+from hacron.core.messages import Progress
+from hacron.core.model import Key, key_of, namespace_of
 from hacron.core.rules import Rules
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from hacron.settings.fields import Settings
 from hacron.turn import Moment
-from tests.fakes.broker import FakeBroker, FakeSession, Stored
+from tests.fakes.broker import FakeBroker, FakeSession, Stored, decode_batch
 from tests.fakes.kube_client import FakeKube
-from tests.fakes.kubernetes import FakeCluster, Job, Made, all_made
+from tests.fakes.kubernetes import FakeCluster, Job, Made, Saved, all_made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
@@ -246,6 +247,8 @@ class World:
         self.turns = 0  # that any process has had
         self.wiped: list[datetime] = []  # when the broker lost everything
         self.lost_ledgers: list[list[Stored]] = []
+        self._unsettled: list[datetime] = []  # of these losses, those after which it may still be told what has run
+        self.saved: dict[str, Saved] = {}  # the newest backup of each cluster
         self.forgotten: dict[str, list[datetime]] = {}  # when people said of a cluster that nothing of it is to be left
         self.longest_frozen = timedelta()  # that any process has been
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
@@ -315,6 +318,7 @@ class World:
     def wipe(self, *, only_the_ledger: bool = False) -> None:
         """Lose everything that the broker has, or only the ledger."""
         self.wiped.append(self.now)
+        self._unsettled.append(self.now)
         for made in all_made(list(self.clusters.values())):
             if not self._is_shown(made):
                 made.unshown, made.forgotten = True, made.forgotten or not self._can_be_told(made)
@@ -324,11 +328,26 @@ class World:
         else:
             self.broker.wipe()
 
+    def _look_who_has_told(self) -> None:
+        """When a new ledger may settle: what it does not say by then is lost for good where whoever could tell it is away."""
+        while self._unsettled and self._unsettled[0] + SETTLES_FOR <= self.now:
+            wiped, noted = self._unsettled.pop(0), self._ticks_noted()
+            for made in all_made(list(self.clusters.values())):
+                is_noted = made.key in noted and made.tick <= noted[made.key]
+                if made.at <= wiped and not (is_noted or self._is_shown(made) or self._can_be_told(made)):
+                    made.forgotten = True
+
+    def _ticks_noted(self) -> dict[Key, datetime]:
+        """Return up to where the ledger says of each cronjob that its ticks are decided."""
+        records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
+        return {record.key: record.last_tick for record in records if isinstance(record, Progress)}
+
     def _is_shown(self, made: Made) -> bool:
         """Whether a `.status` tells that a Job has begun, when what it belongs to is told of anew."""
         if made.demand:
             key = key_of(namespace_of(made.key), made.demand)
-            found = [remembered(cluster.demands.get(key, {}).get("status")) for cluster in self.clusters.values()]
+            telling = [cluster for cluster in self.clusters.values() if self._may_tell(cluster.name)]
+            found = [remembered(cluster.demands.get(key, {}).get("status")) for cluster in telling]
             accounts = [account for account in found if account is not None and account.id == made.cronjob]
             return any(account.next_tick is None or account.next_tick > made.tick for account in accounts)
         bodies = [cluster.cronjobs.get(made.key, {}) for cluster in self.clusters.values() if self._may_tell(cluster.name)]
@@ -414,6 +433,7 @@ class World:
 
     def _move(self, now: datetime) -> None:
         self.now, self.mono = now, (now - NOON).total_seconds()
+        self._look_who_has_told()
         for cluster in self.clusters.values():
             cluster.move(now)
         for process in self.processes.values():

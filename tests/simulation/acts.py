@@ -327,6 +327,23 @@ def comes_back(home: str) -> Act:
     return Act(f"{home} comes back", act)
 
 
+def is_backed_up(home: str) -> Act:
+    def act(world: World) -> None:
+        world.saved[home] = world.cluster(home).save()
+
+    return Act(f"the HACronJobs of {home} are backed up", act)
+
+
+def is_put_back(home: str) -> Act:
+    """Not its HACronJobRuns: what is left of those may run again."""
+
+    def act(world: World) -> None:
+        saved = world.saved.get(home, {})
+        world.cluster(home).put_back({kind: bodies for kind, bodies in saved.items() if kind is Kind.CRONJOB})
+
+    return Act(f"the HACronJobs of {home} are put back from the backup", act)
+
+
 def forget(home: str | None, names: tuple[str, ...]) -> Act:
     """A rolling update of these replicas: they say now that a cluster is to be forgotten, or that none is."""
 

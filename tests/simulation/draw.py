@@ -125,6 +125,7 @@ class Hand:
             "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             FORGOTTEN: self._forget,
+            "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 
     def _forget(self) -> Act:

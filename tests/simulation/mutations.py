@@ -15,7 +15,8 @@ import pytest
 from msgspec.structs import replace
 
 from hacron import errand, errands, relay
-from hacron.core import declaring, duties, firing, forgetting, history, manifests, tending
+from hacron.broker import ledger
+from hacron.core import declaring, duties, firing, forgetting, history, kinds, manifests, tending
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
@@ -26,6 +27,7 @@ from hacron.errand import Errand
 from hacron.executor import Executor
 from hacron.ports import Answer, SteppedDown
 from hacron.turn import Moment
+from tests.fakes import broker
 from tests.fakes.broker import FakeInbox, FakeToken
 from tests.scenarios.world import Process
 
@@ -213,3 +215,20 @@ def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> Non
     """What a cluster still declares when it is no longer named would not be known for a while."""
     real = declaring.withdraw
     patch.setattr(forgetting, "withdraw", lambda draft, command, now, rules, **_: real(draft, command, now, rules))
+
+
+def never_doubts_the_ledger(patch: pytest.MonkeyPatch) -> None:
+    """What came after a backup from which a cluster was put back would count for ever."""
+    patch.setattr(kinds.CronJobs, "contradicted", lambda *_: None)
+
+
+def lets_anything_begin_a_ledger(patch: pytest.MonkeyPatch) -> None:
+    """What the executor of a lost ledger had sent would make the next one look as old: nobody would wait for what has run."""
+    real = State._counts
+    patch.setattr(State, "_counts", lambda self, batch, first: real(self, batch, first or self.epoch == 0))
+
+
+def goes_by_the_floor_of_the_last_message(patch: pytest.MonkeyPatch) -> None:
+    """What an earlier executor had sent would name a floor of a ledger that is lost, and a reader miss what stands before it."""
+    real = ledger.floor_named
+    patch.setattr(broker, "floor_named", lambda last: real(list(last)[-1:]))

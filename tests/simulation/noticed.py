@@ -52,7 +52,9 @@ MISSED = (
     Missed((mutations.decides_before_its_checkpoint_is_read_back,), ("deaths", "a late ledger"), 348),
     Missed((mutations.forgets_at_takeover_what_was_decided,), ("deaths",), 0),
     Missed((mutations.takes_any_job_of_the_name_for_its_own,), ("names taken",), 0),
-    Missed((mutations.brings_back_what_is_gone,), ("deletions", "unseen deletions", "watches"), 0),
+    Missed(
+        (mutations.brings_back_what_is_gone, mutations.never_doubts_the_ledger), ("deletions", "unseen deletions", "watches"), 0
+    ),
     Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 10),
     Missed((mutations.frees_the_name_of_what_it_stops,), ("sick API servers", "deaths"), 368),
     Missed((mutations.forgets_where_a_tick_was_taken_back,), ("runs taken back unheard",), 1),
@@ -61,7 +63,12 @@ MISSED = (
         ("commands that outlive the ledger",),
         0,
     ),
-    Missed((mutations.takes_what_was_to_be_forgotten_for_deleted,), ("clusters forgotten",), 15),
+    Missed(
+        (mutations.takes_what_was_to_be_forgotten_for_deleted, mutations.never_doubts_the_ledger), ("clusters forgotten",), 15
+    ),
+    Missed((mutations.never_doubts_the_ledger,), ("edits", "clusters put back"), 0),
+    Missed((mutations.lets_anything_begin_a_ledger,), ("wipes", "deafness", "cuts at effects"), 0),
+    Missed((mutations.goes_by_the_floor_of_the_last_message,), ("wipes", "cuts", "deaths"), 0),
 )
 
 

@@ -72,8 +72,8 @@ def late(world: World, since: datetime) -> Iterator[str]:
 def _unknown(world: World, state: State) -> Iterator[str]:
     for home, cluster in world.clusters.items():
         for key, body in cluster.cronjobs.items():
-            noted = state.definitions.get(key, {}).get(home)
-            if noted is None or noted.generation != body["metadata"]["generation"] or noted.uid != body["metadata"]["uid"]:
+            noted, said = state.definitions.get(key, {}).get(home), manifests.declared(home, body)
+            if noted is None or (noted.uid, noted.generation, noted.spec) != (said.uid, said.generation, said.spec):
                 yield f"{short(key)} as {home} declares it is not known"
     for key, homes in state.definitions.items():
         for home in homes:

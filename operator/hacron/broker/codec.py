@@ -76,6 +76,14 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     return batch, unreadable
 
 
+def epoch_of(body: bytes) -> int:
+    """Return the epoch of a batch, whatever is in it; -1 when it is no batch."""
+    try:
+        return _decode(_batch, body).epoch
+    except Unreadable:
+        return -1
+
+
 def encode_message(message: Command | Report) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(message))
 

@@ -1,15 +1,17 @@
 """The ledger: append, read back, and where to begin.
 
 A stream keeps everything in one order and hands it to every reader alike. Each message says in a header how far back the past
-still matters (the floor), so that a reader who starts looks at the end, jumps to the floor, and reads from there.
+still matters (the floor), so that a reader who starts looks at the end, jumps to the floor, and reads from there. What an earlier
+executor had sent may land behind what the present one wrote, and in another ledger than it was meant for, after a loss: so of
+the last messages those of the newest epoch are believed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from hacron.broker import codec
 from hacron.broker.channel import CONFIRM_TIMEOUT_S, FINDING_TIMEOUT_S, Channel, Delivery, Outgoing, Publisher
@@ -22,6 +24,9 @@ PREFETCH: Final = 250
 """Messages in hand, of about 100 KB at most: 25 MB. More makes reading no faster."""
 
 PROBE_PREFETCH: Final = 1000
+LOOK_BACK: Final = 50
+"""Messages at the end that are looked at for the floor. An executor writes one a second; what lands late are a few."""
+
 FLOOR: Final = "floor"
 OFFSET: Final = "x-stream-offset"
 
@@ -93,11 +98,37 @@ class StreamLedger:
         log.warning("record set aside: it cannot be read", extra={"why": why, "offset": offset})
 
 
-def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
-    """Return the floor that the end of the ledger names, if any, and the offset of its last message (-1: empty).
+class Noted(NamedTuple):
+    """A message, and how far back it says that the past still matters."""
 
-    "last" begins with the last chunk, which holds one message or thousands. The broker sends what there is before it answers
-    the next question on that channel: when an answer brings nothing new, that was the end.
+    offset: int
+    body: bytes
+    floor: int | None
+
+
+def floor_named(last: Iterable[Noted]) -> int | None:
+    """Return the floor that the last of these messages names which is of the newest epoch; None when none does."""
+    found, newest = None, 0
+    for offset, body, floor in last:
+        if floor is not None and 0 <= floor <= offset and (epoch := codec.epoch_of(body)) >= newest:
+            found, newest = floor, epoch
+    return found
+
+
+def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
+    """Return the floor that the end of the ledger names, if any, and the offset of its last message (-1: empty)."""
+    last = _from(connection, queue, "last")  # the last chunk, which holds one message or thousands
+    end = max((message.offset for message in last), default=-1)
+    if 0 < len(last) < LOOK_BACK:
+        last = _from(connection, queue, max(0, end - LOOK_BACK + 1))
+    return floor_named(last), max((message.offset for message in last), default=-1)
+
+
+def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
+    """Return what stands in the ledger from there on.
+
+    The broker sends what there is before it answers the next question on that channel: when an answer brings nothing new, that
+    was the end.
     """
     seen: list[Delivery] = []
     channel = connection.channel(PROBE_PREFETCH)
@@ -106,23 +137,15 @@ def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
         seen.append(delivery)
         channel.acknowledge(delivery.tag)
 
-    channel.consume(queue, see, {OFFSET: "last"}, timeout_s=FINDING_TIMEOUT_S)
+    channel.consume(queue, see, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
     before = -1
     while len(seen) > before:
         before = len(seen)
         channel.barrier()
     # Not cancelled first: pika would reject what comes after it, which a stream does not allow.
     channel.close()
-    floor, end = None, -1
-    for delivery in seen:
-        offset = _number(delivery.headers, OFFSET)
-        if offset is None:
-            continue
-        end = max(end, offset)
-        said = _number(delivery.headers, FLOOR)
-        if said is not None and said <= offset:  # anything else is not ours
-            floor = said
-    return floor, end
+    found = [(_number(delivery.headers, OFFSET), delivery) for delivery in seen]
+    return [Noted(at, delivery.body, _number(delivery.headers, FLOOR)) for at, delivery in found if at is not None]
 
 
 def _number(headers: Mapping[str, object], name: str) -> int | None:

@@ -78,7 +78,8 @@ class State:
     """What the ledger says, as far as it has been read.
 
     Begins empty at the floor. The message found there is one that counted, so its epoch is taken as it stands; after that the
-    counting rule alone decides.
+    counting rule alone decides. But a ledger itself begins with a checkpoint that was made for it: anything else in its place was
+    meant for another, which is lost, and would make this one look as old as that.
     """
 
     def __init__(self) -> None:
@@ -109,11 +110,11 @@ class State:
     def apply(self, entry: Entry) -> Applied:
         """Take in one entry of the ledger, in the ledger's order."""
         bytes_before = self.bytes_read
-        first = self.position < 0
+        begins, first = entry.offset == 0, self.position < 0
         self.position = entry.offset
         self.entries_read += 1
         self.bytes_read += entry.size
-        if entry.batch is None or not self._counts(entry.batch, first):
+        if entry.batch is None or not self._counts(entry.batch, first and not begins):
             return SKIPPED
         self.counted_position = entry.offset
         mark = Mark(entry.offset, bytes_before, entry.size // max(1, len(entry.batch.records)))
@@ -125,7 +126,7 @@ class State:
             match record:
                 case Checkpoint():
                     checkpoint = record
-                    self.born = record.born
+                    self.born = record.at if begins else record.born
                     self.executor = Incumbent(record.replica, record.cluster, record.at)
                 case Proof():
                     self.proof = record
