@@ -18,6 +18,7 @@ from hacron.errands import WorkerTally
 from hacron.executor import REWRITE_AFTER_BYTES, Executor, Lease, Tally
 from hacron.herald import Herald
 from hacron.mirror import Mirror
+from hacron.namesake import Namesake
 from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
@@ -45,6 +46,7 @@ class Engine:
         )
         self.tally = Tally()
         self.worker_tally = WorkerTally()
+        self._namesake = Namesake(cluster=settings.cluster, kube=kube)
 
     def begin(self, broker: Broker) -> Session:
         """Begin on a new connection, with a State that is folded afresh."""
@@ -83,7 +85,7 @@ class Engine:
         for role in (self.relay, self.mirror, self.demand_relay, self.demand_mirror, self.herald):
             role.attach(state)
         of_cronjobs, of_demands = (self.relay, self.mirror), (self.demand_relay, self.demand_mirror)
-        return Session(broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald)
+        return Session(broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald, self._namesake)
 
     def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
         """Take in what Kubernetes says while there is no connection: it must not pile up, and the newest will be needed.
@@ -107,6 +109,7 @@ class Session:
         of_cronjobs: tuple[Relay, Mirror],
         of_demands: tuple[Relay, Mirror],
         herald: Herald,
+        namesake: Namesake,
     ) -> None:
         self.broker = broker
         self.state = state
@@ -116,6 +119,7 @@ class Session:
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
         self._herald = herald
+        self._namesake = namesake
 
     @property
     def caught_up(self) -> bool:
@@ -123,8 +127,10 @@ class Session:
         return self.broker.ledger.caught_up
 
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
-        """Do all that can be done now. Raises SteppedDown, BrokerUnavailable."""
+        """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, NameTaken."""
         folded = self._fold(now)
+        if self.caught_up:
+            self._namesake.look(self.state, now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
                 self.worker.take(arrival, now)

@@ -22,6 +22,10 @@ class BrokerUnavailable(Exception):
     """The world's fault: the connection is gone or in doubt. Drop it, wait, and start over; nothing is resumed."""
 
 
+class NameTaken(BrokerUnavailable):
+    """Another cluster of this name is alive: this replica must not take part. Drop the connection, and look again later."""
+
+
 class Why(StrEnum):
     """Why a replica is no longer the executor."""
 
@@ -297,6 +301,10 @@ class Kubernetes(Protocol):
     @property
     def reachable(self) -> bool:
         """Whether the API server can be worked with: it answers, and we may at least look at Jobs."""
+
+    @property
+    def uid(self) -> str:
+        """Which cluster this is: the uid of its namespace kube-system. Empty: not known yet, or we lack the right to see it."""
 
     @property
     def tally(self) -> Mapping[tuple[str, int], int]:

@@ -26,7 +26,7 @@ from hacron.engine import Engine, Session
 from hacron.meter import Meter
 from hacron.page.serving import Page
 from hacron.page.view import Viewfinder
-from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, Why
+from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, NameTaken, SteppedDown, Why
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.settings.loading import InvalidSettings
@@ -43,6 +43,7 @@ ARRIVALS_PER_TURN = 2000
 FAILED = 1  # exit code
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
 TELL_AGAIN_S = 60.0  # that the broker is still away
+LOOK_AGAIN_S = 20.0  # whether another cluster still has this one's name
 
 
 def moment() -> Moment:
@@ -90,6 +91,8 @@ class Replica:
                 self._live()
             except SteppedDown:
                 backoff_s = FIRST_BACKOFF_S
+            except NameTaken as reason:
+                self._stay_out(str(reason))
             except BrokerUnavailable as reason:
                 if time.monotonic() - began > LAST_BACKOFF_S:
                     backoff_s = FIRST_BACKOFF_S
@@ -100,6 +103,14 @@ class Replica:
                 backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
             finally:
                 self._drop()
+
+    def _stay_out(self, why: str) -> None:
+        """Wait, without a connection, before looking again whether this cluster's name is free."""
+        self._say(None, f"cluster: {why}")
+        log.error("takes no part", extra={"why": why})
+        self._drop()
+        self._stopping.wait(LOOK_AGAIN_S)
+        self._absorb()
 
     # --- one connection ---
 

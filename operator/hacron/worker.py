@@ -218,5 +218,6 @@ class Worker:
                 cordoned=self._cordoned,
                 gone=self._gone,
                 forgotten=self._forgotten,
+                uid=self._kube.uid,
             )
         )

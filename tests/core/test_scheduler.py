@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hacron.core.admission import MOST_OPEN
-from hacron.core.messages import Definition, Outcome, RunRefused, RunStarted
+from hacron.core.messages import ClusterSeen, Definition, Outcome, RunRefused, RunStarted
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
@@ -300,6 +300,25 @@ def test_what_is_refused_and_has_begun_all_the_same_goes_on() -> None:
     refused = RunRefused(key=HELLO, run_id=run.id, cluster="west", reason="Forbidden", message="no")
     story.tell(refused, RunStarted(key=HELLO, run_id=run.id, cluster="west", started=story.now))
     assert story.runs == ["60 Running west #1"]
+
+
+def test_another_cluster_of_the_same_name_is_not_heard_until_the_first_is_silent() -> None:
+    story = Story(clusters=("west",))
+
+    def heard(uid: str) -> tuple[str, float]:
+        story.tell(ClusterSeen(cluster="west", replica=f"of {uid}", api_ok=True, clock=story.now, uid=uid))
+        known = story.state.clusters["west"]
+        return known.uid, (known.seen_at - NOON).total_seconds()
+
+    assert heard("a") == ("a", 0)
+    story.alive.clear()
+    story.at(10)
+    assert heard("b") == ("a", 0)
+    assert heard("") == ("a", 10), "a replica that does not know yet"
+    story.at(24)
+    assert heard("b") == ("a", 10)
+    story.at(30)
+    assert heard("b") == ("b", 30)
 
 
 def test_every_tick_of_an_hour_gets_exactly_one_run() -> None:

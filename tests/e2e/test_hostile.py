@@ -92,6 +92,27 @@ def test_what_is_nested_deeper_than_python_follows_runs_beside_the_others(fleet:
     assert all(replica.alive for replica in fleet)
 
 
+def test_a_second_cluster_of_the_same_name_takes_no_part_and_says_why(
+    stopped_fleet: Fleet, west: ControlPlane, east: ControlPlane
+) -> None:
+    fleet, first, copied = stopped_fleet, stopped_fleet["west-1"], stopped_fleet["east-1"]
+    first.start()
+    first.wait_ready()
+    west.apply(manifest("both"))
+    until(lambda: judge.of(judge.jobs([west]), "both"), 60, "a run", every=0.5)
+    copied.env["HACRON_CLUSTER"] = "west"
+    copied.start()
+    east.apply(manifest("both"))
+    east.apply(manifest("theirs"))
+    until(
+        lambda: "another cluster is called west, too" in " ".join(copied.told().get("reasons", [])), 60, "the reason", every=0.5
+    )
+    since = datetime.now(UTC)
+    until(lambda: len([r for r in judge.jobs([west]) if r.tick > since]) >= 4, 60, "runs in west", every=0.5)
+    assert judge.jobs([east]) == []
+    assert fleet.await_executor() is first
+
+
 def test_objects_at_their_limits_are_told_what_is_wrong_with_them(fleet: Fleet, west: ControlPlane) -> None:
     long_name = "n" * 52
     west.apply(manifest(long_name, "@every 2s"))

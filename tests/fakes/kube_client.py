@@ -79,6 +79,10 @@ class FakeKube:
     # --- the port ---
 
     @property
+    def uid(self) -> str:
+        return self.cluster.uid
+
+    @property
     def reachable(self) -> bool:
         return self.cluster.up and not self.cluster.mute and not self.cluster.forbids
 

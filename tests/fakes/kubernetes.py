@@ -98,6 +98,7 @@ class FakeCluster:
 
     def __init__(self, name: str, now: datetime) -> None:
         self.name = name
+        self.uid = ""  # of its namespace kube-system, if replicas may see it
         self.now = now
         self.up = True  # down: connections are refused, watches break
         self.mute = False  # acts, but no answer arrives

@@ -269,7 +269,7 @@ class World:
         known = self.processes.get(name)
         assert known is None or not known.alive, f"{name} runs already"
         where = name.rsplit("-", 1)[0]
-        told = Settings(cluster=where, replica=name, broker_url="amqp://memory", **settings)  # type: ignore[arg-type]
+        told = Settings(**{"cluster": where, "replica": name, "broker_url": "amqp://memory"} | settings)  # type: ignore[arg-type]
         process = self.processes[name] = Process(self, name, self.cluster(where), told)
         return process
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hacron.core.messages import ClusterSeen
 from hacron.core.model import Cluster
 
 
@@ -37,6 +38,13 @@ class Hearing:
         """Return from when on a cluster could have been heard of, and was not."""
         cluster = self.clusters.get(name)
         return self.since if cluster is None else max(self.since, cluster.seen_at)
+
+    def is_another(self, seen: ClusterSeen, now: datetime, silent_after: timedelta) -> bool:
+        """Whether this is said by another cluster than the one that has the name and is still heard of."""
+        cluster = self.clusters.get(seen.cluster)
+        if cluster is None or "" in (cluster.uid, seen.uid) or cluster.uid == seen.uid:
+            return False
+        return now < self.silent_since(seen.cluster) + silent_after
 
     def is_gone(self, name: str, now: datetime, silent_after: timedelta) -> bool:
         """Whether a cluster is silent and somebody has declared that it will not come back, nor what ran there."""

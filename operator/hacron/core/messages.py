@@ -152,6 +152,7 @@ class ClusterSeen(_Message, frozen=True):
     cordoned: Sentence = ""  # why no new runs are to come; empty: they may
     gone: tuple[ClusterName, ...] = ()  # clusters that people here say will not come back
     forgotten: tuple[ClusterName, ...] = ()  # clusters of which, as people here say, nothing is to be left
+    uid: Uid = ""  # of its namespace kube-system, by which clusters of one name are told apart
 
 
 Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen

@@ -275,6 +275,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     forgotten: tuple[ClusterName, ...] = ()  # of which nothing is to be left, as its people say
     removed: bool = False  # nothing of it is left: there is no such cluster any more, until it speaks again
     forgotten_at: Instant | None = None  # what it declared by then may have been decided and is no longer known
+    uid: Uid = ""  # of its namespace kube-system
     late_s: int = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:

@@ -139,6 +139,8 @@ class Scheduler:
                 known = before or Cluster(name=seen.cluster, seen_at=seen.clock, forgotten_at=forgotten_at)
                 draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
             return []
+        if before is not None and self._hearing(draft.clusters).is_another(seen, now, self._rules.silent_after):
+            return []  # of the same name; its replicas find that out themselves
         after = Cluster(
             name=seen.cluster,
             seen_at=now,
@@ -149,6 +151,7 @@ class Scheduler:
             gone=seen.gone,
             forgotten=seen.forgotten,
             forgotten_at=now if seen.cluster in to_be_forgotten(draft.clusters) else forgotten_at,
+            uid=seen.uid or (before.uid if before is not None else ""),
         )
         draft.see(after)
         held_up = [*self._held_up_by_gone(after, draft, now), *self._forget(after, draft, now)]

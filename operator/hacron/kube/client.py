@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
+WHICH: Final = "/api/v1/namespaces/kube-system"  # as old as the cluster
+ASK_AGAIN_S = 5.0  # which cluster this is
 OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -83,11 +85,17 @@ class KubeClient:
         self._calm.set()
         self._watching: asyncio.Task[None] | None = None
         self._calls = False  # on_arrival is about to be called
+        self._uid = ""  # of the namespace kube-system, once it is known
 
     @property
     def reachable(self) -> bool:
         """Whether the API server answers."""
         return self._api.reachable
+
+    @property
+    def uid(self) -> str:
+        """The uid of the namespace kube-system."""
+        return self._uid
 
     @property
     def tally(self) -> dict[tuple[str, int], int]:
@@ -130,6 +138,7 @@ class KubeClient:
         try:
             self._spawn(self._api.probe())
             self._spawn(self._api.renew_access())
+            self._spawn(self._learn_uid())
             for _ in range(self._concurrency):
                 self._spawn(self._serve_fast())
             for _ in range(SLOW_LANE):
@@ -150,6 +159,22 @@ class KubeClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _learn_uid(self) -> None:
+        """Ask which cluster this is, until that is known, or that we may not know it."""
+        status, why = 0, ""
+        while status not in (200, 403, 404):
+            await self._api.until_reachable()
+            try:
+                reply = await self._api.send("GET", WHICH)
+                status, why = reply.status, str(reply.body.get("message", ""))
+            except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
+                log.debug("the namespace kube-system cannot be read", extra={"why": f"{type(error).__name__}: {error}"[:200]})
+            await asyncio.sleep(ASK_AGAIN_S if status != 200 else 0)
+        if status == 200:
+            self._uid = str(reply.body["metadata"]["uid"])
+        else:
+            log.info("another cluster of the same name would not be noticed", extra={"status": status, "why": why[:200]})
 
     def _take(self, requests: list[Request]) -> None:
         for request in requests:
