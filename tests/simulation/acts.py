@@ -241,8 +241,11 @@ def is_taken_back_unheard(name: str, home: str) -> Act:
     return Act(f"{name} is applied in {home} for other clusters just before its tick, and the first does not hear of it", act)
 
 
-def command_outlives_the_ledger(name: str, home: str) -> Act:
-    """Only the ledger is lost, what a cronjob was first declared by waits in its queue, and its last Job is deleted by hand."""
+def command_outlives_the_ledger(name: str, home: str, *, so_does_a_record: bool = False) -> Act:
+    """Only the ledger is lost, what a cronjob was first declared by waits in its queue, and its last Job is deleted by hand.
+
+    What the executor sent last may land at the beginning of the next ledger.
+    """
     words = (f'"default/{name}"'.encode(), b'"CronJobDeclared"')
 
     def act(world: World) -> None:
@@ -252,11 +255,30 @@ def command_outlives_the_ledger(name: str, home: str) -> Act:
         if first is None or not jobs:
             return
         world.broker.start()
+        sent = world.broker.ledger[-1:] if so_does_a_record else []
         world.wipe(only_the_ledger=True)
+        for stored in sent:
+            world.broker.append(stored.body, stored.floor)
         world.broker.queue(COMMANDS).put(first)
         world.delete_job(cluster, jobs[-1], foreground=False)
 
-    return Act(f"the broker loses the ledger, {home} the last Job of {name}, and how {name} was first declared comes again", act)
+    begun = ", behind what its executor sent last" if so_does_a_record else ""
+    what = f"the broker loses the ledger, {home} the last Job of {name}, and how {name} was first declared comes again{begun}"
+    return Act(what, act)
+
+
+def record_lands_as_it_begins(name: str) -> Act:
+    def act(world: World) -> None:
+        if not world.lost_ledgers or not world.lost_ledgers[-1]:
+            return
+        sent = world.lost_ledgers[-1][-1]
+        process = world.processes[name]
+        if process.alive:
+            process.die()
+        world.broker.append(sent.body, sent.floor)
+        world.start_again(name)
+
+    return Act(f"what the executor of the lost ledger sent last lands, and {name} starts again", act)
 
 
 def name_is_taken(name: str, home: str) -> Act:

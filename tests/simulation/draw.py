@@ -123,6 +123,10 @@ class Hand:
             ),
             "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
             "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
+            "records that outlive the ledger": lambda: self._one_of(
+                acts.command_outlives_the_ledger(self._name(), self._home(), so_does_a_record=True),
+                acts.record_lands_as_it_begins(self._replica()),
+            ),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             FORGOTTEN: self._forget,
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 WHICH: Final = "/api/v1/namespaces/kube-system"  # as old as the cluster
-ASK_AGAIN_S = 5.0  # which cluster this is
+ASK_AGAIN_S, RARELY_S = 5.0, 300.0  # which cluster this is
 OTHERS: Final = 4  # connections for the watch, the probe and what follows upon them
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -161,20 +161,22 @@ class KubeClient:
         return task
 
     async def _learn_uid(self) -> None:
-        """Ask which cluster this is, until that is known, or that we may not know it."""
-        status, why = 0, ""
-        while status not in (200, 403, 404):
+        """Ask which cluster this is until that is known; an API server that has just started may lack the rights of everybody."""
+        pause_s = ASK_AGAIN_S
+        while not self._uid:
             await self._api.until_reachable()
             try:
                 reply = await self._api.send("GET", WHICH)
-                status, why = reply.status, str(reply.body.get("message", ""))
+                if reply.status == 200:
+                    self._uid = str(reply.body["metadata"]["uid"])
+                    return
+                why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
-                log.debug("the namespace kube-system cannot be read", extra={"why": f"{type(error).__name__}: {error}"[:200]})
-            await asyncio.sleep(ASK_AGAIN_S if status != 200 else 0)
-        if status == 200:
-            self._uid = str(reply.body["metadata"]["uid"])
-        else:
-            log.info("another cluster of the same name would not be noticed", extra={"status": status, "why": why[:200]})
+                why = f"{type(error).__name__}: {error}"
+            level = logging.INFO if pause_s == ASK_AGAIN_S else logging.DEBUG
+            log.log(level, "another cluster of the same name would not be noticed", extra={"why": why[:200]})
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RARELY_S)
 
     def _take(self, requests: list[Request]) -> None:
         for request in requests:
