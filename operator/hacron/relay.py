@@ -97,6 +97,7 @@ class Relay:
         self._listed: frozenset[Key] = frozenset()  # what the newest inventory has
         self._listed_at = -math.inf  # monotonic; when that came
         self._version = 0  # newest that the API server has told of, of any object
+        self._version_then = 0  # when the inventory that is under way was asked for
         self._was_away = False  # the API server
         self.was_put_back = False  # the API server knows less than it did: what watches go by is of the future
         self.complete = False  # an inventory has been taken: what was not seen may not exist
@@ -305,7 +306,7 @@ class Relay:
             self._was_away = False
             self._list_at = min(self._list_at, max(moment.mono, self._listed_at + LIST_ANEW_S))
         if self._listing_since is None and moment.mono >= self._list_at:
-            self._listing_since = moment.mono
+            self._listing_since, self._version_then = moment.mono, self._version
             self._requests.append(ListInventory(kind=self.kind))
 
     def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
@@ -341,11 +342,12 @@ class Relay:
                 self._ask(key, moment)
 
     def _look_whether_put_back(self, version: int) -> None:
-        """A list is no older than what was told before it, unless the API server's data come from a backup."""
-        if 0 < version < self._version:
+        """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""
+        if 0 < version < self._version_then:
             self.was_put_back = True
+            self._version = version
             log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self.kind})
-        self._version = version or self._version
+        self._version = max(version, self._version)
 
     def _complain(self, complaint: str) -> None:
         if complaint and complaint != self.complaint:

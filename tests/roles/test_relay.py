@@ -249,6 +249,18 @@ def test_the_watch_is_to_begin_anew_when_a_list_is_older_than_what_was_told(monk
         assert library.relay.was_put_back is put_back
 
 
+def test_a_list_may_be_older_than_what_was_told_while_it_was_under_way() -> None:
+    library = Library()
+    library.kube.held = True
+    library.turn_at(0.0)
+    body = library.cluster.cronjobs[HELLO]
+    newer = body | {"metadata": {**body["metadata"], "resourceVersion": "5000"}}
+    library.relay.take(ObjectSeen(body=newer), Moment(NOON, 1.0))
+    listed = {"items": [body["metadata"]], "version": "4999"}
+    library.relay.take(Answer(request=ListInventory(), status=200, body=listed), Moment(NOON, 2.0))
+    assert not library.relay.was_put_back
+
+
 def test_an_api_server_that_was_away_is_asked_for_what_it_has_but_not_again_and_again() -> None:
     library = Library()
     assert library.turn_at(0.0) == [ListInventory()]
