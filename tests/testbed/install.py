@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.testbed.cluster import Cluster
+from tests.testbed.cluster import Cluster, KubectlFailed
+from tests.testbed.wait import until
 
 BASE = Path(__file__).parents[2] / "deploy" / "base"
 _KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
@@ -20,4 +21,12 @@ def install(cluster: Cluster) -> None:
     rendered = yaml.safe_load_all(cluster.kubectl("kustomize", str(BASE)))
     cluster.apply(yaml.safe_dump_all(manifest for manifest in rendered if manifest["kind"] in _KINDS))
     ours = ("crd/hacronjobs.hacron.io", "crd/hacronjobruns.hacron.io")
-    cluster.kubectl("wait", "--for=condition=Established", *ours, "--timeout=30s")
+
+    def established() -> bool:
+        try:
+            cluster.kubectl("wait", "--for=condition=Established", *ours, "--timeout=30s")
+        except KubectlFailed:  # as long as there are no conditions at all, it does not wait for one
+            return False
+        return True
+
+    until(established, 60, f"our custom resources in {cluster.name}", every=0.2)
