@@ -19,7 +19,7 @@ from hacron.core.kinds import CRONJOBS, Entry, Objects
 from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
 from hacron.core.state import State
 from hacron.core.status import Trial
-from hacron.ports import Answer, CreateJob, Kubernetes, ObjectSeen, PatchStatus, Request
+from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Mirror:
         self._objects = objects
         self._kind = objects.kind
         self._state = State()
+        self._here: dict[Key, str] = {}  # uid of the object as last seen here
         self._shown: dict[Key, int] = {}  # hash of what stands in the object, as far as known
         self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
         self._trying: dict[Key, str] = {}
@@ -70,6 +71,8 @@ class Mirror:
         match arrival:
             case ObjectSeen(body=body, gone=gone) if arrival.kind is self._kind:
                 self._observe(body, gone)
+            case Answer(request=GetObject(kind=self._kind)) if arrival.ok:
+                self._observe(arrival.body, gone=False)
             case Answer(request=PatchStatus(key=key, kind=self._kind)):
                 self._patched(key, arrival, moment)
             case Answer(request=CreateJob(dry_run=True, key=key, run_id=version)):
@@ -106,6 +109,8 @@ class Mirror:
         entry = self._entry(key)
         if entry is None or key in self._under_way:
             return []
+        if self._here.get(key, entry.uid) != entry.uid:
+            return []  # what became of one object is not shown in another of its name
         again_at = self._again_at.get(key)
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
@@ -125,7 +130,7 @@ class Mirror:
             return requests
         self._under_way[key] = digest
         self.patches += 1
-        return [*requests, PatchStatus(key=key, status=status, kind=self._kind)]
+        return [*requests, PatchStatus(key=key, uid=entry.uid, status=status, kind=self._kind)]
 
     def _patience(self, key: Key, version: str, now: datetime) -> datetime:
         """Return until when a status waits for what the API server says of a template."""
@@ -159,10 +164,11 @@ class Mirror:
             return  # the relay tells
         key = declared.key
         if gone:
-            for known in (self._shown, self._refusals, self._trying, self._waits, self._again_at):
+            for known in (self._here, self._shown, self._refusals, self._trying, self._waits, self._again_at):
                 known.pop(key, None)
             return
         status = body.get("status") or {}
+        self._here[key] = declared.uid
         self._shown[key] = _digest(status)
         version = f"{declared.uid}/{declared.generation}"
         for condition in status.get("conditions") or []:

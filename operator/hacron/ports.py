@@ -204,9 +204,10 @@ class HaltJob(_Request, frozen=True):
 
 
 class PatchStatus(_Request, frozen=True):
-    """Merge-patch the status subresource of one of our objects."""
+    """Write these fields of the status of that very object; one that is None is removed."""
 
     key: Key
+    uid: str
     status: dict[str, Any]
     kind: Kind = Kind.CRONJOB
 

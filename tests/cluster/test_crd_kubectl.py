@@ -17,7 +17,7 @@ from hacron.core.manifests import rfc3339
 from hacron.core.model import Key, Kind
 from hacron.core.status import render
 from hacron.kube.client import KubeClient
-from hacron.ports import Answer, FromKubernetes, PatchStatus
+from hacron.ports import Answer, FromKubernetes, GetObject, PatchStatus
 from tests.cluster.door import job, pod, spec
 from tests.core.ledger_story import HELLO, Story
 from tests.core.ledger_story import spec as declared_spec
@@ -45,7 +45,10 @@ def show(cluster: ControlPlane, status: dict[str, Any], key: Key = HELLO, kind: 
     client = KubeClient(cluster.operator_kubeconfig, answers, lambda: None)
     client.start()
     try:
-        client.submit([PatchStatus(key=key, status=status, kind=kind)])
+        client.submit([GetObject(key=key, kind=kind)])
+        found = answers.get(timeout=20)
+        assert isinstance(found, Answer)
+        client.submit([PatchStatus(key=key, uid=found.body["metadata"]["uid"], status=status, kind=kind)])
         answer = answers.get(timeout=20)
     finally:
         client.stop()

@@ -13,7 +13,7 @@ import pytest
 from hacron.core import events, manifests
 from hacron.core.events import Event
 from hacron.core.manifests import Halting
-from hacron.core.model import Kind, key_of
+from hacron.core.model import Key, Kind, key_of
 from hacron.ports import DeleteJob, GetJob, GetNamespace, GetObject, HaltJob, ListInventory, PatchStatus, PostEvent
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key, with_user
 from tests.testbed.control_plane import ControlPlane
@@ -191,19 +191,43 @@ def test_what_is_not_there_cannot_be_deleted(kube: Asking, namespace: str) -> No
 # --- HACronJobs -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPlane, namespace: str) -> None:
-    west.apply(manifest("hello", namespace=namespace))
+def applied(kube: Asking, west: ControlPlane, namespace: str, kind: Kind = Kind.CRONJOB) -> tuple[Key, str]:
+    """Have an object of this kind, and return its key and uid."""
+    body = json.loads(manifest("hello", namespace=namespace))
+    west.apply(json.dumps(body if kind is Kind.CRONJOB else body | {"kind": kind.value, "spec": {"cronJob": "hello"}}))
     key = key_of(namespace, "hello")
-    first = kube.ask(PatchStatus(key=key, status={"lastResult": "Failed", "lastCluster": "west", "activeCount": 2}))
-    assert first.status == 200
-    second = kube.ask(PatchStatus(key=key, status={"lastResult": "Succeeded", "lastCluster": None}))
-    assert second.body["status"] == {"observedGeneration": -1, "lastResult": "Succeeded", "activeCount": 2}
+    return key, kube.ask(GetObject(key=key, kind=kind)).body["metadata"]["uid"]
+
+
+def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPlane, namespace: str) -> None:
+    key, uid = applied(kube, west, namespace)
+    first = {"lastResult": "Failed", "lastCluster": "west", "schedule": None, "pause": {"reason": "a", "by": "me"}}
+    assert kube.ask(PatchStatus(key=key, uid=uid, status=first)).status == 200
+    second = {"lastResult": "Succeeded", "lastCluster": None, "pause": {"by": "you"}, "activeCount": 2}
+    answer = kube.ask(PatchStatus(key=key, uid=uid, status=second))
+    assert answer.body["status"] == {
+        "observedGeneration": -1,
+        "lastResult": "Succeeded",
+        "pause": {"by": "you"},
+        "activeCount": 2,
+    }, "what is nested is said anew as a whole"
     assert kube.ask(GetObject(key=key)).body["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_status_is_not_written_into_another_object_of_that_name(
+    kube: Asking, west: ControlPlane, namespace: str, kind: Kind
+) -> None:
+    key, uid = applied(kube, west, namespace, kind)
+    refused = kube.ask(PatchStatus(key=key, uid="another", status={"observedGeneration": 7}, kind=kind))
+    assert (refused.status, refused.unreachable) == (422, False), refused.body
+    assert kube.ask(GetObject(key=key, kind=kind)).body["status"] == {"observedGeneration": -1}
+    assert kube.ask(PatchStatus(key=key, uid=uid, status={"observedGeneration": 1}, kind=kind)).ok
 
 
 def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -> None:
     key = key_of(namespace, "gone")
-    assert kube.ask(PatchStatus(key=key, status={"activeCount": 1})).status == 404
+    assert kube.ask(PatchStatus(key=key, uid="gone", status={"activeCount": 1})).status == 404
     assert kube.ask(GetObject(key=key)).status == 404
 
 
@@ -270,7 +294,7 @@ def test_every_request_gets_exactly_one_answer(kube: Asking, namespace: str) -> 
         *(create(name, namespace, dry_run=True) for name in names),
         *(get(name, namespace) for name in names),
         *(delete(name, "nowhere") for name in names),
-        *(PatchStatus(key=key_of(namespace, name), status={}) for name in names),
+        *(PatchStatus(key=key_of(namespace, name), uid=name, status={}) for name in names),
         *(GetNamespace(key=some_key(namespace), run_id=name, namespace=namespace) for name in names),
         *(create(name, namespace, not_after=datetime(2020, 1, 1, tzinfo=UTC)) for name in names),
     ]

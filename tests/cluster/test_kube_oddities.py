@@ -163,7 +163,7 @@ def test_a_job_that_hangs_holds_up_no_status(begin: Begin) -> None:
 
     kube, _ = begin(reply)
     try:
-        patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+        patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
         kube.client.submit([create("hello", "default"), *patches])
         until(lambda: len(kube.answers()) >= 50, 20, "fifty answers")
         assert all(isinstance(answer.request, PatchStatus) for answer in kube.answers()[:50])
@@ -174,7 +174,7 @@ def test_a_job_that_hangs_holds_up_no_status(begin: Begin) -> None:
 def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> None:
     kube, server = begin(lambda _: JOB)
     jobs = [create(f"{number}", "default") for number in range(300)]
-    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
     kube.ask_all([*patches, *jobs])
     methods = [asked.method for asked in server.asked]
     assert methods[:200].count("PATCH") <= SLOW_LANE
@@ -183,7 +183,7 @@ def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> Non
 def test_events_wait_until_statuses_are_written(begin: Begin) -> None:
     kube, server = begin(lambda _: JOB)
     events = [PostEvent(key=key_of("default", f"{number}"), body={}) for number in range(50)]
-    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
     kube.ask_all([*events, *patches])
     assert [asked.method for asked in server.asked][:50].count("POST") <= SLOW_LANE
 
@@ -226,7 +226,7 @@ def test_jobs_do_not_wait_for_what_no_job_waits_for(begin: Begin) -> None:
         return JOB
 
     kube, _ = begin(reply)
-    patches = [PatchStatus(key=key_of("default", f"{number}"), status={}) for number in range(50)]
+    patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
     looks = [GetObject(key=key_of("default", f"{number}")) for number in range(50)]
     tries = [create(f"try-{number}", "default", dry_run=True) for number in range(50)]
     answers = kube.ask_all([*patches, *looks, *tries, create("hello", "default")])

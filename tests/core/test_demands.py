@@ -14,7 +14,7 @@ from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
 from hacron.core.firing import take_back
 from hacron.core.manifests import job_name
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
-from hacron.core.model import Account, InvalidCronJob, Key, Verdict, VerdictKind, Wanted, key_of
+from hacron.core.model import Account, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, Wanted, key_of
 from hacron.core.rules import Rules
 from tests.core.ledger_story import NOON, Story, spec
 
@@ -373,6 +373,19 @@ def test_one_that_says_something_else_shows_nothing_of_the_first_and_keeps_what_
     assert shown is not None
     assert shown.keys() == {"observedGeneration", "conditions", "phase"}
     assert (shown["phase"], "west" in shown["conditions"][0]["message"]) == ("Refused", True)
+
+
+def test_a_run_that_is_told_of_while_it_is_open_is_open_once() -> None:
+    story = Story()
+    story.declare(spec())
+    demanded(story)
+    story.started(story.run)
+    told = Run(id=story.run.id, tick=NOON, cluster="west", start_by=NOON, fencing=0, job=story.run.job, state=RunState.RUNNING)
+    demanded(story, uid="made anew", account=Account(id="asked", total=1, decided=1, open=(told, told)))
+    assert demand(story).homes["west"].uid == "made anew"
+    (run,) = story.progress.open
+    story.finished(run)
+    assert demand(story).account.succeeded == 1
 
 
 def test_a_copy_of_another_one_status_and_all_has_an_identity_of_its_own() -> None:

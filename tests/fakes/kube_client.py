@@ -234,7 +234,7 @@ class FakeKube:
                     request.namespace, request.name, request.uid, self._replica, foreground=request.foreground
                 )
             case PatchStatus():
-                return cluster.patch_status(request.kind, request.key, request.status)
+                return cluster.patch_status(request.kind, request.key, request.uid, request.status)
             case GetObject():
                 return cluster.get_object(request.kind, request.key)
             case GetNamespace():

@@ -271,10 +271,12 @@ class FakeCluster:
             self._changed_job(job)
         return 200, _copy(job.body)
 
-    def patch_status(self, kind: Kind, key: Key, status: Body) -> Reply:
+    def patch_status(self, kind: Kind, key: Key, uid: str, status: Body) -> Reply:
         body = self.objects(kind).get(key)
         if body is None:
             return _status(404, "NotFound", f"{key} not found")
+        if body["metadata"]["uid"] != uid:
+            return _status(422, "Invalid", "testing value /metadata/uid failed: test failed")
         self.patches += 1
         before = body.get("status", {})
         after = {name: value for name, value in {**before, **status}.items() if value is not None}

@@ -139,14 +139,17 @@ def test_a_deletion_may_name_the_very_object() -> None:
 def test_a_status_is_merged_kept_and_told_and_changes_no_generation() -> None:
     desk = Desk()
     desk.cluster.apply(HELLO, {"schedule": "x"})
+    uid = desk.cluster.cronjobs[HELLO]["metadata"]["uid"]
     desk.told()
-    desk.ask(PatchStatus(key=HELLO, status={"a": 1, "b": 2}))
+    desk.ask(PatchStatus(key=HELLO, uid=uid, status={"a": 1, "b": 2}))
     assert [type(seen) for seen in desk.seen] == [ObjectSeen]
-    desk.ask(PatchStatus(key=HELLO, status={"b": None}))
+    desk.ask(PatchStatus(key=HELLO, uid=uid, status={"b": None}))
     body = desk.cluster.cronjobs[HELLO]
     assert (body["status"], body["metadata"]["generation"]) == ({"a": 1}, 1)
-    desk.ask(PatchStatus(key=HELLO, status={"a": 1}))
+    desk.ask(PatchStatus(key=HELLO, uid=uid, status={"a": 1}))
     assert desk.seen == []
+    assert desk.ask(PatchStatus(key=HELLO, uid="another", status={"a": 2})).status == 422
+    assert desk.cluster.cronjobs[HELLO]["status"] == {"a": 1}
 
 
 def test_a_cluster_that_is_down_does_nothing_and_one_that_is_mute_does_it_unheard() -> None:

@@ -120,7 +120,8 @@ def is_complete(told: Asking, name: str) -> bool:
 
 def test_statuses_and_events_are_written_there(told: Asking, place: Place) -> None:
     namespace = place.watched[0]
-    assert told.ask(PatchStatus(key=some_key(namespace), status={"observedGeneration": 1})).ok
+    uid = told.ask(GetObject(key=some_key(namespace))).body["metadata"]["uid"]
+    assert told.ask(PatchStatus(key=some_key(namespace), uid=uid, status={"observedGeneration": 1})).ok
     about = {"apiVersion": "hacron.io/v1", "kind": "HACronJob", "name": "hello", "namespace": namespace}
     event = {"metadata": {"name": "hello.1"}, "involvedObject": about, "reason": "Tried", "message": "-", "type": "Normal"}
     assert told.ask(PostEvent(key=some_key(namespace), body=event)).ok

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hacron.mirror import WAITS_FOR_TRIAL, Mirror
-from hacron.ports import Answer, CreateJob, ObjectSeen, PatchStatus, Request
+from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -37,11 +37,13 @@ class Desk:
     def answer(self, request: Request, second: float, status: int = 200, **body: Any) -> None:
         self.mirror.take(Answer(request=request, status=status, body=body), moment(second))
 
-    def see(self, status: dict[str, Any], second: float) -> None:
-        metadata = {"namespace": "default", "name": "hello", "uid": self.entry.uid, "generation": self.entry.generation}
+    def see(self, status: dict[str, Any], second: float, uid: str | None = None) -> None:
+        self.mirror.take(ObjectSeen(body=self.body(status, uid)), moment(second))
+
+    def body(self, status: dict[str, Any], uid: str | None = None) -> dict[str, Any]:
+        metadata = {"namespace": "default", "name": "hello", "uid": uid or self.entry.uid, "generation": self.entry.generation}
         metadata["creationTimestamp"] = "2026-11-24T12:00:00Z"
-        body = {"metadata": metadata, "spec": msgspec.json.decode(self.entry.spec), "status": status}
-        self.mirror.take(ObjectSeen(body=body), moment(second))
+        return {"metadata": metadata, "spec": msgspec.json.decode(self.entry.spec), "status": status}
 
     @property
     def entry(self) -> Any:
@@ -106,3 +108,26 @@ def test_two_that_think_differently_do_not_write_against_each_other_without_a_pa
             desk.answer(request, tenth / 10)
         desk.see({"conditions": [{"type": "Ready", "reason": "Other"}], "activeCount": tenth}, tenth / 10)
     assert 5 <= patches <= 11
+
+
+def test_what_became_of_one_object_is_not_shown_in_another_of_its_name() -> None:
+    desk = Desk()
+    desk.see({}, 0, uid="made anew")
+    assert desk.turn(WAITS_FOR_TRIAL.total_seconds()) == []
+    desk.story.declare(spec(), uid="made anew")
+    desk.mirror.touch([HELLO])
+    desk.turn(3)
+    (patch,) = desk.turn(3 + WAITS_FOR_TRIAL.total_seconds())
+    assert isinstance(patch, PatchStatus)
+    assert patch.uid == "made anew"
+
+
+def test_an_object_that_the_watch_has_missed_is_shown_when_it_has_been_asked_for() -> None:
+    desk = Desk()
+    desk.see({}, 0, uid="before")
+    assert desk.turn(WAITS_FOR_TRIAL.total_seconds()) == []
+    desk.mirror.take(Answer(request=GetObject(key=HELLO), status=200, body=desk.body({})), moment(3))
+    desk.turn(3)
+    (patch,) = desk.turn(3 + WAITS_FOR_TRIAL.total_seconds())
+    assert isinstance(patch, PatchStatus)
+    assert patch.uid == desk.entry.uid

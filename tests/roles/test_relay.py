@@ -120,8 +120,9 @@ def test_only_a_ledger_that_has_just_begun_is_told_what_else_has_run(age_s: int,
 
 def test_what_was_seen_to_have_run_is_known_when_a_status_shows_less_again() -> None:
     desk = Desk()
+    uid = desk.cluster.cronjobs[HELLO]["metadata"]["uid"]
     for ran in ("12:00:00Z", "11:59:00Z"):
-        desk.cluster.patch_status(Kind.CRONJOB, HELLO, {"lastScheduleTime": f"2026-11-24T{ran}"})
+        desk.cluster.patch_status(Kind.CRONJOB, HELLO, uid, {"lastScheduleTime": f"2026-11-24T{ran}"})
         desk.relay.take(ObjectSeen(body=desk.cluster.cronjobs[HELLO]), Moment(NOON, 0.0))
     assert [command.last_schedule_time for command in desk.sent(Beside())] == [NOON]
 

@@ -33,7 +33,7 @@ ACCEPTED: Final = Trial()
 def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dict[str, Any] | None:
     """Return the whole status of the object in `cluster`; None when that cluster does not declare it.
 
-    Fields that have no value are None, which a merge patch takes as "remove".
+    Fields that have no value are None: they are to be removed.
     """
     definition = state.definitions.get(key, {}).get(cluster)
     progress = state.progress.get(key)
@@ -159,7 +159,7 @@ def _pause(paused: Definition) -> dict[str, Any]:
     pause = paused.pause
     assert pause is not None
     fields = {"cluster": paused.cluster, "by": pause.by, "reason": pause.reason, "until": time_of(pause.until)}
-    return {"since": time_of(paused.paused_at)} | {name: value for name, value in fields.items() if value}
+    return {name: value for name, value in ({"since": time_of(paused.paused_at)} | fields).items() if value}
 
 
 def active_run(run: Run) -> dict[str, Any]:

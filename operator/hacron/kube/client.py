@@ -20,7 +20,7 @@ from hacron.core import manifests
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
-from hacron.kube.http import MERGE_PATCH, ApiServer
+from hacron.kube.http import JSON_PATCH, MERGE_PATCH, ApiServer
 from hacron.kube.job_watch import JobWatch
 from hacron.kube.listing import list_all, scopes
 from hacron.kube.reply import NoAnswer, Reply, TooLate
@@ -252,9 +252,8 @@ class KubeClient:
                     options["preconditions"] = {"uid": request.uid}
                 return await send("DELETE", f"{_jobs(request.namespace)}/{request.name}", options)
             case PatchStatus():
-                return await send(
-                    "PATCH", f"{_object(request.kind, request.key)}/status", {"status": request.status}, kind=MERGE_PATCH
-                )
+                steps = manifests.status_patch(request.uid, request.status)
+                return await send("PATCH", f"{_object(request.kind, request.key)}/status", steps, kind=JSON_PATCH)
             case GetObject(key=key) if not self._watches(namespace_of(key)):
                 return Reply(404, {"message": f"namespace {namespace_of(key)} is not watched"}, datetime.now(UTC))
             case GetNamespace(namespace=namespace) if not self._watches(namespace):

@@ -26,7 +26,7 @@ from hacron.telemetry.version import program_version
 
 log = logging.getLogger(__name__)
 
-JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
+JSON, MERGE_PATCH, JSON_PATCH = "application/json", "application/merge-patch+json", "application/json-patch+json"
 CONNECT_S: Final = 5.0
 # Longer than a minute, so that the ticks of the next minute find open connections; shorter than the 90 s after which the API
 # server closes them: a request that meets a closing connection is lost.
@@ -94,7 +94,7 @@ class ApiServer:
         self,
         method: str,
         path: str,
-        body: dict[str, Any] | None = None,
+        body: dict[str, Any] | list[Any] | None = None,
         *,
         kind: str = JSON,
         accept: str = JSON,

@@ -24,7 +24,7 @@ MOST_READ = 200  # results; more than are ever shown
 def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
     """Return the whole status of the HACronJobRun in `cluster`; None when it is not known to be there.
 
-    Fields that have no value are None, which a merge patch takes as "remove".
+    Fields that have no value are None: they are to be removed.
     """
     demand = state.demands.get(key)
     home = demand.homes.get(cluster) if demand is not None and demand.withdrawn_at is None else None

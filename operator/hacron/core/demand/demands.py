@@ -138,8 +138,10 @@ def _resumed(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress
     """Watch the runs again that were open when the ledger was lost."""
     if not demand.account.open:
         return progress, demand
-    watched = [replace(run, demand=name_of(demand.key), start_by=scene.now) for run in demand.account.open]
-    return replace(progress, open=(*progress.open, *watched)), replace(demand, account=replace(demand.account, open=()))
+    watched = {run.id: run for run in progress.open}  # it may have been told after the loss of what is open all the same
+    for run in demand.account.open:
+        watched.setdefault(run.id, replace(run, demand=name_of(demand.key), start_by=scene.now))
+    return replace(progress, open=tuple(watched.values())), replace(demand, account=replace(demand.account, open=()))
 
 
 def _planned(draft: Draft, demand: Demand, scene: Scene) -> Demand:
