@@ -107,10 +107,8 @@ class Mirror:
 
     def _show(self, key: Key, now: datetime) -> list[Request]:
         entry = self._entry(key)
-        if entry is None or key in self._under_way:
+        if entry is None or key in self._under_way or self._is_another(key, entry):
             return []
-        if self._here.get(key, entry.uid) != entry.uid:
-            return []  # what became of one object is not shown in another of its name
         again_at = self._again_at.get(key)
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
@@ -142,6 +140,10 @@ class Mirror:
 
     def _entry(self, key: Key) -> Entry | None:
         return self._objects.homes(self._state, key).get(self._cluster)
+
+    def _is_another(self, key: Key, entry: Entry) -> bool:
+        """Whether what is here has only the name of what the ledger speaks of: what became of that is not to be shown in it."""
+        return self._here.get(key, entry.uid) != entry.uid
 
     def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
         digest = self._under_way.pop(key, None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hacron.core import manifests
-from hacron.core.model import CronJob, InvalidCronJob, Key, Kind
+from hacron.core.model import CronJob, InvalidCronJob, Key, Kind, name_of
 from hacron.core.rules import Rules
 from hacron.core.spec import parse
 from tests.fakes.kubernetes import Body, Made, all_made
@@ -88,6 +88,28 @@ def brought_back(world: World) -> Iterable[str]:
             excused = _was_to_be_forgotten(course.key, world) or _was_put_back(course.key, world)
             if course.brought_back_at is not None and not excused:
                 yield f"{short(course.key)} was brought back at {clock(course.brought_back_at)}, after its end"
+
+
+def unearned(world: World) -> Iterable[str]:
+    """Return the HACronJobRuns that show more successes than Jobs of theirs have ended well since they were made.
+
+    Of those that only one cluster ever had: who has the same one in another joins it, and what it did.
+    """
+    homes: dict[Key, set[str]] = defaultdict(set)
+    for cluster in world.clusters.values():
+        for _, key, kind, _ in cluster.annals:
+            if kind is Kind.DEMAND:
+                homes[key].add(cluster.name)
+    made = all_made(list(world.clusters.values()))
+    for cluster in world.clusters.values():
+        for key, body in cluster.demands.items():
+            uid, shown = body["metadata"]["uid"], body.get("status", {}).get("succeeded") or 0
+            if not shown or len(homes[key]) > 1:
+                continue
+            since = min(at for at, whose, _, said in cluster.annals if whose == key and said and said["metadata"]["uid"] == uid)
+            well = {one.tick for one in made if one.demand == name_of(key) and one.at >= since and one.how == "Complete"}
+            if shown > len(well):
+                yield f"{short(key)} shows {shown} successes in {cluster.name} and has {len(well)} since {clock(since)}"
 
 
 def _admitted(ledgers: Iterable[Decided], world: World, keys: Collection[Key]) -> dict[tuple[Key, str, datetime], Admitted]:

@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron import errand, errands, relay
+from hacron import errand, errands, mirror, relay
 from hacron.broker import ledger
 from hacron.core import declaring, duties, firing, forgetting, history, kinds, manifests, tending
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
-from hacron.core.model import Key, Run, RunState
+from hacron.core.model import Key, Kind, Run, RunState
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errand import Errand
@@ -29,6 +29,7 @@ from hacron.ports import Answer, SteppedDown
 from hacron.turn import Moment
 from tests.fakes import broker
 from tests.fakes.broker import FakeInbox, FakeToken
+from tests.fakes.kubernetes import Body, FakeCluster, Reply
 from tests.scenarios.world import Process
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -232,3 +233,19 @@ def goes_by_the_floor_of_the_last_message(patch: pytest.MonkeyPatch) -> None:
     """What an earlier executor had sent would name a floor of a ledger that is lost, and a reader miss what stands before it."""
     real = ledger.floor_named
     patch.setattr(broker, "floor_named", lambda last: real(list(last)[-1:]))
+
+
+def looks_at_no_uid_before_it_shows(patch: pytest.MonkeyPatch) -> None:
+    """An object that was made anew by the name of another would be told to have run."""
+    patch.setattr(mirror.Mirror, "_is_another", lambda *_: False)
+
+
+def writes_into_whatever_has_the_name(patch: pytest.MonkeyPatch) -> None:
+    """The same, where that is not seen in time."""
+    real = FakeCluster.patch_status
+
+    def patch_status(self: FakeCluster, kind: Kind, key: Key, uid: str, status: Body) -> Reply:
+        present = self.objects(kind).get(key)
+        return real(self, kind, key, present["metadata"]["uid"] if present else uid, status)
+
+    patch.setattr(FakeCluster, "patch_status", patch_status)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hacron import engine
 from tests.scenarios.chronicle import Chronicle
-from tests.scenarios.ended import brought_back, unfinished, untold
+from tests.scenarios.ended import brought_back, unearned, unfinished, untold
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
@@ -50,7 +50,8 @@ def tell(story: Story, world: World | None = None) -> Told:
             began = world.now
             lose_the_executor(world, dies=story.seed % 2 == 0)
             ill = [*late(world, began)]
-        return Told(story, (*wrong(world), *unfinished(world), *untold(world), *brought_back(world), *ill))
+        ended = (*unfinished(world), *untold(world), *brought_back(world), *unearned(world))
+        return Told(story, (*wrong(world), *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Told(story, (f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})",))
