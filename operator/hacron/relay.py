@@ -8,7 +8,6 @@ themselves. Clusters that declare different things never fight: each compares on
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,18 +19,16 @@ from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
 from hacron.core.messages import Command
-from hacron.core.model import Key, Kind, Pause, key_of
+from hacron.core.model import Key, Pause
 from hacron.core.rules import Rules
 from hacron.core.state import State
+from hacron.inventory import Inventory, Listing
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
 from hacron.turn import TELL_AGAIN, Moment
 
 log = logging.getLogger(__name__)
 
 COMPARED_PER_TURN = 300
-LIST_AGAIN_S = 5.0  # after an inventory that failed
-LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
-LIST_ANEW_S = 30.0  # an API server that is away again and again is asked no more often than this
 IS_YOUNG_FOR = Rules().settle
 DOUBTS_FOR = timedelta(seconds=5)  # another replica of the cluster may have heard of a change that much earlier
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
@@ -80,7 +77,7 @@ class Relay:
         self._kube = kube
         self._objects = objects
         self.kind = objects.kind
-        self._inventory_interval_s = inventory_interval_s
+        self.inventory = Inventory(objects.kind, inventory_interval_s)
         self._state = State()
         self._seen: dict[Key, Seen] = {}
         self._gone: dict[Key, str] = {}  # uid of an object that certainly no longer exists
@@ -91,17 +88,6 @@ class Relay:
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
         self._requests: list[Request] = []
-        self._listing_since: float | None = None  # monotonic; an inventory is under way
-        self._list_at = 0.0  # monotonic; when the next inventory is due
-        self._watch_began = -math.inf  # monotonic
-        self._listed: frozenset[Key] = frozenset()  # what the newest inventory has
-        self._listed_at = -math.inf  # monotonic; when that came
-        self._version = 0  # newest that the API server has told of, of any object
-        self._version_then = 0  # when the inventory that is under way was asked for
-        self._was_away = False  # the API server
-        self.was_put_back = False  # the API server knows less than it did: what watches go by is of the future
-        self.complete = False  # an inventory has been taken: what was not seen may not exist
-        self.complaint = ""  # why there is no inventory, if the API server answers; told to people
 
     # --- what comes in ---
 
@@ -119,8 +105,7 @@ class Relay:
 
     def watch_began(self, moment: Moment) -> None:
         """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
-        self._watch_began = moment.mono
-        self._list_at = moment.mono
+        self.inventory.watch_began(moment)
 
     def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
@@ -137,7 +122,9 @@ class Relay:
                 elif key in self._doubts:
                     self._agenda.put(key, moment.wall + DOUBTS_FOR)
             case Answer(request=ListInventory(kind=self.kind)):
-                self._compare_inventory(arrival, moment)
+                listing = self.inventory.take(arrival, moment)
+                if listing is not None:
+                    self._compare_with(listing, moment)
             case _:
                 pass
 
@@ -145,7 +132,9 @@ class Relay:
 
     def turn(self, outbox: Outbox, worker: LocalWorker, moment: Moment) -> None:
         """Compare what has changed, and send what differs. Raises BrokerUnavailable."""
-        self._list_when_due(moment)
+        inventory = self.inventory.ask_when_due(self._kube.reachable, moment)
+        if inventory is not None:
+            self._requests.append(inventory)
         commands: list[Command] = []
         for key in self._to_compare(moment) if self._ledger_has_begun else ():
             self._dirty.pop(key, None)
@@ -166,7 +155,7 @@ class Relay:
         """Return in how many seconds a turn is due without anything arriving."""
         if self._dirty and self._ledger_has_begun:
             return 0.0
-        wait = 5.0 if self._listing_since is not None else self._list_at - moment.mono
+        wait = self.inventory.next_look_s(moment)
         look = self._agenda.next() if self._ledger_has_begun else None
         if look is not None:
             wait = min(wait, (look - moment.wall).total_seconds())
@@ -220,7 +209,7 @@ class Relay:
             self._gone.pop(key, None)
             return None
         if self._gone.get(key) != entry.uid:
-            if self.complete and key not in self._listed:
+            if self.inventory.complete and key not in self.inventory.listed:
                 self._ask(key, now)  # absence from what was seen proves nothing: it may be newer than that
             return None
         if not self._is_time(key, (entry.uid, 0, None), worker, now):
@@ -262,7 +251,7 @@ class Relay:
         except (KeyError, TypeError, ValueError) as error:
             log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
-        self._version = max(self._version, manifests.version(body["metadata"].get("resourceVersion")))
+        self.inventory.saw(manifests.version(body["metadata"].get("resourceVersion")))
         known = self._seen.get(declared.key)
         if gone:
             if known is None or known.declared.uid == declared.uid:
@@ -297,73 +286,17 @@ class Relay:
             self._asked[key] = Asked(moment.mono, contradicted)
             self._requests.append(GetObject(key=key, kind=self.kind))
 
-    # --- the inventory ---
-
-    def _list_when_due(self, moment: Moment) -> None:
-        if not self._kube.reachable:
-            self._was_away = True
-        elif self._was_away:  # what it had to say meanwhile may not have been heard
-            self._was_away = False
-            self._list_at = min(self._list_at, max(moment.mono, self._listed_at + LIST_ANEW_S))
-        if self._listing_since is None and moment.mono >= self._list_at:
-            self._listing_since, self._version_then = moment.mono, self._version
-            self._requests.append(ListInventory(kind=self.kind))
-
-    def _compare_inventory(self, answer: Answer, moment: Moment) -> None:
-        """Ask about everything where the list and what was seen differ: a watch may have missed a change or a deletion."""
-        since, self._listing_since = self._listing_since, None
-        if not answer.unreachable or answer.status == 401:
-            self._complain("" if answer.ok else _why_not_listed(answer, self.kind))
-        if not answer.ok or since is None:
-            self._list_at = moment.mono + LIST_AGAIN_S
-            return
-        self.complete = True
-        self._listed_at = moment.mono
-        self._look_whether_put_back(manifests.version(answer.body.get("version")))
-        began, listed_by = self._watch_began, self._watch_began + LET_THE_WATCH_LIST_S
-        is_listing = moment.mono < listed_by
-        if since < began:
-            self._list_at = moment.mono  # a deletion that the watch has missed may be newer than this list
-        else:
-            self._list_at = listed_by if is_listing else moment.mono + self._inventory_interval_s
-        listed = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
-        self._listed = frozenset(listed)
-        for key, (uid, generation) in listed.items():
+    def _compare_with(self, listing: Listing, moment: Moment) -> None:
+        """Ask about everything where a list and what was seen differ: a watch may have missed a change or a deletion."""
+        for key, (uid, generation) in listing.objects.items():
             seen = self._seen.get(key)
-            if seen is None and is_listing:
+            if seen is None and listing.watch_lists_too:
                 continue  # ten thousand questions whose answers are on their way
             if seen is None or (seen.declared.uid, seen.declared.generation) != (uid, generation):
                 self._ask(key, moment)
         for key, seen in self._seen.items():
-            if key not in listed and seen.at < since:
+            if key not in listing.objects and seen.at < listing.asked_at:
                 self._ask(key, moment)
         for key in self._objects.keys(self._state):
-            if self._entry(key) is not None and key not in listed:
+            if self._entry(key) is not None and key not in listing.objects:
                 self._ask(key, moment)
-
-    def _look_whether_put_back(self, version: int) -> None:
-        """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""
-        if 0 < version < self._version_then:
-            self.was_put_back = True
-            self._version = version
-            log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self.kind})
-        self._version = max(version, self._version)
-
-    def _complain(self, complaint: str) -> None:
-        if complaint and complaint != self.complaint:
-            log.warning(f"{self.kind}s cannot be listed", extra={"why": complaint})
-        elif self.complaint and not complaint:
-            log.info(f"{self.kind}s can be listed again")
-        self.complaint = complaint
-
-
-def _why_not_listed(answer: Answer, kind: Kind) -> str:
-    match answer.status:
-        case 401:
-            return "the API server does not accept our credentials"
-        case 403:
-            return f"we lack the right to: {answer.body.get('message', '')}"
-        case 404:
-            return f"the API server does not know the resource: apply crds/{kind.lower()}.yaml"
-        case _:
-            return f"the API server answered {answer.status}: {answer.body.get('message', '')}"[:300]

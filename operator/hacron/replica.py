@@ -23,11 +23,11 @@ from hacron.broker.tls import Tls
 from hacron.core.model import Kind
 from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
+from hacron.inventory import Inventory
 from hacron.meter import Meter
 from hacron.page.serving import Page
 from hacron.page.view import Viewfinder
 from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, NameTaken, SteppedDown, Why
-from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.settings.loading import InvalidSettings
 from hacron.settings.showing import without_password
@@ -167,14 +167,15 @@ class Replica:
         session.turn(now, self._arrived())
         self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
         self.finder.turned(session, now)
-        for relay, kind in ((self._engine.relay, Kind.CRONJOB), (self._engine.demand_relay, Kind.DEMAND)):
-            if kind in self._complained and not relay.complaint:
+        for relay in (self._engine.relay, self._engine.demand_relay):
+            kind, inventory = relay.kind, relay.inventory
+            if kind in self._complained and not inventory.complaint:
                 self.watch_again(kind)  # the resource may not have been there when the watch looked for it
-            (self._complained.add if relay.complaint else self._complained.discard)(kind)
-            if relay.was_put_back:
-                relay.was_put_back = False
+            (self._complained.add if inventory.complaint else self._complained.discard)(kind)
+            if inventory.was_put_back:
+                inventory.was_put_back = False
                 self.watch_again(kind)  # it waits for what comes after a version that is still to come
-        self._say(session, *shortcomings(session, self._engine.relay, self._kube))
+        self._say(session, *shortcomings(session, self._engine.relay.inventory, self._kube))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):
@@ -223,7 +224,7 @@ class Replica:
         )
 
 
-def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[str]:
+def shortcomings(session: Session, inventory: Inventory, kube: Kubernetes) -> Iterator[str]:
     """Yield why a replica is not ready, though connected to the broker.
 
     A replica whose API server does not answer may still be executor, and decides as well as any other. It is not ready all the
@@ -233,11 +234,11 @@ def shortcomings(session: Session, relay: Relay, kube: Kubernetes) -> Iterator[s
     """
     if not session.caught_up:
         yield "ledger: still being read"
-    if relay.complaint:
-        yield f"kubernetes: HACronJobs cannot be listed: {relay.complaint}"
+    if inventory.complaint:
+        yield f"kubernetes: HACronJobs cannot be listed: {inventory.complaint}"
     elif not kube.reachable:
         yield "kubernetes: the API server does not answer"
-    elif not relay.complete:
+    elif not inventory.complete:
         yield "kubernetes: HACronJobs are still being listed"
 
 

@@ -98,7 +98,7 @@ class House:
         sessions = [replica.session for replica in self.replicas.values()]
         workers = {replica.name.rpartition("-")[0] for replica in self.replicas.values() if replica.session.worker.knows_jobs}
         everywhere = {name.rpartition("-")[0] for name in self.replicas}
-        complete = all(replica.engine.relay.complete for replica in self.replicas.values())
+        complete = all(replica.engine.relay.inventory.complete for replica in self.replicas.values())
         return workers == everywhere and complete and any(session.executor.decides for session in sessions)
 
     def _run(self) -> None:

@@ -13,8 +13,9 @@ from hacron.core.messages import CronJobDeclared, Definition, Progress
 from hacron.core.model import Key, Kind
 from hacron.core.nesting import encoded
 from hacron.core.state import State
+from hacron.inventory import LET_THE_WATCH_LIST_S
 from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
-from hacron.relay import DOUBTS_FOR, LET_THE_WATCH_LIST_S, LET_THE_WORKER_SPEAK, Relay
+from hacron.relay import DOUBTS_FOR, LET_THE_WORKER_SPEAK, Relay
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker
 from tests.fakes.kube_client import FakeKube
@@ -247,7 +248,7 @@ def test_the_watch_is_to_begin_anew_when_a_list_is_older_than_what_was_told(monk
     for hour, version, put_back in ((0, "5000", False), (1, "5000", False), (2, "none", False), (3, "4999", True)):
         monkeypatch.setattr(library.cluster, "list_inventory", lambda _, version=version: (200, listed | {"version": version}))
         assert library.turn_at(hour * 3600.0) == [ListInventory()]
-        assert library.relay.was_put_back is put_back
+        assert library.relay.inventory.was_put_back is put_back
 
 
 def test_a_list_may_be_older_than_what_was_told_while_it_was_under_way() -> None:
@@ -259,7 +260,7 @@ def test_a_list_may_be_older_than_what_was_told_while_it_was_under_way() -> None
     library.relay.take(ObjectSeen(body=newer), Moment(NOON, 1.0))
     listed = {"items": [body["metadata"]], "version": "4999"}
     library.relay.take(Answer(request=ListInventory(), status=200, body=listed), Moment(NOON, 2.0))
-    assert not library.relay.was_put_back
+    assert not library.relay.inventory.was_put_back
 
 
 def test_an_api_server_that_was_away_is_asked_for_what_it_has_but_not_again_and_again() -> None:

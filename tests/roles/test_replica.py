@@ -27,7 +27,7 @@ from tests.testbed.wait import until
 def wanting(script: Script, name: str = "west-1") -> list[str]:
     process = script.world.processes[name]
     assert process.session is not None
-    return list(shortcomings(process.session, process.engine.relay, process.kube))
+    return list(shortcomings(process.session, process.engine.relay.inventory, process.kube))
 
 
 def running(*names: str) -> Script:
@@ -105,7 +105,7 @@ def test_without_the_resource_of_runs_a_replica_is_ready_and_says_once_what_is_m
     assert caplog.messages.count("HACronJobRuns cannot be listed") == 1
     script.world.cluster("west").lacks.clear()
     script.run("at 12:01:00")
-    assert script.world.processes["west-1"].engine.demand_relay.complaint == ""
+    assert script.world.processes["west-1"].engine.demand_relay.inventory.complaint == ""
 
 
 def test_the_first_line_of_the_log_says_which_time_zones_it_goes_by(caplog: pytest.LogCaptureFixture) -> None:

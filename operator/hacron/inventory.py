@@ -1,0 +1,122 @@
+"""The list of all objects of a kind that the API server has: when it is asked for, and what that list proves.
+
+A watch may have missed a change or a deletion, so what it has told is compared with a list now and then. A list is of metadata
+only, and one that is under way while the watch lists everything itself proves less.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import NamedTuple
+
+from hacron.core import manifests
+from hacron.core.model import Key, Kind, key_of
+from hacron.ports import Answer, ListInventory
+from hacron.turn import Moment
+
+log = logging.getLogger(__name__)
+
+LIST_AGAIN_S = 5.0  # after a list that failed
+LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
+LIST_ANEW_S = 30.0  # an API server that is away again and again is asked no more often than this
+
+
+class Listing(NamedTuple):
+    """What there is, by a list that has just come."""
+
+    asked_at: float  # monotonic; it is no older than this
+    objects: dict[Key, tuple[str, int]]  # uid and generation
+    watch_lists_too: bool  # what it does not have may be told by the watch any moment
+
+
+class Inventory:
+    """When to list, and what the newest list has. Times are monotonic."""
+
+    def __init__(self, kind: Kind, interval_s: float) -> None:
+        self._kind = kind
+        self._interval_s = interval_s
+        self._under_way_since: float | None = None
+        self._due_at = 0.0
+        self._watch_began = -math.inf
+        self._came_at = -math.inf
+        self._version = 0  # newest that the API server has told of, of any object
+        self._version_then = 0  # when the list that is under way was asked for
+        self._was_away = False  # the API server
+        self.listed: frozenset[Key] = frozenset()  # what the newest list has
+        self.was_put_back = False  # the API server knows less than it did: what watches go by is of the future
+        self.complete = False  # there has been a list: what was not seen may not exist
+        self.complaint = ""  # why there is none, if the API server answers; told to people
+
+    def watch_began(self, moment: Moment) -> None:
+        """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
+        self._watch_began = moment.mono
+        self._due_at = moment.mono
+
+    def saw(self, version: int) -> None:
+        """Note of which version the API server has told."""
+        self._version = max(self._version, version)
+
+    def ask_when_due(self, reachable: bool, moment: Moment) -> ListInventory | None:
+        """Return what is to be asked of the API server now."""
+        if not reachable:
+            self._was_away = True
+        elif self._was_away:  # what it had to say meanwhile may not have been heard
+            self._was_away = False
+            self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
+        if self._under_way_since is not None or moment.mono < self._due_at:
+            return None
+        self._under_way_since, self._version_then = moment.mono, self._version
+        return ListInventory(kind=self._kind)
+
+    def next_look_s(self, moment: Moment) -> float:
+        """Return in how many seconds to look again whether a list is due."""
+        return 5.0 if self._under_way_since is not None else self._due_at - moment.mono
+
+    def take(self, answer: Answer, moment: Moment) -> Listing | None:
+        """Take in what came of asking; return the list, if it is one."""
+        asked_at, self._under_way_since = self._under_way_since, None
+        if not answer.unreachable or answer.status == 401:
+            self._complain("" if answer.ok else _why_not(answer, self._kind))
+        if not answer.ok or asked_at is None:
+            self._due_at = moment.mono + LIST_AGAIN_S
+            return None
+        self.complete = True
+        self._came_at = moment.mono
+        self._look_whether_put_back(manifests.version(answer.body.get("version")))
+        watch_has_listed_by = self._watch_began + LET_THE_WATCH_LIST_S
+        watch_lists_too = moment.mono < watch_has_listed_by
+        if asked_at < self._watch_began:
+            self._due_at = moment.mono  # a deletion that the watch has missed may be newer than this list
+        else:
+            self._due_at = watch_has_listed_by if watch_lists_too else moment.mono + self._interval_s
+        objects = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
+        self.listed = frozenset(objects)
+        return Listing(asked_at, objects, watch_lists_too)
+
+    def _look_whether_put_back(self, version: int) -> None:
+        """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""
+        if 0 < version < self._version_then:
+            self.was_put_back = True
+            self._version = version
+            log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self._kind})
+        self._version = max(version, self._version)
+
+    def _complain(self, complaint: str) -> None:
+        if complaint and complaint != self.complaint:
+            log.warning(f"{self._kind}s cannot be listed", extra={"why": complaint})
+        elif self.complaint and not complaint:
+            log.info(f"{self._kind}s can be listed again")
+        self.complaint = complaint
+
+
+def _why_not(answer: Answer, kind: Kind) -> str:
+    match answer.status:
+        case 401:
+            return "the API server does not accept our credentials"
+        case 403:
+            return f"we lack the right to: {answer.body.get('message', '')}"
+        case 404:
+            return f"the API server does not know the resource: apply crds/{kind.lower()}.yaml"
+        case _:
+            return f"the API server answered {answer.status}: {answer.body.get('message', '')}"[:300]
