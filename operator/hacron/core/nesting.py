@@ -35,9 +35,10 @@ def is_deeper(value: object, levels: int = MOST) -> bool:
     return bool(level)
 
 
-def may_be_deeper(text: bytes, levels: int = MOST) -> bool:
+def may_be_deeper(text: str | bytes, levels: int = MOST) -> bool:
     """Return whether it is worth looking: in a few brackets nothing is deep."""
-    return text.count(b"{") + text.count(b"[") > levels
+    brackets = text.count("{") + text.count("[") if isinstance(text, str) else text.count(b"{") + text.count(b"[")
+    return brackets > levels
 
 
 def cut(value: Any, levels: int = MOST) -> Any:
@@ -74,7 +75,7 @@ def bounded(parse: Callable[[str], Any], text: str) -> Any:
         value = parse(text)
     except RecursionError:
         return parse(cut_text(text, MOST_IN_ALL))
-    return cut(value, MOST_IN_ALL) if is_deeper(value, MOST_IN_ALL) else value
+    return cut(value, MOST_IN_ALL) if may_be_deeper(text, MOST_IN_ALL) and is_deeper(value, MOST_IN_ALL) else value
 
 
 def decoded(text: bytes) -> Any:
