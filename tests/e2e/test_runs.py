@@ -74,6 +74,22 @@ def test_a_backfill_goes_on_when_the_executor_is_killed_in_the_middle(
     assert judge.doubled(jobs) == []
 
 
+def test_one_that_is_made_anew_while_no_executor_is_there_runs_and_shows_nothing_of_the_first(
+    fleet: Fleet, east: ControlPlane
+) -> None:
+    east.apply(manifest("yearly", "0 0 1 1 *"))
+    east.apply(run_of("yearly", "again"))
+    first = await_phase(east, "again", "Complete")
+    fleet["west-1"].freeze()  # east's worker knows of both, and goes on
+    east.kubectl("delete", "hacronjobrun", "again")
+    east.apply(run_of("yearly", "again"))
+    fleet.await_executor(other_than=fleet["west-1"])
+    second = await_phase(east, "again", "Complete")
+    assert second["id"] != first["id"]
+    jobs = judge.of(judge.jobs(fleet.clusters.values()), "yearly")
+    assert [one.state for one in jobs] == ["Complete", "Complete"]
+
+
 def test_when_the_broker_has_lost_everything_nothing_that_was_over_or_open_starts_again(
     fleet: Fleet, west: ControlPlane, broker: Broker
 ) -> None:
