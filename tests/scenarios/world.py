@@ -334,7 +334,8 @@ class World:
             wiped, noted = self._unsettled.pop(0), self._ticks_noted()
             for made in all_made(list(self.clusters.values())):
                 is_noted = made.key in noted and made.tick <= noted[made.key]
-                if made.at <= wiped and not (is_noted or self._is_shown(made) or self._can_be_told(made)):
+                can_be_told = self._can_be_told(made) and any(one.kube.reachable for one in self.of(made.cluster))
+                if made.at <= wiped and not (is_noted or self._is_shown(made) or can_be_told):
                     made.forgotten = True
 
     def _ticks_noted(self) -> dict[Key, datetime]:
