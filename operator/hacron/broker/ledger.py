@@ -118,14 +118,13 @@ def floor_named(last: Iterable[Noted]) -> int | None:
 def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
     """Return the floor that the end of the ledger names, if any, and the offset of its last message (-1: empty)."""
     last = _from(connection, queue, "last")  # the last chunk, which holds one message or thousands
-    end = max((message.offset for message in last), default=-1)
     if 0 < len(last) < LOOK_BACK:
-        last = _from(connection, queue, max(0, end - LOOK_BACK + 1))
-    return floor_named(last), max((message.offset for message in last), default=-1)
+        last = _from(connection, queue, max(0, last[-1].offset - LOOK_BACK + 1))
+    return floor_named(last), last[-1].offset if last else -1
 
 
 def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
-    """Return what stands in the ledger from there on.
+    """Return what stands in the ledger from there on, in its order.
 
     The broker sends what there is before it answers the next question on that channel: when an answer brings nothing new, that
     was the end.

@@ -139,7 +139,7 @@ class Scheduler:
                 known = before or Cluster(name=seen.cluster, seen_at=seen.clock, forgotten_at=forgotten_at)
                 draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
             return []
-        if before is not None and self._hearing(draft.clusters).is_another(seen, now, self._rules.silent_after):
+        if self._hearing(draft.clusters).is_another(seen, now, self._rules.silent_after):
             return []  # of the same name; its replicas find that out themselves
         after = Cluster(
             name=seen.cluster,
