@@ -19,6 +19,7 @@ from hacron.turn import TELL_AGAIN
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
+AT_ONCE, PER_S = 30, 1.5  # requests about one run; far more than what is in order takes
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Errand:
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
     job_is_gone: bool = False  # so the watch says, and the run has still to end
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it
+    _sent: int = 0  # requests
     _delay_s: float = FIRST_RETRY_S
     _told: RunReport | None = None
     _told_at: datetime | None = None
@@ -57,9 +59,18 @@ class Errand:
 
     def send(self, request: Request) -> None:
         self.in_flight = True
+        self._sent += 1
         self.retry_at = None
         self.refusal = None
         self.outgoing.requests.append(request)
+
+    def is_hasty(self, now: datetime) -> bool:
+        """Whether it has asked so often that the API server is to be left alone for a while.
+
+        That is never so, unless answers contradict each other (a cache between us that says no Job has the name, while the API
+        server says that it is taken), or we are wrong.
+        """
+        return self._sent > AT_ONCE + PER_S * max(0.0, (now - self.since).total_seconds())
 
     def say(self, report: RunReport, now: datetime) -> datetime:
         """Tell the executor, once in a while, until the ledger shows it; return when to say it again."""

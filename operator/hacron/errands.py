@@ -34,6 +34,7 @@ class WorkerTally:
     """What the worker has done; telemetry reads it."""
 
     created: int = 0
+    held_back: int = 0  # requests of errands that had asked too often
     lag_s: list[float] = field(default_factory=list)  # tick → POST, of Jobs made since telemetry last looked
 
 
@@ -71,6 +72,8 @@ class Errands:
             return request.key
         errand = self._errand(request.key, run, moment.wall)
         errand.in_flight = False
+        if not answer.ok and self._is_held_back(run, errand, moment):
+            return request.key
         match request:
             case CreateJob():
                 self._created(run, errand, made, answer, moment)
@@ -109,6 +112,8 @@ class Errands:
         errand.enter(run.state)
         if errand.in_flight:
             return None
+        if self._is_held_back(run, errand, moment):
+            return errand.retry_at
         if errand.job_is_gone and active:
             self._take_name(run, errand)  # before the ledger says that it had begun: who has not read of that makes it again
             return None
@@ -278,6 +283,16 @@ class Errands:
         if run.id not in errands:
             errands[run.id] = Errand(key=key, cluster=self._cluster, outgoing=self._outgoing, since=now, state=run.state)
         return errands[run.id]
+
+    def _is_held_back(self, run: Run, errand: Errand, moment: Moment) -> bool:
+        """Whether to ask nothing about a run for a while, and look afresh then: an API server is not to suffer from one run."""
+        if not errand.is_hasty(moment.wall):
+            return False
+        if errand.retry_at is None or errand.retry_at <= moment.wall:
+            errand.retry_at = moment.wall + timedelta(seconds=LAST_RETRY_S)
+            self._tally.held_back += 1
+            log.warning("asked again and again, to no end", extra={"cronjob": errand.key, "job": run.job})
+        return True
 
     def _drop_closed(self, key: Key, runs: Sequence[Run]) -> None:
         """Forget what was under way for runs that are closed."""

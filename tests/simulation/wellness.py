@@ -32,6 +32,9 @@ def not_well(world: World, healed: datetime) -> Iterator[str]:
     for home in world.clusters:
         if world.worker(home) is None:
             yield f"{home} has no worker"
+    for process in world.processes.values():
+        if process.engine.worker_tally.held_back:
+            yield f"{process.name} has asked about a run again and again"
     state = world.executor.session.state
     yield from _unknown(world, state)
     yield from _not_met(world, state)
