@@ -65,7 +65,7 @@ class Made:
     over: datetime | None = None  # ended or gone
     how: str = ""  # Complete, Failed, halted, gone, collected
     gone_at: datetime | None = None  # since then its name is free
-    by_hand: bool = False  # somebody has deleted it
+    by_hand: bool = False  # somebody has deleted it, or what owns it
     unheard: bool = False  # and the ledger did not say yet that it had begun
     unshown: bool = False  # the broker's data was lost before a `.status` showed that it had begun
     forgotten: bool = False  # and nobody could tell of the Job either
@@ -105,6 +105,7 @@ class FakeCluster:
         self.busy = False  # answers every request with "not now"; watches go on
         self.forbids = False  # the operator has no rights; watches go on
         self.fate: Callable[[str], Fate] | None = None  # of each request, by its name; None: all go through at once
+        self.on_loss: Callable[[Job], None] = lambda _: None  # called with a Job that goes since somebody has deleted its owner
         self.denies = ""  # what an admission webhook says against every new Job
         self.pins = False  # an admission policy lets nobody change a Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
@@ -413,6 +414,7 @@ class FakeCluster:
             owners = job.body["metadata"].get("ownerReferences", [])
             if owners and not any(owner["uid"] in uids for owner in owners):
                 self.tell(f"{job} is collected as garbage")
+                self.on_loss(job)
                 self._remove(job, "collected")
 
     def _changed(self, kind: Kind, key: Key) -> None:

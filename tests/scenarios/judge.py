@@ -17,6 +17,7 @@ from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import decided
 from tests.scenarios.world import World
 
+MARGIN = timedelta(seconds=2)  # by which clocks may differ
 STARTS_WITHIN = timedelta(seconds=20)
 NAME_KEPT = timedelta(seconds=60)  # at least
 TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made
@@ -39,7 +40,7 @@ def wrong(world: World) -> list[str]:
 
 
 def _took_the_lock_away(one: Made, earlier: Made, tombstones: Iterable[Made]) -> bool:
-    """Whether a Job was made again because somebody deleted the first by hand: the name is the lock.
+    """Whether a Job was made again because somebody deleted the first, or its HACronJob, by hand: the name is the lock.
 
     Only in the same cluster, before the name was taken back, and only if the ledger did not say yet that the first had begun, or
     who made the second had heard nothing since, or its request was under way already when the name became free.
@@ -79,6 +80,7 @@ def _is_excused(one: Made, later: Made, world: World) -> bool:
         or _was_refused(one, later, world)
         or _was_on_its_way(one, later, world)
         or _left_as_its_sender_woke(one, later, world)
+        or _left_by_a_clock_that_is_behind(one, later)
     )
 
 
@@ -118,6 +120,14 @@ def _left_as_its_sender_woke(one: Made, later: Made, world: World) -> bool:
         return False
     slept = [(since, until) for name, since, until in world.frozen if name == later.by and until == later.asked.at]
     return any(until - since > NAME_KEPT and later.asked.looked_at <= since + world.clocks_differ for since, until in slept)
+
+
+def _left_by_a_clock_that_is_behind(one: Made, later: Made) -> bool:
+    """Whether who made it again asked for it when it was too late, and did not know, until the name was free."""
+    if one.gone_at is None or one.gone_at > later.at:
+        return False
+    start_by = max(later.tick, _given(later.fencing)) + STARTS_WITHIN
+    return later.asked.at > start_by and later.asked.at - later.asked.looked_at > MARGIN
 
 
 def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:

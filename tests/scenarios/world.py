@@ -262,6 +262,7 @@ class World:
         if name not in self.clusters:
             cluster = self.clusters[name] = FakeCluster(name, self.now)
             cluster.tell = lambda what: self.say(name, what)
+            cluster.on_loss = self._note_loss
         return self.clusters[name]
 
     def start(self, name: str, **settings: object) -> Process:
@@ -388,11 +389,14 @@ class World:
 
     def delete_job(self, cluster: FakeCluster, job: Job, foreground: bool) -> None:
         """Delete a Job by hand."""
+        self._note_loss(job)
+        metadata = job.body["metadata"]
+        cluster.delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=foreground)
+
+    def _note_loss(self, job: Job) -> None:
         if job.made is not None:
             job.made.by_hand = True
             job.made.unheard = not any(map(partial(_has_heard, job.made), self.processes.values()))
-        metadata = job.body["metadata"]
-        cluster.delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=foreground)
 
     # --- time ---
 
