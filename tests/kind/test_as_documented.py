@@ -63,7 +63,7 @@ def test_the_quick_start_does_what_it_says(quick_start: QuickStart) -> None:
     west, east = (quick_start.clusters[name] for name in ("west", "east"))
     try:
         declare, look = section(4)
-        # Of a tick in the next five seconds the first of the two clusters to be told of it would be the only one that declares it.
+        # For a tick within the next seconds, the first of the two clusters to be told of it may be the only one that declares it.
         until(lambda: now().second < 40, 30, "a while without a tick", every=0.5)
         declared = now()
         assert quick_start.run(declare).count("hacronjob.hacron.io/hello created") == 2
