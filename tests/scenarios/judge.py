@@ -126,8 +126,7 @@ def _left_by_a_clock_that_is_behind(one: Made, later: Made) -> bool:
     """Whether who made it again asked for it when it was too late, and did not know, until the name was free."""
     if one.gone_at is None or one.gone_at > later.at:
         return False
-    start_by = max(later.tick, _given(later.fencing)) + STARTS_WITHIN
-    return later.asked.at > start_by and later.asked.at - later.asked.looked_at > MARGIN
+    return later.asked.at > _start_by(later) and later.asked.at - later.asked.looked_at > MARGIN
 
 
 def _unfenced(made: Iterable[Made], world: World) -> Iterable[str]:
@@ -159,6 +158,10 @@ def _given(fencing: int) -> datetime:
     return datetime.fromtimestamp(fencing / 1000, UTC)
 
 
+def _start_by(one: Made) -> datetime:
+    return max(one.tick, _given(one.fencing)) + STARTS_WITHIN
+
+
 def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
     for one in made:
         if one.at < one.tick - clocks_differ:
@@ -168,9 +171,9 @@ def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
 def _late(made: Iterable[Made], leeway: timedelta) -> Iterable[str]:
     """No Job is made when its run has long been given up, but by who was frozen after the last look at the clock."""
     for one in made:
-        decided = _given(one.fencing)
-        if one.at > max(one.tick, decided) + STARTS_WITHIN + REQUEST_LIVES + leeway:
-            yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {clock(decided)}"
+        if one.at > _start_by(one) + REQUEST_LIVES + leeway:
+            decided = clock(_given(one.fencing))
+            yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {decided}"
 
 
 def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:

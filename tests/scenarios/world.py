@@ -335,8 +335,7 @@ class World:
             wiped, noted = self._unsettled.pop(0), self._ticks_noted()
             for made in all_made(list(self.clusters.values())):
                 is_noted = made.key in noted and made.tick <= noted[made.key]
-                can_be_told = self._can_be_told(made) and any(one.kube.reachable for one in self.of(made.cluster))
-                if made.at <= wiped and not (is_noted or self._is_shown(made) or can_be_told):
+                if made.at <= wiped and not (is_noted or self._is_shown(made) or self._is_told(made)):
                     made.forgotten = True
 
     def _ticks_noted(self) -> dict[Key, datetime]:
@@ -359,6 +358,10 @@ class World:
     def _can_be_told(self, made: Made) -> bool:
         """Whether the cluster of a Job tells of it when its HACronJob is declared anew, if it is still there."""
         return made.key in self.clusters[made.cluster].cronjobs and not made.demand and self._may_tell(made.cluster)
+
+    def _is_told(self, made: Made) -> bool:
+        """Whether the API server of its cluster lets it be told as well."""
+        return self._can_be_told(made) and any(one.kube.reachable for one in self.of(made.cluster))
 
     def _may_tell(self, cluster: str) -> bool:
         """Whether there is a replica that can tell of a cluster, soon, if it is not hindered from now on."""
