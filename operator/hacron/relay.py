@@ -218,7 +218,7 @@ class Relay:
 
     def _knows_more(self, declared: Declaration, worker: LocalWorker, now: Moment) -> bool:
         """Whether more has run here than the ledger knows, which has only just begun and asks for nothing else."""
-        if self._state.born is None or now.wall - self._state.born >= IS_YOUNG_FOR:
+        if not self._state.began_within(IS_YOUNG_FOR, now.wall):
             return False
         return self._objects.knows_more(self._objects.with_newest(declared, worker.newest_tick(declared.key)), self._state)
 

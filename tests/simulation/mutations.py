@@ -215,7 +215,7 @@ def tells_nothing_more_to_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
 def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> None:
     """What a cluster still declares when it is no longer named would not be known for a while."""
     real = declaring.withdraw
-    patch.setattr(forgetting, "withdraw", lambda draft, command, now, rules, **_: real(draft, command, now, rules))
+    patch.setattr(forgetting, "withdraw", lambda draft, command, **_: real(draft, command))
 
 
 def never_doubts_the_ledger(patch: pytest.MonkeyPatch) -> None:

@@ -16,33 +16,28 @@ from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
 from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, RunState, Uid, Verdict, VerdictKind, sentence
-from hacron.core.rules import Rules
 
 MOST_GONE = 8  # objects of one cronjob whose end is remembered
 
 
-def declare(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules, recovering: bool) -> None:
-    """Take in a declaration; one that is known already, or older than what is known, or of what is gone, changes nothing.
-
-    `recovering`: the ledger has just begun, and what a home cluster knows to have run is not in it yet.
-    """
+def declare(draft: Draft, command: CronJobDeclared) -> None:
+    """Take in a declaration; one that is known already, or older than what is known, or of what is gone, changes nothing."""
     if command.instead_of is not None:
-        _put_back(draft, command, now, rules)
+        _put_back(draft, command)
         return
     mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
     if mine is not None and not _is_newer(command, mine):
-        if recovering and mine.uid == command.uid and progress is not None:
-            draft.put(_has_run(progress, _ran(command, now)))  # another replica of that cluster, which knows more
+        if draft.is_settling and mine.uid == command.uid and progress is not None:
+            draft.put(_has_run(progress, _ran(draft, command)))  # another replica of that cluster, which knows more
         return
-    if _is_gone(command.uid, progress, now, rules):
+    if _is_gone(draft, command):
         return
     known_until = draft.forgotten_at(command.cluster)
     is_old = known_until is not None and command.created_at <= known_until
-    definition = _definition(draft, command, mine, now)
-    _take_in(draft, command, definition, now, rules, recovering, not_before=now if is_old else None)
+    _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if is_old else None)
 
 
-def _put_back(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rules) -> None:
+def _put_back(draft: Draft, command: CronJobDeclared) -> None:
     """Take in what an API server has whose data were put back to an earlier time, if what it contradicts still stands.
 
     It counts only where no other home declares the cronjob: nobody knows how old it is.
@@ -54,56 +49,48 @@ def _put_back(draft: Draft, command: CronJobDeclared, now: datetime, rules: Rule
         return
     if progress is not None:
         draft.put(replace(progress, gone=tuple(one for one in progress.gone if one.uid != command.uid)))
-    definition = _definition(draft, command, None, now)
+    definition = _definition(draft, command, None)
     others = [other.revision for home, other in draft.homes(command.key).items() if home != command.cluster]
     if others:
         definition = replace(definition, revision=min(others) - 1)
-    _take_in(draft, command, definition, now, rules, recovering=False, not_before=now)
+    _take_in(draft, command, definition, not_before=draft.now)
 
 
-def _take_in(
-    draft: Draft,
-    command: CronJobDeclared,
-    definition: Definition,
-    now: datetime,
-    rules: Rules,
-    recovering: bool,
-    not_before: datetime | None,
-) -> None:
+def _take_in(draft: Draft, command: CronJobDeclared, definition: Definition, not_before: datetime | None) -> None:
     """Let a definition take the place of what its home has declared. `not_before`: no earlier tick counts if it begins afresh."""
-    homes, ran = draft.homes(command.key), _ran(command, now)
+    homes, ran = draft.homes(command.key), _ran(draft, command)
     mine = homes.get(command.cluster)
     before = Standing.of(draft, command.key)
     if mine is not None and mine.uid != command.uid:
-        _remember(draft, command.key, mine.uid, now)
+        _remember(draft, command.key, mine.uid)
         if len(homes) == 1:
-            _retire(draft, command, now, rules)  # deleted and made anew: another cronjob of the same name
+            _retire(draft, command)  # deleted and made anew: another cronjob of the same name
             before = Standing()
     draft.define(definition)
     progress = draft.progress(command.key)
     if progress is None or progress.withdrawn_at is not None:
         draft.put(_begin(progress, command, ran, not_before))
         return
-    if recovering:
+    if draft.is_settling:
         progress = _has_run(progress, ran)
-    draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
+    draft.put(_edited(draft, progress, before))
 
 
-def withdraw(draft: Draft, command: CronJobWithdrawn, now: datetime, rules: Rules, *, may_return: bool = False) -> None:
+def withdraw(draft: Draft, command: CronJobWithdrawn, *, may_return: bool = False) -> None:
     """Take in that a home cluster no longer has the object with this uid, or, if it may return, that it does not count now."""
     mine = draft.homes(command.key).get(command.cluster)
     if mine is None or mine.uid != command.uid:
         return
     before = Standing.of(draft, command.key)
     if not may_return:
-        _remember(draft, command.key, mine.uid, now)
+        _remember(draft, command.key, mine.uid)
     if len(draft.homes(command.key)) == 1:
-        _retire(draft, command, now, rules)
+        _retire(draft, command)
         return
     draft.undefine(command.key, command.cluster)
     progress = draft.progress(command.key)
     if progress is not None:
-        draft.put(_edited(progress, before, Standing.of(draft, command.key), now, rules))
+        draft.put(_edited(draft, progress, before))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +120,7 @@ def end_pause(progress: Progress, cronjob: CronJob, until: datetime) -> Progress
     return replace(progress, pause_over=until)
 
 
-def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None, now: datetime) -> Definition:
+def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None) -> Definition:
     if mine is not None and (mine.uid, mine.generation) == (command.uid, command.generation):
         definition = mine
     else:
@@ -144,13 +131,13 @@ def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None,
             generation=command.generation,
             created_at=command.created_at,
             # At least the clock's milliseconds, so that it keeps growing when all definitions are gone.
-            revision=max(draft.revision + 1, int(now.timestamp() * 1000)),
-            changed_at=now,
+            revision=max(draft.revision + 1, int(draft.now.timestamp() * 1000)),
+            changed_at=draft.now,
             spec=command.spec,
         )
     paused_at = None
     if command.pause is not None:
-        paused_at = now if mine is None or mine.pause is None else mine.paused_at
+        paused_at = draft.now if mine is None or mine.pause is None else mine.paused_at
     return replace(definition, pause=command.pause, paused_at=paused_at, version=command.version)
 
 
@@ -181,33 +168,35 @@ def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None,
     )
 
 
-def _ran(command: CronJobDeclared, now: datetime) -> datetime | None:
+def _ran(draft: Draft, command: CronJobDeclared) -> datetime | None:
     """Return the newest tick that the home cluster knows to have run."""
-    return min(command.last_schedule_time, now) if command.last_schedule_time else None
+    return min(command.last_schedule_time, draft.now) if command.last_schedule_time else None
 
 
 def _has_run(progress: Progress, ran: datetime | None) -> Progress:
     return replace(progress, last_tick=ran) if ran is not None and ran > progress.last_tick else progress
 
 
-def _is_gone(uid: Uid, progress: Progress | None, now: datetime, rules: Rules) -> bool:
-    return progress is not None and any(one.uid == uid and now - one.at < rules.forget_after for one in progress.gone)
+def _is_gone(draft: Draft, command: CronJobDeclared) -> bool:
+    progress = draft.progress(command.key)
+    remembered_since = draft.now - draft.rules.forget_after
+    return progress is not None and any(one.uid == command.uid and one.at > remembered_since for one in progress.gone)
 
 
-def _remember(draft: Draft, key: Key, uid: Uid, now: datetime) -> None:
+def _remember(draft: Draft, key: Key, uid: Uid) -> None:
     """Note that an object is gone: a relay whose watch has not told it yet must not bring it back."""
     progress = draft.progress(key)
     if progress is not None:
-        draft.put(replace(progress, gone=(*progress.gone, Gone(uid, now))[-MOST_GONE:]))
+        draft.put(replace(progress, gone=(*progress.gone, Gone(uid, draft.now))[-MOST_GONE:]))
 
 
-def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: datetime, rules: Rules) -> None:
+def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn) -> None:
     """Nobody declares the cronjob any more: what runs is stopped, what was decided ahead is not started."""
     draft.undefine(command.key, command.cluster)
     progress = draft.progress(command.key)
     if progress is None:
         return
-    progress = take_back(progress, now, rules)
+    progress = take_back(progress, draft.now, draft.rules)
     held = progress.held
     if held is not None:
         waited = sentence(f"waited when the HACronJob was deleted ({held.message})")
@@ -217,11 +206,12 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn, now: date
         replace(run, state=RunState.STOPPING, reason="Withdrawn") if run.state in (RunState.PENDING, RunState.RUNNING) else run
         for run in progress.open
     )
-    draft.put(replace(progress, open=stopping, held=None, withdrawn_at=now))
+    draft.put(replace(progress, open=stopping, held=None, withdrawn_at=draft.now))
 
 
-def _edited(progress: Progress, before: Standing, after: Standing, now: datetime, rules: Rules) -> Progress:
+def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
     """Let a change of what counts, be it the spec or a pause, count from now on."""
+    now, after = draft.now, Standing.of(draft, progress.key)
     if before == after:
         return progress  # also a new template: it is read when the Job is made
     schedule = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
@@ -229,7 +219,7 @@ def _edited(progress: Progress, before: Standing, after: Standing, now: datetime
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
     if fires_now and fired_before and before.cronjob == after.cronjob:
         return progress  # a pause that is over already
-    progress = take_back(progress, now, rules, schedule)
+    progress = take_back(progress, now, draft.rules, schedule)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
         if fires_now and fired_before and before.cronjob.schedule == after.cronjob.schedule:
             return progress

@@ -14,15 +14,18 @@ from msgspec.structs import replace
 
 from hacron.core.messages import ClusterState, Definition, Demand, DemandForgotten, Progress, Record, Removed
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict
+from hacron.core.rules import Rules
 from hacron.core.state import State, understand
 
 TICKS_COUNTED = 500  # in one decision: a tick may cost a third of a millisecond, and a turn must stay far below a second
 
 
 class Draft:
-    def __init__(self, state: State, recent_limit: int) -> None:
+    def __init__(self, state: State, rules: Rules, now: datetime) -> None:
         self._state = state
-        self._recent_limit = recent_limit
+        self.rules = rules
+        self.now = now  # when it is decided
+        self.is_settling = state.began_within(rules.settle, now)  # what clusters know to have run may not be known here yet
         self._homes: dict[Key, dict[str, Definition]] = {}
         self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}
         self._progress: dict[Key, Progress | None] = {}
@@ -184,7 +187,7 @@ class Draft:
     def _shortened(self, progress: Progress) -> Progress:
         """Leave out the oldest verdicts that are too many, but none that is new: a run that took long has an old tick."""
         before = self._state.progress.get(progress.key)
-        surplus = len(progress.recent) - self._recent_limit
+        surplus = len(progress.recent) - self.rules.recent_limit
         if surplus <= 0 or before is None:
             return progress
         known = set(before.recent)

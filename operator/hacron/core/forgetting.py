@@ -8,7 +8,6 @@ anew: ticks and demands of the past may have been decided, and nobody knows it a
 
 from __future__ import annotations
 
-from datetime import datetime
 from itertools import islice
 
 from msgspec.structs import replace
@@ -19,29 +18,28 @@ from hacron.core.draft import Draft
 from hacron.core.hearing import Hearing
 from hacron.core.messages import CronJobWithdrawn, DemandWithdrawn
 from hacron.core.model import Key
-from hacron.core.rules import Rules
 
 AT_ONCE = 300  # objects that are withdrawn in one decision: some tenths of a millisecond each
 
 
-def forget(draft: Draft, name: str, hearing: Hearing, now: datetime, rules: Rules) -> list[Key]:
+def forget(draft: Draft, name: str, hearing: Hearing) -> list[Key]:
     """Withdraw a part of what a cluster declares; when nothing is left, forget the cluster. Return whom to look at.
 
     Asked again with every sign of life of the cluster that wants it so.
     """
     cluster = draft.clusters.get(name)
-    if cluster is None or now < hearing.silent_since(name) + rules.lost_after:
+    if cluster is None or draft.now < hearing.silent_since(name) + draft.rules.lost_after:
         return []
     keys: list[Key] = []
     for definition in list(islice(draft.declared_in(name), AT_ONCE)):
-        withdraw(draft, CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid), now, rules, may_return=True)
+        withdraw(draft, CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid), may_return=True)
         keys.append(definition.key)
     demands = list(islice(draft.demanded_in(name), AT_ONCE))
     for demand in demands:
-        demanding.withdraw(draft, DemandWithdrawn(key=demand.key, cluster=name, uid=demand.homes[name].uid), now)
+        demanding.withdraw(draft, DemandWithdrawn(key=demand.key, cluster=name, uid=demand.homes[name].uid))
         keys += [demand.cronjob] if demand.cronjob is not None else []
     if keys or demands:
-        draft.see(replace(cluster, forgotten_at=now))
+        draft.see(replace(cluster, forgotten_at=draft.now))
     elif not draft.has_open_runs_in(name):
-        draft.see(replace(cluster, removed=True, forgotten_at=now))
+        draft.see(replace(cluster, removed=True, forgotten_at=draft.now))
     return keys

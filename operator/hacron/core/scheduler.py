@@ -85,19 +85,19 @@ class Scheduler:
         due = self._agenda.due(now, MOST_LOOKS)
         if not messages and not due:
             return []
-        draft = Draft(self._state, self._rules.recent_limit)
+        draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
-            keys.update(dict.fromkeys(self._take(message, draft, now)))
+            keys.update(dict.fromkeys(self._take(message, draft)))
         keys.update(dict.fromkeys(due))
         for key in keys:
-            self._look(key, draft, now)
+            self._look(key, draft)
         for key in keys:
             if not draft.changes(key):  # a changed one comes back through touch
                 self._agenda.put(key, min(self._instants(key, now), default=None))
         return draft.groups()
 
-    def _take(self, message: Command | Report, draft: Draft, now: datetime) -> list[Key]:
+    def _take(self, message: Command | Report, draft: Draft) -> list[Key]:
         """Take in one message; return whom to look at because of it."""
         match message:
             case CronJobDeclared() | RunsDemanded() if self._is_of_another_ledger(message):
@@ -105,34 +105,35 @@ class Scheduler:
             case CronJobDeclared() | RunsDemanded() if message.cluster in to_be_forgotten(draft.clusters):
                 return []
             case CronJobDeclared():
-                declare(draft, message, now, self._rules, recovering=self._is_settling(now))
+                declare(draft, message)
                 return [message.key]
             case CronJobWithdrawn():
-                withdraw(draft, message, now, self._rules)
+                withdraw(draft, message)
                 return [message.key]
             case RunsDemanded():
-                demand = demanding.demand(draft, message, recovering=self._is_settling(now))
+                demand = demanding.demand(draft, message)
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case DemandWithdrawn():
-                demand = demanding.withdraw(draft, message, now)
+                demand = demanding.withdraw(draft, message)
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case ClusterSeen():
-                return self._see(message, draft, now)
+                return self._see(message, draft)
             case RunStarted() | RunFinished() | RunRefused() | RunStopped():
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []
-                heard = hear(progress, message, self._scene(progress, draft, now), self._rules)
+                heard = hear(progress, message, self._scene(progress, draft), self._rules)
                 draft.put(demands.account_for(draft, heard))
                 return [message.key]
             case _:
                 assert_never(message)
 
-    def _see(self, seen: ClusterSeen, draft: Draft, now: datetime) -> list[Key]:
+    def _see(self, seen: ClusterSeen, draft: Draft) -> list[Key]:
         """Note a sign of life. One that lay in the queue while there was no executor says nothing about now.
 
         Nor does one of a cluster whose clock is as far behind, which would otherwise be silent for no reason that anybody sees.
         """
+        now = draft.now
         before, forgotten_at = draft.clusters.get(seen.cluster), draft.forgotten_at(seen.cluster)
         if now - seen.clock > self._rules.silent_after:
             if before is None or before.is_silent(now, self._rules.silent_after.total_seconds()):
@@ -154,33 +155,34 @@ class Scheduler:
             uid=seen.uid or (before.uid if before is not None else ""),
         )
         draft.see(after)
-        held_up = [*self._held_up_by_gone(after, draft, now), *self._forget(after, draft, now)]
+        held_up = [*self._held_up_by_gone(after, draft), *self._forget(after, draft)]
         was_heard = before is not None and not before.is_silent(now, self._rules.silent_after.total_seconds())
         if before is not None and was_heard and not _is_more_useful(after, before):
             return held_up
         waiting, self._waiting = list(self._waiting), {}
         return [*waiting, *held_up]
 
-    def _held_up_by_gone(self, cluster: Cluster, draft: Draft, now: datetime) -> list[Key]:
+    def _held_up_by_gone(self, cluster: Cluster, draft: Draft) -> list[Key]:
         """Return the cronjobs that have open runs where, as this cluster says, nothing will come back from."""
         hearing = self._hearing(draft.clusters)
         said = (*cluster.gone, *cluster.forgotten)
-        gone = [name for name in said if hearing.is_gone(name, now, self._rules.silent_after)]
+        gone = [name for name in said if hearing.is_gone(name, draft.now, self._rules.silent_after)]
         return [key for name in gone for key in self._state.open_runs.get(name, {}).values()]
 
-    def _forget(self, cluster: Cluster, draft: Draft, now: datetime) -> list[Key]:
+    def _forget(self, cluster: Cluster, draft: Draft) -> list[Key]:
         """Forget, a part at a time, the clusters of which this one says that nothing is to be left."""
         if not cluster.forgotten:
             return []
         names, hearing = to_be_forgotten(draft.clusters), self._hearing(draft.clusters)
-        return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing, now, self._rules)]
+        return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing)]
 
-    def _look(self, key: Key, draft: Draft, now: datetime) -> None:
+    def _look(self, key: Key, draft: Draft) -> None:
         """Decide all that can be decided about one cronjob now."""
-        self._look_at_ticks(key, draft, now)
-        demands.close(draft, key, now, self._rules)
+        self._look_at_ticks(key, draft)
+        demands.close(draft, key)
 
-    def _look_at_ticks(self, key: Key, draft: Draft, now: datetime) -> None:
+    def _look_at_ticks(self, key: Key, draft: Draft) -> None:
+        now = draft.now
         progress = draft.progress(key)
         if progress is None:
             return
@@ -188,23 +190,23 @@ class Scheduler:
             if now - progress.withdrawn_at >= self._rules.forget_after:
                 draft.forget(key)
             return
-        scene = self._scene(progress, draft, now)
+        scene = self._scene(progress, draft)
         if scene is None:
             return
         progress = expire(progress, scene)
         ended = _ended_pause(progress, draft.homes(key), now)
         if ended is not None:
             progress = end_pause(progress, scene.cronjob, ended)
-        if not scene.rests and not (self._is_settling(now) and self._passed_before_birth(progress, scene)):
+        if not scene.rests and not (draft.is_settling and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
         progress = demands.account_for(draft, progress)
-        if not self._is_settling(now):
+        if not draft.is_settling:
             progress = demands.serve(draft, progress, scene)
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
             self._waiting[key] = None
 
-    def _scene(self, progress: Progress, draft: Draft, now: datetime) -> Scene | None:
+    def _scene(self, progress: Progress, draft: Draft) -> Scene | None:
         cronjob = draft.cronjob(progress.key)
         if not isinstance(cronjob, CronJob) or progress.withdrawn_at is not None:
             return None
@@ -213,9 +215,9 @@ class Scheduler:
             homes=tuple(draft.homes(progress.key)),
             hearing=self._hearing(draft.clusters),
             rules=self._rules,
-            now=now,
+            now=draft.now,
             elsewhere=partial(draft.open_runs_beside, progress.key),
-            rests=bool(Standing.of(draft, progress.key).rests(now)),
+            rests=bool(Standing.of(draft, progress.key).rests(draft.now)),
         )
 
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
@@ -225,10 +227,6 @@ class Scheduler:
     def _is_of_another_ledger(self, message: CronJobDeclared | RunsDemanded) -> bool:
         """Whether it was sent before the ledger was lost, and has outlived it in its queue."""
         return None not in (message.ledger, self._state.born) and message.ledger != self._state.born
-
-    def _is_settling(self, now: datetime) -> bool:
-        """Whether the ledger began so recently that clusters may not have told yet what has run."""
-        return self._state.born is not None and now - self._state.born < self._rules.settle
 
     def _passed_before_birth(self, progress: Progress, scene: Scene) -> bool:
         assert self._state.born is not None
@@ -266,7 +264,7 @@ class Scheduler:
         if tick is not None:
             ahead = tick - rules.decide_ahead
             yield tick if after is not None and ahead <= after else ahead
-        if after is not None and self._is_settling(after):
+        if after is not None and self._state.began_within(rules.settle, after):
             yield after + rules.settle
         if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
 
 from hacron.core.messages import (
@@ -104,6 +104,10 @@ class State:
         self._live: OrderedDict[Subject, Mark] = OrderedDict()
         self._live_bytes = 0
         self._parsed: dict[Key, CronJob | InvalidCronJob] = {}
+
+    def began_within(self, time: timedelta, now: datetime) -> bool:
+        """Whether the ledger is no older than that: clusters may not have told yet what has run."""
+        return self.born is not None and now - self.born < time
 
     # --- reading ---
 

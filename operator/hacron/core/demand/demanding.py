@@ -18,11 +18,8 @@ from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namesp
 MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
 
 
-def demand(draft: Draft, command: RunsDemanded, recovering: bool = False) -> Demand | None:
-    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it.
-
-    `recovering`: the ledger has just begun, and what a home cluster knows to have run is not in it yet.
-    """
+def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
+    """Take in what a HACronJobRun asks for; return the demand, unless nothing follows from it."""
     known = draft.demand(command.key)
     if known is None:
         return _note(draft, command)
@@ -31,7 +28,7 @@ def demand(draft: Draft, command: RunsDemanded, recovering: bool = False) -> Dem
         is_late = home is not None and home.uid == command.uid and not _was_forgotten_since(draft, command, known.withdrawn_at)
         return None if is_late else _note(draft, command)
     if home is not None and not _is_newer(command, home):
-        if recovering and home.uid == command.uid and not home.differs:
+        if draft.is_settling and home.uid == command.uid and not home.differs:
             draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
         return None
     others = known.homes.keys() - {command.cluster}
@@ -46,7 +43,7 @@ def demand(draft: Draft, command: RunsDemanded, recovering: bool = False) -> Dem
     return demand
 
 
-def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | None:
+def withdraw(draft: Draft, command: DemandWithdrawn) -> Demand | None:
     """Take in that a cluster no longer has the object with this uid: without any that says the same, nothing more is started.
 
     Those that say something else are told of once more, and are then a demand of their own.
@@ -62,7 +59,8 @@ def withdraw(draft: Draft, command: DemandWithdrawn, now: datetime) -> Demand | 
         draft.forget_demand(known.key)
         return None
     else:
-        demand = replace(known, homes={command.cluster: home}, withdrawn_at=now, held=None)  # what it said may come once more
+        homes = {command.cluster: home}  # what it said may come once more
+        demand = replace(known, homes=homes, withdrawn_at=draft.now, held=None)
     draft.put_demand(demand, apart=True)
     return demand
 

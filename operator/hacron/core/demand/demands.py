@@ -62,18 +62,18 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     return progress
 
 
-def close(draft: Draft, cronjob: Key, now: datetime, rules: Rules) -> None:
+def close(draft: Draft, cronjob: Key) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
     progress = draft.progress(cronjob)
     for demand in draft.pending_of(cronjob):
         if demand.withdrawn_at is not None:
-            if now - demand.withdrawn_at >= rules.forget_after:
+            if draft.now - demand.withdrawn_at >= draft.rules.forget_after:
                 draft.forget_demand(demand.key)
         elif not demand.is_over and demand.account.total and demand.account.next_tick is None and not demand.account.open:
             runs = [run for run in progress.open if _is_of(run, demand)] if progress is not None else []
             guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
             if all(_is_given_up(run, guarantee) for run in runs):
-                draft.put_demand(replace(demand, account=replace(demand.account, finished=now), held=None))
+                draft.put_demand(replace(demand, account=replace(demand.account, finished=draft.now), held=None))
 
 
 def account_for(draft: Draft, progress: Progress) -> Progress:
