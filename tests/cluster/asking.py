@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hacron.core.manifests import LABEL
-from hacron.core.model import Key, key_of
+from hacron.core.model import Key, Kind, key_of
 from hacron.kube.access import read_access
 from hacron.kube.client import KubeClient
 from hacron.kube.http import JSON, ApiServer
-from hacron.ports import Answer, CreateJob, FromKubernetes, JobSeen, JobsListed, Request
+from hacron.ports import Answer, CreateJob, FromKubernetes, GetObject, JobSeen, JobsListed, PatchStatus, Request
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.wait import until
 
@@ -45,6 +45,14 @@ class Asking:
         self.client.submit(requests)
         until(lambda: len(self.answers()) >= before + len(requests), timeout, f"{len(requests)} answers", every=0.01)
         return self.answers()[before:]
+
+    def uid(self, key: Key, kind: Kind = Kind.CRONJOB) -> str:
+        found: str = self.ask(GetObject(key=key, kind=kind)).body["metadata"]["uid"]
+        return found
+
+    def show(self, status: dict[str, Any], key: Key, kind: Kind = Kind.CRONJOB) -> Answer:
+        """Write the status of the object that has this name now."""
+        return self.ask(PatchStatus(key=key, uid=self.uid(key, kind), status=status, kind=kind))
 
     def answers(self) -> list[Answer]:
         return [each for each in self.seen if isinstance(each, Answer)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +15,7 @@ import yaml
 from hacron.core.manifests import rfc3339
 from hacron.core.model import Key, Kind
 from hacron.core.status import render
-from hacron.kube.client import KubeClient
-from hacron.ports import Answer, FromKubernetes, GetObject, PatchStatus
+from tests.cluster.asking import asking
 from tests.cluster.door import job, pod, spec
 from tests.core.ledger_story import HELLO, Story
 from tests.core.ledger_story import spec as declared_spec
@@ -41,18 +39,8 @@ def read(cluster: ControlPlane, name: str = "hello") -> dict[str, Any]:
 
 def show(cluster: ControlPlane, status: dict[str, Any], key: Key = HELLO, kind: Kind = Kind.CRONJOB) -> None:
     """Write the status as the operator does, with the operator's rights."""
-    answers: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-    client = KubeClient(cluster.operator_kubeconfig, answers, lambda: None)
-    client.start()
-    try:
-        client.submit([GetObject(key=key, kind=kind)])
-        found = answers.get(timeout=20)
-        assert isinstance(found, Answer)
-        client.submit([PatchStatus(key=key, uid=found.body["metadata"]["uid"], status=status, kind=kind)])
-        answer = answers.get(timeout=20)
-    finally:
-        client.stop()
-    assert isinstance(answer, Answer)
+    with asking(cluster.operator_kubeconfig) as kube:
+        answer = kube.show(status, key, kind)
     assert answer.ok, answer.body
 
 

@@ -191,20 +191,19 @@ def test_what_is_not_there_cannot_be_deleted(kube: Asking, namespace: str) -> No
 # --- HACronJobs -----------------------------------------------------------------------------------------------------------------
 
 
-def applied(kube: Asking, west: ControlPlane, namespace: str, kind: Kind = Kind.CRONJOB) -> tuple[Key, str]:
-    """Have an object of this kind, and return its key and uid."""
+def applied(west: ControlPlane, namespace: str, kind: Kind = Kind.CRONJOB) -> Key:
+    """Have an object of this kind, and return its key."""
     body = json.loads(manifest("hello", namespace=namespace))
     west.apply(json.dumps(body if kind is Kind.CRONJOB else body | {"kind": kind.value, "spec": {"cronJob": "hello"}}))
-    key = key_of(namespace, "hello")
-    return key, kube.ask(GetObject(key=key, kind=kind)).body["metadata"]["uid"]
+    return key_of(namespace, "hello")
 
 
 def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPlane, namespace: str) -> None:
-    key, uid = applied(kube, west, namespace)
+    key = applied(west, namespace)
     first = {"lastResult": "Failed", "lastCluster": "west", "schedule": None, "pause": {"reason": "a", "by": "me"}}
-    assert kube.ask(PatchStatus(key=key, uid=uid, status=first)).status == 200
+    assert kube.show(first, key).status == 200
     second = {"lastResult": "Succeeded", "lastCluster": None, "pause": {"by": "you"}, "activeCount": 2}
-    answer = kube.ask(PatchStatus(key=key, uid=uid, status=second))
+    answer = kube.show(second, key)
     assert answer.body["status"] == {
         "observedGeneration": -1,
         "lastResult": "Succeeded",
@@ -218,11 +217,11 @@ def test_a_status_is_merged_and_what_is_none_goes(kube: Asking, west: ControlPla
 def test_a_status_is_not_written_into_another_object_of_that_name(
     kube: Asking, west: ControlPlane, namespace: str, kind: Kind
 ) -> None:
-    key, uid = applied(kube, west, namespace, kind)
+    key = applied(west, namespace, kind)
     refused = kube.ask(PatchStatus(key=key, uid="another", status={"observedGeneration": 7}, kind=kind))
     assert (refused.status, refused.unreachable) == (422, False), refused.body
     assert kube.ask(GetObject(key=key, kind=kind)).body["status"] == {"observedGeneration": -1}
-    assert kube.ask(PatchStatus(key=key, uid=uid, status={"observedGeneration": 1}, kind=kind)).ok
+    assert kube.show({"observedGeneration": 1}, key, kind).ok
 
 
 def test_a_status_of_what_is_gone_is_not_written(kube: Asking, namespace: str) -> None:

@@ -15,9 +15,8 @@ from hacron.core.spec import parse
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import decided
-from tests.scenarios.world import World
+from tests.scenarios.world import MARGIN, World
 
-MARGIN = timedelta(seconds=2)  # by which clocks may differ
 STARTS_WITHIN = timedelta(seconds=20)
 NAME_KEPT = timedelta(seconds=60)  # at least
 TOLD_WITHIN = timedelta(seconds=1)  # the ledger says that a Job was made

@@ -32,6 +32,7 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
 SETTLES_FOR = Rules().settle  # after it an executor with a new ledger goes by what it has been told
 MOST_ROUNDS = 500  # at one instant; more, and somebody spins
+MARGIN = timedelta(seconds=2)  # by which clocks may differ, unless more is said
 
 
 class Died(BaseException):
@@ -252,7 +253,7 @@ class World:
         self.forgotten: dict[str, list[datetime]] = {}  # when people said of a cluster that nothing of it is to be left
         self.longest_frozen = timedelta()  # that any process has been
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
-        self.clocks_differ = timedelta(seconds=2)  # at most, in all that happens here
+        self.clocks_differ = MARGIN  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
 
     # --- who there is ---
