@@ -23,7 +23,11 @@ MAPS = (  # replicas; those before the dash are their clusters
 DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
 OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
-FORGOTTEN, LOST_AFTER_S = "clusters forgotten", 25.0
+LOST_AFTER_S = 25.0
+FORGOTTEN = {  # family: settings with which it comes to that within a story
+    "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
+    "clusters forgotten for long": {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
+}
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
 
@@ -48,8 +52,8 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     replicas = dice.choice(MAPS)
     pace = dice.choice([1.0, 2.0, 2.0])  # every proof wakes everybody
     settings = {"proof_interval_s": pace, "proof_lease_s": 3 * pace, "inventory_interval_s": 20.0}
-    if FORGOTTEN in only:
-        settings["lost_after_s"] = LOST_AFTER_S
+    for family in FORGOTTEN.keys() & set(only):
+        settings |= FORGOTTEN[family]
     newer = tuple(name for name in replicas if dice.random() < 0.5) if dice.random() < 0.3 else ()
     hand = Hand(dice, replicas)
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
@@ -128,7 +132,7 @@ class Hand:
                 acts.record_lands_as_it_begins(self._replica()),
             ),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
-            FORGOTTEN: self._forget,
+            **dict.fromkeys(FORGOTTEN, self._forget),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 

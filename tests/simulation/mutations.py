@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from hacron import errand, errands, mirror, relay
 from hacron.broker import ledger
 from hacron.core import declaring, duties, firing, forgetting, history, kinds, manifests, tending
+from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Report
@@ -216,6 +217,11 @@ def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> Non
     """What a cluster still declares when it is no longer named would not be known for a while."""
     real = declaring.withdraw
     patch.setattr(forgetting, "withdraw", lambda draft, command, **_: real(draft, command))
+
+
+def goes_on_where_the_forgotten_were(patch: pytest.MonkeyPatch) -> None:
+    """What is demanded in a cluster that was forgotten would go by its `.status` there: what has run since would run again."""
+    patch.setattr(Draft, "forgotten_at", lambda *_: None)
 
 
 def never_doubts_the_ledger(patch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ MISSED = (
     Missed(
         (mutations.takes_what_was_to_be_forgotten_for_deleted, mutations.never_doubts_the_ledger), ("clusters forgotten",), 15
     ),
+    Missed((mutations.goes_on_where_the_forgotten_were,), ("clusters forgotten for long", "demands"), 40),
     Missed((mutations.never_doubts_the_ledger,), ("edits", "clusters put back"), 0),
     Missed((mutations.lets_anything_begin_a_ledger,), ("records that outlive the ledger",), 4),
     Missed((mutations.looks_at_no_uid_before_it_shows, mutations.writes_into_whatever_has_the_name), ("demands", "outages"), 91),
