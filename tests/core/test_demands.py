@@ -375,6 +375,21 @@ def test_one_that_says_something_else_shows_nothing_of_the_first_and_keeps_what_
     assert (shown["phase"], "west" in shown["conditions"][0]["message"]) == ("Refused", True)
 
 
+def test_what_runs_when_the_ledger_is_lost_is_known_before_anything_starts_beside_it() -> None:
+    """A single run comes before a range, and a tick of the schedule before both."""
+    story = Story()
+    story.state.born = NOON
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"), created_at=at(-1800))
+    open_run = Run(id="range.1795507200.1", tick=at(-14400), cluster="west", start_by=NOON, fencing=0, job="j")
+    told = Account(id="range", total=3, decided=1, next_tick=at(-10800), open=(open_run,))
+    demanded(story)
+    demanded(story, key_of("default", "range"), account=told, range=span("08:00:00", "10:00:00"))
+    story.at(11)
+    assert [run.id for run in story.progress.open] == [open_run.id]
+    assert story.progress.held is not None
+    assert story.progress.held.reason == "JobAlreadyActive"
+
+
 def test_a_run_that_is_told_of_while_it_is_open_is_open_once() -> None:
     story = Story()
     story.declare(spec())

@@ -360,6 +360,21 @@ def test_a_run_that_was_given_up_is_placed_as_soon_as_there_is_a_cluster_for_it(
     assert story.runs == ["60 Lost west #1", "60 Pending east #2"]
 
 
+def test_of_several_that_wait_for_a_further_attempt_the_first_goes_first() -> None:
+    """Not each for the others, and so for ever."""
+    story = Story()
+    story.declare(spec("@every 10s", **ALO))
+    story.at(20)
+    for run in story.progress.open:
+        story.refused(run, too_late=True)
+    story.declare(spec("@every 10s", concurrencyPolicy="Forbid", **ALO), generation=2)
+    story.at(50)
+    assert story.runs == ["20 Lost west #1", "10 Pending west #2"]
+    story.finished(story.run)
+    story.at(56)
+    assert story.runs == ["20 Pending west #2"]
+
+
 def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it() -> None:
     story = Story()
     story.declare(spec())

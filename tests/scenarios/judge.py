@@ -198,10 +198,8 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
             if len(beside) < most_at_once(cronjob):
                 continue
             taken_back = _taken_back(world)
-            beside = [
-                other for other in beside if not _was_taken_back(other, taken_back, world) and not _is_no_run(other, made, world)
-            ]
-            if not _was_taken_back(one, taken_back, world) and len(beside) >= most_at_once(cronjob):
+            beside = [other for other in beside if not _is_no_run(other, taken_back, made, world)]
+            if not _is_no_run(one, taken_back, made, world) and len(beside) >= most_at_once(cronjob):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
@@ -218,9 +216,9 @@ def _was_taken_back(one: Made, taken_back: Mapping[int, datetime], world: World)
     return at is not None and one.asked.heard_at <= at + world.clocks_differ + TOLD_WITHIN
 
 
-def _is_no_run(one: Made, made: Sequence[Made], world: World) -> bool:
-    """Whether a Job is none that anybody knows of: refused, or of a tick that had run before the broker's data was lost."""
-    if one.job in world.clusters[one.cluster].refused:
+def _is_no_run(one: Made, taken_back: Mapping[int, datetime], made: Sequence[Made], world: World) -> bool:
+    """Whether a Job is none that anybody knows of: taken back, refused, or of a tick that had run before the data was lost."""
+    if _was_taken_back(one, taken_back, world) or one.job in world.clusters[one.cluster].refused:
         return True
     before = [it for it in made if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick) and it.at < one.at]
     return any(_is_unknown(it, one, world) for it in before)

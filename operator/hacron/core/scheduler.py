@@ -197,6 +197,8 @@ class Scheduler:
         ended = _ended_pause(progress, draft.homes(key), now)
         if ended is not None:
             progress = end_pause(progress, scene.cronjob, ended)
+        if not draft.is_settling:
+            progress = demands.resume(draft, progress, scene)
         if not scene.rests and not (draft.is_settling and self._passed_before_birth(progress, scene)):
             progress = fire(progress, scene)
         progress = demands.account_for(draft, progress)

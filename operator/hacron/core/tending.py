@@ -183,7 +183,9 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
         return None
     others = progress.open
     if run.reason == NOT_STARTED:
-        others = tuple(other for other in others if other.id != run.id)
+        at = others.index(run)
+        later = (other for other in others[at + 1 :] if other.reason != NOT_STARTED)  # they wait for this one
+        others = (*others[:at], *later)
         if isinstance(beside(scene.cronjob, blocking_runs(scene.cronjob, others, scene.hearing, scene.now, scene.rules)), Hold):
             return None
         if scene.now < run.start_by:

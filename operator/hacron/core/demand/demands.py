@@ -42,6 +42,19 @@ RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
 
 
+def resume(draft: Draft, progress: Progress, scene: Scene) -> Progress:
+    """Watch the runs again that were open when the ledger was lost, before anything is started beside them."""
+    for demand in draft.pending_of(progress.key):
+        if demand.is_over or not demand.account.open:
+            continue
+        watched = {run.id: run for run in progress.open}  # it may have been told after the loss of what is open all the same
+        for run in demand.account.open:
+            watched.setdefault(run.id, replace(run, demand=name_of(demand.key), start_by=scene.now))
+        draft.put_demand(replace(demand, account=replace(demand.account, open=())))
+        progress = replace(progress, open=tuple(watched.values()))
+    return progress
+
+
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     """Start what is wanted and may start now, after the ticks of the schedule have been decided.
 
@@ -53,8 +66,7 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
             continue
         if room <= 0 or stuck:
             break
-        after, served = _resumed(progress, _planned(draft, demand, scene), scene)
-        after, served = _serve(after, served, scene, most=room)
+        after, served = _serve(progress, _planned(draft, demand, scene), scene, most=room)
         room -= served.account.decided - demand.account.decided
         stuck = served.held is not None and served.held.reason not in ITS_OWN
         draft.put_demand(served, apart=after is progress)
@@ -132,16 +144,6 @@ def _is_given_up(run: Run, guarantee: Guarantee) -> bool:
 
 
 # --- one demand -----------------------------------------------------------------------------------------------------------------
-
-
-def _resumed(progress: Progress, demand: Demand, scene: Scene) -> tuple[Progress, Demand]:
-    """Watch the runs again that were open when the ledger was lost."""
-    if not demand.account.open:
-        return progress, demand
-    watched = {run.id: run for run in progress.open}  # it may have been told after the loss of what is open all the same
-    for run in demand.account.open:
-        watched.setdefault(run.id, replace(run, demand=name_of(demand.key), start_by=scene.now))
-    return replace(progress, open=tuple(watched.values())), replace(demand, account=replace(demand.account, open=()))
 
 
 def _planned(draft: Draft, demand: Demand, scene: Scene) -> Demand:
