@@ -23,11 +23,13 @@ MAPS = (  # replicas; those before the dash are their clusters
 DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
 OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
+MIXED = "mixed"
 LOST_AFTER_S = 25.0
 FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
     "clusters forgotten for long": {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
+LOSSES = {"wipes", "commands that outlive the ledger", "records that outlive the ledger"}
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
 
@@ -47,24 +49,26 @@ class Story:
 
 
 def draw(seed: int, only: Collection[str] = ()) -> Story:
-    """Draw a story. `only`: of these families, and often."""
+    """Draw a story. `only`: of these families, and often; MIXED: of a few, in each story others."""
     dice = random.Random(seed)
     replicas = dice.choice(MAPS)
     pace = dice.choice([1.0, 2.0, 2.0])  # every proof wakes everybody
     settings = {"proof_interval_s": pace, "proof_lease_s": 3 * pace, "inventory_interval_s": 20.0}
-    for family in FORGOTTEN.keys() & set(only):
-        settings |= FORGOTTEN[family]
     newer = tuple(name for name in replicas if dice.random() < 0.5) if dice.random() < 0.3 else ()
     hand = Hand(dice, replicas)
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
+    if MIXED in only:
+        only = _mixture(seed, [*families, *hand.aimed()])
+    for family in FORGOTTEN.keys() & set(only):
+        settings |= FORGOTTEN[family]
     unknown = set(only) - families.keys() - hand.aimed().keys()
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: no such family; there are {', '.join([*families, *hand.aimed()])}")
     chosen = {family: dice.choice([0, 0, SELDOM, OFTEN]) for family in families}
     if only:
         chosen = {family: OFTEN if family in only else 0 for family in families}
-    if chosen["wipes"]:  # fencing numbers, and which ticks have come, go by the clock then
+    if chosen["wipes"] or LOSSES & set(only):  # fencing numbers, and which ticks have come, go by the clock then
         chosen["wild clocks"] = 0
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [2 * OFTEN]
@@ -72,6 +76,12 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
         dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))
     ]
     return Story(seed, replicas, settings, newer, (*begin, acts.passes(dice.uniform(1, 30)), *acts_drawn))
+
+
+def _mixture(seed: int, families: list[str]) -> list[str]:
+    """Choose what befalls a story beside edits and deaths, which bring out most of what the others do."""
+    dice = random.Random(f"mixture {seed}")
+    return [*dice.sample(families, dice.choice([2, 3, 4, 6])), *dice.sample(["edits", "deletions", "demands", "deaths"], 2)]
 
 
 class Hand:
