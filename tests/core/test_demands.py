@@ -375,6 +375,18 @@ def test_one_that_says_something_else_shows_nothing_of_the_first_and_keeps_what_
     assert (shown["phase"], "west" in shown["conditions"][0]["message"]) == ("Refused", True)
 
 
+def test_one_that_was_deleted_is_not_forgotten_before_its_run_has_ended() -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *"))
+    demanded(story)
+    story.started(story.run)
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    story.at(900)
+    assert AGAIN in story.state.demands
+    story.finished(story.run)
+    assert AGAIN not in story.state.demands
+
+
 def test_what_runs_when_the_ledger_is_lost_is_known_before_anything_starts_beside_it() -> None:
     """A single run comes before a range, and a tick of the schedule before both."""
     story = Story()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hacron.core.admission import MOST_OPEN
-from hacron.core.messages import ClusterSeen, Definition, Outcome, RunRefused, RunStarted
+from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunRefused, RunStarted
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
@@ -385,6 +385,21 @@ def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it()
     story.tell()
     assert HELLO not in story.state.progress
     assert story.scheduler.next_look() is None
+
+
+def test_a_run_that_is_not_heard_of_before_its_cronjob_is_forgotten_has_its_verdict() -> None:
+    story = Story()
+    story.declare(spec(placement={"clusters": ["west"]}), cluster="east")
+    story.at(60)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.withdraw(cluster="east")
+    story.at(60 + 599)
+    assert story.runs == ["60 Stopping west #1"]
+    story.at(60 + 605)
+    assert HELLO not in story.state.progress
+    verdicts = [told.recent for told in story.written if isinstance(told, Progress)][-1]
+    assert [(one.verdict, one.reason) for one in verdicts] == [("Lost", "Withdrawn")]
 
 
 def test_verdicts_stand_in_the_order_of_their_ticks_however_late_the_truth_is_told() -> None:

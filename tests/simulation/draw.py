@@ -25,9 +25,10 @@ OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
 MIXED = "mixed"
 LOST_AFTER_S = 25.0
+FOR_LONG = "clusters forgotten for long"  # what is late by half a minute comes too late then: not beside all others
 FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
-    "clusters forgotten for long": {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
+    FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
 LOSSES = {"wipes", "commands that outlive the ledger", "records that outlive the ledger"}
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
@@ -59,7 +60,7 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
     if MIXED in only:
-        only = _mixture(seed, [*families, *hand.aimed()])
+        only = _mixture(seed, [family for family in (*families, *hand.aimed()) if family != FOR_LONG])
     for family in FORGOTTEN.keys() & set(only):
         settings |= FORGOTTEN[family]
     unknown = set(only) - families.keys() - hand.aimed().keys()

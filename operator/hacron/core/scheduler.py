@@ -41,7 +41,7 @@ from hacron.core.messages import (
 from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
 from hacron.core.state import State
-from hacron.core.tending import awaits_cluster, deadlines, expire, hear
+from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, hear
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
@@ -188,7 +188,7 @@ class Scheduler:
             return
         if progress.withdrawn_at is not None:
             if now - progress.withdrawn_at >= self._rules.forget_after:
-                draft.forget(key)
+                self._end(progress, draft)
             return
         scene = self._scene(progress, draft)
         if scene is None:
@@ -207,6 +207,13 @@ class Scheduler:
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
             self._waiting[key] = None
+
+    def _end(self, progress: Progress, draft: Draft) -> None:
+        """Forget a cronjob, but not before it is written what became of its last runs."""
+        if progress.open:
+            draft.put(demands.account_for(draft, give_up(progress)))
+        else:
+            draft.forget(progress.key)
 
     def _scene(self, progress: Progress, draft: Draft) -> Scene | None:
         cronjob = draft.cronjob(progress.key)

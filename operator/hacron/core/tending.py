@@ -102,6 +102,16 @@ def expire(progress: Progress, scene: Scene) -> Progress:
     return progress
 
 
+def give_up(progress: Progress) -> Progress:
+    """Close what is still open of a cronjob that is about to be forgotten: nothing will be heard of it any more."""
+    for run in progress.open:
+        if run.state is not RunState.LOST:  # otherwise it is told already
+            lost = replace(run, state=RunState.LOST, reason="Withdrawn")
+            message = f"the HACronJob was deleted, and how it ended was not heard from {run.cluster} in time"
+            progress = with_verdict(progress, verdict_of(lost, message=message))
+    return replace(progress, open=())
+
+
 def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
     """Yield the instants at which `expire` may have something to do."""
     for run in progress.open:

@@ -25,8 +25,9 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
         return _note(draft, command)
     home = known.homes.get(command.cluster)
     if known.withdrawn_at is not None:
-        is_late = home is not None and home.uid == command.uid and not _was_forgotten_since(draft, command, known.withdrawn_at)
-        return None if is_late else _note(draft, command)
+        if home is None or home.uid != command.uid:
+            return _note(draft, command)
+        return _go_on(draft, known, command) if _was_forgotten_since(draft, command, known.withdrawn_at) else None
     if home is not None and not _is_newer(command, home):
         if draft.is_settling and home.uid == command.uid and not home.differs:
             draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
@@ -72,6 +73,13 @@ def _note(draft: Draft, command: RunsDemanded) -> Demand:
         demand = replace(demand, wrong=MAY_HAVE_RUN)
     if demand.cronjob is not None and _is_taken(draft, demand.cronjob, demand):
         demand = replace(demand, account=replace(demand.account, id=command.uid))  # a copy of another one, status and all
+    draft.put_demand(demand, apart=True)
+    return demand
+
+
+def _go_on(draft: Draft, known: Demand, command: RunsDemanded) -> Demand:
+    """Let a demand count again that was withdrawn in the place of its cluster: it is still known what has run."""
+    demand = replace(known, homes={command.cluster: _home(command)}, account=_fuller(known.account, command), withdrawn_at=None)
     draft.put_demand(demand, apart=True)
     return demand
 

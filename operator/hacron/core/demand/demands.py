@@ -77,15 +77,16 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
 def close(draft: Draft, cronjob: Key) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
     progress = draft.progress(cronjob)
+    guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
+    awaited = [run for run in progress.open if not _is_given_up(run, guarantee)] if progress is not None else []
     for demand in draft.pending_of(cronjob):
+        if any(_is_of(run, demand) for run in awaited):
+            continue
         if demand.withdrawn_at is not None:
             if draft.now - demand.withdrawn_at >= draft.rules.forget_after:
                 draft.forget_demand(demand.key)
         elif not demand.is_over and demand.account.total and demand.account.next_tick is None and not demand.account.open:
-            runs = [run for run in progress.open if _is_of(run, demand)] if progress is not None else []
-            guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
-            if all(_is_given_up(run, guarantee) for run in runs):
-                draft.put_demand(replace(demand, account=replace(demand.account, finished=draft.now), held=None))
+            draft.put_demand(replace(demand, account=replace(demand.account, finished=draft.now), held=None))
 
 
 def account_for(draft: Draft, progress: Progress) -> Progress:
@@ -103,7 +104,8 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
     `runs`: there is a cronjob that may run.
     """
     if demand.withdrawn_at is not None:
-        yield demand.withdrawn_at + rules.forget_after
+        due = demand.withdrawn_at + rules.forget_after
+        yield due if after is None or due > after else after + rules.look_again
     elif runs and not demand.is_over:
         due = demand.account.next_tick or demand.created_at
         again = SOON if demand.counted and not demand.account.total else rules.look_again
