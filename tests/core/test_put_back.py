@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
-from hacron.core.messages import Definition
+from hacron.core.kinds import CRONJOBS, DEMANDS
+from hacron.core.messages import CronJobDeclared, Definition, RunsDemanded
 from tests.core.ledger_story import HELLO, NOON, Story, spec
+from tests.core.test_demands import AGAIN
 
 EVERY_MINUTE, YEARLY = spec(), spec("0 0 1 1 *")
 
@@ -22,6 +26,10 @@ def edited(*, elsewhere: bool = False) -> tuple[Story, datetime]:
     story.declare(YEARLY, generation=2, created_at=NOON)
     story.at(130)
     return story, story.state.definitions[HELLO]["west"].changed_at
+
+
+def declared() -> CronJobDeclared:
+    return CronJobDeclared(key=HELLO, cluster="west", uid="uid-west", generation=1, created_at=NOON, spec=EVERY_MINUTE)
 
 
 def generations(story: Story) -> list[int]:
@@ -66,13 +74,18 @@ def test_what_was_withdrawn_fires_again_and_is_edited_as_ever() -> None:
     assert generations(story) == [1, 1, 2]
 
 
-def test_an_object_that_was_made_anew_gives_way_to_the_one_before() -> None:
+@pytest.mark.parametrize("is_known_to_be_gone", [True, False], ids=["known to be gone", "from before the ledger was lost"])
+def test_an_object_that_was_made_anew_gives_way_to_the_one_before(is_known_to_be_gone: bool) -> None:
     story = Story()
-    story.declare(EVERY_MINUTE, created_at=NOON)
+    if is_known_to_be_gone:
+        story.declare(EVERY_MINUTE, created_at=NOON)
     story.at(70)
     story.declare(YEARLY, created_at=story.now, uid="another")
-    (gone,) = story.progress.gone
-    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=gone.at)
+    story.declare(EVERY_MINUTE, created_at=NOON)
+    assert story.state.definitions[HELLO]["west"].uid == "another", "the watch of a relay may be that late"
+    noted = CRONJOBS.contradicted(story.state, declared())
+    assert noted is not None
+    story.declare(EVERY_MINUTE, created_at=NOON, instead_of=noted)
     assert story.state.definitions[HELLO]["west"].uid == "uid-west"
     assert [one.uid for one in story.progress.gone] == ["another"]
     assert story.progress.cronjob_id == "uid-west"
@@ -85,3 +98,19 @@ def test_it_does_not_win_over_what_another_home_says_until_it_is_edited() -> Non
     assert story.state.winner(HELLO).cluster == "east"
     story.declare(EVERY_MINUTE, generation=2, created_at=NOON)
     assert story.state.winner(HELLO).cluster == "west"
+
+
+def test_a_demand_that_was_made_anew_gives_way_to_the_one_before() -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *"))
+    before, after = (
+        RunsDemanded(key=AGAIN, cluster="west", uid=uid, generation=1, created_at=made, spec=msgspec.Raw(b'{"cronJob": "hello"}'))
+        for uid, made in (("before", NOON), ("after", NOON + timedelta(seconds=9)))
+    )
+    story.at(20)
+    story.tell(after)
+    story.tell(before)
+    assert story.state.demands[AGAIN].homes["west"].uid == "after"
+    assert DEMANDS.contradicted(story.state, after) is None
+    story.tell(replace(before, instead_of=DEMANDS.contradicted(story.state, before)))
+    assert story.state.demands[AGAIN].homes["west"].uid == "before"

@@ -43,7 +43,7 @@ def _put_back(draft: Draft, command: CronJobDeclared) -> None:
     It counts only where no other home declares the cronjob: nobody knows how old it is.
     """
     mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
-    noted = [mine.changed_at] if mine is not None and mine.uid == command.uid else []
+    noted = [mine.changed_at] if mine is not None else []
     noted += [one.at for one in progress.gone if one.uid == command.uid] if progress is not None else []
     if command.instead_of not in noted:
         return

@@ -28,6 +28,9 @@ class Entry(Protocol):
     @property
     def generation(self) -> int: ...
 
+    @property
+    def created_at(self) -> datetime: ...
+
 
 class Objects(Protocol):
     """A kind of objects."""
@@ -96,8 +99,10 @@ class CronJobs:
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
         assert isinstance(declared, CronJobDeclared)
         entry, progress = state.definitions.get(declared.key, {}).get(declared.cluster), state.progress.get(declared.key)
+        if entry is not None and _is_ahead(entry, declared):
+            return entry.changed_at
         if entry is not None and entry.uid == declared.uid:
-            return entry.changed_at if _is_ahead(entry, declared) else None
+            return None
         return next((one.at for one in progress.gone if one.uid == declared.uid), None) if progress is not None else None
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
@@ -142,8 +147,11 @@ class Demands:
     def stands(self, entry: Entry, declared: Declaration) -> bool:
         return entry.generation >= declared.generation
 
-    def contradicted(self, state: State, declared: Declaration) -> datetime | None:  # noqa: ARG002
-        return None  # what is demanded does not change, and what was done about it stays done
+    def contradicted(self, state: State, declared: Declaration) -> datetime | None:
+        entry = self.homes(state, declared.key).get(declared.cluster)
+        if entry is None or entry.uid == declared.uid:
+            return None  # what is demanded does not change, and what was done about it stays done
+        return entry.created_at if entry.created_at > declared.created_at else None
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
         return declared
@@ -175,7 +183,9 @@ class Demands:
 
 
 def _is_ahead(entry: Definition, declared: CronJobDeclared) -> bool:
-    """Whether the ledger has a later state of an object, or another one that is as old."""
+    """Whether the ledger has a later state of an object, or another one that is as old, or an object that was made later."""
+    if entry.uid != declared.uid:
+        return (entry.created_at, entry.version) > (declared.created_at, declared.version)
     if entry.generation != declared.generation:
         return entry.generation > declared.generation
     if entry.pause != declared.pause and entry.version > declared.version:

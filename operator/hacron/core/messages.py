@@ -54,9 +54,7 @@ class CronJobDeclared(_Message, frozen=True):
     pause: Pause | None = None  # may change while the generation stays
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
     ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another
-    instead_of: Instant | None = (
-        None  # what the ledger has noted then is newer, or a withdrawal, and the API server knows of neither
-    )
+    instead_of: Instant | None = None  # what the ledger has noted then is newer, or a withdrawal, and unknown to the API server
 
 
 class CronJobWithdrawn(_Message, frozen=True):
@@ -78,6 +76,7 @@ class RunsDemanded(_Message, frozen=True):
     spec: msgspec.Raw  # JSON of .spec, as the API server gave it
     account: Account | None = None  # what its .status says to have become of it; counts only when the ledger knows less
     ledger: Instant | None = None  # as with CronJobDeclared
+    instead_of: Instant | None = None  # the ledger has one that was made then, and the API server does not know of it
 
 
 class DemandWithdrawn(_Message, frozen=True):

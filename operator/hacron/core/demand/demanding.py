@@ -28,7 +28,7 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
         if home is None or home.uid != command.uid:
             return _note(draft, command)
         return _go_on(draft, known, command) if _was_forgotten_since(draft, command, known.withdrawn_at) else None
-    if home is not None and not _is_newer(command, home):
+    if home is not None and not _is_newer(command, home) and command.instead_of != home.created_at:
         if draft.is_settling and home.uid == command.uid and not home.differs:
             draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
         return None
