@@ -60,7 +60,8 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
     if MIXED in only:
-        only = _mixture(seed, [family for family in (*families, *hand.aimed()) if family != FOR_LONG])
+        only, sooner = _mixture(seed, [family for family in (*families, *hand.aimed()) if family != FOR_LONG])
+        settings |= sooner
     for family in FORGOTTEN.keys() & set(only):
         settings |= FORGOTTEN[family]
     unknown = set(only) - families.keys() - hand.aimed().keys()
@@ -79,10 +80,11 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     return Story(seed, replicas, settings, newer, (*begin, acts.passes(dice.uniform(1, 30)), *acts_drawn))
 
 
-def _mixture(seed: int, families: list[str]) -> list[str]:
-    """Choose what befalls a story beside edits and deaths, which bring out most of what the others do."""
+def _mixture(seed: int, families: list[str]) -> tuple[list[str], dict[str, float]]:
+    """Choose what befalls a story beside edits and deaths, which bring out most of what the others do, and settings for it."""
     dice = random.Random(f"mixture {seed}")
-    return [*dice.sample(families, dice.choice([2, 3, 4, 6])), *dice.sample(["edits", "deletions", "demands", "deaths"], 2)]
+    chosen = [*dice.sample(families, dice.choice([2, 3, 4, 6])), *dice.sample(["edits", "deletions", "demands", "deaths"], 2)]
+    return chosen, dice.choice([{}, {"lost_after_s": LOST_AFTER_S}])
 
 
 class Hand:
