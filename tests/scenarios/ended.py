@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hacron.core import manifests
-from hacron.core.model import CronJob, InvalidCronJob, Key, Kind, name_of
+from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, Kind, name_of
 from hacron.core.rules import Rules
-from hacron.core.spec import parse
 from tests.fakes.kubernetes import Body, Made, all_made
+from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import Course, Decided, decided
-from tests.scenarios.judge import declared, may_run_again
 from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
@@ -45,8 +44,7 @@ def unfinished(world: World) -> Iterable[str]:
     the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later. So may every
     cluster where it may run, if all of them refuse it.
     """
-    cronjobs = declared(world)
-    may_run = {key for key, cronjob in cronjobs.items() if may_run_again(cronjob)}
+    may_run = _must_end(world)
     rests = {key: _rested(key, world) for key in may_run}
     ledgers = decided(world)
     known_ended = {
@@ -72,6 +70,13 @@ def unfinished(world: World) -> Iterable[str]:
             continue
         if not _refused_everywhere(key, one.names, known_by, world):
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
+
+
+def _must_end(world: World) -> set[Key]:
+    """Return the cronjobs that were under AtLeastOnce all the while, and never under `Replace`: a newer tick ends others."""
+    cronjobs = [*declared.ever(world)]
+    may_not = {key for key, one in cronjobs if not declared.may_run_again(one) or one.policy is ConcurrencyPolicy.REPLACE}
+    return {key for key, _ in cronjobs} - may_not
 
 
 def untold(world: World) -> Iterable[str]:
@@ -151,12 +156,7 @@ def _words(key: Key, world: World, since: datetime) -> Iterator[tuple[datetime, 
 
 
 def _read(key: Key, body: Body | None) -> CronJob | InvalidCronJob | None:
-    if body is None:
-        return None
-    try:
-        return parse(key, manifests.declared("", body).spec)
-    except InvalidCronJob as invalid:
-        return invalid
+    return declared.read(key, body) if body is not None else None
 
 
 def _rested(key: Key, world: World) -> list[datetime]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from hacron.core import manifests
 from hacron.core.admission import most_at_once
 from hacron.core.history import REQUEST_LIVES
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind
-from hacron.core.spec import parse
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key
 from tests.fakes.kubernetes import Made, all_made
+from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import decided
 from tests.scenarios.world import MARGIN, World
@@ -28,7 +26,7 @@ def wrong(world: World) -> list[str]:
     tombstones = [one for one in named if one.tombstone]
     made = [one for one in named if not one.tombstone and not _came_to_nothing(one)]
     made = [one for one in made if not any(_took_the_lock_away(one, earlier, tombstones) for earlier in made)]
-    cronjobs = declared(world)
+    cronjobs = declared.at_least(world)
     return [
         *_doubled(made, cronjobs, world),
         *_unfenced(made, world),
@@ -65,7 +63,7 @@ def _doubled(made: Iterable[Made], cronjobs: Mapping[Key, CronJob], world: World
     """
     by_tick: dict[tuple[object, ...], list[Made]] = defaultdict(list)
     for one in made:
-        attempt = one.attempt if may_run_again(cronjobs.get(one.key)) else 0
+        attempt = one.attempt if declared.may_run_again(cronjobs.get(one.key)) else 0
         by_tick[one.key, one.cronjob, one.tick, attempt].append(one)
     for jobs in by_tick.values():
         if len(jobs) > 1 and not all(_is_excused(one, jobs[-1], world) for one in jobs[:-1]):
@@ -222,18 +220,3 @@ def _is_no_run(one: Made, taken_back: Mapping[int, datetime], made: Sequence[Mad
         return True
     before = [it for it in made if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick) and it.at < one.at]
     return any(_is_unknown(it, one, world) for it in before)
-
-
-def may_run_again(cronjob: CronJob | None) -> bool:
-    return cronjob is not None and cronjob.guarantee is Guarantee.AT_LEAST_ONCE
-
-
-def declared(world: World) -> dict[Key, CronJob]:
-    """What any cluster has ever declared; stories do not change a guarantee or a policy."""
-    found: dict[Key, CronJob] = {}
-    for cluster in world.clusters.values():
-        for _, key, kind, body in cluster.annals:
-            if kind is Kind.CRONJOB and body is not None and key not in found:
-                with contextlib.suppress(ValueError):
-                    found[key] = parse(key, manifests.declared(cluster.name, body).spec)
-    return found

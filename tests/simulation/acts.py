@@ -20,7 +20,7 @@ from tests.simulation.dialects import newer
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
-KINDS = {  # of cronjobs; what each stays as long as the story lasts
+KINDS = {  # of cronjobs; what each stays as long as the story lasts, unless it is applied like another
     "a": {"policy": "Allow"},
     "b": {"policy": "Forbid"},
     "c": {"policy": "Replace"},
@@ -45,11 +45,14 @@ class Act:
 # --- what people do ---
 
 
-def apply(name: str, home: str, fields: dict[str, str]) -> Act:
+def apply(name: str, home: str, fields: dict[str, str], like: str = "") -> Act:
     key = key_of("default", name)
-    said = {"runs": "9"} | KINDS[name] | fields
+    said = {"runs": "9"} | KINDS[like or name] | fields
     told = ", ".join(f"{field}={text}" for field, text in fields.items())
-    return Act(f"{name} is applied in {home}: {told}", lambda world: world.cluster(home).apply(key, spec(said)))
+    return Act(
+        f"{name} is applied in {home}{f' like {like}' if like else ''}: {told}",
+        lambda world: world.cluster(home).apply(key, spec(said)),
+    )
 
 
 def delete(name: str, home: str, unseen: bool = False) -> Act:

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from hacron.core import manifests
-from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, RunState
-from hacron.core.spec import parse
+from hacron.core.model import ConcurrencyPolicy, CronJob, Key, RunState
 from hacron.core.state import State
 from tests.fakes.kubernetes import Made, all_made
+from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.world import World
 
@@ -116,7 +116,7 @@ def _unfinished(world: World, state: State) -> Iterator[str]:
 
 def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made]) -> Iterator[str]:
     """Compare the runs of a cronjob with what counts of it: the last word of its homes."""
-    said = [_read(key, cluster.cronjobs[key]) for cluster in world.clusters.values() if key in cluster.cronjobs]
+    said = [declared.read(key, cluster.cronjobs[key]) for cluster in world.clusters.values() if key in cluster.cronjobs]
     ran = [one for one in made if one.at >= healed and not one.demand]
     if all(not isinstance(one, CronJob) or one.suspend for one in said):
         yield from (f"{one} was made at {clock(one.at)}, though it is suspended everywhere" for one in ran)
@@ -167,10 +167,3 @@ def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
         for one in ticks[-4:]:
             if one < world.now - SHOWN_WITHIN and manifests.rfc3339(one) not in shown:
                 yield f"{short(key)} {tick(one)} is not in the status that {home} shows"
-
-
-def _read(key: Key, body: dict[str, object]) -> CronJob | InvalidCronJob:
-    try:
-        return parse(key, manifests.declared("", body).spec)
-    except InvalidCronJob as invalid:
-        return invalid

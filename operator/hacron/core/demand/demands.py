@@ -78,9 +78,9 @@ def close(draft: Draft, cronjob: Key) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
     progress = draft.progress(cronjob)
     guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
-    awaited = [run for run in progress.open if not _is_given_up(run, guarantee)] if progress is not None else []
+    open_runs = progress.open if progress is not None else ()
     for demand in draft.pending_of(cronjob):
-        if any(_is_of(run, demand) for run in awaited):
+        if any(_is_of(run, demand) and not _is_given_up(run, guarantee) for run in open_runs):
             continue
         if demand.withdrawn_at is not None:
             if draft.now - demand.withdrawn_at >= draft.rules.forget_after:

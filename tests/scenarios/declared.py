@@ -1,0 +1,52 @@
+"""What people have said of cronjobs in a world, as its API servers have kept it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from hacron.core import manifests
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key, Kind
+from hacron.core.spec import parse
+from tests.fakes.kubernetes import Body
+from tests.scenarios.world import World
+
+
+def read(key: Key, body: Body) -> CronJob | InvalidCronJob:
+    """Return what a HACronJob says."""
+    return _read(key, bytes(manifests.declared("", body).spec))
+
+
+@lru_cache(maxsize=10_000)
+def _read(key: Key, spec: bytes) -> CronJob | InvalidCronJob:
+    try:
+        return parse(key, spec)
+    except InvalidCronJob as invalid:
+        return invalid
+
+
+def ever(world: World) -> Iterator[tuple[Key, CronJob]]:
+    """Yield all that was ever said in any cluster and can be understood."""
+    for cluster in world.clusters.values():
+        for _, key, kind, body in cluster.annals:
+            if kind is Kind.CRONJOB and body is not None:
+                found = read(key, body)
+                if isinstance(found, CronJob):
+                    yield key, found
+
+
+def at_least(world: World) -> dict[Key, CronJob]:
+    """Return what holds of each cronjob all the while: the weakest of its rules."""
+    found: dict[Key, CronJob] = {}
+    for key, cronjob in ever(world):
+        known = found.get(key, cronjob)
+        guarantee = cronjob.guarantee if may_run_again(cronjob) else known.guarantee
+        same = (known.policy, known.max_active) == (cronjob.policy, cronjob.max_active)
+        found[key] = replace(known, guarantee=guarantee, policy=known.policy if same else ConcurrencyPolicy.ALLOW)
+    return found
+
+
+def may_run_again(cronjob: CronJob | None) -> bool:
+    return cronjob is not None and cronjob.guarantee is Guarantee.AT_LEAST_ONCE
