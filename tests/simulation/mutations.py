@@ -123,6 +123,11 @@ def gives_up_what_could_not_start_in_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "_gives_way", lambda scene: True)  # noqa: ARG005
 
 
+def has_each_wait_for_all_others(patch: pytest.MonkeyPatch) -> None:
+    """Of several that were refused, and of which one may run at a time, none would ever run."""
+    patch.setattr(tending, "_ahead_of", lambda run, runs: tuple(one for one in runs if one.id != run.id))
+
+
 def does_not_drop_the_connection(patch: pytest.MonkeyPatch) -> None:
     """Who steps down and stays connected still holds the token, and is given messages that nobody will read."""
 

@@ -48,6 +48,7 @@ MISSED = (
     Missed((mutations.says_never_without_a_tombstone,), ("sick API servers", "Jobs by hand"), 16),
     Missed((mutations.places_elsewhere_what_may_run_once,), ("clusters cut off as a Job begins",), 0),
     Missed((mutations.gives_up_what_could_not_start_in_time,), ("API servers away",), 18),
+    Missed((mutations.has_each_wait_for_all_others,), ("other rules", "API servers away"), 10),
     Missed((mutations.does_not_drop_the_connection,), ("cuts", "tokens"), 1),
     Missed((mutations.decides_before_its_checkpoint_is_read_back,), ("deaths", "a late ledger"), 96),
     Missed((mutations.forgets_at_takeover_what_was_decided,), ("deaths",), 0),

@@ -193,15 +193,19 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
         return None
     others = progress.open
     if run.reason == NOT_STARTED:
-        at = others.index(run)
-        later = (other for other in others[at + 1 :] if other.reason != NOT_STARTED)  # they wait for this one
-        others = (*others[:at], *later)
+        others = _ahead_of(run, others)
         if isinstance(beside(scene.cronjob, blocking_runs(scene.cronjob, others, scene.hearing, scene.now, scene.rules)), Hold):
             return None
         if scene.now < run.start_by:
             others = progress.open  # a cluster that says "too late" before its time has a clock that is ahead: not at once again
     taken = {other.cluster for other in others if (other.tick, other.demand) == (run.tick, run.demand)}
     return scene.choose(progress, without=taken | set(run.refused_by))
+
+
+def _ahead_of(run: Run, runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Return the others that a run that was refused has to wait for: of those that were refused too, the ones before it."""
+    at = runs.index(run)
+    return (*runs[:at], *(other for other in runs[at + 1 :] if other.reason != NOT_STARTED))
 
 
 def _may_go_on(run: Run, scene: Scene) -> bool:
