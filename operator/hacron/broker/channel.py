@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pika  # type: ignore[import-untyped]
 from pika import spec
@@ -16,18 +16,13 @@ from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
 from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
+from hacron.broker.connection import REPLY_TIMEOUT_S, Connection
 from hacron.broker.frames import NoProperties
-
-if TYPE_CHECKING:
-    from hacron.broker.connection import Connection
 
 IN_FLIGHT: Final = 64
 """So many messages may wait for their confirms: enough to fill the way, few enough to hold in memory."""
 
 PERSISTENT: Final = 2
-
-REPLY_TIMEOUT_S: Final = 3.0
-"""A broker that answers nothing for so long is as good as gone."""
 
 CONFIRM_TIMEOUT_S: Final = 2.0
 """An executor proves itself every second and must stop after three without proof; it must not hang in a publish meanwhile."""
@@ -64,11 +59,11 @@ class Outgoing(NamedTuple):
 
 
 class Channel:
-    """A channel of a Connection; made by `Connection.channel`."""
+    """An open channel; with a prefetch when it is to consume."""
 
-    def __init__(self, connection: Connection, channel: PikaChannel, prefetch: int) -> None:
+    def __init__(self, connection: Connection, prefetch: int = 0) -> None:
         self._connection = connection
-        self._channel = channel
+        self._channel = channel = connection.new_channel()
         self._doing = ""  # what to say was asked for if the broker closes the channel over it
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_cancel_callback(self._on_cancelled)
@@ -229,7 +224,7 @@ class Publisher:
         self._published = 0  # the broker counts messages from 1 and confirms by number
         self._unconfirmed: set[int] = set()
         replies: list[object] = []
-        self._channel = connection.channel().pika
+        self._channel = Channel(connection).pika
         self._channel.add_on_return_callback(self._on_returned)
         with connection.translated():
             self._channel.confirm_delivery(self._on_confirm, replies.append)

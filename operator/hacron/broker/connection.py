@@ -16,17 +16,20 @@ from typing import Final
 
 import pika  # type: ignore[import-untyped]
 from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
+from pika.channel import Channel as PikaChannel  # type: ignore[import-untyped]
 from pika.credentials import ExternalCredentials  # type: ignore[import-untyped]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped]
 
 from hacron.broker import refusals
-from hacron.broker.channel import REPLY_TIMEOUT_S, Channel
 from hacron.broker.frames import TolerantConnection
 from hacron.broker.tls import Tls
 from hacron.ports import BrokerUnavailable
 
 OPEN_TIMEOUT_S: Final = 3.0  # of one node; the next one is tried after it
 CLOSE_TIMEOUT_S: Final = 1.0
+
+REPLY_TIMEOUT_S: Final = 3.0
+"""A broker that answers nothing for so long is as good as gone."""
 
 # It logs every refused connection several times with a traceback. What matters of it is raised here, in one line.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -75,11 +78,11 @@ class Connection:
             self.doubt(f"blocked by the broker, {self.blocked}" if self.blocked else f"no answer for {timeout_s:g} s: {what}")
             self.check()
 
-    def channel(self, prefetch: int = 0) -> Channel:
-        """Open a channel; with a prefetch when it is to consume."""
+    def new_channel(self) -> PikaChannel:
+        """Begin to open a channel of pika's, for a `Channel`."""
         self.check()
         with self.translated():
-            return Channel(self, self._connection.channel(), prefetch)
+            return self._connection.channel()
 
     def wake(self) -> None:
         """End the turn that is under way, or else the next one. From any thread; harmless when closed."""

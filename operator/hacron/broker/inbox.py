@@ -59,7 +59,7 @@ class QueueInbox:
         if self._channels:
             return
         for queue, way in ((self._names.commands, COMMANDS), (self._names.reports, REPORTS)):
-            self._channels[way] = self._connection.channel(PREFETCH)
+            self._channels[way] = Channel(self._connection, PREFETCH)
             self._channels[way].consume(queue, partial(self._on_envelope, way))
 
     def take(self) -> Sequence[Command | Report]:

@@ -43,7 +43,7 @@ class StreamLedger:
         self.truncated = False  # the broker has dropped what still mattered: retention is too small
         self._floor, self._end = _look_at_end(connection, queue)
         self._read_up_to = -1  # offset
-        self._channel: Channel = connection.channel(PREFETCH)
+        self._channel = Channel(connection, PREFETCH)
         start: str | int = "first" if self._floor is None else self._floor
         self._channel.consume(queue, self._arrived.append, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
 
@@ -130,7 +130,7 @@ def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
     was the end.
     """
     seen: list[Delivery] = []
-    channel = connection.channel(PROBE_PREFETCH)
+    channel = Channel(connection, PROBE_PREFETCH)
 
     def see(delivery: Delivery) -> None:
         seen.append(delivery)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hacron.broker import topology
-from hacron.broker.channel import Patient, Publisher
+from hacron.broker.channel import Channel, Patient, Publisher
 from hacron.broker.connection import Connection, connect
 from hacron.broker.inbox import QueueInbox, QueueOutbox
 from hacron.broker.ledger import StreamLedger
@@ -67,7 +67,7 @@ def _open_at(url: str, access: Access, clock: Callable[[], datetime], patient: P
     connection = connect(url, heartbeat_s=access.heartbeat_s, name=f"hacron {access.replica}", tls=access.tls)
     try:
         if access.declares:
-            channel = connection.channel()
+            channel = Channel(connection)
             topology.declare(
                 channel,
                 names,

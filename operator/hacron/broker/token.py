@@ -18,7 +18,7 @@ class QueueToken:
     """The token on one queue. Implements `ports.Token`."""
 
     def __init__(self, connection: Connection, publisher: Publisher, queue: str) -> None:
-        self._channel: Channel = connection.channel(PREFETCH)
+        self._channel = Channel(connection, PREFETCH)
         self._connection = connection
         self._publisher = publisher
         self._queue = queue

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hacron.broker.channel import Channel, Patient
-    from hacron.broker.connection import Connection
+from hacron.broker.channel import Channel, Patient
+from hacron.broker.connection import Connection
 
 Arguments = Mapping[str, str | int | bool]
 
@@ -109,7 +107,7 @@ def check_rights(connection: Connection, names: Names, *, reads_inbox: bool, pat
     it. Raises BrokerUnavailable, which names the permission.
     """
     for queue in (names.commands, names.reports) if reads_inbox else ():
-        connection.channel(prefetch=1).look_into(queue)
-    channel = connection.channel()
+        Channel(connection, prefetch=1).look_into(queue)
+    channel = Channel(connection)
     channel.publish_nothing(names.exchange, patient)
     channel.close()
