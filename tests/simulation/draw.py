@@ -147,6 +147,7 @@ class Hand:
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             **dict.fromkeys(FORGOTTEN, self._forget),
             "other rules": lambda: self.apply(like=self._one_of(*acts.KINDS)),
+            "other Jobs": lambda: self.apply(runs=self._one_of("1", "4", "9"), fails=self._one_of("true", "false")),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 
@@ -165,7 +166,7 @@ class Hand:
             acts.passes(LOST_AFTER_S + 20),
         )
 
-    def apply(self, fires: bool = False, like: str = "") -> Act:
+    def apply(self, fires: bool = False, like: str = "", **more: str) -> Act:
         one_of = self._one_of
         schedule = one_of("* * * * *", "@every 20s", "@every 7s", "@every 30s")
         fields = {
@@ -173,7 +174,7 @@ class Hand:
             "suspend": "false" if fires else one_of("true", "false", "false"),
             "clusters": ",".join(self._dice.sample(self._homes, self._dice.randint(1, len(self._homes)))),
         }
-        return acts.apply(self._name(), self._home(), fields, like)
+        return acts.apply(self._name(), self._home(), fields | more, like)
 
     def time(self) -> Act:
         return acts.passes(self._one_of(self._dice.randint(1, 45), round(self._dice.uniform(0.05, 6.0), 2)))
