@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -46,6 +47,18 @@ def at_least(world: World) -> dict[Key, CronJob]:
         same = (known.policy, known.max_active) == (cronjob.policy, cronjob.max_active)
         found[key] = replace(known, guarantee=guarantee, policy=known.policy if same else ConcurrencyPolicy.ALLOW)
     return found
+
+
+def longest_job(world: World) -> timedelta:
+    """Return how long the Jobs run that take longest."""
+    specs = [
+        body["spec"]
+        for cluster in world.clusters.values()
+        for _, _, kind, body in cluster.annals
+        if body and kind is Kind.CRONJOB
+    ]
+    templates = [spec["jobTemplate"]["spec"]["template"]["metadata"]["annotations"] for spec in specs]
+    return timedelta(seconds=max((float(one["testbed/run-seconds"]) for one in templates), default=0))
 
 
 def may_run_again(cronjob: CronJob | None) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hacron.core import manifests
-from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, Kind, name_of
+from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, Kind, Run, name_of
 from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Body, Made, all_made
 from tests.scenarios import declared
@@ -21,7 +21,7 @@ from tests.scenarios.decided import Course, Decided, decided
 from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
-RUNS_FOR = timedelta(seconds=12)
+IS_TOLD_WITHIN = timedelta(seconds=3)  # that a Job has ended
 ENDS_WITHIN = timedelta(seconds=60)
 MOST_ATTEMPTS = 9
 DECIDED_AHEAD = Rules().decide_ahead
@@ -44,7 +44,7 @@ def unfinished(world: World) -> Iterable[str]:
     the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later. So may every
     cluster where it may run, if all of them refuse it.
     """
-    may_run = _must_end(world)
+    may_run, runs_for = _must_end(world), declared.longest_job(world) + IS_TOLD_WITHIN
     rests = {key: _rested(key, world) for key in may_run}
     ledgers = decided(world)
     known_ended = {
@@ -57,7 +57,7 @@ def unfinished(world: World) -> Iterable[str]:
         begun = min([when, *(job.at for job in one.jobs)])
         known_by = begun - KNOWN_WITHIN
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
-        goes_on = any(job.over is None and job.at > world.now - RUNS_FOR for job in one.jobs)
+        goes_on = any(job.over is None and job.at > world.now - runs_for for job in one.jobs)
         goes_on = goes_on or (one.is_open and when > world.now - ENDS_WITHIN)
         by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
             at >= known_by for at in [*rests[key], *world.wiped]
@@ -205,7 +205,7 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
     verdicts = said.verdicts.get(course.key, set())
     told = {verdict.tick for verdict in verdicts}
     for run in course.runs.values():
-        if run.tick not in told and not (run.id in course.open and run.tick > world.now - ENDS_WITHIN):
+        if run.tick not in told and not (run.id in course.open and due_at(run) > world.now - ENDS_WITHIN):
             yield run.tick
     cronjob = _never_changed(course.key, world)
     if cronjob is None or world.wiped or _was_to_be_forgotten(course.key, world):
@@ -216,6 +216,11 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
             told.update(ticks if verdict.count > COUNTED else [when for when in ticks if when <= verdict.tick][-verdict.count :])
     decided_on = told | {run.tick for run in course.runs.values()}
     yield from (when for when in ticks if when not in decided_on)
+
+
+def due_at(run: Run) -> datetime:
+    """Return when a run was to start: at its tick, or when it was decided later than that."""
+    return max(run.tick, run.start_by - Rules().start_window)
 
 
 def _never_changed(key: Key, world: World) -> CronJob | None:

@@ -147,7 +147,7 @@ class Hand:
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             **dict.fromkeys(FORGOTTEN, self._forget),
             "other rules": lambda: self.apply(like=self._one_of(*acts.KINDS)),
-            "other Jobs": lambda: self.apply(runs=self._one_of("1", "4", "9"), fails=self._one_of("true", "false")),
+            "other Jobs": lambda: self.apply(runs=self._one_of("1", "4", "25"), fails=self._one_of("true", "false")),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 

@@ -14,14 +14,14 @@ from hacron.core.state import State
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
+from tests.scenarios.ended import ENDS_WITHIN, due_at
 from tests.scenarios.world import World
 
 HEALS_FOR_S, WATCHED_FOR_S = 60, 75
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
 SHOWN_WITHIN = timedelta(seconds=5)
-RUNS_FOR = timedelta(seconds=9)
-SETTLES_WITHIN = timedelta(seconds=12)  # a tick whose run may have to wait for the one before
+USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
 
 
 def not_well(world: World, healed: datetime) -> Iterator[str]:
@@ -109,8 +109,7 @@ def _not_met(world: World, state: State) -> Iterator[str]:
 def _unfinished(world: World, state: State) -> Iterator[str]:
     for key, progress in state.progress.items():
         for run in progress.open:
-            due = run.start_by if run.demand else run.tick
-            if run.state is RunState.LOST or due < world.now - timedelta(seconds=60):
+            if run.state is RunState.LOST or due_at(run) < world.now - ENDS_WITHIN:
                 yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
 
 
@@ -124,13 +123,15 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
-    ticks = _ticks(cronjob, healed, world.now - SETTLES_WITHIN, ran)
+    runs_for = declared.longest_job(world)
+    ticks = _ticks(cronjob, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
-    if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > RUNS_FOR and not any(one.demand for one in made)):
+    if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > runs_for and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in ticks if one not in in_time)
     elif ticks and not ran:
         yield f"{short(key)} has not run since {clock(healed)}"
-    yield from _untold(key, world, ticks)
+    if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
+        yield from _untold(key, world, ticks)
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
