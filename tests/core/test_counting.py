@@ -12,9 +12,9 @@ PROOF = Proof(replica="r1", at=NOON, cluster="west", since=LONG_BEFORE, born=LON
 CHECKPOINT = Checkpoint(replica="r1", cluster="west", at=NOON, born=LONG_BEFORE)
 
 
-def told(state: State, offset: int, record: Record, epoch: int) -> bool:
+def told(state: State, offset: int, record: Record, epoch: int, sender: str = "r1") -> bool:
     """Have one message read; return whether it counts."""
-    batch = Batch(epoch=epoch, sender="r1", sent_at=NOON, records=(record,))
+    batch = Batch(epoch=epoch, sender=sender, sent_at=NOON, records=(record,))
     return state.apply(Entry(offset=offset, size=100, batch=batch)).counts
 
 
@@ -27,6 +27,13 @@ def test_at_the_floor_whatever_stands_there_has_counted() -> None:
     assert not told(state, 1003, PROOF, 8), "nobody has begun that epoch"
     assert told(state, 1004, CHECKPOINT, 8)
     assert not told(state, 1005, PROOF, 7)
+
+
+def test_what_another_replica_sent_in_the_same_epoch_of_a_ledger_that_is_lost_does_not_count() -> None:
+    state = State()
+    assert told(state, 0, CHECKPOINT, 7, "r2")
+    assert not told(state, 1, PROOF, 7, "r1")
+    assert told(state, 2, PROOF, 7, "r2")
 
 
 def test_what_was_meant_for_a_ledger_that_is_lost_does_not_begin_the_next_one() -> None:

@@ -93,12 +93,12 @@ def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:
 
 
 def _counting(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """A checkpoint counts if its epoch is the greatest so far, and what follows if it is of that epoch."""
-    newest = 0
+    """A checkpoint counts if its epoch is the greatest so far, and what follows if it is of that epoch, by the same replica."""
+    newest, writer = 0, ""
     for batch in batches:
         begins = any(isinstance(record, Checkpoint) for record in batch.records)
         if begins and batch.epoch > newest:
-            newest = batch.epoch
+            newest, writer = batch.epoch, batch.sender
             yield batch
-        elif not begins and batch.epoch == newest:
+        elif not begins and (batch.epoch, batch.sender) == (newest, writer):
             yield batch

@@ -84,6 +84,7 @@ class State:
 
     def __init__(self) -> None:
         self.epoch = 0  # of the newest checkpoint that counts; 0: none was read
+        self._writer = ""  # the replica that wrote it
         self.position = -1  # offset of the last entry read
         self.counted_position = -1  # offset of the last entry that counted
         self.entries_read = 0
@@ -175,12 +176,12 @@ class State:
         return Applied(True, tuple(was), tuple(clusters), demands, proof, checkpoint, was)
 
     def _counts(self, batch: Batch, first: bool) -> bool:
-        """Apply the counting rule: the epoch of the newest counting checkpoint, or a checkpoint with a greater one."""
+        """Apply the counting rule: a checkpoint with a greater epoch, or what its writer has sent since, in that epoch."""
         begins = bool(batch.records) and isinstance(batch.records[0], Checkpoint)
         if (begins and batch.epoch > self.epoch) or (first and batch.epoch > 0):
-            self.epoch = batch.epoch
+            self.epoch, self._writer = batch.epoch, batch.sender
             return True
-        return batch.epoch == self.epoch and not begins and self.epoch > 0
+        return (batch.epoch, batch.sender) == (self.epoch, self._writer) and not begins and self.epoch > 0
 
     # --- asking ---
 
