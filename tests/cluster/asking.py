@@ -46,13 +46,10 @@ class Asking:
         until(lambda: len(self.answers()) >= before + len(requests), timeout, f"{len(requests)} answers", every=0.01)
         return self.answers()[before:]
 
-    def uid(self, key: Key, kind: Kind = Kind.CRONJOB) -> str:
-        found: str = self.ask(GetObject(key=key, kind=kind)).body["metadata"]["uid"]
-        return found
-
     def show(self, status: dict[str, Any], key: Key, kind: Kind = Kind.CRONJOB) -> Answer:
         """Write the status of the object that has this name now."""
-        return self.ask(PatchStatus(key=key, uid=self.uid(key, kind), status=status, kind=kind))
+        uid = self.ask(GetObject(key=key, kind=kind)).body["metadata"]["uid"]
+        return self.ask(PatchStatus(key=key, uid=uid, status=status, kind=kind))
 
     def answers(self) -> list[Answer]:
         return [each for each in self.seen if isinstance(each, Answer)]

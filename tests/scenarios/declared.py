@@ -49,16 +49,16 @@ def at_least(world: World) -> dict[Key, CronJob]:
     return found
 
 
-def longest_job(world: World) -> timedelta:
-    """Return how long the Jobs run that take longest."""
-    specs = [
-        body["spec"]
+def longest_job(key: Key, world: World) -> timedelta:
+    """Return for how long the Job of a cronjob runs, by whatever was declared of it."""
+    told = [
+        body
         for cluster in world.clusters.values()
-        for _, _, kind, body in cluster.annals
-        if body and kind is Kind.CRONJOB
+        for _, whose, kind, body in cluster.annals
+        if (whose, kind) == (key, Kind.CRONJOB)
     ]
-    templates = [spec["jobTemplate"]["spec"]["template"]["metadata"]["annotations"] for spec in specs]
-    return timedelta(seconds=max((float(one["testbed/run-seconds"]) for one in templates), default=0))
+    templates = [body["spec"]["jobTemplate"]["spec"]["template"] for body in told if body is not None]
+    return timedelta(seconds=max((float(one["metadata"]["annotations"]["testbed/run-seconds"]) for one in templates), default=0))
 
 
 def may_run_again(cronjob: CronJob | None) -> bool:

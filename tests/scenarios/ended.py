@@ -24,7 +24,7 @@ KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
 IS_TOLD_WITHIN = timedelta(seconds=3)  # that a Job has ended
 ENDS_WITHIN = timedelta(seconds=60)
 MOST_ATTEMPTS = 9
-DECIDED_AHEAD = Rules().decide_ahead
+DECIDED_AHEAD, START_WINDOW = Rules().decide_ahead, Rules().start_window
 COUNTED = 100  # ticks in one verdict; of more it only says that they are more
 
 
@@ -44,7 +44,8 @@ def unfinished(world: World) -> Iterable[str]:
     the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later. So may every
     cluster where it may run, if all of them refuse it.
     """
-    may_run, runs_for = _must_end(world), declared.longest_job(world) + IS_TOLD_WITHIN
+    may_run = _must_end(world)
+    ends_within = {key: declared.longest_job(key, world) + IS_TOLD_WITHIN for key in may_run}
     rests = {key: _rested(key, world) for key in may_run}
     ledgers = decided(world)
     known_ended = {
@@ -57,7 +58,7 @@ def unfinished(world: World) -> Iterable[str]:
         begun = min([when, *(job.at for job in one.jobs)])
         known_by = begun - KNOWN_WITHIN
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
-        goes_on = any(job.over is None and job.at > world.now - runs_for for job in one.jobs)
+        goes_on = any(job.over is None and job.at > world.now - ends_within[key] for job in one.jobs)
         goes_on = goes_on or (one.is_open and when > world.now - ENDS_WITHIN)
         by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
             at >= known_by for at in [*rests[key], *world.wiped]
@@ -220,7 +221,7 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
 
 def due_at(run: Run) -> datetime:
     """Return when a run was to start: at its tick, or when it was decided later than that."""
-    return max(run.tick, run.start_by - Rules().start_window)
+    return max(run.tick, run.start_by - START_WINDOW)
 
 
 def _never_changed(key: Key, world: World) -> CronJob | None:

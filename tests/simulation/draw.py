@@ -30,7 +30,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
     FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
-LOSSES = {"wipes", "commands that outlive the ledger", "records that outlive the ledger"}
+LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
 

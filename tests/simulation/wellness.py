@@ -123,7 +123,7 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
-    runs_for = declared.longest_job(world)
+    runs_for = declared.longest_job(key, world)
     ticks = _ticks(cronjob, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > runs_for and not any(one.demand for one in made)):

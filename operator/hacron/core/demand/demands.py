@@ -76,11 +76,8 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
 
 def close(draft: Draft, cronjob: Key) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
-    progress = draft.progress(cronjob)
-    guarantee = getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
-    open_runs = progress.open if progress is not None else ()
     for demand in draft.pending_of(cronjob):
-        if any(_is_of(run, demand) and not _is_given_up(run, guarantee) for run in open_runs):
+        if _is_awaited(draft, cronjob, demand):
             continue
         if demand.withdrawn_at is not None:
             if draft.now - demand.withdrawn_at >= draft.rules.forget_after:
@@ -138,6 +135,12 @@ def _bounded(results: list[Verdict]) -> tuple[Verdict, ...]:
 
 def _is_of(run: Run, demand: Demand) -> bool:
     return bool(run.demand) and run.id.rsplit(".", 2)[0] == demand.account.id
+
+
+def _is_awaited(draft: Draft, cronjob: Key, demand: Demand) -> bool:
+    """Whether a run of it is open, and its last word has not been told."""
+    progress, guarantee = draft.progress(cronjob), getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
+    return progress is not None and any(_is_of(run, demand) and not _is_given_up(run, guarantee) for run in progress.open)
 
 
 def _is_given_up(run: Run, guarantee: Guarantee) -> bool:
