@@ -402,6 +402,28 @@ def test_what_runs_when_the_ledger_is_lost_is_known_before_anything_starts_besid
     assert story.progress.held.reason == "JobAlreadyActive"
 
 
+@pytest.mark.parametrize(
+    ("policy", "open_at_once", "open_later"),
+    [
+        ("Allow", ["uid-west"], ["uid-west", "asked"]),
+        ("Forbid", [], ["asked"]),
+        ("Queue", [], ["asked"]),
+        ("Replace", [], ["asked"]),
+    ],
+)
+def test_a_tick_just_after_the_ledger_was_lost_does_not_begin_beside_what_runs(
+    policy: str, open_at_once: list[str], open_later: list[str]
+) -> None:
+    story = Story()
+    story.state.born = at(-2)
+    open_run = Run(id="asked.1795507200.1", tick=at(-14400), cluster="west", start_by=NOON, fencing=0, job="j")
+    demanded(story, account=Account(id="asked", total=1, decided=1, open=(open_run,)))
+    story.declare(spec("* * * * *", concurrencyPolicy=policy), created_at=at(-1800), last_schedule_time=at(-60))
+    assert [run.id.split(".")[0] for run in story.progress.open] == open_at_once
+    story.at(9)
+    assert [run.id.split(".")[0] for run in story.progress.open] == open_later
+
+
 def test_a_run_that_is_told_of_while_it_is_open_is_open_once() -> None:
     story = Story()
     story.declare(spec())

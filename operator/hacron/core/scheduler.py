@@ -199,7 +199,7 @@ class Scheduler:
             progress = end_pause(progress, scene.cronjob, ended)
         if not draft.is_settling:
             progress = demands.resume(draft, progress, scene)
-        if not scene.rests and not (draft.is_settling and self._passed_before_birth(progress, scene)):
+        if not scene.rests and not (draft.is_settling and self._waits_for_what_is_known(progress, scene, draft)):
             progress = fire(progress, scene)
         progress = demands.account_for(draft, progress)
         if not draft.is_settling:
@@ -237,6 +237,10 @@ class Scheduler:
         """Whether it was sent before the ledger was lost, and has outlived it in its queue."""
         return None not in (message.ledger, self._state.born) and message.ledger != self._state.born
 
+    def _waits_for_what_is_known(self, progress: Progress, scene: Scene, draft: Draft) -> bool:
+        """Whether ticks wait while the ledger is young: some may have run, or what they may not run beside is not watched yet."""
+        return self._passed_before_birth(progress, scene) or demands.are_to_be_resumed(draft, scene.cronjob)
+
     def _passed_before_birth(self, progress: Progress, scene: Scene) -> bool:
         assert self._state.born is not None
         born = self._state.born
@@ -273,8 +277,8 @@ class Scheduler:
         if tick is not None:
             ahead = tick - rules.decide_ahead
             yield tick if after is not None and ahead <= after else ahead
-        if after is not None and self._state.began_within(rules.settle, after):
-            yield after + rules.settle
+        if after is not None and self._state.born is not None and self._state.began_within(rules.settle, after):
+            yield self._state.born + rules.settle
         if after is not None and awaits_cluster(progress, cronjob):
             yield after + rules.look_again
 

@@ -20,6 +20,7 @@ from hacron.core.messages import Demand, Progress
 from hacron.core.model import (
     Account,
     ConcurrencyPolicy,
+    CronJob,
     Guarantee,
     Held,
     Key,
@@ -44,15 +45,22 @@ WORDS_KEPT = 200  # of what is said of a run
 
 def resume(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     """Watch the runs again that were open when the ledger was lost, before anything is started beside them."""
-    for demand in draft.pending_of(progress.key):
-        if demand.is_over or not demand.account.open:
-            continue
+    for demand in _to_be_resumed(draft, progress.key):
         watched = {run.id: run for run in progress.open}  # it may have been told after the loss of what is open all the same
         for run in demand.account.open:
             watched.setdefault(run.id, replace(run, demand=name_of(demand.key), start_by=scene.now))
         draft.put_demand(replace(demand, account=replace(demand.account, open=())))
         progress = replace(progress, open=tuple(watched.values()))
     return progress
+
+
+def are_to_be_resumed(draft: Draft, cronjob: CronJob) -> bool:
+    """Whether runs are open that are not watched again yet, and beside which its ticks may not start."""
+    return cronjob.policy is not ConcurrencyPolicy.ALLOW and any(_to_be_resumed(draft, cronjob.key))
+
+
+def _to_be_resumed(draft: Draft, cronjob: Key) -> list[Demand]:
+    return [demand for demand in draft.pending_of(cronjob) if demand.account.open and not demand.is_over]
 
 
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
