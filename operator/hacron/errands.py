@@ -35,7 +35,9 @@ class WorkerTally:
 
     created: int = 0
     held_back: int = 0  # requests of errands that had asked too often
-    lag_s: list[float] = field(default_factory=list)  # tick → POST, of Jobs made since telemetry last looked
+    lag_s: list[float] = field(
+        default_factory=list
+    )  # tick → POST, of Jobs made since telemetry last looked, whose runs had nothing to wait for
 
 
 class Errands:
@@ -227,7 +229,8 @@ class Errands:
         if run.demand:  # whose tick may be of long ago
             log.info("Job made", extra=said | {"demand": run.demand})
             return
-        self._tally.lag_s.append(late_s)
+        if run.attempt == 1 and not run.waited:
+            self._tally.lag_s.append(late_s)
         log.info("Job made", extra=said | {"late_ms": round(late_s * 1000)})
 
     def _got_job(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:

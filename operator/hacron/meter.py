@@ -45,6 +45,7 @@ class Meter:
         self._is_live = False  # what is read from the ledger has just been written
         self._due_at = 0.0  # monotonic
         metrics.ledger_max.set(settings.ledger_max_bytes)
+        metrics.silent_after.set(settings.silent_after_s)
 
     def begin(self, session: Session) -> None:
         """Note a new session."""

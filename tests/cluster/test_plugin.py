@@ -296,14 +296,16 @@ class TestExecutor:
         metrics.executor_began.labels("east-2", "east").set(began.timestamp())
         metrics.cluster_seen_age.set(0.5, "east")
         metrics.cluster_seen_age.set(40.0, "south")
+        metrics.cluster_seen_age.set(25.0, "north")
+        metrics.silent_after.set(30.0)
         metrics.worker.set(1)
         metrics.broker_connected.set(1)
         code, out, err = ann.calls("executor", "-n", place)
         assert (code, err) == (0, "")
         first, *rows = out.splitlines()
         assert re.fullmatch(r"executor: east-2 in east, since .* \(2h ago\), epoch 7, heard of [\d.]+ s ago", first)
-        assert [row.split()[:2] for row in rows[1:3]] == [["east", "heard"], ["south", "silent"]]
-        assert re.split(r" {3,}", rows[4]) == ["west-1", "worker", "connected", "away"]
+        assert [row.split()[:2] for row in rows[1:4]] == [["east", "heard"], ["north", "heard"], ["south", "silent"]]
+        assert re.split(r" {3,}", rows[5]) == ["west-1", "worker", "connected", "away"]
         metrics.proof_age.set(20.0)
         assert ann.calls("executor", "-n", place)[0] == 1
         code, out, err = bob.calls("executor", "-n", place)

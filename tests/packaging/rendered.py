@@ -94,3 +94,10 @@ def _effect(value: Any) -> Any:
 
 def _manifests(text: str) -> list[Manifest]:
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def promtool(*arguments: str | Path, given: bytes | None = None, folder: Path | None = None) -> str:
+    done = subprocess.run([tools.promtool(), *arguments], input=given, cwd=folder, capture_output=True, check=False)
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said
+    return said

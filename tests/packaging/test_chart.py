@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from hacron.settings.loading import load
 from hacron.settings.showing import table, without_passwords
-from tests.packaging.rendered import CHART, LEAST, REPOSITORY, HelmFailed, Manifest, from_chart, helm, one
+from tests.packaging.rendered import CHART, LEAST, REPOSITORY, HelmFailed, Manifest, from_chart, helm, one, promtool
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 SET_BY_THE_CHART = {
@@ -59,7 +60,7 @@ WRONG: list[tuple[Values, str]] = [
     ({"broker": {"existingSecret": "hacron-broker"}}, "at '/broker/existingSecret': got string, want object"),
     ({"settings": {"heartbeats": 5}}, "at '/settings': additional properties 'heartbeats' not allowed"),
     ({"settings": {"broker_url": "amqp://a"}}, "at '/settings': additional properties 'broker_url' not allowed"),
-    ({"settings": {"heartbeat_s": "5s"}}, "at '/settings/heartbeat_s': got string, want null or number"),
+    ({"settings": {"heartbeat_s": "5s"}}, "at '/settings/heartbeat_s': '5s' does not match pattern"),
     ({"settings": {"log_level": "LOUD"}}, "at '/settings/log_level': value must be one of 'DEBUG', 'INFO'"),
     ({"settings": {"ledger_max_bytes": "1GB"}}, "at '/settings/ledger_max_bytes': '1GB' does not match pattern"),
     ({"settings": {"may_execute": "no"}}, "at '/settings/may_execute': got string, want null or boolean"),
@@ -100,6 +101,16 @@ WRONG: list[tuple[Values, str]] = [
     ),
     ({"readinessProbe": {"periodSecond": 1}}, "at '/readinessProbe': additional properties 'periodSecond' not allowed"),
     ({"terminationGracePeriodSeconds": 1}, "at '/terminationGracePeriodSeconds': minimum: got 1, want 5"),
+    (
+        {"dnsPolicy": "None"},
+        "dnsPolicy is None: dnsConfig.nameservers says whom replicas ask for names of hosts, and it is empty",
+    ),
+    ({"strategy": {"rollingUpdate": {"maxSurge": 0}}}, "with maxSurge 0 and maxUnavailable 0 nothing can be replaced"),
+    ({"prometheusRule": {"enabled": True, "without": ["HACronJobLate"]}}, "prometheusRule.without: HACronJobLate is not one of"),
+    (
+        {"prometheusRule": {"selector": "namespace=cron"}},
+        "at '/prometheusRule/selector': 'namespace=cron' does not match pattern",
+    ),
     ({"networkPolicy": {"brokerPorts": [0]}}, "at '/networkPolicy/brokerPorts/0': minimum: got 0, want 1"),
     ({"serviceMonitor": {"interval": 15}}, "at '/serviceMonitor/interval': got number, want string"),
     ({"extraEnv": [{"name": "A", "value": 1}]}, "at '/extraEnv/0/value': got number, want string"),
@@ -337,6 +348,42 @@ class TestRendered:
         (ours,) = (each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each)
         assert ours.items() <= labels.items()
         assert not ours.items() <= one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+
+    def test_what_may_go_out_is_what_is_said_and_no_more(self) -> None:
+        """A rule without ports would let out everything."""
+        further = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 5671}]}
+        policy = {"enabled": True, "brokerPorts": [], "apiServerPorts": [], "extraEgress": [further]}
+        named, *others = one(from_chart({**LEAST, "networkPolicy": policy}), "NetworkPolicy")["spec"]["egress"]
+        assert {each["port"] for each in named["ports"]} == {53, 5353}
+        assert others == [further]
+        nothing = {"enabled": True, "dnsPorts": [], "brokerPorts": [], "apiServerPorts": []}
+        assert one(from_chart({**LEAST, "networkPolicy": nothing}), "NetworkPolicy")["spec"]["egress"] is None
+        absent = {"enabled": True, "brokerPorts": None, "apiServerPorts": None, "dnsPorts": None}
+        usual = one(from_chart({**LEAST, "networkPolicy": absent}), "NetworkPolicy")["spec"]["egress"]
+        assert usual == one(from_chart({**LEAST, "networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]["egress"]
+
+    def test_alerts_may_be_narrowed_left_out_and_labelled(self, tmp_path: Path) -> None:
+        rule: dict[str, Any] = {"enabled": True, "selector": 'namespace="cron", job!~"a|b$"', "without": ["HACronJobRunsFailed"]}
+        rule["alertLabels"] = {"team": "ops", "severity": "page"}
+        (group,) = one(from_chart({**LEAST, "prometheusRule": rule}), "PrometheusRule")["spec"]["groups"]
+        (usual,) = one(from_chart({**LEAST, "prometheusRule": {"enabled": True}}), "PrometheusRule")["spec"]["groups"]
+        before = {each["alert"]: each for each in usual["rules"]}
+        after = {each["alert"]: each for each in group["rules"]}
+        assert before.keys() - after.keys() == {"HACronJobRunsFailed"}
+        for name, each in after.items():
+            numbers = re.findall(r"hacron_\w+", before[name]["expr"])
+            assert each["expr"].count('{namespace="cron", job!~"a|b$"') == len(numbers) > 0
+            assert re.sub(r'\{namespace="cron", job!~"a\|b\$",?', "{", each["expr"]).replace("{}", "") == before[name]["expr"]
+            assert each["labels"] == {"team": "ops", **before[name]["labels"]}
+            assert each["annotations"] == before[name]["annotations"]
+        (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [group]}))
+        promtool("check", "rules", "--lint-fatal", tmp_path / "rules.yaml")
+
+    def test_a_release_may_have_a_dot_in_its_name(self) -> None:
+        """Helm allows it, and a Service does not."""
+        for each in from_chart(LEAST, release="cron.v1"):
+            assert "." not in each["metadata"]["name"]
+            assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "cron.v1"
 
     def test_two_releases_share_nothing(self) -> None:
         def names(release: str) -> set[tuple[str, str, str]]:

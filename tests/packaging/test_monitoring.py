@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,7 @@ from prometheus_client import generate_latest
 from hacron.telemetry.metrics import Metrics, Row, table
 from tests.docs.pages import is_up_to_date
 from tests.docs.pages import table as as_table
-from tests.packaging.rendered import REPOSITORY
-from tests.testbed import tools
+from tests.packaging.rendered import REPOSITORY, promtool
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 ALERTS = MONITORING / "alerts.yaml"
@@ -148,13 +146,6 @@ def test_panels_say_what_they_show_in_which_unit_and_none_hides_another() -> Non
 # --- promtool -----------------------------------------------------------------------------------------------------------
 
 
-def promtool(*arguments: str | Path, given: bytes | None = None, folder: Path | None = None) -> str:
-    done = subprocess.run([tools.promtool(), *arguments], input=given, cwd=folder, capture_output=True, check=False)
-    said = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0, said
-    return said
-
-
 class Case(NamedTuple):
     """Series every 15 seconds that make an alert fire within so long, and others that do not."""
 
@@ -180,13 +171,8 @@ CASES: dict[str, Case] = {
     ),
     "HACronJobNoWorker": Case(
         "2m",
-        {
-            INFO.format("a", "west", "f"): "1x20",
-            INFO.format("b", "east", "f"): "1x20",
-            'hacron_worker{instance="a"}': "0x20",
-            'hacron_worker{instance="b"}': "1x20",
-        },
-        {INFO.format("a", "west", "f"): "1x20", 'hacron_worker{instance="a"}': "0 0 1x20"},
+        {'hacron_worker{instance="a",cluster="west"}': "0x20", 'hacron_worker{instance="a",cluster="east"}': "1x20"},
+        {'hacron_worker{instance="a",cluster="west"}': "0 0 1x20", 'hacron_worker{instance="b",cluster="west"}': "1 1 0x20"},
     ),
     "HACronJobBrokerUnreachable": Case(
         "75s", {'hacron_broker_connected{instance="a"}': "0x20"}, {'hacron_broker_connected{instance="a"}': "0 0 1x20"}
@@ -223,10 +209,13 @@ CASES: dict[str, Case] = {
             'hacron_cluster_seen_age_seconds{cluster="east",instance="a"}': "0+15x20",
             'hacron_cluster_seen_age_seconds{cluster="east",instance="b"}': "0+15x20",
             'hacron_cluster_seen_age_seconds{cluster="west",instance="a"}': "4x20",
+            'hacron_silent_after_seconds{instance="a"}': "15x20",
         },
         {
             'hacron_cluster_seen_age_seconds{cluster="east",instance="a"}': "0+15x20",
             'hacron_cluster_seen_age_seconds{cluster="east",instance="b"}': "4x20",
+            'hacron_cluster_seen_age_seconds{cluster="west",instance="a"}': "100x20",
+            'hacron_silent_after_seconds{instance="a"}': "120x20",
         },
     ),
     "HACronJobLedgerNearRetention": Case(

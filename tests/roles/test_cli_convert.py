@@ -136,6 +136,43 @@ def test_what_the_api_server_put_in_is_left_out_and_told(convert: Any) -> None:
     )
 
 
+def test_it_is_not_taken_for_what_a_tool_has_made(convert: Any) -> None:
+    """Such a tool would delete it, since it is not in its source."""
+    annotations = {"meta.helm.sh/release-name": "shop", "argocd.argoproj.io/tracking-id": "shop:batch/CronJob:shop/report"}
+    labels = {"app.kubernetes.io/instance": "shop", "kustomize.toolkit.fluxcd.io/name": "shop"}
+    told = convert(body(metadata={"uid": "1", "annotations": annotations, "labels": labels}))
+    assert told.objects[0]["metadata"] == {"name": "report", "labels": {"app.kubernetes.io/instance": "shop"}}
+    assert told.lines[0].endswith(
+        "left out: metadata.uid, label kustomize.toolkit.fluxcd.io/name, annotation meta.helm.sh/release-name, annotation"
+        " argocd.argoproj.io/tracking-id; the label app.kubernetes.io/instance is kept: an Argo CD that tracks by it takes it for"
+        " its own, and may prune it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        pytest.param("{0}\n{1}", ["a", "b"], id="one after the other"),
+        pytest.param("{0}{1}  \n", ["a", "b"], id="at once"),
+        pytest.param("\n{2}", ["a"], id="a character in two escapes"),
+    ],
+)
+def test_json_is_read_that_is_no_yaml(text: str, names: list[str], convert: Any) -> None:
+    one, other = (json.dumps(body(metadata={"name": name})) for name in ("a", "b"))
+    odd = one.replace('"metadata": {', '"metadata": {"annotations": {"mine": "\\ud83d\\ude00"}, ')
+    told = convert(text.replace("{0}", one).replace("{1}", other).replace("{2}", odd))
+    assert (told.code, [each["metadata"]["name"] for each in told.objects]) == (0, names)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}\n{"b": ', '{"a": NaN}{}', '{"a": "\\ud83d"}{}', "{}" + "{" * 300 + "}" * 300, '{"a": 1} b']
+)
+def test_what_is_neither_is_told_so(text: str, convert: Any) -> None:
+    told = convert(text)
+    assert told.code != 0
+    assert "is not YAML" in told.lines[-1] or "nested more than" in told.lines[-1]
+
+
 @pytest.mark.parametrize(
     ("schedule", "zone", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -9,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
+from socketserver import TCPServer
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -61,6 +63,36 @@ def test_readiness_as_json_tells_all() -> None:
 
 def new_server(port: int = 0) -> HttpServer:
     return HttpServer(Metrics(replica="west-0", cluster="west", tzdata="2026f"), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "reached"), [("::", ["127.0.0.1", "::1"]), ("0.0.0.0", ["127.0.0.1"]), ("::1", ["::1"])])
+def test_it_listens_where_it_is_told(host: str, reached: list[str]) -> None:
+    server = HttpServer(Metrics(replica="west-0", cluster="west", tzdata="2026f"), host, 0)
+    server.start()
+    try:
+        for address in reached:
+            connection = http.client.HTTPConnection(address, server.port, timeout=10)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            connection.close()
+    finally:
+        server.stop()
+
+
+def test_where_a_machine_has_no_ipv6_everywhere_is_every_address_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its kernel was started with `ipv6.disable=1`."""
+
+    def bind(self: TCPServer) -> None:
+        if self.address_family is socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        of_tcp(self)
+
+    of_tcp = TCPServer.server_bind
+    monkeypatch.setattr(TCPServer, "server_bind", bind)
+    server = HttpServer(Metrics(replica="west-0", cluster="west", tzdata="2026f"), "::", 0)
+    server.start()
+    assert ask(server, "/healthz")[0] == 200
+    server.stop()
 
 
 @pytest.fixture

@@ -102,6 +102,9 @@ def test_the_replica_is_named_after_host_and_process_unless_told() -> None:
         ("decide_ahead_s", "0", 0.0),
         ("http_port", "0", 0),
         ("http_host", "::", "::"),
+        ("cordoned", "False", ""),
+        ("cordoned", "no", ""),
+        ("cordoned", "no more disks", "no more disks"),
         ("page_hosts", "hacron.example.com, Page.internal ,", ("hacron.example.com", "Page.internal")),
     ],
 )

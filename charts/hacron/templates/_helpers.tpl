@@ -3,9 +3,9 @@
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -136,4 +136,41 @@ HACRON_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ $value | toJson | q
         path: tls.key
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* The alerts: of the text of their file, and of prometheusRule. As they stand, unless something is to be another way. */}}
+{{- define "hacron.alerts" -}}
+{{- $text := index . 0 -}}
+{{- $how := index . 1 -}}
+{{- if or $how.selector $how.alertLabels $how.without -}}
+{{- $group := index (fromYaml $text).groups 0 -}}
+{{- $known := list -}}
+{{- $rules := list -}}
+{{- range $rule := $group.rules -}}
+{{- $known = append $known $rule.alert -}}
+{{- if not (has $rule.alert $how.without) -}}
+{{- $narrowed := include "hacron.narrowed" (list $rule.expr $how.selector) -}}
+{{- $rules = append $rules (merge (dict "expr" $narrowed "labels" (merge (dict) $rule.labels $how.alertLabels)) $rule) -}}
+{{- end -}}
+{{- end -}}
+{{- range $how.without -}}
+{{- if not (has . $known) -}}
+{{- fail (printf "prometheusRule.without: %s is not one of %s" . (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "groups" (list (dict "name" $group.name "rules" $rules))) -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An expression of PromQL, with these matchers for each of our numbers. */}}
+{{- define "hacron.narrowed" -}}
+{{- $expr := index . 0 -}}
+{{- with index . 1 -}}
+{{- $expr = regexReplaceAll "(hacron_\\w+)([^\\w{]|$)" $expr "${1}{}${2}" -}}
+{{- $expr = regexReplaceAll "(hacron_\\w+)\\{" $expr (printf "${1}{%s," (replace "$" "$$" .)) -}}
+{{- $expr = replace ",}" "}" $expr -}}
+{{- end -}}
+{{- $expr -}}
 {{- end -}}

@@ -21,7 +21,18 @@ KEPT = (
     "labels",
     "annotations",
 )  # of the metadata: the rest is the API server's, or about the CronJob itself
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+OWNERS = (
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+    "argocd.argoproj.io/instance",
+    "argocd.argoproj.io/tracking-id",
+    "kustomize.toolkit.fluxcd.io/name",
+    "kustomize.toolkit.fluxcd.io/namespace",
+    "helm.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/namespace",
+)  # labels and annotations by which tools know what they have made: they would delete what is not in their source
+MAY_BE_OWNERS = "app.kubernetes.io/instance"  # Argo CD's, unless it is told to track by annotation
 CRONJOB_FIELDS = (
     "schedule",
     "timeZone",
@@ -59,6 +70,8 @@ def convert(found: Found) -> Converted:
     remarks = [f"left out: {', '.join(remarks)}"] if remarks else []
     if old.get("ownerReferences"):
         remarks.append("it will not be deleted with its owner any more")
+    if old.get("uid") and MAY_BE_OWNERS in part(old, "labels"):
+        remarks.append(f"the label {MAY_BE_OWNERS} is kept: an Argo CD that tracks by it takes it for its own, and may prune it")
     fields = _fields(found.body.get("spec"), remarks)
     _check(metadata, fields)
     if fields.get("suspend"):
@@ -80,12 +93,15 @@ def _metadata(old: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return what is kept, and the names of what is lost with a value."""
     kept = {name: value for name, value in old.items() if name in KEPT}
     lost = [f"metadata.{name}" for name, value in old.items() if name not in KEPT and value]
-    annotations = kept.get("annotations")
-    if isinstance(annotations, dict) and LAST_APPLIED in annotations:
-        kept["annotations"] = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-        lost.append(f"annotation {LAST_APPLIED}")
-        if not kept["annotations"]:
-            del kept["annotations"]
+    for kind in ("label", "annotation"):
+        marks = part(kept, f"{kind}s")
+        of_owners = [name for name in OWNERS if name in marks]
+        lost += [f"{kind} {name}" for name in of_owners]
+        left = {name: value for name, value in marks.items() if name not in of_owners}
+        if of_owners and left:
+            kept[f"{kind}s"] = left
+        elif of_owners:
+            del kept[f"{kind}s"]
     return kept, [name if len(name) <= 80 else quoted(name) for name in lost]
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hacron.commands.yamlbounds import Bounds, Unreadable
+from hacron.commands.yamlbounds import DEEPEST, Bounds, Unreadable
+from hacron.core.nesting import is_deeper
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: ten times as fast
 
@@ -68,6 +69,44 @@ class _Extent(NamedTuple):
 def documents(text: str) -> Iterator[Document]:
     """Give the documents of a YAML or JSON text, one by one. Raises Unreadable at the first that is none."""
     text = text.removeprefix("\ufeff")
+    none = True
+    try:
+        for document in _of_yaml(text):
+            none = False
+            yield document
+    except Unreadable:
+        found = _of_json(text) if none else []
+        if not found:
+            raise
+        yield from found
+
+
+def _of_json(text: str) -> list[Document]:
+    """Return objects of JSON, one after the other; none if it is anything else.
+
+    Most of JSON is YAML. What is not: a character beyond 16 bits as two escapes, and several objects without `---` between them.
+    """
+    found: list[Document] = []
+    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    at = len(text) - len(text.lstrip())
+    try:
+        while text.startswith("{", at):
+            value, end = decoder.raw_decode(text, at)
+            json.dumps(value, ensure_ascii=False).encode()  # half a character is none
+            if is_deeper(value, DEEPEST):
+                return []
+            found.append(Document(text.count("\n", 0, at) + 1, text[at:end], value, {}))
+            at = end + len(text[end:]) - len(text[end:].lstrip())
+    except (ValueError, RecursionError):
+        return []
+    return found if at == len(text) else []
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN, which is no JSON
+
+
+def _of_yaml(text: str) -> Iterator[Document]:
     extents = _extents(text)
     loader = _Loader(text)
     try:

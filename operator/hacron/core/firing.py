@@ -123,6 +123,7 @@ def start(
         cluster = next((run.cluster for run in progress.taken_back if run.tick == tick), cluster)
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
+    held = progress.held
     start_by = max(tick, scene.now) + scene.rules.start_window
     bound = deadline(scene.cronjob, scene.rules)
     if bound is not None and not demand:
@@ -138,6 +139,7 @@ def start(
         demand=demand,
         refused_by=refused_by,
         because=because[:MOST_WORDS],
+        waited=not demand and held is not None and held.tick == tick and held.reason in (*FOR_EARLIER_RUNS, SPREAD),
     )
     progress = replace(progress, open=(*progress.open, run), fencing=fencing)
     if demand:

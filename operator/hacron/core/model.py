@@ -181,6 +181,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     reason: Name = ""  # why it is STOPPING or LOST
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
     because: Sentence = ""  # of a further attempt: what became of the one before
+    waited: bool = False  # for an earlier run, or for `catchUp.spreadSeconds`: it is late as it was asked to be
 
     @property
     def has_begun(self) -> bool:

@@ -37,7 +37,7 @@ USUAL: Final = "hacron-system"
 OURS: Final = "app.kubernetes.io/name=hacron"
 PORT: Final = 8080  # if a pod does not say
 QUIET_S: Final = 10.0  # an executor proves itself every second
-SILENT_S: Final = Rules().silent_after.total_seconds()
+SILENT_S: Final = Rules().silent_after.total_seconds()  # if no replica says what it is set to
 _SAMPLE: Final = re.compile(r"hacron_(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -119,6 +119,7 @@ def _found(replicas: list[Replica]) -> dict[str, Any]:
         "executor": {"replica": place.get("replica"), "cluster": place.get("cluster"), "since": since} if place else None,
         "epoch": int(newest.value("epoch") or 0),
         "proofAgeSeconds": round(min(proofs), 1) if proofs else None,
+        "silentAfterSeconds": newest.value("silent_after_seconds") or SILENT_S,
         "clusters": [{"cluster": name, "seenAgeSeconds": round(age, 1)} for name, age in sorted(ages.items())],
         "replicas": [
             {
@@ -144,7 +145,7 @@ def _show(found: dict[str, Any], alive: bool) -> None:
         who = f"{executor['replica']} in {executor['cluster']}"
         print_lines([f"executor: {who}, {when}" if alive else f"there is no executor; the last was {who}, {when}"])
     clusters = [(one["cluster"], one["seenAgeSeconds"]) for one in found["clusters"]]
-    rows = [[name, "silent" if age >= SILENT_S else "heard", f"{age:g} s ago"] for name, age in clusters]
+    rows = [[name, "silent" if age >= found["silentAfterSeconds"] else "heard", f"{age:g} s ago"] for name, age in clusters]
     colours = {(number, 1): RED if row[1] == "silent" else GREEN for number, row in enumerate(rows)}
     print_table(["CLUSTER", "STATE", "LAST HEARD OF"], rows, colours)
     print_table(

@@ -10,6 +10,7 @@ from typing import Any
 
 from hacron.commands.calls import NO, OK, Commands, Misuse, complain, print_lines
 from hacron.commands.subjects import part, text_of
+from hacron.core.demand.wanted import MOST
 from hacron.core.manifests import API_VERSION, rfc3339
 from hacron.core.model import Kind
 from hacron.core.ticks.cronfields import quoted
@@ -36,6 +37,7 @@ Examples:
   kubectl hacron run report --from 2026-11-01T00:00:00Z --to 2026-11-23T23:59:59Z --limit 30
 """
 
+LONGEST_WAIT_S = 1e9
 WATCH_S = 60  # a watch that nobody hears of is begun again
 
 
@@ -82,8 +84,10 @@ def _spec(args: argparse.Namespace) -> dict[str, Any]:
         raise Misuse("either --at or --from and --to")
     if args.limit is not None and args.from_ is None:
         raise Misuse("--limit goes with --from and --to")
-    if args.timeout is not None and not (args.wait and args.timeout > 0):
-        raise Misuse("--timeout goes with --wait, and is more than 0 seconds")
+    if args.limit is not None and not 1 <= args.limit <= MOST:
+        raise Misuse(f"--limit is from 1 to {MOST}")
+    if args.timeout is not None and not (args.wait and 0 < args.timeout < LONGEST_WAIT_S):
+        raise Misuse("--timeout goes with --wait, and is a number of seconds above 0")
     spec: dict[str, Any] = {"cronJob": args.name}
     if args.at is not None:
         spec["scheduledTime"] = rfc3339(zoned("--at", args.at))

@@ -18,8 +18,8 @@ from hacron.settings.readers import (
     matching,
     names,
     one_of,
+    reason,
     seconds,
-    short_text,
     size_in_bytes,
     some_text,
     users,
@@ -90,7 +90,7 @@ class Settings:
     )
     cordoned: str = setting(
         "text",
-        short_text(200),
+        reason(200),
         "Why no new runs are to go to this cluster, such as a maintenance. What runs there goes on. The same for all "
         "replicas of the cluster.",
         default="",
@@ -354,8 +354,8 @@ class Settings:
     http_host: str = setting(
         "address",
         matching(r"[\w.:%-]+", "an address or host name"),
-        "Where /healthz, /readyz and /metrics are.",
-        default="0.0.0.0",
+        "Where /healthz, /readyz and /metrics are. `::`: at every address, of IPv4 too.",
+        default="::",
     )
     http_port: int = setting(
         "port",

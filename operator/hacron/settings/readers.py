@@ -17,11 +17,11 @@ def some_text(value: object) -> str:
     return value.strip()
 
 
-def short_text(longest: int) -> Reader:
-    """Read a text of at most so many characters."""
+def reason(longest: int) -> Reader:
+    """Read why something is so, in at most so many characters; empty, and `false` or its like: it is not."""
 
     def read(value: object) -> str:
-        found = some_text(value)
+        found = "" if _is_no(value) else some_text(value)
         if len(found) > longest:
             raise ValueError(f"a text of at most {longest} characters")
         return found
@@ -121,9 +121,13 @@ def yes_or_no(value: object) -> bool:
     word = str(value).strip().lower()
     if word in ("true", "yes", "on", "1"):
         return True
-    if word in ("false", "no", "off", "0"):
+    if _is_no(value):
         return False
     raise ValueError("true or false")
+
+
+def _is_no(value: object) -> bool:
+    return str(value).strip().lower() in ("false", "no", "off", "0")
 
 
 def labels(value: object) -> dict[str, str]:

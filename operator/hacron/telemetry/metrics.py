@@ -117,7 +117,10 @@ class Metrics:
         for pair in reasons.labels():
             self.verdicts.labels(*pair)
         self.tick_lag = self._histogram(
-            "tick_lag_seconds", "From a tick to the POST of its Job, of Jobs made by this replica.", TICK_LAG_BUCKETS_S
+            "tick_lag_seconds",
+            "From a tick to the POST of its Job, of Jobs made by this replica: of first attempts that had nothing to wait for, "
+            "such as an earlier run or catchUp.spreadSeconds.",
+            TICK_LAG_BUCKETS_S,
         )
 
         # the engine
@@ -149,7 +152,7 @@ class Metrics:
         self.broker_reconnects = self._counter("broker_reconnects", "Connections to the broker opened after the first one.")
 
         # the cluster
-        self.worker = self._gauge("worker", "1 while this replica is its cluster's worker.")
+        self.worker = self._gauge("worker", "1 while this replica is its cluster's worker.", cluster=()).labels(cluster)
         self.kube_requests = self._counter(
             "kube_requests", "Requests to the API server by this replica; code 0: no answer came.", verb=(), code=()
         )
@@ -163,6 +166,7 @@ class Metrics:
             ),
             monotonic,
         )
+        self.silent_after = self._gauge("silent_after_seconds", "HACRON_SILENT_AFTER_S: then a cluster counts as silent.")
         self.status_patches = self._counter("status_patches", "Statuses of HACronJobs that this replica wrote.")
         self.events = self._counter(
             "events",

@@ -6,6 +6,7 @@ server's own, at most MAX_CONNECTIONS at a time, none for longer than PATIENCE_S
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
@@ -35,6 +36,7 @@ INDEX: Final = """HACronJob
 Answer = Callable[[str, Mapping[str, str]], Response]
 """Path with query, and headers → response."""
 
+EVERYWHERE: Final = "::"
 MAX_CONNECTIONS: Final = 16  # probes and scrapers need two or three
 STALLED_AFTER_S: Final = 60.0
 """A turn takes milliseconds, a round of connecting to frozen broker nodes twenty seconds, and the first look at 100,000 cronjobs
@@ -55,7 +57,7 @@ class HttpServer:
         self.page: Answer | None = None  # what answers for /page/
         self._metrics = metrics
         self._stalled_after_s = stalled_after_s
-        self._server = _Server(host, port, self.respond)
+        self._server = _listening(host, port, self.respond)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
@@ -109,6 +111,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
+        if self.address_family is socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # EVERYWHERE: at those of IPv4 too
         # HTTPServer would look up the name of its address, which takes seconds where DNS is slow, for no use.
         TCPServer.server_bind(self)
 
@@ -139,6 +143,16 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 (its base says so)
         log.debug("request failed", exc_info=True, extra={"client": str(client_address)})
+
+
+def _listening(host: str, port: int, respond: Answer) -> _Server:
+    """Open the port; at every address where a machine has no IPv6 means every one of IPv4."""
+    try:
+        return _Server(host, port, respond)
+    except OSError as error:
+        if host != EVERYWHERE or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        return _Server("0.0.0.0", port, respond)
 
 
 class _Handler(BaseHTTPRequestHandler):
