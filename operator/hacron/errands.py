@@ -11,7 +11,7 @@ from typing import assert_never
 from hacron.consent import Consent
 from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
-from hacron.core.history import may_be_made_again
+from hacron.core.history import may_be_made_again, name_needed_for
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
@@ -191,6 +191,7 @@ class Errands:
             case True:
                 errand.rendered_from = (definition, owner_uid)
                 errand.body = manifests.job_body(run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch)
+                manifests.keep_for(errand.body, name_needed_for(run, moment.wall))
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.manifests import SCHEDULED, job_body
+from hacron.core.manifests import SCHEDULED, job_body, keep_for
 from hacron.core.model import Run, key_of
 
 JULY = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
@@ -57,3 +57,10 @@ def machine_with_other_zones(tmp_path: Path) -> Iterator[None]:
 def test_the_annotated_time_is_by_the_pinned_zones_and_not_the_machines() -> None:
     assert zoneinfo.ZoneInfo("Europe/Berlin").utcoffset(JULY) == timedelta(hours=9)
     assert body_of(timeZone="Europe/Berlin")["metadata"]["annotations"][SCHEDULED] == "2026-07-01T12:00:00+02:00"
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(0, 81), (80, 81), (81, 81), (600, 600), (None, None), ("5", "5")])
+def test_it_stays_as_long_as_its_name_is_needed(wanted: Any, given: Any) -> None:
+    body = body_of(jobTemplate={"spec": {"template": {"spec": POD}, "ttlSecondsAfterFinished": wanted}})
+    keep_for(body, timedelta(seconds=80.2))
+    assert body["spec"]["ttlSecondsAfterFinished"] == given

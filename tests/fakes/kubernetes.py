@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -380,6 +381,14 @@ class FakeCluster:
             self._changed_job(job)
         self._over(job, final)
         self.tell(f"{job} {'has failed' if fails else 'is complete'}")
+        if "ttlSecondsAfterFinished" in spec:
+            self.travels(self.now + timedelta(seconds=spec["ttlSecondsAfterFinished"]), partial(self._outlives, job))
+
+    def _outlives(self, job: Job) -> None:
+        """Delete a Job that has been finished for long enough, as the API server's TTL controller does."""
+        metadata = job.body["metadata"]
+        if self.jobs.get((metadata["namespace"], metadata["name"])) is job:
+            self._remove(job)
 
     def _rest(self, job: Job) -> None:
         job.rests_at = None

@@ -282,6 +282,8 @@ def spec(fields: dict[str, str]) -> dict[str, Any]:
     job_spec: dict[str, Any] = {"backoffLimit": 0, "template": {"metadata": {"annotations": annotations}, "spec": pod}}
     if "active-deadline" in fields:
         job_spec["activeDeadlineSeconds"] = int(fields.pop("active-deadline"))
+    if "ttl" in fields:
+        job_spec["ttlSecondsAfterFinished"] = int(fields.pop("ttl"))
     found: dict[str, Any] = {"jobTemplate": {"spec": job_spec}}
     if "clusters" in fields:
         found["placement"] = {"clusters": fields.pop("clusters").split(",")}

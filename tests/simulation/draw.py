@@ -147,9 +147,14 @@ class Hand:
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             **dict.fromkeys(FORGOTTEN, self._forget),
             "other rules": lambda: self.apply(like=self._one_of(*acts.KINDS)),
-            "other Jobs": lambda: self.apply(runs=self._one_of("1", "4", "25"), fails=self._one_of("true", "false")),
+            "other Jobs": lambda: self._apply_with_other_jobs(),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
+
+    def _apply_with_other_jobs(self) -> Act:
+        return self.apply(
+            runs=self._one_of("1", "4", "25"), fails=self._one_of("true", "false"), ttl=self._one_of("0", "5", "600")
+        )
 
     def _forget(self) -> Act:
         home = self._home()

@@ -116,11 +116,12 @@ def start(
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
 
-    With the name and the identity of a `demand`, it is a run beside the schedule. A tick that was taken back goes where it was: a
-    replica there that has not read of it may be making the Job, whose name is the lock in that cluster only.
+    With the name and the identity of a `demand`, it is a run beside the schedule. A tick that was taken back is the attempt that
+    it was, where it was: a replica there that has not read of it may be making the Job, and its name is a lock there only.
     """
-    if attempt == 1 and not demand:
-        cluster = next((run.cluster for run in progress.taken_back if run.tick == tick), cluster)
+    before = next((run for run in progress.taken_back if run.tick == tick), None)
+    if before is not None and attempt == 1 and not demand:
+        cluster, attempt, refused_by, because = before.cluster, before.attempt, before.refused_by, before.because
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held

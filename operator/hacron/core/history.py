@@ -11,6 +11,7 @@ from hacron.core.model import CronJob, Run, Verdict, VerdictKind
 
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
+CLOCKS_DIFFER = timedelta(seconds=5)  # that of the API server and those of replicas; far more than they should
 
 
 def name_free_at(job: JobView, start_window: timedelta) -> datetime:
@@ -19,6 +20,11 @@ def name_free_at(job: JobView, start_window: timedelta) -> datetime:
     The name is the lock: were it free sooner, such a request would make the Job a second time.
     """
     return job.created + start_window + REQUEST_LIVES
+
+
+def name_needed_for(run: Run, now: datetime) -> timedelta:
+    """Return how long the Job of a run, made from now on, has to keep its name: as long as a request for it may come."""
+    return run.start_by - now + REQUEST_LIVES + CLOCKS_DIFFER
 
 
 def may_be_made_again(run: Run, now: datetime) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
@@ -155,6 +156,13 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
         body["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": True}]
     _hand_over(body["spec"], run)
     return body
+
+
+def keep_for(body: dict[str, Any], time: timedelta) -> None:
+    """Have a Job stay for so long when it has finished, where its template has it deleted sooner."""
+    least, wanted = math.ceil(time.total_seconds()), body["spec"].get("ttlSecondsAfterFinished")
+    if isinstance(wanted, int) and wanted < least:
+        body["spec"]["ttlSecondsAfterFinished"] = least
 
 
 def tombstone_body(run: Run, key: Key, *, ran: bool) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""The Job's name is the lock: what might free it, or lead to another name for the same tick."""
+
+from __future__ import annotations
+
+from tests.fakes.kubernetes import Fate, all_made
+from tests.scenarios.judge import wrong
+from tests.scenarios.ordinary import HELLO, at
+from tests.scenarios.script import spec
+from tests.scenarios.world import World
+
+
+def test_a_job_that_its_template_has_deleted_at_once_keeps_its_name_while_a_request_may_come() -> None:
+    """The API server carries out the first request 45 seconds late; the second one has made the Job."""
+    world = World()
+    world.start("west-1")
+    west = world.cluster("west")
+    west.apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "1", "ttl": "5"}))
+    world.at(at(58))
+    first = iter([Fate(delay_s=45)])
+    west.fate = lambda name: next(first, Fate()) if name == "CreateJob" else Fate()
+    world.at(at(140))
+    assert [(one.how, one.gone_at) for one in all_made([west])] == [("Complete", None)]
+    world.at(at(240))
+    (made,) = all_made([west])
+    assert made.gone_at is not None
+    assert wrong(world) == []
+
+
+def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> None:
+    """north does not accept it ahead of the tick; an edit takes back the attempt in east, where a replica hears nothing of it."""
+    world = World()
+    for name in ("west-1", "east-1", "east-2", "north-1"):
+        world.start(name)
+    fields = {"schedule": "*/5 * * * *", "clusters": "north,east"}
+    world.cluster("east").namespaces["default"] = {"hacron.io/accept-from": "*"}
+    world.cluster("west").apply(HELLO, spec(fields))
+    world.at(at(296))
+    assert world.executor is not None
+    assert world.executor.session is not None
+    progress = world.executor.session.state.progress
+    (before,) = progress[HELLO].open
+    assert (before.cluster, before.attempt) == ("east", 2)
+    deaf = next(one for one in world.of("east") if one is not world.worker("east") and one is not world.executor)
+    world.deafen(deaf.name)
+    world.cluster("west").apply(HELLO, spec(fields | {"successful": "5"}))
+    world.at(at(298))
+    (after,) = progress[HELLO].open
+    assert (after.job, after.refused_by) == (before.job, ("north",))
+    world.at(at(420))
+    assert wrong(world) == []
