@@ -22,6 +22,7 @@ from hacron.namesake import Namesake
 from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
+from hacron.timepiece import Timepiece
 from hacron.turn import Folded, Moment
 from hacron.worker import Worker
 
@@ -46,6 +47,7 @@ class Engine:
         )
         self.tally = Tally()
         self.worker_tally = WorkerTally()
+        self._timepiece = Timepiece(kube)
         self._namesake = Namesake(cluster=settings.cluster, kube=kube)
 
     def begin(self, broker: Broker) -> Session:
@@ -85,7 +87,9 @@ class Engine:
         for role in (self.relay, self.mirror, self.demand_relay, self.demand_mirror, self.herald):
             role.attach(state)
         of_cronjobs, of_demands = (self.relay, self.mirror), (self.demand_relay, self.demand_mirror)
-        return Session(broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald, self._namesake)
+        return Session(
+            broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald, self._timepiece, self._namesake
+        )
 
     def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
         """Take in what Kubernetes says while there is no connection: it must not pile up, and the newest will be needed.
@@ -109,6 +113,7 @@ class Session:
         of_cronjobs: tuple[Relay, Mirror],
         of_demands: tuple[Relay, Mirror],
         herald: Herald,
+        timepiece: Timepiece,
         namesake: Namesake,
     ) -> None:
         self.broker = broker
@@ -119,6 +124,7 @@ class Session:
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
         self._herald = herald
+        self._timepiece = timepiece
         self._namesake = namesake
 
     @property
@@ -127,7 +133,8 @@ class Session:
         return self.broker.ledger.caught_up
 
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
-        """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, NameTaken."""
+        """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
+        self._timepiece.look(now)
         folded = self._fold(now)
         if self.caught_up:
             self._namesake.look(self.state, now)

@@ -22,8 +22,22 @@ class BrokerUnavailable(Exception):
     """The world's fault: the connection is gone or in doubt. Drop it, wait, and start over; nothing is resumed."""
 
 
-class NameTaken(BrokerUnavailable):
-    """Another cluster of this name is alive: this replica must not take part. Drop the connection, and look again later."""
+class TakesNoPart(BrokerUnavailable):
+    """This replica must not take part, whatever the broker says. Drop the connection, and look again later."""
+
+    about = ""  # what is wrong, in a word
+
+
+class NameTaken(TakesNoPart):
+    """Another cluster of this name is alive."""
+
+    about = "cluster"
+
+
+class ClockWrong(TakesNoPart):
+    """This replica's clock and its API server's differ by more than a minute."""
+
+    about = "clock"
 
 
 class Why(StrEnum):
@@ -302,6 +316,9 @@ class Kubernetes(Protocol):
     @property
     def reachable(self) -> bool:
         """Whether the API server can be worked with: it answers, and we may at least look at Jobs."""
+
+    def time_at(self, mono: float) -> datetime | None:
+        """Return what the API server's clock shows at that monotonic time, to a second; None: it has not answered for long."""
 
     @property
     def uid(self) -> str:

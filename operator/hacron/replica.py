@@ -27,7 +27,7 @@ from hacron.inventory import Inventory
 from hacron.meter import Meter
 from hacron.page.serving import Page
 from hacron.page.view import Viewfinder
-from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, NameTaken, SteppedDown, Why
+from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, TakesNoPart, Why
 from hacron.settings.fields import Settings
 from hacron.settings.loading import InvalidSettings
 from hacron.settings.showing import without_password
@@ -43,7 +43,8 @@ ARRIVALS_PER_TURN = 2000
 FAILED = 1  # exit code
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
 TELL_AGAIN_S = 60.0  # that the broker is still away
-LOOK_AGAIN_S = 20.0  # whether another cluster still has this one's name
+LOOK_AGAIN_S = 20.0  # whether what kept it from taking part is over
+TIME_IS_TOLD_WITHIN_S = 10.0  # by the API server, if it answers
 
 
 def moment() -> Moment:
@@ -84,6 +85,7 @@ class Replica:
 
     def run(self) -> None:
         """Turn until stopped. The broker going away is waited out, with growing pauses."""
+        self._wait_for_the_time()
         backoff_s = FIRST_BACKOFF_S
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -91,8 +93,8 @@ class Replica:
                 self._live()
             except SteppedDown:
                 backoff_s = FIRST_BACKOFF_S
-            except NameTaken as reason:
-                self._stay_out(str(reason))
+            except TakesNoPart as reason:
+                self._stay_out(reason)
             except BrokerUnavailable as reason:
                 if time.monotonic() - began > LAST_BACKOFF_S:
                     backoff_s = FIRST_BACKOFF_S
@@ -104,10 +106,17 @@ class Replica:
             finally:
                 self._drop()
 
-    def _stay_out(self, why: str) -> None:
-        """Wait, without a connection, before looking again whether this cluster's name is free."""
-        self._say(None, f"cluster: {why}")
-        log.error("takes no part", extra={"why": why})
+    def _wait_for_the_time(self) -> None:
+        """Let the API server tell what time it is, for as long as it may take: a replica whose clock is wrong decides nothing."""
+        began = time.monotonic()
+        while self._kube.time_at(time.monotonic()) is None and time.monotonic() - began < TIME_IS_TOLD_WITHIN_S:
+            if self._stopping.wait(0.05):
+                return
+
+    def _stay_out(self, reason: TakesNoPart) -> None:
+        """Wait, without a connection, before looking again whether it may take part."""
+        self._say(None, f"{reason.about}: {reason}")
+        log.error("takes no part", extra={"why": str(reason)})
         self._drop()
         self._stopping.wait(LOOK_AGAIN_S)
         self._absorb()

@@ -78,6 +78,9 @@ class FakeKube:
 
     # --- the port ---
 
+    def time_at(self, mono: float) -> datetime | None:  # noqa: ARG002 - in memory it is the same for all
+        return self.cluster.now if self.cluster.up else None
+
     @property
     def uid(self) -> str:
         return self.cluster.uid

@@ -92,6 +92,10 @@ class KubeClient:
         """Whether the API server answers."""
         return self._api.reachable
 
+    def time_at(self, mono: float) -> datetime | None:
+        """Return what the API server's clock shows at that monotonic time."""
+        return self._api.clock.time_at(mono)
+
     @property
     def uid(self) -> str:
         """The uid of the namespace kube-system."""

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from hacron.kube.access import Access
+from hacron.kube.clock import DistantClock
 from hacron.kube.reply import NoAnswer, Reply, TooLate, seconds, understood
 from hacron.ports import lacks_right
 from hacron.settings.loading import InvalidSettings
@@ -68,6 +69,7 @@ class ApiServer:
 
     def __init__(self, access: Access, read_access: Callable[[], Access], *, connections: int, timeout_s: float) -> None:
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
+        self.clock = DistantClock()
         self._access = access
         self._read_access = read_access  # may wait for a program, so it is called in a thread
         self._read_at = time.monotonic()
@@ -167,7 +169,7 @@ class ApiServer:
     async def _exchange(
         self, access: Access, method: str, path: str, payload: Timed | None, accept: str, timeout: aiohttp.ClientTimeout
     ) -> Reply:
-        began = datetime.now(UTC)
+        began, began_mono = datetime.now(UTC), time.monotonic()
         headers = {"Accept": accept, **access.headers()}
         status: int | None = 0
         try:
@@ -180,6 +182,7 @@ class ApiServer:
                 allow_redirects=False,
                 server_hostname=access.server_name,
             ) as response:
+                self.clock.hear(response.headers.get("Date"), began_mono, time.monotonic())
                 content = await response.read()
                 status = response.status
         except aiohttp.ClientError:

@@ -1,0 +1,83 @@
+"""A replica whose clock is wrong takes no part; how it knows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hacron.kube.clock import DistantClock
+from tests.fakes.kubernetes import all_made
+from tests.scenarios.judge import wrong
+from tests.scenarios.ordinary import HELLO, at
+from tests.scenarios.script import spec
+from tests.scenarios.world import World
+
+WHEN = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+
+def every_five_minutes() -> World:
+    world = World()
+    for name in ("west-1", "west-2", "east-1"):
+        world.start(name)
+    for name in ("west", "east"):
+        world.cluster(name).apply(HELLO, spec({"schedule": "*/5 * * * *", "runs": "5", "clusters": "west,east"}))
+    world.at(at(290))
+    return world
+
+
+def ran(world: World) -> list[str]:
+    return [f"{one.tick:%H:%M}" for one in all_made([*world.clusters.values()]) if not one.tombstone]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(hours=-2), timedelta(minutes=2)])
+@pytest.mark.parametrize("name", ["west-1", "west-2", "east-1"])
+def test_a_clock_that_is_set_wrong_costs_no_tick(name: str, ahead: timedelta) -> None:
+    """Also if it is the executor's, or the worker's."""
+    world = every_five_minutes()
+    world.processes[name].skew = ahead
+    world.at(at(660))
+    assert world.processes[name] not in (world.executor, world.worker(name.partition("-")[0]))
+    world.processes[name].skew = timedelta()
+    world.at(at(960))
+    assert ran(world) == ["12:05", "12:10", "12:15"]
+    assert wrong(world) == []
+
+
+def test_nobody_decides_rather_than_somebody_whose_clock_is_wrong() -> None:
+    """What comes meanwhile is made up for."""
+    world = every_five_minutes()
+    for name in ("west-1", "west-2"):
+        world.processes[name].die()
+    world.processes["east-1"].skew = timedelta(hours=2)
+    world.at(at(400))
+    assert world.executor is None
+    world.start_again("west-1")
+    world.at(at(610))
+    assert ran(world) == ["12:05", "12:10"]
+
+
+@pytest.mark.parametrize("ahead_s", [25, -25])
+def test_a_clock_that_is_a_little_wrong_is_no_reason(ahead_s: int) -> None:
+    world = every_five_minutes()
+    for process in world.processes.values():
+        process.skew = timedelta(seconds=ahead_s)
+    world.at(at(400))
+    assert world.executor is not None
+
+
+@pytest.mark.parametrize(
+    ("date", "took_s", "later_s", "told"),
+    [
+        pytest.param("Tue, 24 Nov 2026 12:00:00 GMT", 0.2, 5.0, WHEN + timedelta(seconds=5.4), id="it goes on"),
+        pytest.param("Tue, 24 Nov 2026 12:00:00 GMT", 12.0, 15.0, None, id="an answer that took long says little"),
+        pytest.param("Tue, 24 Nov 2026 12:00:00 GMT", 0.0, 601.0, None, id="after long it is not known any more"),
+        pytest.param("Tue, 24 Nov 2026 13:00:00 +0100", 0.0, 0.0, WHEN + timedelta(seconds=0.5), id="in another zone"),
+        pytest.param("yesterday", 0.0, 0.0, None, id="no date"),
+        pytest.param(None, 0.0, 0.0, None, id="nothing"),
+    ],
+)
+def test_what_time_it_is_elsewhere(date: str | None, took_s: float, later_s: float, told: datetime | None) -> None:
+    clock = DistantClock()
+    clock.hear(date, 100.0, 100.0 + took_s)
+    assert clock.time_at(100.0 + later_s) == told
