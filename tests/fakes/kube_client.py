@@ -71,6 +71,7 @@ class FakeKube:
         self._untold = 0
         self._told_at = cluster.now  # nothing that a watch tells comes before what it has told
         self._closed = False
+        self._time: datetime | None = None  # of the API server, when a monotonic clock began
         cluster.watchers.append(self._see)
         if cluster.up:
             for kind in Kind:
@@ -78,8 +79,10 @@ class FakeKube:
 
     # --- the port ---
 
-    def time_at(self, mono: float) -> datetime | None:  # noqa: ARG002 - in memory it is the same for all
-        return self.cluster.now if self.cluster.up else None
+    def time_at(self, mono: float) -> datetime | None:
+        if self.cluster.up:
+            self._time = self.cluster.now - timedelta(seconds=mono)
+        return self._time + timedelta(seconds=mono) if self._time is not None else None
 
     @property
     def uid(self) -> str:

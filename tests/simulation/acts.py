@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from hacron import timepiece
 from hacron.core import history, manifests
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
@@ -301,11 +302,12 @@ def name_is_taken(name: str, home: str) -> Act:
 
 
 def goes_wrong(name: str, by_s: float) -> Act:
-    """Its clock steps."""
+    """Its clock steps. By more than a minute, the replica takes no part, and nothing depends on it."""
 
     def act(world: World) -> None:
         world.processes[name].skew = timedelta(seconds=by_s)
-        world.clocks_differ = max(world.clocks_differ, 2 * timedelta(seconds=abs(by_s)))
+        if abs(by_s) <= timepiece.MOST_S:
+            world.clocks_differ = max(world.clocks_differ, 2 * timedelta(seconds=abs(by_s)))
 
     return Act(f"{name}'s clock is {by_s} s ahead", act)
 

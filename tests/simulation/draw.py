@@ -31,6 +31,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
     FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
 LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
+HOURS_S = (7200.0, -7200.0, 90.0, -90.0)
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
 
@@ -146,6 +147,7 @@ class Hand:
             ),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             **dict.fromkeys(FORGOTTEN, self._forget),
+            "clocks by hours": lambda: acts.goes_wrong(self._replica(), self._one_of(*HOURS_S, 0.0)),
             "other rules": lambda: self.apply(like=self._one_of(*acts.KINDS)),
             "other Jobs": lambda: self._apply_with_other_jobs(),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),

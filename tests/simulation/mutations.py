@@ -27,6 +27,7 @@ from hacron.core.state import State
 from hacron.errand import Errand
 from hacron.executor import Executor
 from hacron.ports import Answer, SteppedDown
+from hacron.timepiece import Timepiece
 from hacron.turn import Moment
 from tests.fakes import broker
 from tests.fakes.broker import FakeInbox, FakeToken
@@ -244,6 +245,11 @@ def goes_by_the_floor_of_the_last_message(patch: pytest.MonkeyPatch) -> None:
     """What an earlier executor had sent would name a floor of a ledger that is lost, and a reader miss what stands before it."""
     real = ledger.floor_named
     patch.setattr(broker, "floor_named", lambda last: real(list(last)[-1:]))
+
+
+def takes_part_whatever_its_clock_shows(patch: pytest.MonkeyPatch) -> None:
+    """An executor whose clock is hours ahead would pass over all ticks until then, for good; a worker would refuse its runs."""
+    patch.setattr(Timepiece, "look", lambda *_: None)
 
 
 def looks_at_no_uid_before_it_shows(patch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,7 @@ MISSED = (
     Missed((mutations.never_doubts_the_ledger,), ("edits", "clusters put back"), 0),
     Missed((mutations.lets_anything_begin_a_ledger,), ("records that outlive the ledger",), 4),
     Missed((mutations.looks_at_no_uid_before_it_shows, mutations.writes_into_whatever_has_the_name), ("demands", "outages"), 91),
+    Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0),
     Missed((mutations.goes_by_the_floor_of_the_last_message,), ("records that outlive the ledger",), 72),
 )
 
