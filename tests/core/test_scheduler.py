@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunRefused, RunStarted
 from hacron.core.model import Key
@@ -267,6 +268,31 @@ def test_a_ledger_that_has_just_begun_waits_before_it_makes_up_for_the_past() ->
     assert (story.runs, story.verdicts) == ([], [])
     story.at(56)
     assert story.runs[-1].startswith("60 Pending")
+
+
+def test_a_status_says_up_to_when_ticks_are_decided_and_not_beyond_what_may_still_have_to_run() -> None:
+    story = Story()
+
+    def decided_until() -> str | None:
+        rendered = status.render(story.state, HELLO, "west")
+        assert rendered is not None
+        return str(rendered["decidedUntil"])[11:19] if rendered["decidedUntil"] is not None else None
+
+    story.declare(spec("* * * * *"))
+    story.at(58)
+    assert (story.runs, decided_until()) == (["60 Pending west #1"], None)
+    story.at(60)
+    first = story.run
+    story.started(first)
+    story.at(116)
+    assert decided_until() is None
+    story.finished(first)
+    assert decided_until() == "12:01:00"
+    story.declare(spec("* * * * *", suspend=True), generation=2)
+    assert decided_until() == "12:01:56", "what was decided ahead is taken back, and passed over"
+    story.at(400)
+    story.declare(spec("* * * * *"), generation=3)
+    assert decided_until() == "12:06:40"
 
 
 def test_what_was_compared_with_another_ledger_is_not_taken_in() -> None:

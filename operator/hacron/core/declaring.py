@@ -28,7 +28,7 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
     mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
     if mine is not None and not _is_newer(command, mine):
         if draft.is_settling and mine.uid == command.uid and progress is not None:
-            draft.put(_has_run(progress, _ran(draft, command)))  # another replica of that cluster, which knows more
+            draft.put(_as_far_as(progress, _decided(draft, command)))  # another replica of that cluster, which knows more
         return
     if _is_gone(draft, command):
         return
@@ -58,7 +58,7 @@ def _put_back(draft: Draft, command: CronJobDeclared) -> None:
 
 def _take_in(draft: Draft, command: CronJobDeclared, definition: Definition, not_before: datetime | None) -> None:
     """Let a definition take the place of what its home has declared. `not_before`: no earlier tick counts if it begins afresh."""
-    homes, ran = draft.homes(command.key), _ran(draft, command)
+    homes = draft.homes(command.key)
     mine = homes.get(command.cluster)
     before = Standing.of(draft, command.key)
     if mine is not None and mine.uid != command.uid:
@@ -69,10 +69,10 @@ def _take_in(draft: Draft, command: CronJobDeclared, definition: Definition, not
     draft.define(definition)
     progress = draft.progress(command.key)
     if progress is None or progress.withdrawn_at is not None:
-        draft.put(_begin(progress, command, ran, not_before))
+        draft.put(_begin(draft, progress, command, not_before))
         return
     if draft.is_settling:
-        progress = _has_run(progress, ran)
+        progress = _as_far_as(progress, _decided(draft, command))
     draft.put(_edited(draft, progress, before))
 
 
@@ -116,7 +116,7 @@ def end_pause(progress: Progress, cronjob: CronJob, until: datetime) -> Progress
     """Draw the line under a pause that has ended by itself; what came in it is decided as a whole."""
     if not cronjob.catch_up.after_edits:
         progress = _pass_over_rest(progress, cronjob, until, "Paused")
-        progress = replace(progress, last_tick=max(progress.last_tick, until))
+        progress = replace(progress, last_tick=max(progress.last_tick, until), passed_over=until)
     return replace(progress, pause_over=until)
 
 
@@ -150,13 +150,13 @@ def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
     return command.pause != mine.pause and command.version >= mine.version
 
 
-def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None, not_before: datetime | None) -> Progress:
+def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_before: datetime | None) -> Progress:
     """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone.
 
     So do its ticks: one that was decided for it, because nobody had seen it go, does not come again. `not_before`: it is not
     known any more what was decided.
     """
-    instants = [command.created_at, *filter(None, (ran, not_before)), *([old.last_tick] if old else [])]
+    instants = [command.created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
     return Progress(
         key=command.key,
         cronjob_id=command.uid,
@@ -164,17 +164,18 @@ def _begin(old: Progress | None, command: CronJobDeclared, ran: datetime | None,
         gone=old.gone if old else (),
         open=old.open if old else (),
         fencing=old.fencing if old else 0,
-        last_scheduled=ran,
+        last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
     )
 
 
-def _ran(draft: Draft, command: CronJobDeclared) -> datetime | None:
-    """Return the newest tick that the home cluster knows to have run."""
-    return min(command.last_schedule_time, draft.now) if command.last_schedule_time else None
+def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
+    """Return up to when the home cluster knows what has become of ticks: that they have run, or have their verdict."""
+    known = max(filter(None, (command.last_schedule_time, command.decided_until)), default=None)
+    return min(known, draft.now) if known is not None else None
 
 
-def _has_run(progress: Progress, ran: datetime | None) -> Progress:
-    return replace(progress, last_tick=ran) if ran is not None and ran > progress.last_tick else progress
+def _as_far_as(progress: Progress, decided: datetime | None) -> Progress:
+    return replace(progress, last_tick=decided) if decided is not None and decided > progress.last_tick else progress
 
 
 def _is_gone(draft: Draft, command: CronJobDeclared) -> bool:
@@ -227,7 +228,7 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
             return replace(progress, held=None)
     if isinstance(before.cronjob, CronJob):
         progress = _pass_over_due(progress, before, after, now)
-    return replace(progress, last_tick=max(progress.last_tick, now), held=None)
+    return replace(progress, last_tick=max(progress.last_tick, now), passed_over=now, held=None)
 
 
 def _pass_over_due(progress: Progress, before: Standing, after: Standing, now: datetime) -> Progress:

@@ -107,17 +107,18 @@ class CronJobs:
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
         assert isinstance(declared, CronJobDeclared)
-        ticks = [tick for tick in (declared.last_schedule_time, ran) if tick is not None]
-        return replace(declared, last_schedule_time=max(ticks, default=None))
+        return replace(declared, last_schedule_time=_later(declared.last_schedule_time, ran))
 
     def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
         assert isinstance(earlier, CronJobDeclared)
-        return self.with_newest(declared, earlier.last_schedule_time)
+        assert isinstance(declared, CronJobDeclared)
+        decided = _later(declared.decided_until, earlier.decided_until)
+        return self.with_newest(replace(declared, decided_until=decided), earlier.last_schedule_time)
 
     def knows_more(self, declared: Declaration, state: State) -> bool:
         assert isinstance(declared, CronJobDeclared)
-        progress, ran = state.progress.get(declared.key), declared.last_schedule_time
-        return progress is not None and ran is not None and ran > progress.last_tick
+        progress, decided = state.progress.get(declared.key), _later(declared.last_schedule_time, declared.decided_until)
+        return progress is not None and decided is not None and decided > progress.last_tick
 
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)
@@ -180,6 +181,10 @@ class Demands:
 
     def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:  # noqa: ARG002 - it has no template
         return accounts.render(state, key, cluster)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(filter(None, (one, other)), default=None)
 
 
 def _is_ahead(entry: Definition, declared: CronJobDeclared) -> bool:

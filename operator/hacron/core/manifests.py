@@ -51,7 +51,7 @@ _HOUR_24 = re.compile("[Tt ]24")  # which Python reads from 3.14 on; two replica
 def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
     """Say in a command what a HACronJob object, as the API server gives it, declares."""
     metadata = body["metadata"]
-    ran = (body.get("status") or {}).get("lastScheduleTime")
+    status = body.get("status") or {}
     return CronJobDeclared(
         key=key_of(metadata["namespace"], metadata["name"]),
         cluster=cluster,
@@ -59,7 +59,8 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         generation=int(metadata.get("generation") or 1),
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
         spec=nesting.encoded(body.get("spec") or {}),
-        last_schedule_time=instant(ran),
+        last_schedule_time=instant(status.get("lastScheduleTime")),
+        decided_until=instant(status.get("decidedUntil")),
         pause=pause_of(metadata.get("annotations") or {}),
         version=version(metadata.get("resourceVersion")),
     )

@@ -51,6 +51,7 @@ class CronJobDeclared(_Message, frozen=True):
     last_schedule_time: Instant | None = (
         None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
     )
+    decided_until: Instant | None = None  # what is known in that cluster to have its verdict up to then; counts like it
     pause: Pause | None = None  # may change while the generation stays
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
     ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another
@@ -221,6 +222,7 @@ class Progress(_Message, frozen=True):
     last_successful: Instant | None = None  # when the newest success ended
     held: Held | None = None
     made_up_at: Instant | None = None  # when a tick that had long passed was started last; with catchUp.spreadSeconds
+    passed_over: Instant | None = None  # what came until then was decided as a whole: by an edit, or the end of a pause
     pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
     gone: tuple[Gone, ...] = ()  # of its objects, those that were withdrawn last; newest last, bounded

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hacron.core import pausing, readiness
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
-from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict
+from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.state import State
 from hacron.core.ticks import clockchange
 from hacron.core.ticks.calendar import Calendar
@@ -53,6 +53,7 @@ def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dic
         "pause": _pause(paused) if paused is not None else None,
         "lastScheduleTime": time_of(progress.last_scheduled),
         "lastSuccessfulTime": time_of(progress.last_successful),
+        "decidedUntil": time_of(_decided_until(progress)),
         "nextScheduleTime": time_of(upcoming),
         "active": [active_run(run) for run in active] or None,
         "activeCount": len(active),
@@ -81,6 +82,17 @@ def next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paus
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
+
+
+def _decided_until(progress: Progress) -> datetime | None:
+    """Return up to when ticks have their verdict, for a ledger that knows nothing: not beyond one that may still have to run.
+
+    It stays while a tick is decided ahead, so that no status is written for it.
+    """
+    waiting = [run.tick for run in progress.open if not run.demand and not run.has_begun]
+    final = [verdict.tick for verdict in progress.recent if verdict.verdict is not VerdictKind.LOST]
+    known = [*final, *([progress.passed_over] if progress.passed_over is not None else [])]
+    return max((instant for instant in known if not waiting or instant < min(waiting)), default=None)
 
 
 def _is_ahead(run: Run, upcoming: datetime | None) -> bool:
