@@ -103,15 +103,18 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
     return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
 
 
+def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> datetime | None:
+    """Return until when a run that is given up, or to be stopped, counts as running; None: however long nothing is heard."""
+    ends = []
+    if cronjob.active_deadline_s is not None:
+        ends.append(run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin)
+    if cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
+        ends.append(hearing.silent_since(run.cluster) + rules.lost_after)
+    return min(ends, default=None)
+
+
 def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
     if run.state not in (RunState.LOST, RunState.STOPPING):
         return False
-    if hearing.is_gone(run.cluster, now, rules.silent_after):
-        return True
-    if cronjob.active_deadline_s is not None:
-        latest_end = run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
-        if now > latest_end:
-            return True
-    if cronjob.guarantee is Guarantee.AT_MOST_ONCE:
-        return False
-    return now >= hearing.silent_since(run.cluster) + rules.lost_after
+    until = counts_until(run, cronjob, hearing, rules)
+    return (until is not None and now >= until) or hearing.is_gone(run.cluster, now, rules.silent_after)

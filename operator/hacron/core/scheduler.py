@@ -67,7 +67,8 @@ class Scheduler:
         for key in list(islice(self._touched, at_most)):
             del self._touched[key]
             self._agenda.put(key, min(self._instants(key, None), default=None))
-            self._waiting.pop(key, None)
+            if key in self._waiting and not self._awaits_cluster(key):
+                self._waiting.pop(key, None)
         return not self._touched
 
     def next_look(self) -> datetime | None:
@@ -245,6 +246,10 @@ class Scheduler:
         assert self._state.born is not None
         born = self._state.born
         return progress.last_tick < born and scene.cronjob.schedule.latest(progress.last_tick, born) is not None
+
+    def _awaits_cluster(self, key: Key) -> bool:
+        progress, cronjob = self._state.progress.get(key), self._state.cronjob(key)
+        return progress is not None and isinstance(cronjob, CronJob) and awaits_cluster(progress, cronjob)
 
     def _instants(self, key: Key, after: datetime | None) -> Iterator[datetime]:
         """Yield when to look at a cronjob; with `after`, having looked at that instant and found nothing to write."""

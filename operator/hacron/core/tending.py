@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
@@ -121,10 +121,12 @@ def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rul
             yield max(run.start_by + rules.skew_margin, silent_since + rules.silent_after)
         elif run.state is RunState.RUNNING:
             yield silent_since + rules.lost_after
-        elif cronjob.active_deadline_s is not None:
-            yield run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin
-        elif cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
-            yield run.start_by if _is_unplaced(run, cronjob) else silent_since + rules.lost_after
+        else:
+            if _is_unplaced(run, cronjob):
+                yield run.start_by
+            until = counts_until(run, cronjob, hearing, rules)
+            if until is not None:
+                yield until
 
 
 def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
