@@ -136,6 +136,23 @@ def test_a_lost_run_is_accounted_for_by_its_guarantee(guarantee: str, over: bool
     assert (demand(story).account.succeeded, demand(story).account.failed) == (1, 0)
 
 
+def test_a_demand_is_not_over_while_its_lost_run_may_be_tried_again_when_the_spec_is_corrected() -> None:
+    story = Story()
+    fields = {"guarantee": "AtLeastOnce", "placement": {"clusters": ["west", "east"]}}
+    story.declare(spec("0 0 1 1 *", **fields))
+    demanded(story)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.declare(spec("nonsense", **fields), generation=2)
+    story.at(400)
+    assert (story.runs, results(story)) == (["0 Lost west #1"], ["12:00 Lost"])
+    assert demand(story).account.finished is None
+    story.declare(spec("0 0 1 1 *", **fields), generation=3)
+    story.finished(story.run)
+    assert results(story) == ["12:00 Succeeded"]
+    assert demand(story).account.finished == story.now
+
+
 # --- when they may start ---
 
 

@@ -474,7 +474,8 @@ def test_a_run_to_be_stopped_in_a_silent_cluster_blocks_only_until_its_active_de
     story.at(180)
     assert story.runs == ["60 Stopping west #1"]
     story.at(190)
-    assert story.runs == ["60 Stopping west #1", "180 Pending east #1"]
+    assert story.runs == ["180 Pending east #1"]
+    assert story.verdicts[0] == "60 Lost ClusterSilent"
 
 
 def test_the_latest_missed_tick_is_found_however_uneven_the_schedule() -> None:

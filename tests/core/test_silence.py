@@ -49,3 +49,69 @@ def test_what_waits_for_a_cluster_starts_as_one_comes_back_and_not_only_when_its
     story.alive = {"west", "east"}
     story.at(62)
     assert story.runs == ["60 Pending east #2"]
+
+
+def replaced_in_silent_west(**fields: object) -> Story:
+    """The run of 12:01 was told to make way at 12:02; nothing is heard of west since 12:01."""
+    story = Story(clusters=("west", "east"))
+    story.declare(spec("1,2 12 * * *", concurrencyPolicy="Replace", **BOTH, **fields))
+    story.at(60)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.at(125)
+    assert story.runs == ["60 Stopping west #1"]
+    return story
+
+
+def test_a_run_that_was_told_to_stop_is_over_when_it_does_not_count_any_more() -> None:
+    for fields in ({"jobSpec": {"activeDeadlineSeconds": 300}}, {"jobSpec": {"activeDeadlineSeconds": 300}, **ALO}, ALO):
+        story = replaced_in_silent_west(**fields)
+        story.at(600)
+        assert story.runs == ["120 Pending east #1"]
+        assert story.verdicts == ["60 Lost ClusterSilent"]
+
+
+def test_a_run_that_was_told_to_stop_is_waited_for_while_its_cluster_is_heard_of() -> None:
+    story = replaced_in_silent_west(jobSpec={"activeDeadlineSeconds": 300})
+    story.alive = {"west", "east"}
+    story.at(600)
+    assert story.runs[0] == "60 Stopping west #1"
+    assert story.verdicts == []
+    story.stopped(story.progress.open[0])
+    assert story.verdicts == ["60 Stopped Replaced"]
+
+
+def test_what_becomes_known_later_of_a_run_that_was_told_to_stop_is_not_told_twice() -> None:
+    story = replaced_in_silent_west(jobSpec={"activeDeadlineSeconds": 300})
+    stopping = story.run
+    story.at(600)
+    story.stopped(stopping)
+    assert story.verdicts == ["60 Lost ClusterSilent"]
+
+
+def test_a_run_of_a_silent_cluster_is_given_up_also_while_the_spec_is_not_understood() -> None:
+    story = Story(clusters=("west", "east"))
+    story.declare(spec("1 12 * * *", **BOTH, **ALO))
+    story.at(61)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.declare(spec("nonsense", **BOTH, **ALO), generation=2)
+    story.at(350)
+    assert (story.runs, story.verdicts) == (["60 Running west #1"], [])
+    story.at(370)
+    assert (story.runs, story.verdicts) == (["60 Lost west #1"], ["60 Lost ClusterSilent"])
+    story.declare(spec("1 12 * * *", **BOTH, **ALO), generation=3)
+    assert story.runs == ["60 Lost west #1", "60 Pending east #2"]
+
+
+def test_a_run_that_no_cluster_took_up_is_given_up_also_while_the_spec_is_not_understood() -> None:
+    story = Story(clusters=("west", "east"))
+    story.declare(spec("1 12 * * *", **BOTH))
+    story.at(60)
+    story.alive = {"east"}
+    story.declare(spec("nonsense", **BOTH), generation=2)
+    story.at(90)
+    assert story.verdicts == ["60 Lost ClusterSilent"]
+    story.alive = {"west", "east"}
+    story.finished(story.run)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])

@@ -41,7 +41,7 @@ from hacron.core.messages import (
 from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
 from hacron.core.state import State
-from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, hear
+from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, give_up_silent, hear
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
@@ -193,6 +193,8 @@ class Scheduler:
             return
         scene = self._scene(progress, draft)
         if scene is None:
+            progress = give_up_silent(progress, self._hearing(draft.clusters), now, self._rules)
+            draft.put(demands.account_for(draft, progress))
             return
         progress = expire(progress, scene)
         ended = _ended_pause(progress, draft.homes(key), now)
@@ -264,10 +266,11 @@ class Scheduler:
             yield progress.withdrawn_at + rules.forget_after
             return
         cronjob = self._state.cronjob(key)
-        if not isinstance(cronjob, CronJob):
-            return
+        cronjob = cronjob if isinstance(cronjob, CronJob) else None
         for instant in deadlines(progress, cronjob, self._hearing(self._state.clusters), rules):
             yield instant if after is None or instant > after else after + rules.look_again
+        if cronjob is None:
+            return
         paused = pausing.in_effect(self._state.definitions[key], progress.pause_over)
         if paused is not None:
             if paused.pause is not None and paused.pause.until is not None:

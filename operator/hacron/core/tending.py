@@ -94,9 +94,8 @@ def expire(progress: Progress, scene: Scene) -> Progress:
     for run in progress.open:
         if run.state is RunState.LOST:
             progress = _tend_lost(progress, run, scene)
-        elif run.state is RunState.STOPPING and scene.hearing.is_gone(run.cluster, scene.now, scene.rules.silent_after):
-            lost = _lost(progress, run, scene, "ClusterSilent")
-            progress = _without(lost, run)
+        elif run.state is RunState.STOPPING:
+            progress = _tend_stopping(progress, run, scene)
         elif _overdue(run, scene):
             progress = _silence(progress, run, scene)
     return progress
@@ -112,21 +111,31 @@ def give_up(progress: Progress) -> Progress:
     return replace(progress, open=())
 
 
-def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
-    """Yield the instants at which `expire` may have something to do."""
+def give_up_silent(progress: Progress, hearing: Hearing, now: datetime, rules: Rules) -> Progress:
+    """Give up what a silent cluster does not tell of, where the spec is not understood: nothing starts in its place for now."""
     for run in progress.open:
-        silent_since = hearing.silent_since(run.cluster)
-        if run.state is RunState.PENDING:
-            yield _given_time(run, hearing, rules)
-            yield max(run.start_by + rules.skew_margin, silent_since + rules.silent_after)
-        elif run.state is RunState.RUNNING:
-            yield silent_since + rules.lost_after
-        else:
-            if _is_unplaced(run, cronjob):
-                yield run.start_by
-            until = counts_until(run, cronjob, hearing, rules)
-            if until is not None:
-                yield until
+        if run.state in (RunState.PENDING, RunState.RUNNING) and now >= _given_up_at(run, hearing, rules):
+            progress = _lost(progress, run, hearing, "ClusterSilent")
+    return progress
+
+
+def deadlines(progress: Progress, cronjob: CronJob | None, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
+    """Yield the instants at which `expire` may have something to do; without a cronjob, `give_up_silent`."""
+    for run in progress.open:
+        if run.state in (RunState.PENDING, RunState.RUNNING):
+            yield _given_up_at(run, hearing, rules)
+        if cronjob is not None:
+            yield from _own_deadlines(run, cronjob, hearing, rules)
+
+
+def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
+    if run.state is RunState.PENDING:
+        yield _given_time(run, hearing, rules)
+    if _is_unplaced(run, cronjob):
+        yield run.start_by
+    until = counts_until(run, cronjob, hearing, rules)
+    if until is not None and run.state in (RunState.LOST, RunState.STOPPING):
+        yield until
 
 
 def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
@@ -145,10 +154,16 @@ def _overdue(run: Run, scene: Scene) -> bool:
     rules = scene.rules
     if run.state is RunState.PENDING and not _at_most_once(scene):
         return scene.now >= _given_time(run, scene.hearing, rules)
+    # A cluster that speaks will yet tell whether the Job exists.
+    return run.state in (RunState.PENDING, RunState.RUNNING) and scene.now >= _given_up_at(run, scene.hearing, rules)
+
+
+def _given_up_at(run: Run, hearing: Hearing, rules: Rules) -> datetime:
+    """Return when a run that may yet begin, or is running, is given up unless its cluster is heard of."""
+    silent_since = hearing.silent_since(run.cluster)
     if run.state is RunState.PENDING:
-        # A cluster that speaks will yet tell whether the Job exists.
-        return scene.now >= run.start_by + rules.skew_margin and _is_silent(run, scene, rules.silent_after)
-    return run.state is RunState.RUNNING and _is_silent(run, scene, rules.lost_after)
+        return max(run.start_by + rules.skew_margin, silent_since + rules.silent_after)
+    return silent_since + rules.lost_after
 
 
 def _given_time(run: Run, hearing: Hearing, rules: Rules) -> datetime:
@@ -163,12 +178,12 @@ def _is_silent(run: Run, scene: Scene, silent_after: timedelta) -> bool:
 def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Give the run up, and under AtLeastOnce place another attempt."""
     if _at_most_once(scene):
-        return _lost(progress, run, scene, "ClusterSilent")
+        return _lost(progress, run, scene.hearing, "ClusterSilent")
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
-        return _again(_lost(progress, run, scene, PLACED_ELSEWHERE), run, elsewhere, scene, run.refused_by, _unheard(run))
+        return _again(_lost(progress, run, scene.hearing, PLACED_ELSEWHERE), run, elsewhere, scene, run.refused_by, _unheard(run))
     if _is_silent(run, scene, scene.rules.silent_after):
-        return _lost(progress, run, scene, "ClusterSilent")
+        return _lost(progress, run, scene.hearing, "ClusterSilent")
     return progress  # late, but its worker lives and there is no other
 
 
@@ -182,8 +197,18 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
             return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because)
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
         return _again(placed, run, elsewhere, scene, run.refused_by, _unheard(run))
-    blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
-    return progress if blocks else _without(progress, run)
+    return progress if _blocks(run, scene) else _without(progress, run)
+
+
+def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
+    """Close a run that was to be stopped when nothing depends on it any more and its cluster will not tell how it ended."""
+    if not _is_silent(run, scene, scene.rules.silent_after) or _blocks(run, scene):
+        return progress
+    return _without(_lost(progress, run, scene.hearing, "ClusterSilent"), run)
+
+
+def _blocks(run: Run, scene: Scene) -> bool:
+    return bool(blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules))
 
 
 def _unheard(run: Run) -> str:
@@ -221,9 +246,9 @@ def _again(progress: Progress, run: Run, cluster: str, scene: Scene, refused_by:
     return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, because, identity=identity, demand=run.demand)
 
 
-def _lost(progress: Progress, run: Run, scene: Scene, reason: str) -> Progress:
+def _lost(progress: Progress, run: Run, hearing: Hearing, reason: str) -> Progress:
     lost = replace(run, state=RunState.LOST, reason=reason)
-    cluster = scene.hearing.clusters.get(run.cluster)
+    cluster = hearing.clusters.get(run.cluster)
     since = f"since {cluster.seen_at:%H:%M:%S} UTC" if cluster else "from the start"
     verdict = verdict_of(lost, message=f"cluster {run.cluster} is silent {since}; whether it ran is not known")
     return with_verdict(_with(progress, run, lost), verdict)

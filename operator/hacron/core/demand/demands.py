@@ -147,7 +147,9 @@ def _is_of(run: Run, demand: Demand) -> bool:
 
 def _is_awaited(draft: Draft, cronjob: Key, demand: Demand) -> bool:
     """Whether a run of it is open, and its last word has not been told."""
-    progress, guarantee = draft.progress(cronjob), getattr(draft.cronjob(cronjob), "guarantee", Guarantee.AT_MOST_ONCE)
+    progress, found = draft.progress(cronjob), draft.cronjob(cronjob)
+    # While a spec is not understood, another attempt may follow when it is corrected.
+    guarantee = Guarantee.AT_MOST_ONCE if found is None else getattr(found, "guarantee", Guarantee.AT_LEAST_ONCE)
     return progress is not None and any(_is_of(run, demand) and not _is_given_up(run, guarantee) for run in progress.open)
 
 
