@@ -210,7 +210,10 @@ def test_a_lost_run_blocks_only_until_its_active_deadline_is_over() -> None:
     story.alive = {"east"}
     story.at(100)
     assert story.runs == ["60 Lost west #1"]
-    story.at(60 + 20 + 60 + 10)
+    over = 60 + 20 + 60 + 60 + 30 + 2  # start_by, a request on its way, the deadline, the pods' time to end, the margin
+    story.at(over - 1)
+    assert story.runs == ["60 Lost west #1"]
+    story.at(over + 1)
     assert (story.runs, story.verdicts) == ([], ["60 Lost ClusterSilent"])
 
 
@@ -471,9 +474,10 @@ def test_a_run_to_be_stopped_in_a_silent_cluster_blocks_only_until_its_active_de
     story.at(60)
     story.started(story.run)
     story.alive = {"east"}
-    story.at(180)
+    over = 60 + 20 + 100 + 30 + 2  # start_by, the deadline, the pods' time to end, the margin
+    story.at(over - 1)
     assert story.runs == ["60 Stopping west #1"]
-    story.at(190)
+    story.at(over + 1)
     assert story.runs == ["180 Pending east #1"]
     assert story.verdicts[0] == "60 Lost ClusterSilent"
 

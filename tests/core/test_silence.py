@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.core.ledger_story import Story, spec
+import pytest
+
+from hacron.core.spec import parse
+from tests.core.ledger_story import HELLO, Story, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
 ALO = {"guarantee": "AtLeastOnce"}
@@ -115,3 +118,40 @@ def test_a_run_that_no_cluster_took_up_is_given_up_also_while_the_spec_is_not_un
     story.alive = {"west", "east"}
     story.finished(story.run)
     assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def next_begins_at(grace: dict[str, object], started: bool = True, **fields: object) -> int:
+    """Return when, in seconds after noon, the next run begins in east; that of 12:01 in west, silent since, has 600 s."""
+    story = Story(clusters=("west", "east"))
+    pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "busybox"}]} | grace
+    job = {"activeDeadlineSeconds": 600, "template": {"spec": pod}}
+    story.declare(spec(**BOTH, **fields, jobSpec=job))
+    story.at(60)
+    if started:
+        story.started(story.run)
+    story.alive = {"east"}
+    for second in range(61, 2000):
+        story.at(second)
+        if any(run.cluster == "east" for run in story.progress.open):
+            return second
+    return 2000
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Replace", "Queue"])
+def test_nothing_begins_while_pods_may_still_be_ending_where_nothing_is_heard(policy: str) -> None:
+    start_by, deadline, margin = 80, 600, 2
+    by_default = next_begins_at({}, concurrencyPolicy=policy)
+    assert by_default == start_by + deadline + 30 + margin
+    assert next_begins_at({"terminationGracePeriodSeconds": 200}, concurrencyPolicy=policy) == by_default - 30 + 200
+
+
+def test_a_job_that_was_not_seen_may_have_been_made_by_a_request_that_was_kept_waiting() -> None:
+    assert next_begins_at({}, started=False, concurrencyPolicy="Forbid") == 80 + 60 + 600 + 30 + 2
+
+
+@pytest.mark.parametrize(
+    ("given", "grace_s"), [(None, 30), (0, 0), (-5, 0), (90, 90), (2**60, 2**31 - 1), ("90", 30), (True, 30)]
+)
+def test_the_time_that_pods_have_to_end_is_read_from_the_template(given: object, grace_s: int) -> None:
+    pod = {"spec": {"terminationGracePeriodSeconds": given, "containers": []}}
+    assert parse(HELLO, spec(jobSpec={"template": pod})).grace_s == grace_s

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hacron.core.hearing import Hearing
+from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
 from hacron.core.rules import Rules
 
@@ -97,8 +98,8 @@ def most_at_once(cronjob: CronJob) -> int:
 def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: datetime, rules: Rules) -> tuple[Run, ...]:
     """Return the runs that may still be running.
 
-    A run in a silent cluster counts, also one that is to be stopped there: until activeDeadlineSeconds are over, or, under
-    AtLeastOnce, until `lost_after`, or until somebody declares that the cluster is gone.
+    A run in a silent cluster counts, also one that is to be stopped there: until activeDeadlineSeconds and the time that its
+    pods have to end are over, or, under AtLeastOnce, until `lost_after`, or until somebody declares that the cluster is gone.
     """
     return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
 
@@ -107,10 +108,16 @@ def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> 
     """Return until when a run that is given up, or to be stopped, counts as running; None: however long nothing is heard."""
     ends = []
     if cronjob.active_deadline_s is not None:
-        ends.append(run.start_by + timedelta(seconds=cronjob.active_deadline_s) + rules.skew_margin)
+        job_ends = _begun_by(run) + timedelta(seconds=cronjob.active_deadline_s)
+        ends.append(job_ends + timedelta(seconds=cronjob.grace_s) + rules.skew_margin)
     if cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
         ends.append(hearing.silent_since(run.cluster) + rules.lost_after)
     return min(ends, default=None)
+
+
+def _begun_by(run: Run) -> datetime:
+    """Return when the Job of a run has begun at the latest: one that was not seen, by a request that was sent in time."""
+    return max(run.start_by, run.started) if run.started is not None else run.start_by + REQUEST_LIVES
 
 
 def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:

@@ -137,7 +137,8 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_active: int = 1  # Queue: how many runs at a time
     catch_up: CatchUp = CatchUp()
     placement: Placement = Placement()
-    active_deadline_s: int | None = None  # of the Job: after it, a run that nobody hears of is over
+    active_deadline_s: int | None = None  # of the Job: after it, and after grace_s, a run that nobody hears of is over
+    grace_s: int = 30  # that its pods have to end when they are told to
     successful_limit: int = 3
     failed_limit: int = 1
 

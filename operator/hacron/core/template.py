@@ -6,6 +6,9 @@ from typing import Any
 
 from hacron.core.model import InvalidCronJob
 
+DEFAULT_GRACE_S = 30
+LONGEST_GRACE_S = 2**31 - 1  # the API server takes more, and dates end
+
 
 def check(template: dict[str, Any]) -> None:
     """Raise InvalidCronJob if the template has not the shape in which its parts are found."""
@@ -17,6 +20,13 @@ def check(template: dict[str, Any]) -> None:
     pod = _object(pod_template.get("spec"), "jobTemplate.spec.template.spec")
     for name in ("containers", "initContainers"):
         _check_containers(pod.get(name) or [], f"jobTemplate.spec.template.spec.{name}")
+
+
+def grace_s(template: dict[str, Any]) -> int:
+    """Return how long the pods of a template that is in order may take to end; what cannot be read is as usual."""
+    found = template["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+    readable = isinstance(found, int) and not isinstance(found, bool)
+    return min(max(found, 0), LONGEST_GRACE_S) if readable else DEFAULT_GRACE_S
 
 
 def _check_containers(containers: object, field: str) -> None:
