@@ -66,12 +66,19 @@ def replaced_in_silent_west(**fields: object) -> Story:
     return story
 
 
-def test_a_run_that_was_told_to_stop_is_over_when_it_does_not_count_any_more() -> None:
-    for fields in ({"jobSpec": {"activeDeadlineSeconds": 300}}, {"jobSpec": {"activeDeadlineSeconds": 300}, **ALO}, ALO):
-        story = replaced_in_silent_west(**fields)
-        story.at(600)
+def test_a_run_that_was_told_to_stop_is_over_when_its_job_has_ended() -> None:
+    for fields in ({}, ALO):
+        story = replaced_in_silent_west(**fields, jobSpec={"activeDeadlineSeconds": 400})
+        story.at(60 + 20 + 400 + 30 + 2 + 1)
         assert story.runs == ["120 Pending east #1"]
         assert story.verdicts == ["60 Lost ClusterSilent"]
+
+
+def test_a_run_that_was_told_to_stop_and_may_run_on_is_stopped_when_its_cluster_is_back() -> None:
+    story = replaced_in_silent_west(**ALO)
+    story.at(600)
+    assert story.runs == ["60 Stopping west #1", "120 Pending east #1"]
+    assert story.verdicts == []
 
 
 def test_a_run_that_was_told_to_stop_is_waited_for_while_its_cluster_is_heard_of() -> None:

@@ -106,13 +106,19 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
 
 def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> datetime | None:
     """Return until when a run that is given up, or to be stopped, counts as running; None: however long nothing is heard."""
-    ends = []
-    if cronjob.active_deadline_s is not None:
-        job_ends = _begun_by(run) + timedelta(seconds=cronjob.active_deadline_s)
-        ends.append(job_ends + timedelta(seconds=cronjob.grace_s) + rules.skew_margin)
-    if cronjob.guarantee is Guarantee.AT_LEAST_ONCE:
-        ends.append(hearing.silent_since(run.cluster) + rules.lost_after)
-    return min(ends, default=None)
+    end = latest_end(run, cronjob, rules)
+    if cronjob.guarantee is Guarantee.AT_MOST_ONCE:
+        return end
+    lost_at = hearing.silent_since(run.cluster) + rules.lost_after
+    return lost_at if end is None else min(end, lost_at)
+
+
+def latest_end(run: Run, cronjob: CronJob, rules: Rules) -> datetime | None:
+    """Return when the Job of a run has ended, and its pods with it, at the latest; None: it may run however long."""
+    if cronjob.active_deadline_s is None:
+        return None
+    told_to_end = _begun_by(run) + timedelta(seconds=cronjob.active_deadline_s)
+    return told_to_end + timedelta(seconds=cronjob.grace_s) + rules.skew_margin
 
 
 def _begun_by(run: Run) -> datetime:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, latest_end
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
@@ -136,6 +136,9 @@ def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -
     until = counts_until(run, cronjob, hearing, rules)
     if until is not None and run.state in (RunState.LOST, RunState.STOPPING):
         yield until
+    end = latest_end(run, cronjob, rules)
+    if end is not None and run.state is RunState.STOPPING:
+        yield end
 
 
 def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
@@ -197,18 +200,20 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
             return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because)
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
         return _again(placed, run, elsewhere, scene, run.refused_by, _unheard(run))
-    return progress if _blocks(run, scene) else _without(progress, run)
+    blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
+    return progress if blocks else _without(progress, run)
 
 
 def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
-    """Close a run that was to be stopped when nothing depends on it any more and its cluster will not tell how it ended."""
-    if not _is_silent(run, scene, scene.rules.silent_after) or _blocks(run, scene):
+    """Close a run that was to be stopped when its Job has ended, or is gone with its cluster, and nothing tells of it.
+
+    Not sooner, also where it blocks no longer: what runs on in a silent cluster is stopped when that is back.
+    """
+    end = latest_end(run, scene.cronjob, scene.rules)
+    over = end is not None and scene.now >= end and _is_silent(run, scene, scene.rules.silent_after)
+    if not over and not scene.hearing.is_gone(run.cluster, scene.now, scene.rules.silent_after):
         return progress
     return _without(_lost(progress, run, scene.hearing, "ClusterSilent"), run)
-
-
-def _blocks(run: Run, scene: Scene) -> bool:
-    return bool(blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules))
 
 
 def _unheard(run: Run) -> str:
