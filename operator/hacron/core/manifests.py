@@ -110,7 +110,7 @@ def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> st
 
     A tick that is not on a whole minute gets unix seconds: ten digits, never the same name. Attempts after the first have names,
     and so locks, of their own, and so have runs beside the schedule: by a hash of their demand. A stem that must be cut ends in
-    a hash of the whole, so that it stays its own.
+    a hash of the whole, so that it stays its own; a dot in front of that would make a name which no API server takes.
     """
     seconds = int(tick.timestamp())
     suffix = f"-{seconds // 60}" if seconds % 60 == 0 else f"-{seconds}"
@@ -120,7 +120,7 @@ def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> st
         suffix += f"-{attempt}"
     room = min(STEM_LENGTH, NAME_LENGTH - len(suffix))
     if len(name) > room:
-        name = f"{name[: room - 7]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+        name = f"{name[: room - 7].rstrip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return name + suffix
 
 
