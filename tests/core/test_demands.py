@@ -502,6 +502,43 @@ def test_a_tick_is_counted_once_however_many_attempts_it_takes() -> None:
     assert with_result(account, verdict(1, VerdictKind.FAILED)) == account
 
 
+def test_a_tick_is_counted_once_though_many_have_been_told_since() -> None:
+    account, many = Account(id="asked", total=RESULTS_KEPT + 50), range(RESULTS_KEPT + 50)
+    account = with_result(account, verdict(0, VerdictKind.LOST), {at(0)})
+    account = with_result(account, verdict(0), {at(0)})  # the truth about the first attempt; the second one is open
+    for minute in many[1:-1]:
+        account = with_result(account, verdict(minute), {at(0)})
+    assert with_result(account, verdict(0, attempt=2)) == account
+    account = with_result(account, verdict(many[-1]))
+    assert (account.succeeded, account.failed, len(account.results)) == (RESULTS_KEPT + 50, 0, RESULTS_KEPT)
+    assert with_result(account, verdict(3, attempt=2)) == account
+
+
+def test_of_many_that_failed_one_that_may_be_tried_again_is_kept_and_turns() -> None:
+    account = Account(id="asked", total=RESULTS_KEPT + 50)
+    for minute in range(RESULTS_KEPT + 50):
+        account = with_result(account, verdict(minute, VerdictKind.LOST), {at(0), at(600)})
+    assert (account.failed, len(account.results)) == (RESULTS_KEPT + 50, RESULTS_KEPT)
+    account = with_result(with_result(account, verdict(0, attempt=2), {at(600)}), verdict(10, attempt=2))
+    assert (account.succeeded, account.failed) == (2, RESULTS_KEPT + 48)
+
+
+def test_two_attempts_of_one_tick_of_a_long_range_that_succeed_are_one_success() -> None:
+    story = Story(clusters=("west", "east"))
+    story.declare(spec("0 * * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    demanded(story, range={"from": "2026-11-01T00:00:00Z", "to": "2026-11-06T23:00:00Z", "limit": 200})
+    story.at(1)
+    story.alive = {"east"}
+    story.at(60)
+    first = [run for run in story.progress.open if run.cluster == "west"]
+    second = [run for run in story.progress.open if run.cluster == "east"]
+    assert (len(first), len(second)) == (144, 144)
+    for run in (*second, *first):
+        story.finished(run)
+    account = demand(story).account
+    assert (account.succeeded, account.failed, account.total) == (144, 0, 144)
+
+
 # --- the spec ---
 
 

@@ -18,7 +18,7 @@ from hacron.core.runs import run_id
 from hacron.core.state import State
 from hacron.core.status import active_run, recent, time_of
 
-MOST_READ = 200  # results; more than are ever shown
+MOST_READ = 400  # results, or open runs; as many as are ever shown
 
 
 def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ stands in the record, and that is written together with the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -99,7 +99,9 @@ def account_for(draft: Draft, progress: Progress) -> Progress:
     for verdict in progress.told:
         demand = draft.demand_of_run(progress.key, verdict.run.rsplit(".", 2)[0])
         if demand is not None:
-            draft.put_demand(replace(demand, account=with_result(demand.account, verdict)))
+            runs = [*demand.account.open, *(run for run in progress.open if _is_of(run, demand))]
+            account = with_result(demand.account, verdict, {run.tick for run in runs})
+            draft.put_demand(replace(demand, account=account))
     return replace(progress, told=()) if progress.told else progress
 
 
@@ -117,13 +119,18 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
         yield due if after is None or due > after else after + again
 
 
-def with_result(account: Account, verdict: Verdict) -> Account:
-    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands."""
+def with_result(account: Account, verdict: Verdict, open_ticks: Collection[datetime] = ()) -> Account:
+    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands.
+
+    `open_ticks` have a run that is open, so there may be a later word: what was said of them before is kept until then.
+    """
     before = next((one for one in account.results if one.tick == verdict.tick), None)
     if before is not None and before.verdict is VerdictKind.SUCCEEDED:
         return account
+    if before is None and account.total and account.succeeded + account.failed >= account.total:
+        return account  # it has been counted, and is not kept any more
     verdict = replace(verdict, run="", message=verdict.message[:WORDS_KEPT])
-    results = _bounded([*(one for one in account.results if one is not before), verdict])
+    results = _bounded([*(one for one in account.results if one is not before), verdict], open_ticks)
     good = verdict.verdict is VerdictKind.SUCCEEDED
     return replace(
         account,
@@ -133,12 +140,13 @@ def with_result(account: Account, verdict: Verdict) -> Account:
     )
 
 
-def _bounded(results: list[Verdict]) -> tuple[Verdict, ...]:
+def _bounded(results: list[Verdict], open_ticks: Collection[datetime]) -> tuple[Verdict, ...]:
     results.sort(key=lambda verdict: verdict.tick)
-    while len(results) > RESULTS_KEPT:
-        good = (number for number, one in enumerate(results) if one.verdict is VerdictKind.SUCCEEDED)
-        del results[next(good, 0)]
-    return tuple(results)
+    surplus = max(len(results) - RESULTS_KEPT, 0)
+    closed = [one for one in results if one.tick not in open_ticks]
+    closed.sort(key=lambda verdict: verdict.verdict is not VerdictKind.SUCCEEDED)  # the oldest success goes first
+    dropped = {one.tick for one in closed[:surplus]}
+    return tuple(one for one in results if one.tick not in dropped)
 
 
 def _is_of(run: Run, demand: Demand) -> bool:
