@@ -539,6 +539,22 @@ def test_two_attempts_of_one_tick_of_a_long_range_that_succeed_are_one_success()
     assert (account.succeeded, account.failed, account.total) == (144, 0, 144)
 
 
+@pytest.mark.parametrize(("limit", "last"), [(100, "10 00:00"), (9, "06 00:00")])
+def test_a_range_goes_on_to_its_end_under_a_denser_schedule_unless_that_is_beyond_its_limit(limit: int, last: str) -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *", concurrencyPolicy="Forbid"))
+    demanded(story, range={"from": "2026-11-01T00:00:00Z", "to": "2026-11-10T00:00:00Z", "limit": limit})
+    for _ in range(3):
+        story.finished(story.run)
+    assert demand(story).account.total == 9
+    story.declare(spec("0 */6 * * *", concurrencyPolicy="Forbid"), generation=2)
+    while story.progress.open:
+        story.finished(story.run)
+    account = demand(story).account
+    assert f"{account.results[-1].tick:%d %H:%M}" == last
+    assert account.succeeded == account.decided == account.total
+
+
 # --- the spec ---
 
 

@@ -220,11 +220,14 @@ def _serve(progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple
 
 
 def _passed(demand: Demand, tick: datetime, scene: Scene) -> Account:
-    """Go on to the tick after one that has become a run. An edit of the schedule counts from there on."""
+    """Go on to the tick after one that has become a run. An edit of the schedule counts from there on, to the range's end."""
     account, wanted = demand.account, demand.wanted
     decided = account.decided + 1
-    following = _next(scene.cronjob.schedule, tick, wanted) if wanted.begin is not None and decided < account.total else None
-    return replace(account, decided=decided, total=account.total if following else decided, next_tick=following)
+    following = _next(scene.cronjob.schedule, tick, wanted) if wanted.begin is not None and decided < wanted.limit else None
+    total = account.total if following is not None else decided
+    if wanted.end is not None and following is not None and decided == total:  # an edit has made it denser
+        total += scene.cronjob.schedule.count(tick, wanted.end, wanted.limit - decided)
+    return replace(account, decided=decided, total=total, next_tick=following)
 
 
 def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) -> tuple[Progress, Held | None]:
