@@ -27,7 +27,7 @@ from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
-KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp", "resourceVersion")
+KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp", "deletionTimestamp", "resourceVersion")
 LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
 
 

@@ -257,6 +257,9 @@ class Relay:
             if known is None or known.declared.uid == declared.uid:
                 self._forget(declared.key, declared.uid)
             return
+        if manifests.is_leaving(body):
+            self._let_go(declared, moment, asked)
+            return
         if known is not None and known.declared.uid == declared.uid:
             if self._is_older(declared, known.declared):
                 if asked is None:
@@ -268,6 +271,18 @@ class Relay:
         self._seen[declared.key] = Seen(declared, moment.mono, asked.contradicted if asked is not None else None)
         self._gone.pop(declared.key, None)
         self._dirty[declared.key] = None
+
+    def _let_go(self, declared: Declaration, moment: Moment, asked: Asked | None) -> None:
+        """Take an object that is being deleted for gone: finalizers may keep it for as long as they want."""
+        key = declared.key
+        entry, known = self._entry(key), self._seen.get(key)
+        uids = {entry.uid if entry else None, known.declared.uid if known else None} - {None, declared.uid}
+        if not uids:
+            self._forget(key, declared.uid)
+        elif asked is None:
+            self._ask(key, moment)  # it came before the one that is known, or after it
+        elif known is None or known.at <= asked.at:
+            self._forget(key, entry.uid if entry else None)
 
     def _forget(self, key: Key, uid: str | None) -> None:
         self._seen.pop(key, None)

@@ -75,7 +75,7 @@ class FakeKube:
         cluster.watchers.append(self._see)
         if cluster.up:
             for kind in Kind:
-                self.arrivals.extend(ObjectSeen(body=body, kind=kind) for body in cluster.objects(kind).values())
+                self.arrivals.extend(ObjectSeen(body=body, kind=kind) for body in cluster.standing(kind).values())
 
     # --- the port ---
 

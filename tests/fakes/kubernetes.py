@@ -94,6 +94,15 @@ class Job:
         return f"{'the tombstone' if self.made.tombstone else 'the Job'} of {self.made}"
 
 
+@dataclass(slots=True)
+class Leaving:
+    """One of our objects that is being deleted, and waits for its finalizers."""
+
+    body: Body
+    gone_at: datetime
+    foreground: bool  # what it owns goes first
+
+
 class FakeCluster:
     """One cluster. What a test may do to it: the fields below, and the methods of the first part."""
 
@@ -113,6 +122,7 @@ class FakeCluster:
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each
         self.cronjobs: dict[Key, Body] = {}
         self.demands: dict[Key, Body] = {}  # HACronJobRuns
+        self.leaving: dict[tuple[Kind, Key], Leaving] = {}  # of both, those that are being deleted
         self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
@@ -131,8 +141,16 @@ class FakeCluster:
     def objects(self, kind: Kind) -> dict[Key, Body]:
         return self.cronjobs if kind is Kind.CRONJOB else self.demands
 
+    def standing(self, kind: Kind) -> dict[Key, Body]:
+        """Return all that the API server has, also what is being deleted."""
+        return {key: one.body for (of, key), one in self.leaving.items() if of is kind} | self.objects(kind)
+
     def apply(self, key: Key, spec: Body, kind: Kind = Kind.CRONJOB) -> Body:
-        """Create a HACronJob, or another of our objects, or change its spec, as kubectl does."""
+        """Create a HACronJob, or another of our objects, or change its spec, as kubectl does.
+
+        Where one of that name is being deleted, somebody takes its finalizers away before.
+        """
+        self._leave(kind, key)
         objects = self.objects(kind)
         known = objects.get(key)
         if known is None:
@@ -164,6 +182,16 @@ class FakeCluster:
             self._emit(ObjectSeen(body=_copy(body), gone=True, kind=kind))
         self._collect_garbage()
 
+    def delete_slowly(self, key: Key, takes: timedelta, kind: Kind = Kind.CRONJOB, *, foreground: bool = False) -> None:
+        """Delete one of our objects that has a finalizer: of somebody else's, or the one that lets what it owns go first."""
+        body = self.objects(kind).pop(key)
+        body["metadata"] |= {"deletionTimestamp": manifests.rfc3339(self.now), "resourceVersion": self._next()}
+        body["metadata"]["generation"] += 1
+        self.leaving[kind, key] = Leaving(body, self.now + takes, foreground)
+        self.annals.append((self.now, key, kind, None))
+        self._emit(ObjectSeen(body=_copy(body), kind=kind))
+        self._collect_garbage()
+
     def save(self) -> Saved:
         """Return a backup of our objects."""
         return {kind: {key: _copy(body) for key, body in self.objects(kind).items()} for kind in Kind}
@@ -175,6 +203,7 @@ class FakeCluster:
             for key in dict.fromkeys([*objects, *bodies]):
                 if objects.get(key) != bodies.get(key):
                     self.annals.append((self.now, key, kind, bodies.get(key)))
+                self.leaving.pop((kind, key), None)
             objects.clear()
             objects.update({key: _copy(body) for key, body in bodies.items()})
             self._emit(WatchBegan(kind=kind))
@@ -185,6 +214,8 @@ class FakeCluster:
     def move(self, now: datetime) -> None:
         """Let time pass: Jobs end, and deletions are carried out."""
         self.now = now
+        for kind, key in [name for name, one in self.leaving.items() if one.gone_at <= now]:
+            self._leave(kind, key)
         for job in [job for job in self.jobs.values() if job.gone_at is not None and job.gone_at <= now]:
             self._remove(job)
         for job in [job for job in self.jobs.values() if job.rests_at is not None and job.rests_at <= now]:
@@ -204,6 +235,7 @@ class FakeCluster:
         """Return when something happens here by itself."""
         instants = [instant for job in self.jobs.values() for instant in _ahead_of(job) if instant is not None]
         instants += [self._travelling[0][0]] if self._travelling else []
+        instants += [one.gone_at for one in self.leaving.values()]
         return min(instants, default=None)
 
     def start(self) -> None:
@@ -211,7 +243,7 @@ class FakeCluster:
         self.up = True
         self._emit(self.list_jobs())
         for kind in Kind:
-            for body in self.objects(kind).values():
+            for body in self.standing(kind).values():
                 self._emit(ObjectSeen(body=_copy(body), kind=kind))
 
     # --- the API ---
@@ -274,7 +306,7 @@ class FakeCluster:
         return 200, _copy(job.body)
 
     def patch_status(self, kind: Kind, key: Key, uid: str, status: Body) -> Reply:
-        body = self.objects(kind).get(key)
+        body = self.standing(kind).get(key)
         if body is None:
             return _status(404, "NotFound", f"{key} not found")
         if body["metadata"]["uid"] != uid:
@@ -284,11 +316,11 @@ class FakeCluster:
         after = {name: value for name, value in {**before, **status}.items() if value is not None}
         if after != before:
             body["status"] = _copy(after)
-            self._changed(kind, key)
+            self._emit(ObjectSeen(body=_copy(body), kind=kind))
         return 200, _copy(body)
 
     def get_object(self, kind: Kind, key: Key) -> Reply:
-        body = self.objects(kind).get(key)
+        body = self.standing(kind).get(key)
         return (200, _copy(body)) if body else _status(404, "NotFound", f"{key} not found")
 
     def get_namespace(self, name: str) -> Reply:
@@ -309,7 +341,7 @@ class FakeCluster:
         if kind in self.lacks:
             return 404, {"message": "page not found"}
         wanted = ("namespace", "name", "uid", "generation")
-        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.objects(kind).values()]}
+        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.standing(kind).values()]}
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
@@ -419,12 +451,20 @@ class FakeCluster:
     def _collect_garbage(self) -> None:
         """Delete the Jobs whose owner is not, or no longer, in this very cluster."""
         uids = {body["metadata"]["uid"] for body in self.cronjobs.values()}
+        uids |= {one.body["metadata"]["uid"] for one in self.leaving.values() if not one.foreground}
         for job in list(self.jobs.values()):
             owners = job.body["metadata"].get("ownerReferences", [])
             if owners and not any(owner["uid"] in uids for owner in owners):
                 self.tell(f"{job} is collected as garbage")
                 self.on_loss(job)
                 self._remove(job, "collected")
+
+    def _leave(self, kind: Kind, key: Key) -> None:
+        """Let go what is being deleted, if it is."""
+        leaving = self.leaving.pop((kind, key), None)
+        if leaving is not None:
+            self._emit(ObjectSeen(body=_copy(leaving.body), gone=True, kind=kind))
+            self._collect_garbage()
 
     def _changed(self, kind: Kind, key: Key) -> None:
         self._emit(ObjectSeen(body=_copy(self.objects(kind)[key]), kind=kind))

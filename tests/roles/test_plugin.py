@@ -160,6 +160,11 @@ class TestLooks:
         assert look.state[0] == "Unseen"
         assert of_schedule(look) == []
 
+    def test_what_is_being_deleted_does_not_fire_whatever_its_status_says(self) -> None:
+        status = {"conditions": [{"type": "Scheduled", "status": "True"}], "nextScheduleTime": "2026-11-24T12:00:00Z"}
+        look = Look({"metadata": {"name": "a", "deletionTimestamp": "2026-11-24T11:59:00Z"}, "spec": {}, "status": status})
+        assert (look.state[0], look.next) == ("Deleting", None)
+
     def test_a_verdict_on_many_ticks_speaks_of_each_of_them_and_no_other(self) -> None:
         verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "reason": "Superseded", "count": 3}
         spec = {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": {"spec": {}}}}}

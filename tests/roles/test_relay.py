@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron.core.messages import CronJobDeclared, Definition, Progress
+from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
 from hacron.core.model import Key, Kind
 from hacron.core.nesting import encoded
 from hacron.core.state import State
@@ -57,6 +57,26 @@ class Desk:
         self.relay.turn(self.session.outbox, beside, Moment(NOON + later, later.total_seconds()))
         self.session.connection.turn(0)
         return [message for message in self.session.inbox.take() if isinstance(message, CronJobDeclared)]
+
+    def leave(self) -> None:
+        """Have the object deleted, which takes a while; and the watch tell so."""
+        self.cluster.delete_slowly(HELLO, timedelta(minutes=1))
+        self.relay.take(ObjectSeen(body=self.cluster.standing(Kind.CRONJOB)[HELLO]), Moment(NOON, 0.0))
+
+    def withdrawn(self) -> list[str]:
+        """Return the uids that the relay says to be gone."""
+        self.relay.turn(self.session.outbox, Beside(), Moment(NOON, 0.0))
+        self.session.connection.turn(0)
+        return [message.uid for message in self.session.inbox.take() if isinstance(message, CronJobWithdrawn)]
+
+    def asked(self) -> list[Request]:
+        """Have answered what the relay has asked of objects, and return it."""
+        self.kube.serve()
+        answers = [one for one in self.kube.arrivals if isinstance(one, Answer) and isinstance(one.request, GetObject)]
+        self.kube.arrivals.clear()
+        for answer in answers:
+            self.relay.take(answer, Moment(NOON, 0.0))
+        return [answer.request for answer in answers]
 
 
 def shown(said: CronJobDeclared) -> Definition:
@@ -140,6 +160,37 @@ def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_show
     desk.state.definitions[HELLO] = {"west": shown(said)}
     desk.relay.touch([HELLO])
     assert behind_s(7) == 0
+
+
+def test_an_object_that_is_being_deleted_is_withdrawn() -> None:
+    desk = Desk()
+    (said,) = desk.sent(Beside())
+    desk.state.definitions[HELLO] = {"west": shown(said)}
+    desk.leave()
+    assert desk.withdrawn() == [said.uid]
+
+
+def test_an_object_that_is_being_deleted_and_is_another_than_the_ledger_knows_is_asked_for() -> None:
+    """Its watch may be late: perhaps the one that the ledger knows was made after it."""
+    desk = Desk()
+    (said,) = desk.sent(Beside())
+    desk.state.definitions[HELLO] = {"west": replace(shown(said), uid="of before")}
+    desk.leave()
+    assert desk.withdrawn() == []
+    assert desk.asked() == [GetObject(key=HELLO)]
+    assert desk.withdrawn() == ["of before"]
+
+
+def test_who_was_made_anew_stays_when_the_watch_is_late_with_the_end_of_the_other() -> None:
+    desk = Desk()
+    (said,) = desk.sent(Beside())
+    desk.state.definitions[HELLO] = {"west": shown(said)}
+    late = {**desk.cluster.cronjobs[HELLO], "metadata": {**desk.cluster.cronjobs[HELLO]["metadata"], "uid": "of before"}}
+    late["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    desk.relay.take(ObjectSeen(body=late), Moment(NOON, 0.0))
+    assert desk.withdrawn() == []
+    assert desk.asked() == [GetObject(key=HELLO)]
+    assert desk.withdrawn() == []
 
 
 # --- what the watch has not told of ---

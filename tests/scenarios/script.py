@@ -164,6 +164,12 @@ class Script:
     def do_delete(self, cluster: str, name: str, how: str = "") -> None:
         self.world.cluster(cluster).delete(_key(name), unseen=how == "unseen")
 
+    def do_delete_slowly(self, cluster: str, name: str, takes_s: str, how: str = "") -> None:
+        self.world.cluster(cluster).delete_slowly(_key(name), timedelta(seconds=int(takes_s)), foreground=how == "foreground")
+
+    def do_undemand_slowly(self, cluster: str, name: str, takes_s: str) -> None:
+        self.world.cluster(cluster).delete_slowly(_key(name), timedelta(seconds=int(takes_s)), Kind.DEMAND)
+
     def do_annotate(self, cluster: str, name: str, *annotations: str) -> None:
         """Annotate as kubectl does: `pause=why`, and `pause-` to remove it; hacron.io/ is left out."""
         pairs = [text.partition("=") for text in annotations]

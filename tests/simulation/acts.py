@@ -64,6 +64,16 @@ def delete(name: str, home: str, unseen: bool = False) -> Act:
     return Act(f"{name} is deleted in {home}{', and no watch tells' if unseen else ''}", act)
 
 
+def delete_slowly(name: str, home: str, takes_s: int, foreground: bool) -> Act:
+    """Delete a cronjob that has a finalizer, be it the one that lets its Jobs go first."""
+
+    def act(world: World) -> None:
+        if key_of("default", name) in world.cluster(home).cronjobs:
+            world.cluster(home).delete_slowly(key_of("default", name), timedelta(seconds=takes_s), foreground=foreground)
+
+    return Act(f"{name} is deleted in {home}{' after its Jobs' if foreground else ''}, which takes {takes_s} s", act)
+
+
 def recreate(name: str, home: str) -> Act:
     def act(world: World) -> None:
         key = key_of("default", name)

@@ -145,6 +145,9 @@ class Hand:
                 acts.command_outlives_the_ledger(self._name(), self._home(), so_does_a_record=True),
                 acts.record_lands_as_it_begins(self._replica()),
             ),
+            "slow deletions": lambda: acts.delete_slowly(
+                self._name(), self._home(), self._dice.randint(1, 90), self._one_of(True, False)
+            ),
             "names taken": lambda: acts.name_is_taken(self._name(), self._home()),
             **dict.fromkeys(FORGOTTEN, self._forget),
             "clocks by hours": lambda: acts.goes_wrong(self._replica(), self._one_of(*HOURS_S, 0.0)),

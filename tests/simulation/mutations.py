@@ -188,6 +188,17 @@ def brings_back_what_is_gone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(declaring, "_is_gone", lambda *_: False)
 
 
+def waits_until_it_is_gone(patch: pytest.MonkeyPatch) -> None:
+    """What is deleted and waits for its finalizers would go on firing."""
+    real = relay.Relay._observe
+
+    def observe(self: relay.Relay, body: Body, *args: Any) -> None:
+        metadata = {name: value for name, value in body["metadata"].items() if name != "deletionTimestamp"}
+        real(self, body | {"metadata": metadata}, *args)
+
+    patch.setattr(relay.Relay, "_observe", observe)
+
+
 def frees_names_at_once(patch: pytest.MonkeyPatch) -> None:
     """A request that its sender has given up would make a Job again that the history limits have deleted."""
     patch.setattr(history, "REQUEST_LIVES", timedelta(days=-1))

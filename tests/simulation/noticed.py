@@ -56,6 +56,7 @@ MISSED = (
     Missed(
         (mutations.brings_back_what_is_gone, mutations.never_doubts_the_ledger), ("deletions", "unseen deletions", "watches"), 0
     ),
+    Missed((mutations.waits_until_it_is_gone,), ("slow deletions",), 11),
     Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 10),
     Missed((mutations.frees_the_name_of_what_it_stops,), ("sick API servers", "deaths"), 368),
     Missed((mutations.forgets_where_a_tick_was_taken_back,), ("runs taken back unheard",), 1),

@@ -66,6 +66,11 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
     )
 
 
+def is_leaving(body: dict[str, Any]) -> bool:
+    """Whether an object is being deleted, which cannot be undone, and only waits for its finalizers."""
+    return body["metadata"].get("deletionTimestamp") is not None
+
+
 def pause_of(annotations: dict[str, Any]) -> Pause | None:
     """Read the annotations that pause: it is paused when there is a reason, even an empty one, unless that is "false"."""
     reason = annotations.get(PAUSE)
@@ -318,7 +323,7 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         message=ended[3] if ended else "",
         tombstone=is_marked and ended is None and halt in (Halting.NONE, Halting.DONE),
         ran=annotations.get(RAN) == "true",
-        deleting=metadata.get("deletionTimestamp") is not None,
+        deleting=is_leaving(body),
         fencing=int(annotations.get(FENCING, "0")),
         demand=annotations.get(DEMAND, ""),
         cluster=annotations.get(CLUSTER, ""),

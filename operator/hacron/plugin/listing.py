@@ -9,7 +9,7 @@ from hacron.commands.calls import OK, Commands, complain
 from hacron.core.manifests import instant, rfc3339
 from hacron.plugin.calls import add_command
 from hacron.plugin.kubectl import Kubectl, cronjobs
-from hacron.plugin.looks import UNSEEN, Look, looks
+from hacron.plugin.looks import DELETING, UNSEEN, Look, looks
 from hacron.plugin.output import (
     DIM,
     RED,
@@ -35,7 +35,7 @@ Examples:
   kubectl hacron list -A -o json
 """
 
-QUIET = {"Suspended": DIM, "Paused": YELLOW, "Ended": DIM, "Scheduled": "", UNSEEN: YELLOW}
+QUIET = {"Suspended": DIM, "Paused": YELLOW, "Ended": DIM, "Scheduled": "", DELETING: DIM, UNSEEN: YELLOW}
 
 
 def register(commands: Commands) -> None:

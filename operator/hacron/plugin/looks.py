@@ -12,6 +12,7 @@ from hacron.core import manifests, pausing
 from hacron.core.manifests import instant
 
 UNSEEN = "Unseen"  # no replica has told what it thinks of it
+DELETING = "Deleting"
 
 
 class Look:
@@ -44,6 +45,8 @@ class Look:
     @property
     def state(self) -> tuple[str, str]:
         """In a word whether its ticks will fire and if not why; and the same in a sentence."""
+        if self.metadata.get("deletionTimestamp"):  # what its status says is of before
+            return DELETING, "it is being deleted here, and stays until its finalizers are done"
         if not entries(self.status, "conditions"):
             return UNSEEN, "no replica of the operator has told anything of it yet: is one running in this cluster?"
         if self.status.get("observedGeneration") != self.metadata.get("generation"):
@@ -71,7 +74,7 @@ class Look:
 
     @property
     def next(self) -> datetime | None:
-        return instant(self.status.get("nextScheduleTime"))
+        return instant(self.status.get("nextScheduleTime")) if not self.metadata.get("deletionTimestamp") else None
 
     @property
     def pause(self) -> str:

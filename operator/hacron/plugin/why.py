@@ -17,7 +17,7 @@ from hacron.core.manifests import Halting, JobView, instant, rfc3339
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
-from hacron.plugin.looks import UNSEEN, Look
+from hacron.plugin.looks import DELETING, UNSEEN, Look
 from hacron.plugin.output import add_output, for_programs, from_now
 from hacron.plugin.records import Entry
 
@@ -42,7 +42,8 @@ Examples:
 """
 
 SHOWN = 5  # Events
-RESTS = ("Suspended", "Paused", "Invalid", "TemplateRefused", "Ended", "NeverFires", UNSEEN)  # other reasons hold up one tick
+# Other reasons hold up one tick.
+RESTS = ("Suspended", "Paused", "Invalid", "TemplateRefused", "Ended", "NeverFires", DELETING, UNSEEN)
 
 
 @dataclass(slots=True)
