@@ -144,7 +144,7 @@ class Session:
             _note((*self._of_cronjobs, *self._of_demands), self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
-            self.worker.turn(now)
+            self.worker.turn(now, knows_all=self.broker.ledger.is_whole)
             for relay, mirror in (self._of_cronjobs, self._of_demands):
                 relay.turn(self.broker.outbox, self.worker, now)
                 mirror.turn(self.worker.active, now)

@@ -190,7 +190,9 @@ class Errands:
         match self._consent.to(key, moment):
             case True:
                 errand.rendered_from = (definition, owner_uid)
-                errand.body = manifests.job_body(run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch)
+                errand.body = manifests.job_body(
+                    run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch, ledger=self._state.mark
+                )
                 manifests.keep_for(errand.body, name_needed_for(run, moment.wall))
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick

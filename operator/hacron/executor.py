@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hacron import decisions
 from hacron.core import reasons
@@ -29,14 +29,13 @@ from hacron.core.messages import (
 from hacron.core.model import Verdict
 from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
-from hacron.core.state import Applied, State
+from hacron.core.state import LONG_AGO, Applied, State
 from hacron.core.ticks.cron import tzdata_version
 from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 
 log = logging.getLogger(__name__)
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 PREPARED_PER_TURN = 2000  # cronjobs; a turn must stay far below a second
 REWRITE_AFTER_BYTES = 32 * 1024 * 1024
 

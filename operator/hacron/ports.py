@@ -68,6 +68,10 @@ class Ledger(Protocol):
     def caught_up(self) -> bool:
         """Whether all that stood in the ledger when it was opened has been given out by `read`."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it was missing or unreadable: what it does not say is not so."""
+
     def read(self) -> Sequence[Entry]:
         """Return what has arrived since the last call, oldest first. Never waits."""
 

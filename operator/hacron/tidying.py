@@ -1,11 +1,15 @@
-"""Deletes the Jobs that nobody needs: beyond the history limits, of withdrawn cronjobs, and old tombstones."""
+"""Deletes the Jobs that nobody needs: beyond the history limits, of withdrawn cronjobs, and old tombstones.
+
+A cronjob may have been withdrawn and forgotten while its cluster was away. Then its Jobs here are deleted only if they say that
+this very ledger gave their runs: it knew of the cronjob.
+"""
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import name_free_at, outlived, surplus, tombstone_ends
+from hacron.core.history import known_by, left_over, name_free_at, outlived, surplus, tombstone_ends
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
 from hacron.core.state import State
@@ -27,8 +31,10 @@ class Tidying:
         self._jobs = jobs
         self._outgoing = outgoing
         self._start_window = start_window
+        self.knows_all = False  # what State does not say is not so
         self._under_way: set[str] = set()  # uids that are being deleted
         self._retry_at: dict[Key, datetime] = {}
+        self._left: set[Key] = set()  # whose Jobs stay, as has been told
 
     def look(self, key: Key, now: datetime) -> datetime | None:
         """Ask for the deletion of what is to go; return when to look again."""
@@ -49,6 +55,8 @@ class Tidying:
         left = [job for job in jobs if job.uid not in self._under_way]
         instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
+        if self._is_forgotten(key):
+            instants += [max(now, known_by(job)) + RETRY for job in left_over(left, self._state.mark)]
         return min(instants) + timedelta(seconds=1) if instants else None
 
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
@@ -68,4 +76,21 @@ class Tidying:
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
         elif progress is not None and isinstance(cronjob, CronJob):
             doomed += surplus(jobs, progress, cronjob, self._cluster, self._state.results_of(key))
+        elif self._is_forgotten(key):
+            doomed += self._left_over(key, jobs)
         return doomed
+
+    def _is_forgotten(self, key: Key) -> bool:
+        return self.knows_all and key not in self._state.progress and key not in self._state.definitions
+
+    def _left_over(self, key: Key, jobs: list[JobView]) -> list[JobView]:
+        proof = self._state.proof
+        old = [job for job in jobs if proof is not None and known_by(job) < proof.at]
+        found = left_over(old, self._state.mark)
+        strange = [job for job in old if not job.owned and not job.tombstone and job.ledger != self._state.mark]
+        if found:
+            log.info("Jobs of a HACronJob that is gone are deleted", extra={"cronjob": key, "jobs": len(found)})
+        if strange and key not in self._left:
+            self._left.add(key)
+            log.warning("Jobs stay that another ledger gave", extra={"cronjob": key, "jobs": len(strange)})
+        return found

@@ -124,8 +124,9 @@ class Worker:
 
     # --- the turn ---
 
-    def turn(self, moment: Moment) -> None:
-        """Do all that is owed now. Raises BrokerUnavailable."""
+    def turn(self, moment: Moment, *, knows_all: bool = False) -> None:
+        """Do all that is owed now. `knows_all`: what State does not say is not so. Raises BrokerUnavailable."""
+        self._tidying.knows_all = knows_all
         self._hold_the_token(moment)
         if self.active:
             self._speak_up(moment)

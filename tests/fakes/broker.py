@@ -338,6 +338,10 @@ class FakeConnection:
 class FakeLedger:
     """Implements `ports.Ledger`."""
 
+    @property
+    def is_whole(self) -> bool:
+        return not self.truncated and not self.unreadable
+
     def __init__(self, session: FakeSession) -> None:
         self._session = session
         self._arrived: deque[Stored] = deque()

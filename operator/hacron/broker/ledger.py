@@ -51,6 +51,10 @@ class StreamLedger:
     def caught_up(self) -> bool:
         return self._read_up_to >= self._end
 
+    @property
+    def is_whole(self) -> bool:
+        return not self.truncated and not self.unreadable
+
     def read(self) -> Sequence[Entry]:
         entries: list[Entry] = []
         last = 0

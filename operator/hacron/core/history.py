@@ -13,6 +13,8 @@ TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen a
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
 CLOCKS_DIFFER = timedelta(seconds=5)  # that of the API server and those of replicas; far more than they should
 
+READ_WITHIN = timedelta(minutes=10)  # far longer than clocks differ, or a replica reads the ledger late
+
 
 def name_free_at(job: JobView, start_window: timedelta) -> datetime:
     """Return from when on no request to make this Job can be on its way any more, so that its name may be given up.
@@ -62,6 +64,20 @@ def _beyond(
 def outlived(jobs: Collection[JobView], now: datetime, start_window: timedelta) -> list[JobView]:
     """Return the tombstones that nobody can run into any more."""
     return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job, start_window)]
+
+
+def left_over(jobs: Iterable[JobView], ledger: str) -> list[JobView]:
+    """Return the Jobs of a HACronJob that is gone, of which the ledger that gave their runs knows nothing any more.
+
+    Of what another ledger gave nobody can tell: it may be lost, or be that of another installation. What has an owner goes with
+    it, or stays with it.
+    """
+    return [job for job in jobs if ledger and job.ledger == ledger and not job.owned and not job.deleting and not job.tombstone]
+
+
+def known_by(job: JobView) -> datetime:
+    """Return until when the ledger must have been read to know the run of a Job, however wrong the clocks are."""
+    return job.created + READ_WITHIN
 
 
 def tombstone_ends(job: JobView, start_window: timedelta) -> datetime:

@@ -33,6 +33,7 @@ HALTED = f"{GROUP}/halted"  # annotation: it was running, and is to keep only it
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
+LEDGER = f"{GROUP}/ledger"  # annotation: when the ledger that gave the run began, which no other did
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
 DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that asked for it
 DEMAND_LABEL = DEMAND  # as far as a label can hold it
@@ -129,11 +130,11 @@ def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> st
     return name + suffix
 
 
-def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, epoch: int) -> dict[str, Any]:
+def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, epoch: int, ledger: str = "") -> dict[str, Any]:
     """Return the Job of a run.
 
     `owner_uid` is that of the HACronJob in the very cluster where the Job is made: a uid that is not known there gets the Job
-    garbage-collected.
+    garbage-collected. `ledger` is the mark of the one that gave the run.
     """
     fields = msgspec.json.decode(bytes(spec))
     job_template = copy.deepcopy(fields.get("jobTemplate") or {})
@@ -145,6 +146,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
         EPOCH: str(epoch),
         FENCING: str(run.fencing),
         SCHEDULED: _local(run.tick, zone),
+        **({LEDGER: ledger} if ledger else {}),
     }
     body: dict[str, Any] = {
         "apiVersion": "batch/v1",
@@ -281,6 +283,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cluster: str = ""
     halt: Halting = Halting.NONE
     version: int = 0  # grows with each change; 0: not known
+    ledger: str = ""  # the mark of the one that gave the run; empty: it is not known
+    owned: bool = False  # by what takes it along
 
 
 def slim(job: dict[str, Any]) -> dict[str, Any]:
@@ -329,6 +333,8 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         cluster=annotations.get(CLUSTER, ""),
         halt=halt,
         version=version(metadata.get("resourceVersion")),
+        ledger=annotations.get(LEDGER, ""),
+        owned=bool(metadata.get("ownerReferences")),
     )
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, assert_never
 
 from hacron.core.messages import (
@@ -31,6 +31,10 @@ from hacron.core.spec import parse
 
 Subject = tuple[str, str, str]
 """What a record is about: a newer record of the same subject replaces the older one."""
+
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""When a ledger began of which that is not known."""
 
 
 class Was(NamedTuple):
@@ -109,6 +113,11 @@ class State:
     def began_within(self, time: timedelta, now: datetime) -> bool:
         """Whether the ledger is no older than that: clusters may not have told yet what has run."""
         return self.born is not None and abs(now - self.born) < time  # a clock that was ahead may have given it its birth
+
+    @property
+    def mark(self) -> str:
+        """What tells this ledger from every other: when it began. Empty: that is not known."""
+        return self.born.isoformat() if self.born is not None and self.born > LONG_AGO else ""
 
     # --- reading ---
 
