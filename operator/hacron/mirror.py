@@ -17,6 +17,7 @@ from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Entry, Objects
 from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
+from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.core.status import Trial
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 WAITS_FOR_TRIAL = timedelta(seconds=2)
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
+STARTS_WITHIN = Rules().start_window  # after its tick; a start is told by the ledger, and so shown without looking again
 RETRY_S = 3.0
 PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
@@ -123,7 +125,9 @@ class Mirror:
         if not trial.over and key in self._trying and (until := self._patience(key, present, now)) > now:
             self._agenda.put(key, until)  # one patch that says what there is to say is better than two
             return requests
-        status = self._objects.render(self._state, key, self._cluster, trial)
+        status = self._objects.render(self._state, key, self._cluster, now, trial)
+        changes_at = self._objects.changes_at(self._state, key, now)
+        self._agenda.put(key, changes_at + STARTS_WITHIN if changes_at is not None else None)
         if status is None or (digest := _digest(status)) == self._shown.get(key):
             return requests
         self._under_way[key] = digest

@@ -41,7 +41,7 @@ def _cronjob(
     story = Story()
     story.declare(spec(**fields), pause=pause)
     act(story)
-    return _body("HACronJob", 1 + ahead, status.render(story.state, HELLO, "west", trial))
+    return _body("HACronJob", 1 + ahead, status.render(story.state, HELLO, "west", story.now, trial))
 
 
 def _demand(act: Act = lambda _: None, *, paused: bool = False, **fields: Any) -> Any:

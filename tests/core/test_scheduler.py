@@ -277,7 +277,7 @@ def test_a_status_says_up_to_when_ticks_are_decided_and_not_beyond_what_may_stil
     story = Story()
 
     def decided_until() -> str | None:
-        rendered = status.render(story.state, HELLO, "west")
+        rendered = status.render(story.state, HELLO, "west", story.now)
         assert rendered is not None
         return str(rendered["decidedUntil"])[11:19] if rendered["decidedUntil"] is not None else None
 

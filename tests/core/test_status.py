@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from hacron.core.model import key_of
+from hacron.core.model import Pause, key_of
 from hacron.core.status import Trial, render
-from tests.core.ledger_story import HELLO, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 
 def shown(story: Story, cluster: str = "west", refusal: str | None = None) -> dict[str, Any]:
-    status = render(story.state, HELLO, cluster, Trial(refusal))
+    status = render(story.state, HELLO, cluster, story.now, Trial(refusal))
     assert status is not None
     return status
 
@@ -107,8 +108,8 @@ def test_where_clusters_differ_each_says_so() -> None:
 def test_there_is_nothing_to_show_where_it_is_not_declared() -> None:
     story = Story()
     story.declare(spec())
-    assert render(story.state, HELLO, "east") is None
-    assert render(story.state, key_of("default", "other"), "west") is None
+    assert render(story.state, HELLO, "east", story.now) is None
+    assert render(story.state, key_of("default", "other"), "west", story.now) is None
 
 
 def test_what_fires_is_shown_as_text() -> None:
@@ -156,3 +157,28 @@ def test_before_the_start_nothing_fires() -> None:
     assert (story.runs, shown(story)["nextScheduleTime"]) == ([], "2026-11-24T12:03:00Z")
     story.at(240)
     assert story.runs == ["180 Pending west #1", "240 Pending west #1"]
+
+
+def test_a_run_whose_tick_has_come_is_active_though_nothing_is_heard_of_its_start() -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    story.at(130)
+    assert story.runs == ["60 Pending west #1"]
+    status = shown(story)
+    assert (condition(status, "Scheduled"), status["activeCount"]) == (("False", "JobAlreadyActive"), 1)
+    assert [run["tick"] for run in status["active"]] == ["2026-11-24T12:01:00Z"]
+    assert status["nextScheduleTime"] == "2026-11-24T12:03:00Z"
+
+
+def test_a_pause_with_an_end_moves_the_ticks_of_an_interval_unless_what_passed_is_made_up_for() -> None:
+    for after_edits, due in ((False, "2026-11-24T12:43:20Z"), (True, "2026-11-24T12:40:00Z")):
+        story = Story(clusters=("west",))
+        story.declare(spec("@every 10m", catchUp={"afterEdits": after_edits}))
+        story.at(610)
+        story.started(story.run)
+        story.finished(story.run)
+        pause = Pause(reason="x", until=NOON + timedelta(seconds=2000))
+        story.declare(spec("@every 10m", catchUp={"afterEdits": after_edits}), created_at=NOON, pause=pause, version=5)
+        assert shown(story)["nextScheduleTime"] == due
+        story.at(2010)
+        assert shown(story)["nextScheduleTime"] == due

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hacron.mirror import WAITS_FOR_TRIAL, Mirror
+from hacron.mirror import STARTS_WITHIN, WAITS_FOR_TRIAL, Mirror
 from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 from tests.core.ledger_story import HELLO, NOON, Story, spec
@@ -131,3 +131,41 @@ def test_an_object_that_the_watch_has_missed_is_shown_when_it_has_been_asked_for
     (patch,) = desk.turn(3 + WAITS_FOR_TRIAL.total_seconds())
     assert isinstance(patch, PatchStatus)
     assert patch.uid == desk.entry.uid
+
+
+# --- a run that was decided ahead ---
+
+
+def shown_from(desk: Desk, second: float, until: float) -> list[dict[str, Any]]:
+    """Return the statuses that are written while nothing is told but what the story says."""
+    written = []
+    while second < until:
+        for request in desk.turn(second):
+            desk.answer(request, second, 201 if isinstance(request, CreateJob) else 200)
+            written += [request.status] if isinstance(request, PatchStatus) else []
+        second += 0.5
+    return written
+
+
+def test_a_run_that_begins_in_time_is_written_once_when_it_begins() -> None:
+    desk = Desk()
+    assert len(shown_from(desk, 0, 50)) == 1
+    desk.story.at(57)
+    desk.mirror.touch([HELLO])
+    assert shown_from(desk, 57, 60) == []
+    desk.story.at(60)
+    desk.story.started(desk.story.run)
+    desk.mirror.touch([HELLO])
+    assert [status["activeCount"] for status in shown_from(desk, 60.1, 100)] == [1]
+    assert desk.mirror.next_turn(moment(100)) == 5.0, "it is not looked at again"
+
+
+def test_a_run_of_whose_start_nothing_is_heard_is_written_once_when_it_is_late() -> None:
+    desk = Desk()
+    shown_from(desk, 0, 50)
+    desk.story.at(57)
+    desk.mirror.touch([HELLO])
+    assert shown_from(desk, 57, 60 + STARTS_WITHIN.total_seconds()) == []
+    (status,) = shown_from(desk, 60 + STARTS_WITHIN.total_seconds(), 110)
+    assert [run["state"] for run in status["active"]] == ["Pending"]
+    assert status["nextScheduleTime"] == "2026-11-24T12:02:00Z"

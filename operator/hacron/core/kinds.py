@@ -71,8 +71,11 @@ class Objects(Protocol):
     def keys(self, state: State) -> Iterable[Key]:
         """Return the keys of all that have entries."""
 
-    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:
+    def render(self, state: State, key: Key, cluster: str, now: datetime, trial: Trial) -> dict[str, Any] | None:
         """Return the whole `.status` of the object in a cluster; None when the ledger does not know it there."""
+
+    def changes_at(self, state: State, key: Key, now: datetime) -> datetime | None:
+        """Return when its `.status` is another although State stays; None if never."""
 
 
 class CronJobs:
@@ -129,8 +132,12 @@ class CronJobs:
     def keys(self, state: State) -> Iterable[Key]:
         return state.definitions
 
-    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:
-        return status.render(state, key, cluster, trial)
+    def render(self, state: State, key: Key, cluster: str, now: datetime, trial: Trial) -> dict[str, Any] | None:
+        return status.render(state, key, cluster, now, trial)
+
+    def changes_at(self, state: State, key: Key, now: datetime) -> datetime | None:
+        progress = state.progress.get(key)
+        return status.changes_at(progress, now) if progress is not None else None
 
 
 class Demands:
@@ -179,8 +186,11 @@ class Demands:
     def keys(self, state: State) -> Iterable[Key]:
         return state.demands
 
-    def render(self, state: State, key: Key, cluster: str, trial: Trial) -> dict[str, Any] | None:  # noqa: ARG002 - it has no template
+    def render(self, state: State, key: Key, cluster: str, now: datetime, trial: Trial) -> dict[str, Any] | None:  # noqa: ARG002 - it has no template
         return accounts.render(state, key, cluster)
+
+    def changes_at(self, state: State, key: Key, now: datetime) -> datetime | None:  # noqa: ARG002 - each start and end is a record
+        return None
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

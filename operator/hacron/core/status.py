@@ -30,7 +30,17 @@ class Trial:
 ACCEPTED: Final = Trial()
 
 
-def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """How a cronjob stands."""
+
+    progress: Progress
+    cronjob: CronJob | InvalidCronJob | None
+    paused: Definition | None
+    upcoming: datetime | None
+
+
+def render(state: State, key: Key, cluster: str, now: datetime, trial: Trial = ACCEPTED) -> dict[str, Any] | None:
     """Return the whole status of the object in `cluster`; None when that cluster does not declare it.
 
     Fields that have no value are None: they are to be removed.
@@ -41,13 +51,13 @@ def render(state: State, key: Key, cluster: str, trial: Trial = ACCEPTED) -> dic
         return None
     cronjob = state.cronjob(key)
     paused = paused_by(state, progress)
-    upcoming = next_tick(progress, cronjob, paused)
-    active = [run for run in progress.open if not _is_ahead(run, upcoming)]
+    upcoming = next_tick(progress, cronjob, paused, now)
+    active = [run for run in progress.open if not _is_ahead(run, now)]
     last = progress.recent[-1] if progress.recent else None
     return {
         "observedGeneration": definition.generation,
         "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
-        "conditions": _conditions(state, definition, progress, cronjob, paused, trial),
+        "conditions": _conditions(state, definition, _Outline(progress, cronjob, paused, upcoming), trial),
         "declaredIn": sorted(state.definitions[key]),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
@@ -68,8 +78,15 @@ def paused_by(state: State, progress: Progress) -> Definition | None:
     return pausing.in_effect(state.definitions.get(progress.key, {}), progress.pause_over)
 
 
-def next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> datetime | None:
-    """The tick that comes next: one that was decided ahead and has not started, else the next that is undecided.
+def changes_at(progress: Progress, now: datetime) -> datetime | None:
+    """When what is shown changes although nothing is decided: the tick of a run comes that was decided ahead."""
+    return min((run.tick for run in progress.open if _is_ahead(run, now)), default=None)
+
+
+def next_tick(
+    progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None, now: datetime
+) -> datetime | None:
+    """The tick that comes next: one that was decided ahead, else the next that is undecided.
 
     Not one that is due and waits: that is told by the condition Scheduled.
     """
@@ -77,11 +94,20 @@ def next_tick(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paus
         return None
     if paused is not None and paused.pause is not None:
         until = paused.pause.until
-        return cronjob.schedule.next_after(max(until, progress.last_tick), base=progress.last_tick) if until is not None else None
-    newest = max((run.tick for run in progress.open if run.state is RunState.PENDING and not run.demand), default=None)
+        if until is None:
+            return None
+        return cronjob.schedule.next_after(max(until, progress.last_tick), base=counts_from(progress, cronjob, until))
+    newest = max((run.tick for run in progress.open if _is_ahead(run, now)), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
+
+
+def counts_from(progress: Progress, cronjob: CronJob, until: datetime | None) -> datetime:
+    """From when the ticks of `@every` are counted; `until`: the end of a pause, which moves that as if it were a tick."""
+    if until is None or cronjob.catch_up.after_edits:
+        return progress.last_tick
+    return max(until, progress.last_tick)
 
 
 def _decided_until(progress: Progress) -> datetime | None:
@@ -95,16 +121,14 @@ def _decided_until(progress: Progress) -> datetime | None:
     return max((instant for instant in known if not waiting or instant < min(waiting)), default=None)
 
 
-def _is_ahead(run: Run, upcoming: datetime | None) -> bool:
-    return run.state is RunState.PENDING and run.tick == upcoming and not run.demand
+def _is_ahead(run: Run, now: datetime) -> bool:
+    return run.state is RunState.PENDING and run.tick > now and not run.demand
 
 
 def _conditions(
     state: State,
     definition: Definition,
-    progress: Progress,
-    cronjob: CronJob | InvalidCronJob | None,
-    paused: Definition | None,
+    outline: _Outline,
     trial: Trial,
 ) -> list[dict[str, Any]]:
     def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
@@ -117,7 +141,7 @@ def _conditions(
             "lastTransitionTime": rfc3339(since),
         }
 
-    changed = definition.changed_at
+    changed, cronjob = definition.changed_at, outline.cronjob
     conditions = []
     if isinstance(cronjob, InvalidCronJob):
         conditions.append(condition("Accepted", False, "Invalid", str(cronjob), changed))
@@ -125,8 +149,8 @@ def _conditions(
         conditions.append(condition("Accepted", False, "TemplateRefused", trial.refusal, changed))
     else:
         conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
-    conditions.append(_scheduled(condition, progress, cronjob, paused, changed))
-    notice = clockchange.warn(cronjob.schedule, progress.last_tick) if isinstance(cronjob, CronJob) else None
+    conditions.append(_scheduled(condition, outline, changed))
+    notice = clockchange.warn(cronjob.schedule, outline.progress.last_tick) if isinstance(cronjob, CronJob) else None
     if notice is not None:
         conditions.append(condition("ClockChange", True, notice.reason, notice.message, changed))
     homes = state.definitions.get(definition.key, {})
@@ -142,9 +166,8 @@ def _conditions(
     return [*conditions, *readiness.of_cronjob(conditions[0], trial.over)]
 
 
-def _scheduled(
-    condition: Any, progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None, since: datetime
-) -> dict[str, Any]:
+def _scheduled(condition: Any, outline: _Outline, since: datetime) -> dict[str, Any]:
+    progress, cronjob, paused = outline.progress, outline.cronjob, outline.paused
     if not isinstance(cronjob, CronJob):
         found: dict[str, Any] = condition("Scheduled", False, "Invalid", "nothing fires until the spec is corrected", since)
     elif cronjob.suspend:
@@ -153,7 +176,7 @@ def _scheduled(
         found = condition("Scheduled", False, "Paused", pausing.describe(paused), paused.paused_at or since)
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
-    elif next_tick(progress, cronjob, paused) is None:
+    elif outline.upcoming is None:
         found = condition("Scheduled", False, *why_never(cronjob.schedule), max(since, progress.last_tick))
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)

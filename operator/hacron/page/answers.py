@@ -114,7 +114,7 @@ def row_of(row: Row, place: Place, now: datetime, hours: int) -> dict[str, Any]:
     """Return a cronjob as it stands in a list."""
     cronjob = row.cronjob if isinstance(row.cronjob, CronJob) else None
     recent = row.progress.recent
-    ticks = next_ticks(row, now + timedelta(hours=hours), COMING)
+    ticks = next_ticks(row, now, now + timedelta(hours=hours), COMING)
     troubles = [*row.troubles, *of_time(row.progress, now, timedelta(seconds=place.start_window_s))]
     return {
         "key": row.key,
@@ -140,7 +140,7 @@ def details(board: Board, view: View, place: Place, key: Key, now: datetime) -> 
     cronjob = row.cronjob if isinstance(row.cronjob, CronJob) else None
     homes = []
     for name, definition in sorted(row.homes.items())[:CLUSTERS]:
-        shown = status.render(state, key, name) or {}
+        shown = status.render(state, key, name, now) or {}
         homes.append(
             {
                 "cluster": name,

@@ -160,14 +160,14 @@ def pillars_of(progress: Progress) -> Iterator[Pillar]:
         yield verdict.cluster, int(verdict.tick.timestamp()) // 60, how
 
 
-def next_ticks(row: Row, until: datetime, at_most: int) -> tuple[datetime, ...]:
+def next_ticks(row: Row, now: datetime, until: datetime, at_most: int) -> tuple[datetime, ...]:
     """Return the next ticks of a cronjob, up to an instant, and at most so many. The first comes however far away it is."""
     cronjob, progress = row.cronjob, row.progress
     if not isinstance(cronjob, CronJob):
         return ()
-    tick = status.next_tick(progress, cronjob, row.paused)
+    tick = status.next_tick(progress, cronjob, row.paused, now)
     found: list[datetime] = []
     while tick is not None and len(found) < at_most and (not found or tick <= until):
         found.append(tick)
-        tick = cronjob.schedule.next_after(tick, base=min(progress.last_tick, tick))
+        tick = cronjob.schedule.next_after(tick, base=tick)
     return tuple(found)

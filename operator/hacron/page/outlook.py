@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Placement, Strategy
 from hacron.core.placement import Field
+from hacron.core.status import counts_from
 from hacron.core.ticks.calendar import Calendar
 from hacron.page.view import View
 
@@ -51,7 +52,7 @@ def flow_of(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused
     interval = calendar.schedules[0].interval
     if interval is None:
         return Flow(calendar, None, until)
-    tick = calendar.next_after(progress.last_tick)
+    tick = calendar.next_after(counts_from(progress, cronjob, until))
     return Flow(calendar, int(tick.timestamp()) % int(interval.total_seconds()), until) if tick is not None else None
 
 
