@@ -1,0 +1,78 @@
+"""The page goes by State, `kubectl` by `.status`: of the next ticks and of what is active both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from hacron.commands import next as coming
+from hacron.core.manifests import rfc3339
+from hacron.core.model import Pause
+from hacron.core.status import render
+from hacron.page.board import make_row, next_ticks
+from hacron.plugin.looks import Look
+from tests.core.ledger_story import HELLO, NOON, Story, spec
+
+UNTIL = NOON + timedelta(seconds=2000)
+
+
+def look_at(story: Story) -> Look:
+    definition = story.state.definitions[HELLO]["west"]
+    metadata = {"namespace": "default", "name": "hello", "creationTimestamp": rfc3339(definition.created_at)}
+    status = render(story.state, HELLO, "west", story.now)
+    return Look({"metadata": metadata, "spec": msgspec.json.decode(definition.spec), "status": status})
+
+
+def late(story: Story) -> None:
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    story.at(130)
+
+
+def ahead(story: Story) -> None:
+    story.declare(spec())
+    story.at(57)
+
+
+def running(story: Story) -> None:
+    ahead(story)
+    story.at(60)
+    story.started(story.run)
+
+
+def paused(story: Story) -> None:
+    story.declare(spec("@every 10m"), pause=Pause(until=UNTIL))
+    story.at(950)
+
+
+def paused_before(story: Story) -> None:
+    paused(story)
+    story.at(2010)
+
+
+def suspended(story: Story) -> None:
+    story.declare(spec(suspend=True))
+
+
+@pytest.mark.parametrize("act", [late, ahead, running, paused, paused_before, suspended], ids=lambda act: act.__name__)
+def test_it(act: Callable[[Story], None]) -> None:
+    story = Story(clusters=("west",))
+    act(story)
+    row = make_row(story.state, story.progress, story.state.definitions[HELLO])
+    look = look_at(story)
+    assert next_ticks(row, story.now, story.now, 1) == ((look.next,) if look.next else ())
+    begun = [rfc3339(run.tick) for run in row.progress.open if run.state != "Pending" or run.tick <= story.now]  # as in page.js
+    assert begun == [run["tick"] for run in look.active]
+
+
+def test_the_ticks_of_an_interval_go_on_from_the_first_after_a_pause() -> None:
+    story = Story(clusters=("west",))
+    paused(story)
+    row = make_row(story.state, story.progress, story.state.definitions[HELLO])
+    ticks = next_ticks(row, story.now, story.now + timedelta(hours=1), 3)
+    assert [(tick - UNTIL).total_seconds() for tick in ticks] == [600, 1200, 1800]
+    subject = look_at(story).subject()
+    assert subject.cronjob is not None
+    assert tuple(coming.ticks(subject, subject.cronjob, UNTIL, 3)) == ticks, "as `kubectl hacron next` has it"
