@@ -27,6 +27,7 @@ from tests.cluster.oddities import (
     pair,
     server_tls,
     status,
+    watch,
 )
 from tests.testbed.control_plane import OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, ControlPlane
 from tests.testbed.wait import until
@@ -158,6 +159,32 @@ def test_a_certificate_that_was_replaced_in_its_file_is_shown_on_new_connections
             shutil.copy(new.certificate, old.certificate)
             shutil.copy(new.key, old.key)
             assert kube.ask(get("hello")).body["shown"] == "new"
+
+
+def test_the_watch_on_jobs_goes_on_when_certificates_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it goes on where it was, at once: it would not end with the connections of before."""
+    monkeypatch.setattr(http, "READ_ACCESS_S", 0.2)
+    monkeypatch.setattr(http, "READ_ACCESS_AGAIN_S", 0.0)
+    server_pair, other = pair(tmp_path, "server"), pair(tmp_path, "other")
+    since: list[str] = []
+
+    def watched(asked: Asked) -> Said:
+        if "watch=true" not in asked.path:
+            return Said(200, b'{"kind": "JobList", "metadata": {"resourceVersion": "5"}, "items": []}')
+        since.append(asked.path.rpartition("resourceVersion=")[2])
+        event = {"type": "ADDED", "object": {"metadata": {"name": "hello", "resourceVersion": f"{6 + len(since)}"}}}
+        return Said(200, watch(event).content, {"Content-Length": "100000"})  # there is more to come
+
+    with odd_server(watched, server_tls(server_pair)) as server:
+        trust = {"certificate-authority": str(server_pair.certificate)}
+        with asking(kubeconfig(tmp_path / "kubeconfig", server.url, **trust), timeout_s=1.0) as kube:
+            kube.client.watch_jobs(True)
+            until(lambda: kube.sightings("hello"), 20, "the Job")
+            with server_pair.certificate.open("a") as file:
+                file.write(other.certificate.read_text())
+            until(lambda: len(kube.sightings("hello")) == 2, 20, "a change of it")
+            assert since == ["5", "7"]
+            assert len(kube.lists()) == 1
 
 
 def test_a_server_that_nobody_vouches_for_is_told_nothing(tmp_path: Path) -> None:

@@ -20,18 +20,15 @@ import msgspec
 
 from hacron.kube.access import Access
 from hacron.kube.clock import DistantClock
+from hacron.kube.connections import Connections
 from hacron.kube.reply import NoAnswer, Reply, TooLate, seconds, understood
 from hacron.ports import lacks_right
 from hacron.settings.loading import InvalidSettings
-from hacron.telemetry.version import program_version
 
 log = logging.getLogger(__name__)
 
 JSON, MERGE_PATCH, JSON_PATCH = "application/json", "application/merge-patch+json", "application/json-patch+json"
 CONNECT_S: Final = 5.0
-# Longer than a minute, so that the ticks of the next minute find open connections; shorter than the 90 s after which the API
-# server closes them: a request that meets a closing connection is lost.
-KEEP_ALIVE_S: Final = 75.0
 READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
 READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
 # A Job that there is not: to say so takes the API server, what it stores in, and the rights that any run needs.
@@ -74,14 +71,14 @@ class ApiServer:
         self._read_access = read_access  # may wait for a program, so it is called in a thread
         self._read_at = time.monotonic()
         self._reading = asyncio.Lock()
-        self._connections = connections
+        self._limit = connections
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
         self._answered_at = 0.0
         self._doubt = asyncio.Event()
         self._works = asyncio.Event()  # what the newest probe found, or an answer since
         self._works.set()
-        self._old_sessions: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()  # ends connections that were replaced
 
     @property
     def reachable(self) -> bool:
@@ -116,19 +113,20 @@ class ApiServer:
 
     async def lines(self, path: str, quiet_s: float) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a watch until the server ends it. Raises TimeoutError when nothing comes for `quiet_s`."""
-        access, timeout = self._access, aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=quiet_s)
-        async with self._http().get(
-            access.server + path,
-            headers=access.headers(),
-            timeout=timeout,
-            allow_redirects=False,
-            server_hostname=access.server_name,
-        ) as response:
+        connections, timeout = self._connected(), aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
+        # Timeouts of our own: those of aiohttp end with the session, and whoever waits then waits for ever.
+        async with asyncio.timeout(CONNECT_S + quiet_s):
+            response = await connections.ask("GET", self._access, path, headers={}, timeout=timeout)
+        async with connections.held_open(response):
             self._count("WATCH", response.status)
-            if response.status != 200:
-                raise NoAnswer(response.status, (await response.content.read(200)).decode(errors="replace"))
             rest = b""
-            async for chunk in response.content.iter_any():
+            while True:
+                async with asyncio.timeout(quiet_s):
+                    chunk = await response.content.readany()
+                if response.status != 200:
+                    raise NoAnswer(response.status, chunk[:200].decode(errors="replace"))
+                if not chunk:
+                    return
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield line
@@ -159,10 +157,11 @@ class ApiServer:
 
     async def close(self) -> None:
         """End all connections."""
-        for task in list(self._old_sessions):
+        for task in list(self._ending):
             task.cancel()
-        if self._session is not None:
-            await self._session.close()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        if self._connections is not None:
+            await self._connections.close()
 
     # --- one exchange ---
 
@@ -170,18 +169,10 @@ class ApiServer:
         self, access: Access, method: str, path: str, payload: Timed | None, accept: str, timeout: aiohttp.ClientTimeout
     ) -> Reply:
         began, began_mono = datetime.now(UTC), time.monotonic()
-        headers = {"Accept": accept, **access.headers()}
         status: int | None = 0
         try:
-            async with self._http().request(
-                method,
-                access.server + path,
-                data=payload,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                server_hostname=access.server_name,
-            ) as response:
+            ask = self._connected().ask(method, access, path, headers={"Accept": accept}, timeout=timeout, data=payload)
+            async with await ask as response:
                 self.clock.hear(response.headers.get("Date"), began_mono, time.monotonic())
                 content = await response.read()
                 status = response.status
@@ -210,16 +201,10 @@ class ApiServer:
     def _count(self, verb: str, status: int) -> None:
         self.tally[verb, status] = self.tally.get((verb, status), 0) + 1
 
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls(), keepalive_timeout=KEEP_ALIVE_S)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                headers={"User-Agent": f"hacron/{program_version()}"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=self._access.proxy,
-            )
-        return self._session
+    def _connected(self) -> Connections:
+        if self._connections is None:
+            self._connections = Connections(self._access, self._limit)
+        return self._connections
 
     # --- who we are ---
 
@@ -243,19 +228,20 @@ class ApiServer:
                 return
             log.info("goes on with a new token or certificate")
             if not access.same_connections(self._access):
-                self._replace_session()
+                self._replace_connections()
             self._access = access
 
-    def _replace_session(self) -> None:
-        """New requests get new connections; those under way have time to end."""
-        session, self._session = self._session, None
-        if session is not None:
-            task = asyncio.get_running_loop().create_task(self._close_later(session))
-            self._old_sessions.add(task)
-            task.add_done_callback(self._old_sessions.discard)
+    def _replace_connections(self) -> None:
+        """New requests get new connections; those under way have time to end. A watch would not end: it begins anew at once."""
+        old, self._connections = self._connections, None
+        if old is not None:
+            old.end_streams()
+            task = asyncio.get_running_loop().create_task(self._close_later(old))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
-    async def _close_later(self, session: aiohttp.ClientSession) -> None:
+    async def _close_later(self, connections: Connections) -> None:
         try:
             await asyncio.sleep(self._timeout.total or CONNECT_S)
         finally:
-            await session.close()
+            await connections.close()
