@@ -1,8 +1,9 @@
 """Kopf, in a thread and a loop of its own for each kind: every event on an object becomes a value in the engine's queue.
 
 Only `on.event` handlers: they write nothing to the objects, so every replica may run them. Kopf may fail and be started again
-without the engine noticing. Deletions that it misses meanwhile are found by the relay's inventory, which a WatchBegan asks for.
-A kind that cannot be watched, because its resource or a right is missing, ends the Kopf of that kind alone.
+without the engine noticing; so is one that has heard nothing for minutes, although the API server answers others. Deletions
+that it misses meanwhile are found by the relay's inventory, which a WatchBegan asks for. A kind that cannot be watched, because
+its resource or a right is missing, ends the Kopf of that kind alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
 from hacron.core import nesting
 from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.core.model import Kind
+from hacron.kopf_session import open_session
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
 KEPT = ("namespace", "name", "uid", "generation", "creationTimestamp", "deletionTimestamp", "resourceVersion")
 LIST_ENDS_S = 30.0  # objects of one list follow upon each other more closely
+WATCH_S: Final = 120  # after it the API server ends a watch, and answers the next one: so it is heard of
+SILENT_S = 240.0  # then Kopf is started anew: it reads certificates once, and tries for ever what cannot work with them
+LOOK_S = 10.0  # whether it is silent
 
 
 class BoundedDecoder(json.JSONDecoder):
@@ -61,19 +66,22 @@ class KopfWatch:
         on_arrival: Callable[[], None],
         kind: Kind = Kind.CRONJOB,
         namespaces: Sequence[str] = (),
+        reachable: Callable[[], bool] = lambda: True,
     ) -> None:
         """`connection` gives the fields of kopf.ConnectionInfo, asked again when credentials have expired.
 
-        Without `namespaces`, all are watched.
+        Without `namespaces`, all are watched. `reachable` tells whether the API server answers others.
         """
         self._connection = connection
         self._arrivals = arrivals
         self._on_arrival = on_arrival
         self._kind = kind
         self._namespaces = tuple(namespaces)
+        self._reachable = reachable
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
+        self._heard_at: float | None = None  # monotonic; when this Kopf was last answered; None: there may be nothing to watch
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
     def start(self) -> None:
@@ -98,7 +106,7 @@ class KopfWatch:
         while not self._stopping.is_set():
             began = time.monotonic()
             self._put(WatchBegan(kind=self._kind))
-            self._listed_at = began
+            self._listed_at, self._heard_at = began, None
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
@@ -116,6 +124,15 @@ class KopfWatch:
             self._put(WatchBegan(kind=self._kind))
         self._listed_at = now
 
+    def _note_answer(self, path: str) -> None:
+        if path.endswith(f"/{self._kind.plural}"):
+            self._heard_at = time.monotonic()
+
+    def _is_silent(self) -> bool:
+        if self._heard_at is not None and not self._reachable():
+            self._heard_at = time.monotonic()  # nobody is answered: once others are, Kopf has as long again
+        return self._heard_at is not None and time.monotonic() - self._heard_at > SILENT_S
+
     def _put(self, arrival: ObjectSeen | WatchBegan) -> None:
         self._arrivals.put(arrival)
         self._on_arrival()
@@ -124,8 +141,10 @@ class KopfWatch:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        def login(**_: Any) -> kopf.ConnectionInfo:
-            return kopf.ConnectionInfo(**self._connection())
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            info = kopf.ConnectionInfo(**await asyncio.to_thread(self._connection))
+            session = open_session(info.as_ssl_context(), info.as_http_headers(), info.proxy_url, self._note_answer)
+            return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
         @kopf.on.event(GROUP, "v1", self._kind.plural, registry=registry)
         async def seen(event: Any, **_: Any) -> None:
@@ -143,6 +162,16 @@ class KopfWatch:
         self._present = asyncio.get_running_loop(), operator
         if self._stopping.is_set():
             operator.cancel()
+        await self._watch_over(operator)
+
+    async def _watch_over(self, operator: asyncio.Task[None]) -> None:
+        """Wait for the end of Kopf, and end it when it is silent."""
+        while not operator.done():
+            await asyncio.wait([operator], timeout=LOOK_S)
+            if not operator.done() and self._is_silent():
+                log.warning("the watch hears nothing, though the API server answers: it begins again", extra={"kind": self._kind})
+                self._heard_at = None
+                operator.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await operator
 
@@ -163,6 +192,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = None  # else Kopf kills the process ten minutes after it has failed
     settings.queueing.idle_timeout = 1.0
     settings.watching.chunk_size = 250
+    settings.watching.server_timeout = WATCH_S
     settings.networking.connect_timeout = 5.0
     settings.networking.request_timeout = 30.0
     settings.networking.error_backoffs = (1.0, 1.0, 2.0, *[3.0] * 100)  # its own grow to 21 s; after all of them it fails

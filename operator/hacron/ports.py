@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -174,6 +174,17 @@ _LACKS_RIGHT = re.compile(r'is forbidden: User ".*" cannot \w+ resource')
 def lacks_right(status: int, body: Mapping[str, Any]) -> bool:
     """Whether this is what RBAC says; webhooks, quotas and the like say 403 too, but of the object and not of us."""
     return status == 403 and _LACKS_RIGHT.search(str(body.get("message", ""))) is not None
+
+
+LONGEST_RETRY_AFTER_S: Final = 30.0
+
+
+def seconds_to_wait(retry_after: str | None) -> float:
+    """Read the header Retry-After; 0 when there is none, or it is a date."""
+    try:
+        return min(LONGEST_RETRY_AFTER_S, max(0.0, float(retry_after or 0)))
+    except ValueError:
+        return 0.0
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -264,6 +264,10 @@ def run(settings: Settings) -> int:
         for one in replica:
             one.wake()
 
+    def watch_anew() -> None:
+        for watch in watches.values():  # Kopf reads certificates only when it starts
+            watch.begin_again()
+
     kube = KubeClient(
         settings.kubeconfig,
         arrivals,
@@ -273,7 +277,11 @@ def run(settings: Settings) -> int:
         namespaces=settings.watch_namespaces,
     )
     http = _listen(metrics, settings)
-    watches = {kind: KopfWatch(kube.connection, arrivals, on_arrival, kind, settings.watch_namespaces) for kind in Kind}
+    watches = {
+        kind: KopfWatch(kube.connection, arrivals, on_arrival, kind, settings.watch_namespaces, lambda: kube.reachable)
+        for kind in Kind
+    }
+    kube.on_new_connections = watch_anew
     engine = Replica(settings, kube, arrivals, metrics)
     engine.watch_again = lambda kind: watches[kind].begin_again()
     engine.health = lambda health: setattr(http, "health", health)

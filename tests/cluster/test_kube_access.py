@@ -101,9 +101,12 @@ def test_a_token_is_read_again_before_it_ends(tmp_path: Path, monkeypatch: pytes
     file.write_text("old")
     with odd_server(lambda _: JOB) as server:
         with asking(kubeconfig(tmp_path / "kubeconfig", server.url, user={"tokenFile": str(file)})) as kube:
+            replaced: list[None] = []
+            kube.client.on_new_connections = lambda: replaced.append(None)
             kube.ask(get("hello"))
             file.write_text("new")
             until(lambda: kube.ask(get("hello")) and server.asked[-1].token == "new", 20, "the new token")
+            assert not replaced, "it goes with each request"
         assert server.asked[0].token == "old"
 
 
@@ -178,6 +181,8 @@ def test_the_watch_on_jobs_goes_on_when_certificates_are_replaced(tmp_path: Path
     with odd_server(watched, server_tls(server_pair)) as server:
         trust = {"certificate-authority": str(server_pair.certificate)}
         with asking(kubeconfig(tmp_path / "kubeconfig", server.url, **trust), timeout_s=1.0) as kube:
+            replaced: list[None] = []
+            kube.client.on_new_connections = lambda: replaced.append(None)
             kube.client.watch_jobs(True)
             until(lambda: kube.sightings("hello"), 20, "the Job")
             with server_pair.certificate.open("a") as file:
@@ -185,6 +190,7 @@ def test_the_watch_on_jobs_goes_on_when_certificates_are_replaced(tmp_path: Path
             until(lambda: len(kube.sightings("hello")) == 2, 20, "a change of it")
             assert since == ["5", "7"]
             assert len(kube.lists()) == 1
+            assert len(replaced) == 1, "others have connections of their own"
 
 
 def test_a_server_that_nobody_vouches_for_is_told_nothing(tmp_path: Path) -> None:

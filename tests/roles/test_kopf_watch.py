@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hacron import kopf_watch
+from hacron import kopf_watch, ports
+from hacron.core.model import Kind
 from hacron.kopf_watch import KopfWatch
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
 from tests.testbed.wait import until
@@ -39,6 +40,8 @@ class FakeApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.installed = True  # the CRD
         self.broken = False
+        self.lets_in: set[str] | None = None  # tokens; others get no answer
+        self.busy: list[str] = []  # what lists are answered before the first: a Retry-After each
         self.outdated = threading.Event()  # the first watch has lost track of the changes
         self.over = threading.Event()
         self.watched = 0
@@ -53,7 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        if path.endswith("/hacronjobs") and "watch=true" in query:
+        if self.server.lets_in is not None and self._token() not in self.server.lets_in:
+            self.close_connection = True
+        elif path.endswith("/hacronjobs") and "watch=true" not in query and self.server.busy:
+            self._answer(429, {"kind": "Status", "details": {"retryAfterSeconds": 600}}, {"Retry-After": self.server.busy.pop(0)})
+        elif path.endswith("/hacronjobs") and "watch=true" in query:
             self._watch(query)
         elif path.endswith("/hacronjobs"):
             metadata = {"resourceVersion": BROKEN if self.server.broken else "7"}
@@ -82,11 +89,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.over.wait()
 
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
+    def _token(self) -> str:
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+
+    def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -97,9 +110,20 @@ class _Handler(BaseHTTPRequestHandler):
 class Watching:
     def __init__(self, api: FakeApi) -> None:
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        connection = {"server": api.url, "ca_path": None, "insecure": True, "token": None, "scheme": None}
-        self.watch = KopfWatch(lambda: connection, self.arrivals, lambda: None)
+        self.api = api
+        self.logins = 0
+        self.reachable = True
+        self.looks = 0  # whether it is
+        self.watch = KopfWatch(self._connection, self.arrivals, lambda: None, reachable=self._look)
         self.seen: list[FromKubernetes] = []
+
+    def _connection(self) -> dict[str, Any]:
+        self.logins += 1
+        return {"server": self.api.url, "ca_path": None, "insecure": True, "token": f"{self.logins}", "scheme": "Bearer"}
+
+    def _look(self) -> bool:
+        self.looks += 1
+        return self.reachable
 
     def count(self, kind: type[FromKubernetes]) -> int:
         with suppress(queue.Empty):
@@ -158,6 +182,60 @@ def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
     api.outdated.set()
     until(lambda: watching.count(ObjectSeen) == 2, 20, "the HACronJob again")
     assert [type(each) for each in watching.seen] == [WatchBegan, ObjectSeen, WatchBegan, ObjectSeen]
+
+
+@pytest.fixture
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kopf_watch, "SILENT_S", 0.5)
+    monkeypatch.setattr(kopf_watch, "LOOK_S", 0.05)
+
+
+@pytest.mark.usefixtures("soon_silent")
+def test_a_watch_that_hears_nothing_while_others_do_begins_anew(
+    api: FakeApi, watching: Watching, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kopf reads tokens and certificates when it logs in: with those of before it would try for ever."""
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    api.lets_in = {"2"}
+    api.over.set()
+    until(lambda: watching.count(ObjectSeen) == 2, 20, "the HACronJob again")
+    assert watching.logins == 2
+    assert [each.kind for each in caplog.records if "hears nothing" in each.message] == [Kind.CRONJOB]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("soon_silent")
+def test_a_watch_that_hears_nothing_as_nobody_does_goes_on(watching: Watching) -> None:
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    watching.reachable = False
+    before = watching.looks
+    until(lambda: watching.looks > before + 20, 20, "twice the time")
+    assert (watching.logins, watching.count(WatchBegan)) == (1, 1)
+
+
+@pytest.mark.usefixtures("soon_silent")
+def test_a_watch_that_has_nothing_to_watch_is_let_be(api: FakeApi, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the custom resource Kopf asks for nothing."""
+    monkeypatch.setattr(kopf_watch, "LOOK_S", 0.01)
+    api.installed = False
+    watching.watch.start()
+    until(lambda: watching.logins == 1, 20, "the first look")
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > 1.5, 20, "thrice the time")
+    assert (watching.logins, watching.count(WatchBegan)) == (1, 1)
+
+
+@pytest.mark.parametrize("retry_after", ["600", "Wed, 21 Oct 2099 07:28:00 GMT", ""])
+def test_a_watch_is_not_told_to_wait_for_long(
+    api: FakeApi, watching: Watching, monkeypatch: pytest.MonkeyPatch, retry_after: str
+) -> None:
+    monkeypatch.setattr(ports, "LONGEST_RETRY_AFTER_S", 1.0)
+    api.busy = [retry_after]
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    assert api.busy == []
+    assert watching.count(WatchBegan) == 1
 
 
 def test_a_watch_stops_when_told_to_and_does_not_begin_again(api: FakeApi, watching: Watching) -> None:

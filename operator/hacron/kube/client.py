@@ -74,7 +74,14 @@ class KubeClient:
         self._scopes = scopes(namespaces)
         self._read_access = partial(read_access, kubeconfig, service_account)
         connections = concurrency + SLOW_LANE + OTHERS + len(self._scopes)
-        self._api = ApiServer(self._read_access(), self._read_access, connections=connections, timeout_s=timeout_s)
+        self.on_new_connections: Callable[[], None] = lambda: None  # called from this client's thread
+        self._api = ApiServer(
+            self._read_access(),
+            self._read_access,
+            connections=connections,
+            timeout_s=timeout_s,
+            on_new_connections=lambda: self.on_new_connections(),
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -21,8 +21,8 @@ import msgspec
 from hacron.kube.access import Access
 from hacron.kube.clock import DistantClock
 from hacron.kube.connections import Connections
-from hacron.kube.reply import NoAnswer, Reply, TooLate, seconds, understood
-from hacron.ports import lacks_right
+from hacron.kube.reply import NoAnswer, Reply, TooLate, understood
+from hacron.ports import lacks_right, seconds_to_wait
 from hacron.settings.loading import InvalidSettings
 
 log = logging.getLogger(__name__)
@@ -64,11 +64,21 @@ class Timed(aiohttp.BytesPayload):
 class ApiServer:
     """An API server, reached from one asyncio loop. Raises aiohttp's errors, TimeoutError, OSError, NoAnswer."""
 
-    def __init__(self, access: Access, read_access: Callable[[], Access], *, connections: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        access: Access,
+        read_access: Callable[[], Access],
+        *,
+        connections: int,
+        timeout_s: float,
+        on_new_connections: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_new_connections` is called when other certificates, or another server, have taken the place of those before."""
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
         self.clock = DistantClock()
         self._access = access
         self._read_access = read_access  # may wait for a program, so it is called in a thread
+        self._on_new_connections = on_new_connections
         self._read_at = time.monotonic()
         self._reading = asyncio.Lock()
         self._limit = connections
@@ -192,7 +202,7 @@ class ApiServer:
             self._doubt.set()
         elif status not in NOT_SERVING:
             self._answered()
-        return Reply(status, body, sent_at, seconds(response.headers.get("Retry-After")))
+        return Reply(status, body, sent_at, seconds_to_wait(response.headers.get("Retry-After")))
 
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
@@ -227,9 +237,10 @@ class ApiServer:
             if access == self._access:
                 return
             log.info("goes on with a new token or certificate")
-            if not access.same_connections(self._access):
+            before, self._access = self._access, access
+            if not access.same_connections(before):
                 self._replace_connections()
-            self._access = access
+                self._on_new_connections()
 
     def _replace_connections(self) -> None:
         """New requests get new connections; those under way have time to end. A watch would not end: it begins anew at once."""

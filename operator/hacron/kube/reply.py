@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from hacron.core import nesting
 
-LONGEST_RETRY_AFTER_S: Final = 30.0
 NOT_NOW: Final = (401, 408, 429)  # like every 5xx these may come from what stands before the API server, in any form
 
 
@@ -47,11 +46,3 @@ def understood(status: int, content: bytes) -> dict[str, Any]:
     if status in NOT_NOW or status >= 500:
         return {"message": text}
     raise NoAnswer(status, f"not of an API server: {text}")
-
-
-def seconds(retry_after: str | None) -> float:
-    """Read the header Retry-After; 0 when there is none, or it is a date."""
-    try:
-        return min(LONGEST_RETRY_AFTER_S, max(0.0, float(retry_after or 0)))
-    except ValueError:
-        return 0.0
