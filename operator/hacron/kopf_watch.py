@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import kopf
 
+from hacron.aside import aside
 from hacron.core import nesting
 from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.core.model import Kind
@@ -142,7 +143,7 @@ class KopfWatch:
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
-            info = kopf.ConnectionInfo(**await asyncio.to_thread(self._connection))
+            info = kopf.ConnectionInfo(**await aside(self._connection))
             session = open_session(info.as_ssl_context(), info.as_http_headers(), info.proxy_url, self._note_answer)
             return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 

@@ -6,15 +6,21 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from hacron.kube import http
+from hacron.kube import access, http
 from hacron.ports import GetJob
+from hacron.settings.loading import InvalidSettings
 from tests.cluster.asking import Asking, asking, create, some_key, with_user
 from tests.cluster.oddities import (
     JOB,
@@ -120,6 +126,110 @@ def test_a_kubeconfig_that_cannot_be_read_for_a_while_does_no_harm(tmp_path: Pat
             assert kube.ask(get("hello")).status == 401
             lets_in[0] = True
             assert kube.ask(get("hello")).status == 201
+
+
+PROGRAM = """#!/bin/sh
+if [ -e {folder}/hangs ]; then sleep 20; fi
+if [ -e {folder}/fails ]; then echo of no use >&2; exit 3; fi
+echo '{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", '
+echo '"status": {{"token": "'$(cat {folder}/token)'"}}}}'
+"""
+
+
+def with_program(folder: Path, server: str) -> Path:
+    """Write a kubeconfig whose program prints what is in the file `token`; while there is a file `hangs` or `fails`, it does."""
+    program = folder / "program"
+    program.write_text(PROGRAM.format(folder=folder))
+    program.chmod(0o755)
+    (folder / "token").write_text("old")
+    how = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "interactiveMode": "Never"}
+    return kubeconfig(folder / "kubeconfig", server, user={"exec": how})
+
+
+def test_a_program_that_hangs_leaves_no_request_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answers are what the API server says to the token of before, until the program is well again."""
+    monkeypatch.setattr(http, "READ_ACCESS_AGAIN_S", 0.0)
+    monkeypatch.setattr(http, "PROBE_S", 1.0)
+    monkeypatch.setattr(access, "PROGRAM_S", 3.0)
+    good = ["old"]
+    with ExitStack() as stack:
+        server = stack.enter_context(odd_server(lambda asked: JOB if asked.token in good else status(401)))
+        kube = stack.enter_context(asking(with_program(tmp_path, server.url), timeout_s=0.5))
+        assert kube.ask(get("hello")).status == 201
+        (tmp_path / "hangs").touch()
+        good[:] = ["new"]
+        server.works = False  # a probe is told the same as others
+        assert [answer.status for answer in kube.ask_all([get(f"{n}") for n in range(40)], 20)] == [401] * 40
+        until(lambda: not kube.client.reachable, 20, "the word that it is of no use")
+        until(lambda: "not done within 3 s" in why(caplog), 20, "a program that was killed")
+        (tmp_path / "token").write_text("new")
+        (tmp_path / "hangs").unlink()
+        until(lambda: kube.ask(get("hello")).status == 201, 20, "being let in")
+        until(lambda: kube.client.reachable, 20, "the word that it is of use")
+
+
+def why(caplog: pytest.LogCaptureFixture) -> str:
+    """Return why token and certificates could not be read again."""
+    return " ".join(each.why for each in caplog.records if "cannot be read again" in each.message)  # type: ignore[attr-defined]
+
+
+def test_a_program_that_fails_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The token of before may be good for long."""
+    monkeypatch.setattr(http, "READ_ACCESS_S", 0.1)
+    with odd_server(lambda _: JOB) as server:
+        path = with_program(tmp_path, server.url)
+        (tmp_path / "fails").touch()
+        with pytest.raises(InvalidSettings, match=r"its program failed: exec: process returned 3\. of no use"):
+            access.read_access(path)
+        (tmp_path / "fails").unlink()
+        with asking(path) as kube:
+            (tmp_path / "fails").touch()
+            until(lambda: "of no use" in why(caplog), 20, "a program that failed")
+            kube.ask(get("hello"))
+        assert server.asked[-1].token == "old"
+
+
+def test_a_program_that_hangs_is_told_of_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "PROGRAM_S", 0.3)
+    path = with_program(tmp_path, "http://127.0.0.1:1")
+    (tmp_path / "hangs").touch()
+    with pytest.raises(InvalidSettings, match=r"its program was not done within 0.3 s"):
+        access.read_access(path)
+
+
+def test_a_reading_that_hangs_is_told_of_and_used_when_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of files, or of whatever else a kubeconfig asks."""
+    monkeypatch.setattr(http, "READ_ACCESS_S", 0.1)
+    monkeypatch.setattr(http, "READING_S", 0.2)
+    over = threading.Event()
+    with odd_server(lambda _: JOB) as server:
+        path = kubeconfig(tmp_path / "kubeconfig", server.url, user={"token": "old"})
+        with asking(path, timeout_s=0.5) as kube:
+            good = access.read_access(path)
+
+            def read() -> access.Access:
+                over.wait(30)
+                return replace(good, token="new")
+
+            monkeypatch.setattr(kube.client._api, "_read_access", read)
+            until(lambda: "they have been read for 0.2 s" in why(caplog), 20, "the word that it takes long")
+            assert kube.ask(get("hello")).status == 201
+            assert server.asked[-1].token == "old"
+            over.set()
+            until(lambda: kube.ask(get("hello")) and server.asked[-1].token == "new", 20, "the new token")
+
+
+def test_work_that_hangs_does_not_keep_a_process_from_ending() -> None:
+    hangs = "asyncio.wait_for(aside(lambda: time.sleep(600)), 0.1)"
+    text = f"import asyncio, time\nfrom hacron.aside import aside\nasync def go(): await {hangs}\nasyncio.run(go())"
+    run = subprocess.run([sys.executable, "-c", text], timeout=60, check=False, capture_output=True, text=True)
+    assert "TimeoutError" in run.stderr
 
 
 # --- certificates ---------------------------------------------------------------------------------------------------------------

@@ -8,19 +8,63 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import ssl
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from kubernetes import client, config
 from kubernetes.client.rest import should_bypass_proxies
+from kubernetes.config import exec_provider, kube_config
+from kubernetes.config.exec_provider import ExecProvider
 from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME, InClusterConfigLoader
 
 from hacron.settings.loading import InvalidSettings
 
 SERVICE_ACCOUNT: Final = Path(SERVICE_TOKEN_FILENAME).parent
 """Where a pod finds its token and the cluster's certificate authority."""
+
+PROGRAM_S = 20.0  # a kubeconfig's program has to be done by then
+
+
+class _Bounded(subprocess.Popen[str]):
+    """A program that is killed, with what it has started, when it takes too long; not where somebody may be typing a password."""
+
+    def __init__(self, args: Any, *, stdin: Any = None, **how: Any) -> None:
+        self._unattended = stdin is None
+        super().__init__(args, stdin=stdin, start_new_session=self._unattended, **how)
+
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:
+        try:
+            return super().communicate(input, PROGRAM_S if self._unattended else timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+            raise
+
+
+class _ProgramFailed(BaseException):
+    """Not an Exception: the loader takes those for "no credentials", and goes on without any."""
+
+
+class _Program(ExecProvider):
+    def run(self, previous_response: Any = None) -> Any:
+        try:
+            return super().run(previous_response)  # type: ignore[no-untyped-call]
+        except subprocess.TimeoutExpired:
+            raise _ProgramFailed(f"was not done within {PROGRAM_S:g} s") from None
+        except config.ConfigException as error:
+            raise _ProgramFailed(f"failed: {' '.join(str(error).split())}") from None
+        except Exception as error:  # noqa: BLE001  its own text may show credentials
+            raise _ProgramFailed(f"failed: {type(error).__name__}") from None
+
+
+# The loader of kubeconfigs lets nobody choose.
+exec_provider.subprocess = SimpleNamespace(Popen=_Bounded, PIPE=subprocess.PIPE)  # type: ignore[assignment, attr-defined]
+kube_config.ExecProvider = _Program  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +100,7 @@ class Access:
 
 
 def read_access(kubeconfig: Path | None, service_account: Path = SERVICE_ACCOUNT) -> Access:
-    """Read a kubeconfig, or what a pod is given. Raises InvalidSettings. May run a kubeconfig's program, and wait for it."""
+    """Read a kubeconfig, or what a pod is given. Raises InvalidSettings. May run a kubeconfig's program, for PROGRAM_S."""
     configuration = client.Configuration()
     try:
         if kubeconfig is not None:
@@ -70,6 +114,8 @@ def read_access(kubeconfig: Path | None, service_account: Path = SERVICE_ACCOUNT
         if kubeconfig is None:
             said = f"is missing, and this is not a pod with a service account ({error}): set it to the path of a kubeconfig"
         raise InvalidSettings((f"HACRON_KUBECONFIG {said}",)) from error
+    except _ProgramFailed as error:
+        raise InvalidSettings((f"HACRON_KUBECONFIG ({kubeconfig}): its program {error}",)) from None
     except Exception as error:  # noqa: BLE001  whatever its loader stumbles over; its own text may show credentials
         raise InvalidSettings((f"HACRON_KUBECONFIG ({kubeconfig}) is not a kubeconfig ({type(error).__name__})",)) from None
 

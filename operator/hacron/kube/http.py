@@ -18,6 +18,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from hacron.aside import aside
 from hacron.kube.access import Access
 from hacron.kube.clock import DistantClock
 from hacron.kube.connections import Connections
@@ -31,6 +32,7 @@ JSON, MERGE_PATCH, JSON_PATCH = "application/json", "application/merge-patch+jso
 CONNECT_S: Final = 5.0
 READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
 READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
+READING_S: Final = 30.0  # longer than a kubeconfig's program may take
 # A Job that there is not: to say so takes the API server, what it stores in, and the rights that any run needs.
 PROBE: Final = "/apis/batch/v1/namespaces/default/jobs/hacron-probe"
 PROBE_S: Final = 5.0
@@ -77,10 +79,10 @@ class ApiServer:
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
         self.clock = DistantClock()
         self._access = access
-        self._read_access = read_access  # may wait for a program, so it is called in a thread
+        self._read_access = read_access  # may wait for a program, or hang, so it is called in a thread
         self._on_new_connections = on_new_connections
         self._read_at = time.monotonic()
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
         self._limit = connections
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S)
         self._connections: Connections | None = None
@@ -116,7 +118,7 @@ class ApiServer:
         access = self._access
         payload = Timed(data, kind, not_after) if data is not None else None
         reply = await self._exchange(access, method, path, payload, accept, timeout)
-        if reply.status == NOT_LET_IN and await self._renewed(access):
+        if reply.status == NOT_LET_IN and await self._renewed(access, timeout.total or CONNECT_S):
             payload = Timed(data, kind, not_after) if data is not None else None
             reply = await self._exchange(self._access, method, path, payload, accept, timeout)
         return reply
@@ -147,7 +149,8 @@ class ApiServer:
             self._doubt.clear()
             answered_at = self._answered_at
             try:
-                reply = await self.send("GET", PROBE, timeout_s=PROBE_S)
+                async with asyncio.timeout(2 * PROBE_S):  # with a token that has to be renewed
+                    reply = await self.send("GET", PROBE, timeout_s=PROBE_S)
                 why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
                 why = f"{type(error).__name__}: {error}"
@@ -163,10 +166,13 @@ class ApiServer:
         """Read token and certificates again and again, for ever."""
         while True:
             await asyncio.sleep(READ_ACCESS_S)
-            await self._renew()
+            if not await self._renew(READING_S):
+                self._say_unread(f"they have been read for {READING_S:g} s")
 
     async def close(self) -> None:
         """End all connections."""
+        if self._reading is not None:
+            self._reading.cancel()
         for task in list(self._ending):
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -218,29 +224,36 @@ class ApiServer:
 
     # --- who we are ---
 
-    async def _renewed(self, refused: Access) -> bool:
+    async def _renewed(self, refused: Access, patience_s: float) -> bool:
         """Whether there is another token or certificate now than the one that was not let in."""
         if self._access == refused and time.monotonic() - self._read_at > READ_ACCESS_AGAIN_S:
-            await self._renew()
+            await self._renew(patience_s)
         return self._access != refused
 
-    async def _renew(self) -> None:
-        async with self._reading:
-            if time.monotonic() - self._read_at < READ_ACCESS_AGAIN_S:
-                return  # by whoever held the lock
-            try:
-                access = await asyncio.to_thread(self._read_access)
-            except InvalidSettings as error:
-                log.warning("token and certificates cannot be read again; goes on with those it has", extra={"why": str(error)})
-                access = self._access
-            self._read_at = time.monotonic()
-            if access == self._access:
-                return
-            log.info("goes on with a new token or certificate")
-            before, self._access = self._access, access
-            if not access.same_connections(before):
-                self._replace_connections()
-                self._on_new_connections()
+    async def _renew(self, patience_s: float) -> bool:
+        """Read token and certificates again, one reading at a time; return whether that was done in time. It goes on if not."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_task(self._read_again())
+        done, _ = await asyncio.wait([self._reading], timeout=patience_s)
+        return bool(done)
+
+    async def _read_again(self) -> None:
+        try:
+            access = await aside(self._read_access)
+        except InvalidSettings as error:
+            self._say_unread(str(error))
+            access = self._access
+        self._read_at = time.monotonic()
+        if access == self._access:
+            return
+        log.info("goes on with a new token or certificate")
+        before, self._access = self._access, access
+        if not access.same_connections(before):
+            self._replace_connections()
+            self._on_new_connections()
+
+    def _say_unread(self, why: str) -> None:
+        log.warning("token and certificates cannot be read again; goes on with those it has", extra={"why": why})
 
     def _replace_connections(self) -> None:
         """New requests get new connections; those under way have time to end. A watch would not end: it begins anew at once."""
