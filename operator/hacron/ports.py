@@ -336,6 +336,10 @@ class Kubernetes(Protocol):
         """Return what the API server's clock shows at that monotonic time, to a second; None: it has not answered for long."""
 
     @property
+    def hears_of_jobs(self) -> bool:
+        """Whether the watch on Jobs, if there is to be one, has heard something lately."""
+
+    @property
     def uid(self) -> str:
         """Which cluster this is: the uid of its namespace kube-system. Empty: not known yet, or we lack the right to see it."""
 

@@ -249,6 +249,8 @@ def shortcomings(session: Session, inventory: Inventory, kube: Kubernetes) -> It
         yield "kubernetes: the API server does not answer"
     elif not inventory.complete:
         yield "kubernetes: HACronJobs are still being listed"
+    elif not kube.hears_of_jobs:
+        yield "kubernetes: nothing is heard of Jobs"
 
 
 def run(settings: Settings) -> int:

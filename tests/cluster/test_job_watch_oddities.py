@@ -112,6 +112,20 @@ def test_a_watch_is_cut_when_it_is_too_quiet(follow: Callable[[Script], Asking],
     assert kube.lists()[0] == {"a"}
 
 
+def test_a_client_says_when_it_hears_nothing_of_jobs(follow: Callable[[Script], Asking], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_watch, "DEAF_S", 0.5)
+    script = Script([status(500)], [])
+    kube = follow(script)
+    assert kube.client.reachable
+    until(lambda: not kube.client.hears_of_jobs, 20, "the word that nothing is heard")
+    kube.client.watch_jobs(False)
+    until(lambda: kube.client.hears_of_jobs, 20, "that nothing is to be heard")
+    kube.client.watch_jobs(True)
+    until(lambda: not kube.client.hears_of_jobs, 20, "the word that nothing is heard")
+    script.lists = [listed(5)]
+    until(lambda: kube.client.hears_of_jobs, 20, "Jobs")
+
+
 def test_a_great_change_arrives_whole(follow: Callable[[Script], Asking]) -> None:
     changed = job_called("hello", 7)
     changed["metadata"]["annotations"] = {"big": "x" * 1_000_000}

@@ -66,6 +66,7 @@ class FakeKube:
         self._clock = clock
         self._waiting: deque[Request] = deque()
         self._on_its_way: deque[tuple[Request, datetime]] = deque()
+        self.hears_of_jobs = True
         self._watches_jobs = False
         self._watch = 0  # which one: what an earlier one had yet to tell is lost with it
         self._untold = 0

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from hacron.core.model import Kind
 from hacron.core.ticks.cron import tzdata_version
+from hacron.kopf_watch import KopfWatch
 from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
-from hacron.replica import Replica, introduce, shortcomings
+from hacron.replica import Replica, introduce, run, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
+from tests.cluster.oddities import kubeconfig
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
 from tests.scenarios.script import Script
@@ -74,6 +81,12 @@ def test_a_replica_that_has_not_listed_its_cluster_is_not_ready() -> None:
     script.world.cluster("west").busy = True
     script.run("replicas west-1")
     assert wanting(script) == ["kubernetes: HACronJobs are still being listed"]
+
+
+def test_a_worker_that_hears_nothing_of_jobs_is_not_ready() -> None:
+    script = running("west-1")
+    script.world.processes["west-1"].kube.hears_of_jobs = False
+    assert wanting(script) == ["kubernetes: nothing is heard of Jobs"]
 
 
 @pytest.mark.parametrize(
@@ -163,3 +176,45 @@ def test_what_kubernetes_says_does_not_pile_up_while_there_is_no_broker(alone: A
         metadata = {"namespace": "default", "name": f"many-{number % 10}", "uid": "1", "generation": number}
         alone.arrivals.put(ObjectSeen(body={"metadata": metadata, "spec": {"suspend": True}, "status": {}}))
     until(alone.arrivals.empty, 20, "an empty queue")
+
+
+# --- how its parts are put together ----------------------------------------------------------------
+
+
+class Recorder(KopfWatch):
+    """A watch that only notes what it is told."""
+
+    begun_again: ClassVar[list[Kind]] = []
+
+    def start(self) -> None:
+        """Watch nothing."""
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+    def begin_again(self) -> None:
+        self.begun_again.append(self._kind)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_all_watches_begin_anew_when_the_certificates_of_the_api_server_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hacron.kopf_watch.KopfWatch", Recorder)
+    monkeypatch.setattr(Recorder, "begun_again", [])
+    monkeypatch.setattr(Replica, "run", lambda replica: replica._kube.on_new_connections())
+    path = kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1")
+    settings = Settings(cluster="west", replica="west-1", broker_url="amqp://127.0.0.1:1", kubeconfig=path, http_port=free_port())
+    assert run(settings) == 0
+    assert sorted(Recorder.begun_again) == sorted(Kind)

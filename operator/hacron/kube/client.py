@@ -90,6 +90,7 @@ class KubeClient:
         self._taken = 0
         self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn
         self._calm.set()
+        self._job_watch: JobWatch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._calls = False  # on_arrival is about to be called
         self._uid = ""  # of the namespace kube-system, once it is known
@@ -102,6 +103,11 @@ class KubeClient:
     def time_at(self, mono: float) -> datetime | None:
         """Return what the API server's clock shows at that monotonic time."""
         return self._api.clock.time_at(mono)
+
+    @property
+    def hears_of_jobs(self) -> bool:
+        watch = self._job_watch
+        return watch is None or watch.hears
 
     @property
     def uid(self) -> str:
@@ -200,10 +206,11 @@ class KubeClient:
 
     def _watch(self, on: bool) -> None:
         if on and self._watching is None:
-            self._watching = self._spawn(JobWatch(self._api, self._deliver, self._scopes).follow())
+            self._job_watch = JobWatch(self._api, self._deliver, self._scopes)
+            self._watching = self._spawn(self._job_watch.follow())
         elif not on and self._watching is not None:
             self._watching.cancel()
-            self._watching = None
+            self._watching = self._job_watch = None
 
     def _deliver(self, arrival: FromKubernetes) -> None:
         self._arrivals.put(arrival)

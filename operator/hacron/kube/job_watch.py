@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 QUERY: Final = f"jobs?labelSelector={LABEL}%3Dtrue"
 WATCH_S: Final = 300  # after it the server ends the watch, and it is begun again where it ended
 QUIET_S: Final = 90.0  # the server sends a bookmark every minute; a watch without one is cut
+DEAF_S = 3 * 90.0  # nothing was heard by several watches, and no list came through
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0
 
 
@@ -35,8 +36,14 @@ class JobWatch:
     def __init__(self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None], scopes: Sequence[str] = ("",)) -> None:
         self._api = api
         self._deliver = deliver
+        self._heard_at = time.monotonic()
         # Up to where all changes were delivered; "": everything is to be listed.
         self._versions = dict.fromkeys((f"/apis/batch/v1/{scope}{QUERY}" for scope in scopes), "")
+
+    @property
+    def hears(self) -> bool:
+        """Whether something came lately: a list, or anything of a watch; a good API server says something every minute."""
+        return time.monotonic() - self._heard_at < DEAF_S
 
     async def follow(self) -> None:
         """Deliver JobsListed, then a JobSeen for every change, for ever."""
@@ -68,6 +75,7 @@ class JobWatch:
             found += items
             versions[path] = str(reply.body["metadata"]["resourceVersion"])
         self._deliver(JobsListed(items=tuple(found)))
+        self._heard_at = time.monotonic()
         self._versions = versions
 
     async def _watch_all(self) -> None:
@@ -94,6 +102,7 @@ class JobWatch:
             async for line in lines:
                 event = msgspec.json.decode(line)
                 changed = event["object"]
+                self._heard_at = time.monotonic()
                 if event["type"] == "ERROR":
                     self._versions[path] = ""
                     raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
