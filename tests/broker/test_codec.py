@@ -246,6 +246,14 @@ def test_unknown_fields_are_ignored_everywhere() -> None:
     assert (len(read), unreadable) == (1, [])
 
 
+def test_a_record_that_is_read_and_written_anew_loses_what_is_unknown_but_keeps_its_spec_whole() -> None:
+    spec = {"schedule": "* * * * *", "news": {"a": [1]}}
+    known = {"kind": "Definition", "key": "team/report", "cluster": "west", "uid": "u", "generation": 1, "revision": 1}
+    known |= {"created_at": "2030-01-01T00:00:00Z", "changed_at": "2030-01-01T00:00:00Z", "spec": spec}
+    batch, _ = codec.decode_batch(batch_json(records=[known | {"news": {"b": 2}}]))
+    assert json.loads(codec.encode_batch(batch))["records"] == [known]
+
+
 @pytest.mark.parametrize(
     "stranger",
     [
