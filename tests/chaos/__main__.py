@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.chaos import report
 from tests.chaos.faults import FAULTS
-from tests.chaos.load import EVERY_S, GUARANTEES, POLICIES, WHERE
+from tests.chaos.load import EVERY_S, GUARANTEES, POLICIES, RUNS_S, WHERE
 from tests.chaos.naive_fleet import COUNT
 from tests.chaos.naive_fleet import EVERY_S as NAIVE_EVERY_S
 from tests.chaos.stage import Stage
@@ -103,10 +103,10 @@ def _method(options: argparse.Namespace) -> str:
     return (
         f"Two clusters with two replicas each, RabbitMQ {rabbitmq} with {options.nodes} nodes (pause_minority,"
         f" net_ticktime {TICK_S} s, net_setuptime {SETUP_S} s); every replica and every node in a network namespace of its own."
-        f" {many} cronjobs of every {EVERY_S} s: both guarantees, Allow and Forbid, declared in one"
-        f" cluster or in both. Beside them {COUNT} of every {NAIVE_EVERY_S} s that naive token holders fire, one beside each"
-        " replica, with pika's defaults. All settings of the replicas are the defaults. Judged by watches on the API servers"
-        " alone; their times are whole seconds."
+        f" {many} cronjobs of every {EVERY_S} s: both guarantees, Allow (Jobs of {RUNS_S['Allow']:g} s) and Forbid"
+        f" (Jobs of {RUNS_S['Forbid']:g} s), declared in one cluster or in both. Beside them {COUNT} of every {NAIVE_EVERY_S} s"
+        " that naive token holders fire, one beside each replica, with pika's defaults. All settings of the replicas are the"
+        " defaults. Judged by watches on the API servers alone; their times are whole seconds."
     )
 
 

@@ -6,13 +6,14 @@ import itertools
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 
 from tests.chaos.load import Declared
 from tests.testbed.judge import Ran
 
 Tick = tuple[str, datetime]
+AT_ONCE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,10 @@ class Figures:
 
     due: int
     started: int  # ticks with a Job
-    held: int  # ticks of Forbid without one, whose cronjob still had a Job running: skipped by the rules
+    held: int  # ticks of Forbid without one, whose cronjob still had a Job running: of those that wait the latest runs
     doubled: tuple[str, ...]  # ticks with more Jobs than the guarantee allows
     again: int  # ticks with a further attempt, which AtLeastOnce allows
-    late_p50_s: float
+    late_p50_s: float  # of those that need not wait for an earlier Job
     late_max_s: float
 
     @property
@@ -48,33 +49,52 @@ class History:
 
     def figures(self, ticks: Sequence[Tick], at_most_once: bool, forbidding: Container[str] = ()) -> Figures:
         """Return what became of these ticks; `forbidding` are the cronjobs with Forbid."""
-        found = [self.jobs.get(tick, []) for tick in ticks]
-        first = [min(one.late_s for one in ran) for ran in found if ran]
+        found = [(tick, self.jobs.get(tick, []), tick[0] in forbidding and self._runs(*tick)) for tick in ticks]
+        late = [min(one.late_s for one in ran) for _, ran, waits in found if ran and not waits]
         return Figures(
             due=len(ticks),
-            started=len(first),
-            held=sum(tick[0] in forbidding and not ran and self._runs(*tick) for tick, ran in zip(ticks, found, strict=True)),
-            doubled=tuple(_told(tick, ran) for tick, ran in zip(ticks, found, strict=True) if _is_doubled(ran, at_most_once)),
-            again=sum(len({one.attempt for one in ran}) > 1 for ran in found),
-            late_p50_s=median(first) if first else 0.0,
-            late_max_s=max(first, default=0.0),
+            started=sum(bool(ran) for _, ran, _ in found),
+            held=sum(waits and not ran for _, ran, waits in found),
+            doubled=tuple(_told(tick, ran) for tick, ran, _ in found if _is_doubled(ran, at_most_once)),
+            again=sum(len({one.attempt for one in ran}) > 1 for _, ran, _ in found),
+            late_p50_s=median(late) if late else 0.0,
+            late_max_s=max(late, default=0.0),
         )
 
-    def overlaps(self, cronjob: str) -> list[str]:
-        """Return a sentence for each two Jobs of a cronjob that ran at the same time; times are known to a second."""
+    def overlaps(self, cronjob: str, at_most_once: bool) -> list[str]:
+        """Return a sentence for each two Jobs of a cronjob that ran at the same time; times are known to a second.
+
+        A further attempt, which AtLeastOnce makes elsewhere when a cluster is silent, may run beside what runs there unheard.
+        """
         ran = sorted(
             (one for (name, _), jobs in self.jobs.items() if name == cronjob for one in jobs), key=lambda one: one.created
         )
+        found, running = [], list[Ran]()
+        for after in ran:
+            running = [before for before in running if before.ended is None or before.ended > after.created]
+            wrong = [before for before in running if at_most_once or before.attempt == after.attempt == 1]
+            found += [
+                f"{before.job} in {before.cluster} had not ended when {after.job} began in {after.cluster}" for before in wrong
+            ]
+            running.append(after)
+        return found
+
+    def lost(self, ticks: Iterable[Tick], forbidding: Container[str], heard_within: timedelta = AT_ONCE) -> list[str]:
+        """Return a sentence for each tick without a Job, but for those of Forbid that an earlier Job has held up.
+
+        Such a Job may be taken for running until its end is heard of, which is `heard_within` so long.
+        """
+        gone = ((name, at) for name, at in ticks if not self.jobs.get((name, at)))
         return [
-            f"{before.job} in {before.cluster} had not ended when {after.job} began in {after.cluster}"
-            for before, after in itertools.pairwise(ran)
-            if before.ended is not None and before.ended > after.created
+            f"{name} at {at:%H:%M:%S} has no Job"
+            for name, at in gone
+            if not (name in forbidding and self._runs(name, at, heard_within))
         ]
 
-    def _runs(self, cronjob: str, at: datetime) -> bool:
-        """Say whether a Job of an earlier tick was running then."""
+    def _runs(self, cronjob: str, at: datetime, heard_within: timedelta = AT_ONCE) -> bool:
+        """Say whether a run of an earlier tick was not over then; if its Job came later, the run had been decided before."""
         of_it = (one for (name, tick), jobs in self.jobs.items() if name == cronjob and tick < at for one in jobs)
-        return any(one.created <= at and (one.ended is None or one.ended >= at) for one in of_it)
+        return any(one.ended is None or one.ended + heard_within >= at for one in of_it)
 
     def unfinished(self, ticks: Iterable[Tick]) -> list[str]:
         """Return a sentence for each tick that has Jobs of which none has ended well."""
@@ -94,15 +114,23 @@ def ticks_of(declared: Sequence[Declared], since: datetime, until: datetime, at_
 
 
 def violations(history: History, declared: Sequence[Declared], since: datetime, until: datetime) -> list[str]:
-    """Return a sentence for each promise that was broken."""
+    """Return a sentence for each promise that was broken, whatever has failed."""
     broken = []
     for guarantee in (True, False):
         broken += history.figures(ticks_of(declared, since, until, guarantee), guarantee).doubled
     broken += history.unfinished(ticks_of(declared, since, until, at_most_once=False))
     for one in declared:
-        if one.at_most_once and one.forbids:
-            broken += history.overlaps(one.name)
+        if one.forbids:
+            broken += history.overlaps(one.name, one.at_most_once)
     return broken
+
+
+def lost(
+    history: History, declared: Sequence[Declared], since: datetime, until: datetime, heard_within: timedelta = AT_ONCE
+) -> list[str]:
+    """Return a sentence for each tick that was not started, where the fault was one that keeps nothing from being started."""
+    ticks = [tick for guarantee in (True, False) for tick in ticks_of(declared, since, until, guarantee)]
+    return history.lost(ticks, {one.name for one in declared if one.forbids}, heard_within)
 
 
 def _is_doubled(ran: Sequence[Ran], at_most_once: bool) -> bool:

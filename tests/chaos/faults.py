@@ -17,6 +17,7 @@ from tests.testbed.cluster import start_together
 from tests.testbed.wait import until
 
 Act = Callable[[Stage], Iterator[None]]
+WORKER_REPLACED_S = 14.0  # two heartbeats and a second, up to 13 s by the default settings; times are known to a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,27 @@ class Fault:
     short: bool  # also in the short form
     nodes: int  # how many the broker must have for it
     may_double: bool  # by the documented rules
+    fires: bool  # by the documented rules: every tick is started meanwhile
+    heard_s: float  # so long after its end a Job may be taken for running
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    words: str, *, lasts_s: float = 25, short: bool = False, nodes: int = 1, may_double: bool = False
+    words: str,
+    *,
+    lasts_s: float = 25,
+    short: bool = False,
+    nodes: int = 1,
+    may_double: bool = False,
+    fires: bool = False,
+    heard_s: float = 0,
 ) -> Callable[[Act], Act]:
     """Enter a function into the list."""
 
     def enter(act: Act) -> Act:
-        FAULTS[act.__name__] = Fault(act.__name__, words, act, lasts_s, short, nodes, may_double)
+        FAULTS[act.__name__] = Fault(act.__name__, words, act, lasts_s, short, nodes, may_double, fires, heard_s)
         return act
 
     return enter
@@ -50,7 +60,7 @@ def fault(
 # --- replicas ---
 
 
-@fault("the executor is killed (SIGKILL)", lasts_s=15)
+@fault("the executor is killed (SIGKILL)", lasts_s=15, fires=True)
 def executor_killed(stage: Stage) -> Iterator[None]:
     holders = stage.holders()
     stage.begins()
@@ -61,7 +71,7 @@ def executor_killed(stage: Stage) -> Iterator[None]:
         holder.start()
 
 
-@fault("the executor is stopped (SIGTERM)", lasts_s=15)
+@fault("the executor is stopped (SIGTERM)", lasts_s=15, fires=True)
 def executor_stopped(stage: Stage) -> Iterator[None]:
     holder = stage.fleet.await_executor()
     holder.terminate()
@@ -74,7 +84,7 @@ def executor_frozen(stage: Stage) -> Iterator[None]:
     yield from _frozen(stage, stage.holders())
 
 
-@fault("a worker that is not the executor hangs (SIGSTOP) for 25 s")
+@fault("a worker that is not the executor hangs (SIGSTOP) for 25 s", fires=True, heard_s=WORKER_REPLACED_S)
 def worker_frozen(stage: Stage) -> Iterator[None]:
     executor = stage.fleet.await_executor()
     worker = next(each for each in stage.fleet if each is not executor and each.told().get("worker"))
@@ -129,12 +139,12 @@ def executor_mute(stage: Stage) -> Iterator[None]:
 # --- broker nodes ---
 
 
-@fault("the broker node that leads the token's queue is killed (SIGKILL)", short=True, nodes=3)
+@fault("the broker node that leads the token's queue is killed (SIGKILL)", short=True, nodes=3, fires=True)
 def token_leader_killed(stage: Stage) -> Iterator[None]:
     yield from _killed(stage, stage.brokers.leader(f"{PREFIX}.token"))
 
 
-@fault("the broker node that leads the ledger is killed (SIGKILL)", nodes=3)
+@fault("the broker node that leads the ledger is killed (SIGKILL)", nodes=3, fires=True)
 def ledger_leader_killed(stage: Stage) -> Iterator[None]:
     yield from _killed(stage, stage.brokers.leader(f"{PREFIX}.ledger"))
 
@@ -218,7 +228,7 @@ def token_purged(stage: Stage) -> Iterator[None]:
     yield
 
 
-@fault("three further tokens", lasts_s=15)
+@fault("three further tokens", lasts_s=15, fires=True)
 def token_doubled(stage: Stage) -> Iterator[None]:
     with stage.channel() as channel:
         for _ in range(3):
@@ -237,7 +247,7 @@ def token_queue_deleted(stage: Stage) -> Iterator[None]:
         stage.naive.put_token()
 
 
-@fault("the queues of commands and reports are deleted", lasts_s=15)
+@fault("the queues of commands and reports are deleted", lasts_s=15, fires=True)
 def mail_queues_deleted(stage: Stage) -> Iterator[None]:
     with stage.channel() as channel:
         channel.queue_delete(f"{PREFIX}.commands")
@@ -281,7 +291,7 @@ def disk_alarm(stage: Stage) -> Iterator[None]:
     node.ctl("set_disk_free_limit", "50MB")
 
 
-@fault("the broker takes it amiss after 10 s that a message is not acknowledged (consumer timeout)", lasts_s=40)
+@fault("the broker takes it amiss after 10 s that a message is not acknowledged (consumer timeout)", lasts_s=40, fires=True)
 def consumer_timeout(stage: Stage) -> Iterator[None]:
     _consumer_timeout(stage, 10_000)
     stage.begins()
@@ -307,32 +317,37 @@ def api_server_refuses(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(refused=True))
 
 
-@fault("the API server of a cluster takes 2 s for every answer", lasts_s=20)
+@fault("the API server of a cluster takes 2 s for every answer", lasts_s=20, fires=True)
 def api_server_slow(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(delay_s=2))
 
 
-@fault("every other answer of a cluster's API server is 500", lasts_s=20)
+@fault("every other answer of a cluster's API server is 500", lasts_s=20, fires=True)
 def api_server_500(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(share=0.5, status=500))
 
 
-@fault("the API server of a cluster does what it is asked, and answers every other write with 500", lasts_s=20, short=True)
+@fault(
+    "the API server of a cluster does what it is asked, and answers every other write with 500",
+    lasts_s=20,
+    short=True,
+    fires=True,
+)
 def api_server_500_after(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(share=0.5, status=500, acted=True, writes_only=True))
 
 
-@fault("the API server of a cluster does what it is asked, and cuts every other write's connection", lasts_s=20)
+@fault("the API server of a cluster does what it is asked, and cuts every other write's connection", lasts_s=20, fires=True)
 def api_server_cuts_after(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(share=0.5, refused=True, acted=True, writes_only=True))
 
 
-@fault("every other answer of a cluster's API server is 429", lasts_s=20)
+@fault("every other answer of a cluster's API server is 429", lasts_s=20, fires=True)
 def api_server_429(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(share=0.5, status=429))
 
 
-@fault("every other write to a cluster's API server is answered with 409", lasts_s=20)
+@fault("every other write to a cluster's API server is answered with 409", lasts_s=20, fires=True)
 def api_server_409(stage: Stage) -> Iterator[None]:
     yield from _trouble(stage, Trouble(share=0.5, status=409, writes_only=True))
 
@@ -340,7 +355,7 @@ def api_server_409(stage: Stage) -> Iterator[None]:
 # --- clocks ---
 
 
-@fault("the executor's clock is 1.5 s ahead, then 1.5 s behind", lasts_s=15)
+@fault("the executor's clock is 1.5 s ahead, then 1.5 s behind", lasts_s=15, fires=True)
 def clock_within_margin(stage: Stage) -> Iterator[None]:
     yield from _skewed(stage, 1.5)
 

@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
+from typing import Any
 
 from tests.testbed import judge
 from tests.testbed.cluster import Cluster
 from tests.testbed.cronjobs import manifest
 
+Sort = tuple[str, str, str, int]  # guarantee, policy, where, and a number
+
 EVERY_S = 5
+RUNS_S = {
+    "Allow": 0.5,
+    "Forbid": 7.0,
+}  # with Forbid the next tick always comes while a Job runs: were it not asked, it would show
 GUARANTEES, POLICIES = ("AtMostOnce", "AtLeastOnce"), ("Allow", "Forbid")
 KEPT = 20  # Jobs of each cronjob: the recorders have seen the others
 # Where it is declared, and what its placement says.
@@ -40,10 +47,9 @@ class Declared:
 
 def declare(clusters: Mapping[str, Cluster], each: int) -> list[Declared]:
     """Declare `each` cronjobs of every sort."""
-    sorts = [(*sort, number) for sort in product(GUARANTEES, POLICIES, WHERE) for number in range(each)]
-    names = {"-".join(map(str, sort)).lower(): sort for sort in sorts}
+    names = sorts(each)
     for home, cluster in clusters.items():
-        cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(_objects(names, home))}))
+        cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects(names, home))}))
     born = {}
     for cluster in reversed(clusters.values()):  # of two objects the first cluster's counts here; both were made at once
         listed = json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]
@@ -54,10 +60,17 @@ def declare(clusters: Mapping[str, Cluster], each: int) -> list[Declared]:
     ]
 
 
-def _objects(names: Mapping[str, tuple[str, str, str, int]], home: str) -> Iterator[object]:
+def sorts(each: int) -> dict[str, Sort]:
+    """Return the names of all cronjobs, `each` of every sort."""
+    found = [(*sort, number) for sort in product(GUARANTEES, POLICIES, WHERE) for number in range(each)]
+    return {"-".join(map(str, sort)).lower(): sort for sort in found}
+
+
+def objects(names: Mapping[str, Sort], home: str) -> Iterator[dict[str, Any]]:
+    """Yield the HACronJobs that are declared in a cluster."""
     for name, (guarantee, policy, where, _) in names.items():
         homes, placement = WHERE[where]
         if home in homes:
             spec = {"guarantee": guarantee, "concurrencyPolicy": policy, **placement}
             spec |= {"successfulJobsHistoryLimit": KEPT, "failedJobsHistoryLimit": KEPT}
-            yield json.loads(manifest(name, f"@every {EVERY_S}s", run_seconds=0.5, **spec))
+            yield json.loads(manifest(name, f"@every {EVERY_S}s", run_seconds=RUNS_S[policy], **spec))

@@ -70,6 +70,7 @@ class Stage:
         self._with_naive = with_naive
         self._undo = ExitStack()
         self.declared: list[Declared] = []
+        self.told: set[str] = set()  # the promises that are known to have been broken
         self.began = now()  # when the present fault did
 
     # --- up and down ---

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from tests.chaos.checker import Figures, History, ticks_of, violations
+from tests.chaos.checker import Figures, History, lost, ticks_of, violations
 from tests.chaos.faults import Fault, done_to
 from tests.chaos.stage import SOON, Stage, now
 from tests.testbed.wait import until
 
 SETTLE_S = 5.0
-ENDS_S = 120.0  # a run takes half a second, and its pod as long as a busy machine makes it
+ENDS_S = 120.0  # a run takes seconds, and its pod as long as a busy machine makes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,13 @@ def do(stage: Stage, fault: Fault, lasts_s: float | None = None) -> Result:
 def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Result:
     """Read the histories."""
     once, surely = (ticks_of(stage.declared, began, ended, guarantee) for guarantee in (True, False))
-    with suppress(TimeoutError):  # what has not ended then will be told as a broken promise
-        until(lambda: not History.of(stage.ours).unfinished(surely), ENDS_S, "the end of every run", every=1)
+
+    def owed() -> list[str]:
+        history = History.of(stage.ours)
+        return [*history.unfinished(surely), *_lost(stage, fault, history, began, ended)]
+
+    with suppress(TimeoutError):  # what has not begun or ended then will be told as a broken promise
+        until(lambda: not owed(), ENDS_S, "the end of every run", every=1)
     ours, naive = History.of(stage.ours), History.of(stage.theirs)
     forbidding = {one.name for one in stage.declared if one.forbids}
     return Result(
@@ -67,6 +72,18 @@ def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Resul
         naive=naive.figures(stage.naive_ticks(began, ended), True),
         takeover_s=stage.takeover_s(began),
         silence_s=ours.silence_s(began, ended),
-        broken=tuple(violations(ours, stage.declared, began, ended)),
+        broken=_news(stage, violations(ours, stage.declared, began, ended) + _lost(stage, fault, ours, began, ended)),
         may_double=fault.may_double,
     )
+
+
+def _lost(stage: Stage, fault: Fault, history: History, began: datetime, ended: datetime) -> list[str]:
+    """Return what was not started, if all should have been."""
+    return lost(history, stage.declared, began, ended, timedelta(seconds=fault.heard_s)) if fault.fires else []
+
+
+def _news(stage: Stage, broken: list[str]) -> tuple[str, ...]:
+    """Return what is not known yet: Jobs beside each other are looked for in all that has ever run, also between two faults."""
+    new = tuple(sentence for sentence in broken if sentence not in stage.told)
+    stage.told.update(new)
+    return new
