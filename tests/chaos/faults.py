@@ -60,7 +60,7 @@ def fault(
 # --- replicas ---
 
 
-@fault("the executor is killed (SIGKILL)", lasts_s=15, fires=True)
+@fault("the executor is killed (SIGKILL)", lasts_s=15, short=True, fires=True)
 def executor_killed(stage: Stage) -> Iterator[None]:
     holders = stage.holders()
     stage.begins()
@@ -79,7 +79,7 @@ def executor_stopped(stage: Stage) -> Iterator[None]:
     holder.start()
 
 
-@fault("the executor hangs (SIGSTOP) for 25 s, then wakes up")
+@fault("the executor hangs (SIGSTOP) for 25 s, then wakes up", short=True)
 def executor_frozen(stage: Stage) -> Iterator[None]:
     yield from _frozen(stage, stage.holders())
 
@@ -184,6 +184,14 @@ def node_cut_off(stage: Stage) -> Iterator[None]:
 def node_deaf(stage: Stage) -> Iterator[None]:
     node = stage.brokers.leader(f"{PREFIX}.token")
     stage.cut_off(node.place, [other.place for other in stage.other_nodes(node)], both=False)
+    yield
+    _heal(stage)
+
+
+@fault("one way: the token's node hears the other nodes and reaches them not", lasts_s=45, nodes=3)
+def node_mute(stage: Stage) -> Iterator[None]:
+    node = stage.brokers.leader(f"{PREFIX}.token")
+    stage.cut_off(node.place, [other.place for other in stage.other_nodes(node)], both=False, incoming=False)
     yield
     _heal(stage)
 
