@@ -6,12 +6,16 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
+from tests.chaos import trial
 from tests.chaos.checker import History, lost, violations
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import EVERY_S, Declared, objects, sorts
+from tests.chaos.stage import Stage
+from tests.chaos.trial import judge
 from tests.docs.pages import DOCS
 from tests.testbed.judge import Ran
 
@@ -162,6 +166,41 @@ def test_jobs_of_forbid_take_longer_than_until_the_next_tick() -> None:
 
 
 # --- what each fault promises ---
+
+
+class Played:
+    """What is read of a stage when a fault is judged; four ticks of a cronjob with Allow were due."""
+
+    theirs: tuple[Ran, ...] = ()
+
+    def __init__(self, *ours: Ran) -> None:
+        self.ours = ours
+        self.declared = declared(ONCE, "Allow")
+        self.told: set[str] = set()
+
+    def naive_ticks(self, *_: object) -> list[tuple[str, datetime]]:
+        return []
+
+    def takeover_s(self, *_: object) -> float | None:
+        return None
+
+    def broken_by(self, name: str) -> tuple[str, ...]:
+        return judge(cast(Stage, self), FAULTS[name], after(-1), after(16)).broken
+
+
+def test_what_was_not_started_is_told_where_a_fault_keeps_nothing_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "ENDS_S", 0.0)
+    some = [ran("a", 0), ran("a", 5), ran("a", 15)]
+    assert Played(*some).broken_by("executor_killed") == ("a at 00:00:10 has no Job",)
+    assert Played(*some).broken_by("executor_frozen") == ()
+    assert Played(*some, ran("a", 10)).broken_by("executor_killed") == ()
+
+
+def test_what_is_broken_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "ENDS_S", 0.0)
+    stage = Played(ran("a", 0), ran("a", 0, "east"))
+    assert len(stage.broken_by("executor_frozen")) == 1
+    assert stage.broken_by("executor_frozen") == ()
 
 
 def rows() -> dict[str, list[tuple[str, str]]]:
