@@ -443,9 +443,9 @@ def _skewed(stage: Stage, seconds: float) -> Iterator[None]:
         yield
         clock.write_text(f"-{seconds:g}s\n")
         yield
+    _restart_others(stage, replica)  # first, so that one of them may be executor when this one is killed
     replica.kill()
     replica.start()
-    _restart_others(stage, replica)
 
 
 def _own_clock_off(env: dict[str, str], own: dict[str, str]) -> None:
