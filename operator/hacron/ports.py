@@ -111,7 +111,10 @@ class Inbox(Protocol):
         """Begin to receive."""
 
     def take(self) -> Sequence[Command | Report]:
-        """Return what has arrived since the last call; it comes again to a successor until acknowledged."""
+        """Return what has arrived since the last call, or the first part of it, if it is much.
+
+        It comes again to a successor until acknowledged.
+        """
 
     def acknowledge(self) -> None:
         """Acknowledge everything that `take` has returned so far."""

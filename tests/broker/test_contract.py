@@ -15,6 +15,10 @@ from hacron.ports import BrokerUnavailable
 from tests.broker.worlds import NOW, World, read, settle, take, until
 
 HOSTILE = [b"", b"\x00\xff\xfe", b"{}", b"null", b"[" * 100_000, b'{"v":99}', b"x" * 2**20, b'"' + b"a" * 9 * 2**20 + b'"']
+HOSTILE += [
+    b'{"v":1,"id":"i","epoch":1,"sent_at":"2030-01-01T00:00:00Z","from":"x","%s":[%s0]}' % (many, b"0," * 30_000)
+    for many in (b"messages", b"records")
+]
 
 
 def small_ledger(test: Callable[..., None]) -> Callable[..., None]:

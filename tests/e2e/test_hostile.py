@@ -31,6 +31,7 @@ BODIES = [
     b"null",
     json.dumps({"v": 99, "messages": []}).encode(),
     json.dumps(ENVELOPE).encode(),
+    json.dumps(ENVELOPE | {"messages": [0] * 300_000}).encode(),
     json.dumps({"v": 1, "epoch": 2**60, "from": "x", "sent_at": "2030-01-01T00:00:00Z", "records": []}).encode(),
     json.dumps({"v": 1, "epoch": -1, "from": "x", "sent_at": "no time", "records": [{"kind": "Proof"}]}).encode(),
     b'"' + b"x" * 3_000_000 + b'"',

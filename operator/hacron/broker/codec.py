@@ -14,12 +14,15 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from hacron.core import nesting
-from hacron.core.messages import VERSION, Batch, Command, Definition, Envelope, Record, Report
+from hacron.core.messages import MOST_RECORDS, VERSION, Batch, Command, Definition, Envelope, Record, Report
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
 
 BODY_BYTES: Final = 8 * 2**20
-"""A longer body is not even parsed. Written are about 100 KB, or one message."""
+"""A longer batch is not even parsed. Written are about 100 KB, or what must count together."""
+
+ENVELOPE_BYTES: Final = 2 * 2**20
+"""A longer envelope is not even parsed. Sent are about 100 KB, or one message."""
 
 MESSAGE_BYTES: Final = 7 * 2**18
 """Of one command or report. The API server takes no object over 1.5 MiB, so none of ours is longer."""
@@ -42,7 +45,7 @@ class _WireBatch(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # unix milliseconds; one beyond all reason could never be outbid
     sender: str = msgspec.field(name="from")
     sent_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    records: tuple[msgspec.Raw, ...]
+    records: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MOST_RECORDS)]
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -70,7 +73,7 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     Raises Unreadable when the whole is no batch. A newer version may write kinds that are unknown here; what this version
     knows must count all the same, or two versions would disagree about everything else in that message.
     """
-    wire = _decode(_batch, body)
+    wire = _decode(_batch, body, BODY_BYTES)
     records, unreadable = _each(wire.records, decode_record)
     batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records))
     return batch, unreadable
@@ -79,7 +82,7 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
 def epoch_of(body: bytes) -> int:
     """Return the epoch of a batch, whatever is in it; -1 when it is no batch."""
     try:
-        return _decode(_batch, body).epoch
+        return _decode(_batch, body, BODY_BYTES).epoch
     except Unreadable:
         return -1
 
@@ -94,12 +97,12 @@ def encode_envelope(envelope: Envelope) -> bytes:
 
 def decode_commands(body: bytes) -> tuple[list[Command], list[Unreadable]]:
     """Return the commands of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
-    return _each(_decode(_envelope, body).messages, decode_command)
+    return _each(_decode(_envelope, body, ENVELOPE_BYTES).messages, decode_command)
 
 
 def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
     """Return the reports of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
-    return _each(_decode(_envelope, body).messages, decode_report)
+    return _each(_decode(_envelope, body, ENVELOPE_BYTES).messages, decode_report)
 
 
 def decode_record(raw: msgspec.Raw) -> Record:
@@ -138,12 +141,12 @@ def _each(raws: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> tu
     return read, unreadable
 
 
-def _decode(decoder: msgspec.json.Decoder[Wire], body: bytes) -> Wire:
+def _decode(decoder: msgspec.json.Decoder[Wire], body: bytes, most: int) -> Wire:
     """Decode a whole body. When that fails and it has another version, that is the reason."""
     try:
-        wire = _parse(decoder, body, BODY_BYTES)
+        wire = _parse(decoder, body, most)
     except Unreadable:
-        _check_version(_parse(_versioned, body, BODY_BYTES).v)
+        _check_version(_parse(_versioned, body, most).v)
         raise
     _check_version(wire.v)
     return wire

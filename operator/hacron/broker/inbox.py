@@ -1,6 +1,6 @@
 """Commands and reports: the way to the executor, and the executor's end of it.
 
-Many messages travel in one envelope, and each is read alone. What cannot be read is logged, counted, and acknowledged with its
+Many messages travel in one envelope, and each is read alone. What cannot be read is counted, and acknowledged with its
 neighbours: nobody could do better with it later, and it must not stand in the way of what comes behind it. The same goes for
 what a user says of a cluster that it does not speak for.
 """
@@ -19,13 +19,18 @@ import msgspec
 from hacron.broker import codec
 from hacron.broker.channel import Channel, Delivery, Outgoing, Publisher
 from hacron.broker.connection import Connection
+from hacron.broker.setaside import Complaints
 from hacron.broker.topology import Names
-from hacron.core.messages import Command, Envelope, Report
+from hacron.core.messages import MOST_MESSAGES, Command, Envelope, Report
 
 log = logging.getLogger(__name__)
 
 PREFETCH: Final = 200
-"""Envelopes in hand, of each queue: about 20 MB at most, and the most that one turn takes."""
+"""Envelopes in hand, of each queue: about 20 MB at most."""
+
+TURN_BYTES: Final = 2 * 2**20
+TURN_MESSAGES: Final = 5000
+"""After so much no further envelope is taken in one turn, which must stay below a second whatever has been sent."""
 
 ENVELOPE_BYTES: Final = 100_000
 """An envelope is closed when it is about so long; a message that is longer has one of its own."""
@@ -53,6 +58,7 @@ class QueueInbox:
         self._channels: dict[Way, Channel] = {}
         self._arrived: deque[tuple[Delivery, Way]] = deque()
         self._taken: dict[Way, int] = {}  # delivery tags of the last envelopes that were taken and not acknowledged yet
+        self._complaints = Complaints(log)
         self.unreadable = {COMMANDS.kind: 0, REPORTS.kind: 0}  # messages, or whole envelopes, that were set aside
 
     def open(self) -> None:
@@ -64,10 +70,17 @@ class QueueInbox:
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
-        while self._arrived:
+        size = number = 0
+        while self._arrived and size < TURN_BYTES and number < TURN_MESSAGES:
             delivery, way = self._arrived.popleft()
             self._taken[way] = delivery.tag
-            messages.extend(self._credible(self._read(delivery, way), delivery.user, way))
+            read, unreadable = self._read(delivery, way)
+            messages.extend(self._credible(read, delivery.user, way))
+            size += len(delivery.body)
+            number += len(read) + unreadable
+        self._complaints.end()
+        if self._arrived:
+            self._connection.notice()  # the rest is for the next turn, which is to come at once
         return messages
 
     def acknowledge(self) -> None:
@@ -86,20 +99,21 @@ class QueueInbox:
                 continue
             self.unreadable[way.kind] += 1
             said = {"queue": way.kind, "user": user, "said_of": message.cluster}
-            log.warning("message set aside: this user does not speak for that cluster (HACRON_BROKER_USERS)", extra=said)
+            self._complaints.note("message set aside: this user does not speak for that cluster (HACRON_BROKER_USERS)", said)
 
-    def _read(self, delivery: Delivery, way: Way) -> Sequence[Command | Report]:
+    def _read(self, delivery: Delivery, way: Way) -> tuple[Sequence[Command | Report], int]:
+        """Return what can be read, and how many messages cannot."""
         try:
             if delivery.unreadable:
                 raise codec.Unreadable(delivery.unreadable)
             messages, unreadable = way.decode(delivery.body)
         except codec.Unreadable as whole:
             messages, unreadable = [], [whole]
+        self.unreadable[way.kind] += len(unreadable)
         for reason in unreadable:
-            self.unreadable[way.kind] += 1
             said = {"queue": way.kind, "why": str(reason), "bytes": len(delivery.body)}
-            log.warning("message set aside: it cannot be read", extra=said)
-        return messages
+            self._complaints.note("message set aside: it cannot be read", said)
+        return messages, len(unreadable)
 
 
 class QueueOutbox:
@@ -134,7 +148,7 @@ def _packed(messages: Iterable[Command | Report]) -> Iterator[tuple[msgspec.Raw,
     for message in messages:
         raw = codec.encode_message(message)
         length = memoryview(raw).nbytes
-        if packed and size + length > ENVELOPE_BYTES:
+        if packed and (size + length > ENVELOPE_BYTES or len(packed) == MOST_MESSAGES):
             yield tuple(packed)
             packed, size = [], 0
         packed.append(raw)

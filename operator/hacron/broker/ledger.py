@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from hacron.broker import codec
 from hacron.broker.channel import CONFIRM_TIMEOUT_S, FINDING_TIMEOUT_S, Channel, Delivery, Outgoing, Publisher
 from hacron.broker.connection import Connection
+from hacron.broker.setaside import Complaints
 from hacron.core.messages import Batch, Entry
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class StreamLedger:
         self._queue = queue
         self._confirm_timeout_s = FINDING_TIMEOUT_S  # of the first append; nothing is decided before it is read back
         self._arrived: deque[Delivery] = deque()
+        self._complaints = Complaints(log)
         self.unreadable = 0  # batches, or records in them, that this version cannot read
         self.truncated = False  # the broker has dropped what still mattered: retention is too small
         self._floor, self._end = _look_at_end(connection, queue)
@@ -73,6 +75,8 @@ class StreamLedger:
         if last:
             # On a stream this takes nothing away; it is what lets the broker send more.
             self._channel.acknowledge(last, all_before=True)
+        if self.caught_up:
+            self._complaints.end()
         return entries
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
@@ -99,7 +103,7 @@ class StreamLedger:
 
     def _set_aside(self, why: str, offset: int | None = None) -> None:
         self.unreadable += 1
-        log.warning("record set aside: it cannot be read", extra={"why": why, "offset": offset})
+        self._complaints.note("record set aside: it cannot be read", {"why": why, "offset": offset})
 
 
 class Noted(NamedTuple):

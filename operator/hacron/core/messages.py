@@ -7,6 +7,7 @@ program can run side by side; unknown kinds are set aside by the codec. Bytes ar
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Final
 
 import msgspec
 
@@ -30,6 +31,12 @@ from hacron.core.model import (
 )
 
 VERSION = 1
+
+MOST_MESSAGES: Final = 2000
+"""Of one envelope. About 1,600 of the shortest fill one that is closed when it is full."""
+
+MOST_RECORDS: Final = 20_000
+"""Of one batch. A few thousand of the shortest fill one; what must count together may be more."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind", tag=True):
@@ -165,7 +172,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     sent_at: Instant
     sender: str = msgspec.field(name="from")
-    messages: tuple[msgspec.Raw, ...]  # each decoded alone, so that one unknown kind does not spoil its neighbours
+    # Each is decoded alone, so that one unknown kind does not spoil its neighbours.
+    messages: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MOST_MESSAGES)]
     v: int = VERSION
 
 

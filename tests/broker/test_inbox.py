@@ -1,0 +1,104 @@
+"""The executor's end of its queues, without a broker: how much is taken at a time, and what is said of what is set aside."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import msgspec
+import pytest
+
+from hacron.broker import codec, inbox
+from hacron.broker.channel import Delivery
+from hacron.broker.topology import Names
+from hacron.core.messages import MOST_MESSAGES
+from tests.broker.test_contract import declared, withdrawn
+from tests.broker.worlds import NOW
+
+
+class Connection:
+    """What an inbox tells its connection."""
+
+    def __init__(self) -> None:
+        self.noticed = 0
+
+    def notice(self) -> None:
+        self.noticed += 1
+
+
+class Inbox:
+    """An inbox, and what is delivered to it as of some user."""
+
+    def __init__(self, users: dict[str, str] | None = None) -> None:
+        self.connection = Connection()
+        self.real = inbox.QueueInbox(self.connection, Names("hacron", "west"), users or {})  # type: ignore[arg-type]
+        self._tag = 0
+
+    def deliver(self, *bodies: bytes) -> None:
+        for body in bodies:
+            self._tag += 1
+            self.real._on_envelope(inbox.COMMANDS, Delivery(self._tag, body, {}, "mallory"))
+
+
+def envelope(*messages: object, one: bytes = b"", many: int = 0) -> bytes:
+    listed = [*map(msgspec.json.encode, messages), *[one] * many]
+    return b'{"v":1,"id":"i","sent_at":"2030-01-01T00:00:00Z","from":"x","messages":[' + b",".join(listed) + b"]}"
+
+
+def test_an_envelope_of_too_many_messages_is_set_aside_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    for many in (MOST_MESSAGES + 1, 200_000, 1_000_000):
+        box = Inbox()
+        box.deliver(envelope(one=b"0", many=many), envelope(withdrawn(1)))
+        began = time.monotonic()
+        assert box.real.take() == [withdrawn(1)]
+        assert time.monotonic() - began < 3.0  # a heartbeat is missed after five
+        assert box.real.unreadable == {"commands": 1, "reports": 0}
+    assert len(caplog.records) == 3
+
+
+def test_an_envelope_may_hold_as_many_as_an_honest_sender_puts_into_one() -> None:
+    shortest = [msgspec.structs.replace(withdrawn(1), key="a/b", cluster="w", uid="")] * 5000
+    bodies = list(inbox.envelopes(shortest, "r", NOW))
+    read = [codec.decode_commands(body) for body in bodies]
+    assert [unreadable for _, unreadable in read] == [[]] * len(bodies)
+    assert sum(len(commands) for commands, _ in read) == 5000
+    long = declared(padding=codec.MESSAGE_BYTES - 200)
+    assert codec.decode_commands(next(inbox.envelopes([long], "x" * 250, NOW))) == ([long], [])
+
+
+@pytest.mark.parametrize("users", [{}, {"west": "hacron-west"}])
+def test_of_what_is_set_aside_in_one_turn_the_first_few_are_told_and_the_others_are_counted(
+    users: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    box = Inbox(users)
+    for _ in range(2):
+        caplog.clear()
+        if users:
+            box.deliver(envelope(*[withdrawn(1)] * 500))
+        else:
+            box.deliver(envelope(one=b"0", many=500))
+        assert box.real.take() == []
+        assert all(record.levelno == logging.WARNING for record in caplog.records)
+        assert [vars(record).get("more", 0) for record in caplog.records] == [0, 0, 0, 0, 0, 495]
+    assert box.real.unreadable["commands"] == 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(envelope(*[withdrawn(1)] * 1500), id="messages"),
+        pytest.param(envelope(one=b"0", many=1500), id="what cannot be read"),
+        pytest.param(b"x" * 600_000, id="bytes"),
+    ],
+)
+def test_one_turn_takes_so_much_and_the_next_comes_at_once(body: bytes) -> None:
+    box = Inbox()
+    box.deliver(*[body] * 10)
+    turns = 0
+    while box.real._arrived:
+        assert box.connection.noticed == turns
+        box.real.take()
+        turns += 1
+    assert turns == 3
+    assert box.connection.noticed == 2
+    assert box.real._taken == {inbox.COMMANDS: 10}
