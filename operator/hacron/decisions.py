@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hacron.core import pausing
 from hacron.core.draft import new_results, new_verdicts
-from hacron.core.messages import Definition, Demand, Progress, Record
+from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Record
 from hacron.core.model import InvalidCronJob, RunState, Verdict, VerdictKind
 from hacron.core.state import State, understand
 
@@ -17,7 +17,7 @@ MOST_WORDS = 300
 NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so it seems, and by nobody's wish
 
 
-def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
+def tell(groups: Iterable[Sequence[Record]], state: State) -> None:
     """Log each decision that a person would ask about."""
     for group in groups:
         for record in group:
@@ -34,6 +34,23 @@ def tell(groups: Iterable[tuple[Record, ...]], state: State) -> None:
                 _tell_progress(record, state.progress.get(record.key))
             elif isinstance(record, Demand):
                 _tell_demand(record, state.demands.get(record.key))
+
+
+def tell_too_long(groups: Iterable[Sequence[Record]]) -> None:
+    """Log what is not written, because nobody could read it; what has caused it is set aside with it."""
+    for group in groups:
+        about = sorted({f"{type(record).__name__} {_subject(record)}" for record in group})
+        log.error("too long for the ledger: set aside, and what it was about stays as it is", extra={"about": about[:5]})
+
+
+def _subject(record: Record) -> str:
+    match record:
+        case ClusterState():
+            return record.cluster.name
+        case Checkpoint() | Proof():
+            return record.replica
+        case _:
+            return record.key
 
 
 def _tell_pause(definition: Definition) -> None:

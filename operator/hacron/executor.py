@@ -163,7 +163,7 @@ class Executor:
         log.info("has the token", extra={"epoch": self.epoch})
         self.proven_at = moment.mono
         checkpoint = Checkpoint(replica=self._replica, cluster=self._cluster, at=now, born=born)
-        self._append([(checkpoint,)], now)
+        self._append([[checkpoint]], now)
 
     def _put_back_if_missing(self, moment: Moment) -> None:
         """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm."""
@@ -219,11 +219,13 @@ class Executor:
             self.tally.proofs += 1
             groups.append((self._proof(moment.wall),))
             groups = [*((record,) for record in self._stale()), *groups]  # first: what is new about the same subject wins
-        decisions.tell(groups, self._state)
+        packed = pack(groups)
+        decisions.tell_too_long(packed.too_long)
+        decisions.tell(packed.batches, self._state)
         _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
         _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
-        if groups:
-            self._append(groups, moment.wall)
+        if packed.batches:
+            self._append(packed.batches, moment.wall)
 
     def _proof(self, now: datetime) -> Proof:
         since = self._state.executor.since if self._state.executor is not None else None
@@ -239,9 +241,9 @@ class Executor:
         many = max(lease.rewrite_at_least, state.live // 300)
         return [record for record, _ in zip(state.stalest(), range(many), strict=False)]
 
-    def _append(self, groups: Sequence[tuple[Record, ...]], now: datetime) -> None:
+    def _append(self, packed: Sequence[Sequence[Record]], now: datetime) -> None:
         assert self.epoch is not None
-        batches = [Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in pack(groups)]
+        batches = [Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in packed]
         self._outstanding += len(batches)
         for batch in batches:
             _count(batch.records, self.tally.records)

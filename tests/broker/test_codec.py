@@ -27,6 +27,7 @@ examples = settings(derandomize=True, max_examples=150, deadline=None)
 texts = st.text(max_size=30)
 keys = st.from_regex(r"[-a-z0-9]{1,63}/[-.a-z0-9]{1,80}", fullmatch=True).map(Key)
 homes = st.from_regex(r"[-a-z0-9]{1,63}", fullmatch=True)
+jobs = st.just("") | st.from_regex(r"[a-z0-9][-.a-z0-9]{0,62}", fullmatch=True)
 instants = st.datetimes(
     min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - made aware by the next argument
     max_value=datetime(9999, 1, 1),  # noqa: DTZ001
@@ -53,7 +54,7 @@ runs = st.builds(
     fencing=counts,
     attempt=counts,
     state=st.sampled_from(RunState),
-    job=texts,
+    job=jobs,
     started=maybe,
     reason=texts,
     refused_by=st.lists(texts, max_size=2).map(tuple),
@@ -228,7 +229,7 @@ def test_the_strategies_above_know_every_kind() -> None:
 
 def test_many_messages_share_envelopes_and_a_long_one_has_its_own() -> None:
     small = wire.RunStopped(key=Key("team/report"), run_id="1", cluster="west")
-    long = wire.ClusterSeen(cluster="west", replica="r1", api_ok=True, clock=NOW, labels={"long": "x" * 300_000})
+    long = wire.ClusterSeen(cluster="west", replica="r1", api_ok=True, clock=NOW, gone=("x" * 60,) * 5000)
     bodies = list(envelopes([small] * 5000 + [long] + [small], "r1", NOW))
     assert [len(codec.decode_reports(body)[0]) for body in bodies[-2:]] == [1, 1]
     assert all(len(body) < 1.2 * ENVELOPE_BYTES for body in bodies if len(body) < 300_000)
@@ -369,6 +370,25 @@ def test_what_is_too_long_is_not_parsed() -> None:
     read, unreadable = codec.decode_commands(envelope_json(WITHDRAWN, long))
     assert len(read) == 1
     assert "bytes, more than" in str(unreadable[0])
+
+
+def test_labels_are_bounded_by_number_and_length() -> None:
+    seen = {"kind": "ClusterSeen", "cluster": "west", "replica": "r1", "api_ok": True, "clock": "2030-01-01T00:00:00Z"}
+    longest = {f"{'p' * 253}/{number:063}": "v" * 63 for number in range(100)}
+    for labels in (longest | {"one": "more"}, {"k": "v" * 64}, {"k" * 318: ""}):
+        read, unreadable = codec.decode_reports(envelope_json(seen | {"labels": labels}, seen | {"labels": longest}))
+        assert [report.labels for report in read] == [longest]
+        assert len(unreadable) == 1
+
+
+@pytest.mark.parametrize("job", ["a/b", "..", ".", "a?b", "a%2e", "A", "a" * 254, "a b", "a\n"])
+def test_the_name_of_a_job_cannot_lead_anywhere_else_in_a_url(job: str) -> None:
+    run = {"id": "u.1.1", "tick": "2030-01-01T00:00:00Z", "cluster": "west", "start_by": "2030-01-01T00:00:00Z", "fencing": 1}
+    progress = {"kind": "Progress", "key": "a/b", "cronjob_id": "u", "last_tick": "2030-01-01T00:00:00Z"}
+    for name in (job, "-odd..name-1"):
+        batch, unreadable = codec.decode_batch(batch_json(records=[progress | {"open": [run | {"job": name}]}]))
+        assert bool(unreadable) is (name == job)
+        assert len(batch.records) == (name != job)
 
 
 def test_the_reason_does_not_show_what_was_in_the_message() -> None:

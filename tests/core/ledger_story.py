@@ -142,7 +142,7 @@ class Story:
         )
 
     def write(self, groups: list[tuple[Record, ...]]) -> None:
-        for records in pack(groups):
+        for records in pack(groups).batches:
             batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(records))
             offset = max(self.state.position, LONG_BEGUN) + 1
             applied = self.state.apply(Entry(offset=offset, size=100, batch=batch))

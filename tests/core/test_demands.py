@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from hacron.core.admission import MOST_OPEN
 from hacron.core.demand import accounts, wanted
 from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
 from hacron.core.firing import take_back
@@ -342,6 +343,42 @@ def test_what_comes_late_and_twice_starts_nothing() -> None:
     story.at(30)
     demanded(story, uid="another")
     assert [run.id.split(".")[0] for run in story.progress.open] == ["another"]
+
+
+def told(identity: str, many: int, **fields: Any) -> Account:
+    """What a status may say of so many runs that are open; what a status does not say is in `fields`."""
+    times = {"tick": NOON, "start_by": NOON, "cluster": "west", "fencing": 0, "state": RunState.RUNNING}
+    runs = [Run(**({"id": f"{identity}.{n}.1", "job": f"job-{n}"} | times | fields)) for n in range(many)]
+    return Account(id=identity, total=1000, decided=many, next_tick=NOON, open=tuple(runs))
+
+
+def test_no_account_has_more_open_runs_than_a_cronjob_may_have() -> None:
+    story = Story()
+    demanded(story, account=told("asked", MOST_OPEN), range=span("08:00:00", "10:00:00"))
+    assert demand(story).account.decided == MOST_OPEN
+    for key, account in (("many", told("x", MOST_OPEN + 1)), ("nameless", told("y", 1, job=""))):
+        demanded(story, key=key_of("default", key), uid=key, account=account, range=span("08:00:00", "10:00:00"))
+        assert demand(story, key_of("default", key)).account == Account(id=key)
+
+
+def test_of_a_run_that_is_told_to_be_open_only_that_is_kept_which_a_status_says() -> None:
+    story = Story()
+    words = {"because": "x" * 4000, "reason": "r", "refused_by": ("a", "b"), "demand": "d"}
+    demanded(story, account=told("asked", 2, **words))
+    assert demand(story).account == told("asked", 2)
+
+
+def test_however_much_is_told_to_be_open_a_cronjobs_record_can_be_read() -> None:
+    story = Story()
+    for number in range(5):
+        fields = {"account": told(f"u{number}", MOST_OPEN), "range": span("08:00:00", "10:00:00")}
+        demanded(story, key=key_of("default", f"again-{number}"), uid=f"u{number}", **fields)
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    assert len(story.progress.open) == 2 * MOST_OPEN
+    for _ in range(20):
+        story.finished(story.progress.open[0])
+    story.at(30)
+    assert len(story.progress.open) == 2 * MOST_OPEN  # those that there was no room for have followed
 
 
 def test_what_its_status_says_to_be_over_does_not_run_again() -> None:

@@ -377,7 +377,7 @@ def crowd() -> State:
                 ),
             ),
         ]
-    for batch in pack(records):
+    for batch in pack(records).batches:
         entry = Batch(epoch=1, sender="west-1", sent_at=NOON, records=tuple(batch))
         state.apply(Entry(offset=state.position + 1, size=1, batch=entry))
     for key in state.progress:

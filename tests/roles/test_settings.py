@@ -133,6 +133,7 @@ def test_a_value_is_read(name: str, text: str, value: object) -> None:
         ("HACRON_BROKER_USERS", "west=a,west=b", "such as west=hacron-west"),
         ("HACRON_CLUSTER_LABELS", "tier=a,tier=b", "such as tier=prod"),
         ("HACRON_CLUSTER_LABELS", "tier=a b", "such as tier=prod"),
+        ("HACRON_CLUSTER_LABELS", ",".join(f"{number}=" for number in range(101)), "at most 100 labels"),
         ("HACRON_LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
         ("HACRON_BROKER_PREFIX", "amq.hacron", "a name"),
         ("HACRON_REPLICA", "a b", "a name"),

@@ -6,13 +6,17 @@ Nothing crashes, nothing blocks, and beside it an ordinary cronjob fires every m
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hacron.broker import codec
+from hacron.core.messages import Command, Definition, Record, Report
+from hacron.core.scheduler import Scheduler
 from tests.broker.test_contract import HOSTILE
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
@@ -220,6 +224,46 @@ def test_a_checkpoint_of_nobody_makes_the_executor_step_down_and_come_back(world
     world.broker.append(msgspec.json.encode(body), 0)
     all_is_well(world)
     assert world.executor.session.state.epoch > 2**52
+
+
+@pytest.mark.parametrize("many", [300, 1000])
+def test_demands_that_tell_of_many_open_runs_make_batches_that_can_be_read(world: World, many: int) -> None:
+    """Each is as long as a command may be, and all are taken in one turn."""
+    words = "x" * (1500 if many == 1000 else 4000)
+    for number in range(6):
+        runs = [account()["open"][0] | {"id": f"u{number}.{tick}.1", "because": words} for tick in range(many)]
+        told = demanded(account=account() | {"id": f"u{number}", "total": 1000, "decided": 500, "open": runs})
+        world.broker.put(COMMANDS, envelope(told | {"key": f"{ODD}-{number}", "uid": f"u{number}"}))
+    assert world.executor is not None
+    assert world.executor.session is not None
+    epoch = world.executor.session.state.epoch
+    all_is_well(world)
+    assert unreadable(world) == 0
+    assert len(world.executor.session.state.demands) == 6
+    assert world.executor.session.state.epoch == epoch
+
+
+def test_what_would_be_too_long_for_the_ledger_is_set_aside_and_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it may be that is made of messages: here a definition that grows on the way."""
+
+    def grown(self: Scheduler, messages: Sequence[Command | Report], now: datetime) -> list[tuple[Record, ...]]:
+        groups = decide(self, messages, now)
+        long = msgspec.Raw(msgspec.json.encode({"x": "x" * codec.RECORD_BYTES}))
+        return [tuple(replace(one, spec=long) if isinstance(one, Definition) else one for one in group) for group in groups]
+
+    decide = Scheduler.decide
+    monkeypatch.setattr(Scheduler, "decide", grown)
+    world.broker.put(COMMANDS, envelope(declared()))
+    world.at(at(11))
+    told = [vars(record)["about"] for record in caplog.records if "too long" in record.message]
+    assert told == [[f"Definition {ODD}", f"Progress {ODD}"]]
+    assert world.executor is not None
+    assert world.executor.session is not None
+    assert ODD not in world.executor.session.state.definitions
+    assert not world.broker.has(COMMANDS)
+    all_is_well(world)
 
 
 def test_what_is_made_of_the_longest_command_that_can_be_read_can_be_read_too(world: World) -> None:

@@ -14,21 +14,26 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from hacron.core import nesting
-from hacron.core.messages import MOST_RECORDS, VERSION, Batch, Command, Definition, Envelope, Record, Report
+from hacron.core.messages import (
+    BODY_BYTES,
+    MOST_RECORDS,
+    RECORD_BYTES,
+    VERSION,
+    Batch,
+    Command,
+    Definition,
+    Envelope,
+    Record,
+    Report,
+)
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
-
-BODY_BYTES: Final = 8 * 2**20
-"""A longer batch is not even parsed. Written are about 100 KB, or what must count together."""
 
 ENVELOPE_BYTES: Final = 2 * 2**20
 """A longer envelope is not even parsed. Sent are about 100 KB, or one message."""
 
 MESSAGE_BYTES: Final = 7 * 2**18
 """Of one command or report. The API server takes no object over 1.5 MiB, so none of ours is longer."""
-
-RECORD_BYTES: Final = 2 * 2**20
-"""Of one record: what was made of any command must be readable, or it would be decided again for ever."""
 
 T = TypeVar("T")
 Wire = TypeVar("Wire", "_WireBatch", Envelope)

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from hacron.core.model import (
+    MOST_LABELS,
     Account,
     Cluster,
     ClusterName,
@@ -20,6 +21,8 @@ from hacron.core.model import (
     Home,
     Instant,
     KeyText,
+    LabelKey,
+    LabelValue,
     Name,
     Number,
     Pause,
@@ -34,6 +37,12 @@ VERSION = 1
 
 MOST_MESSAGES: Final = 2000
 """Of one envelope. About 1,600 of the shortest fill one that is closed when it is full."""
+
+BODY_BYTES: Final = 8 * 2**20
+"""Of one batch. Written are about 100 KB, or what must count together; a longer one is neither written nor read."""
+
+RECORD_BYTES: Final = 2 * 2**20
+"""Of one record: what was made of any command must be readable, or it would be decided again for ever."""
 
 MOST_RECORDS: Final = 20_000
 """Of one batch. A few thousand of the shortest fill one; what must count together may be more."""
@@ -155,7 +164,7 @@ class ClusterSeen(_Message, frozen=True):
     replica: Name
     api_ok: bool
     clock: Instant
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[LabelKey, LabelValue], msgspec.Meta(max_length=MOST_LABELS)] = {}
     cordoned: Sentence = ""  # why no new runs are to come; empty: they may
     gone: tuple[ClusterName, ...] = ()  # clusters that people here say will not come back
     forgotten: tuple[ClusterName, ...] = ()  # clusters of which, as people here say, nothing is to be left

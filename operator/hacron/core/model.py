@@ -25,6 +25,11 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 KeyText = Annotated[Key, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}/[-.a-z0-9]{1,253}\Z")]
 ClusterName = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}\Z")]
 Name = Annotated[str, msgspec.Meta(max_length=253)]
+# Goes into URLs: a DNS name, more or less, and never "." or "..".
+JobName = Annotated[str, msgspec.Meta(max_length=253, pattern=r"^([-.]*[a-z0-9][-.a-z0-9]*)?\Z")]
+LabelKey = Annotated[str, msgspec.Meta(max_length=317)]  # as Kubernetes has it: prefix, slash, name
+LabelValue = Annotated[str, msgspec.Meta(max_length=63)]
+MOST_LABELS = 100  # of a cluster
 Uid = Annotated[str, msgspec.Meta(max_length=128)]  # short enough that a run's id, which is made of it, is a Name
 LONGEST_SENTENCE = 4000
 Sentence = Annotated[str, msgspec.Meta(max_length=LONGEST_SENTENCE)]
@@ -176,7 +181,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     fencing: Number  # grows with every run and attempt of the cronjob; handed to the container
     attempt: Number = 1
     state: RunState = RunState.PENDING
-    job: Name = ""  # name of the Kubernetes Job
+    job: JobName = ""  # name of the Kubernetes Job
     started: Instant | None = None
     demand: Name = ""  # name of the HACronJobRun that asked for it; then its id begins with that demand's instead
     reason: Name = ""  # why it is STOPPING or LOST

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
+from urllib.parse import quote
 
 from hacron.core import manifests
 from hacron.core.manifests import GROUP
@@ -260,15 +261,15 @@ class KubeClient:
                 query = "?dryRun=All" if request.dry_run else ""
                 return await send("POST", _jobs(request.namespace) + query, request.body, not_after=request.not_after)
             case GetJob():
-                return await send("GET", f"{_jobs(request.namespace)}/{request.name}")
+                return await send("GET", _job(request.namespace, request.name))
             case HaltJob():
                 patch = manifests.halt_patch(request.uid)
-                return await send("PATCH", f"{_jobs(request.namespace)}/{request.name}", patch, kind=MERGE_PATCH)
+                return await send("PATCH", _job(request.namespace, request.name), patch, kind=MERGE_PATCH)
             case DeleteJob():
                 options: dict[str, Any] = {"propagationPolicy": "Foreground" if request.foreground else "Background"}
                 if request.uid is not None:
                     options["preconditions"] = {"uid": request.uid}
-                return await send("DELETE", f"{_jobs(request.namespace)}/{request.name}", options)
+                return await send("DELETE", _job(request.namespace, request.name), options)
             case PatchStatus():
                 steps = manifests.status_patch(request.uid, request.status)
                 return await send("PATCH", f"{_object(request.kind, request.key)}/status", steps, kind=JSON_PATCH)
@@ -327,6 +328,10 @@ def _entry(item: dict[str, Any]) -> dict[str, Any]:
 
 def _jobs(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def _job(namespace: str, name: str) -> str:
+    return f"{_jobs(namespace)}/{quote(name, safe='')}"
 
 
 def _object(kind: Kind, key: Key) -> str:

@@ -83,7 +83,7 @@ class Settings:
     cluster_labels: dict[str, str] = setting(  # noqa: RUF009 - it is a field
         "key=value,…",
         labels,
-        "What spec.placement.clusterSelector chooses this cluster by, such as its tier or zone.",
+        "What spec.placement.clusterSelector chooses this cluster by, such as its tier or zone. At most 100.",
         default_factory=dict,
         default_in_words="none",
         hash=False,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hacron.core.model import MOST_LABELS
+
 Reader = Callable[[object], object]
 
 
@@ -140,6 +142,8 @@ def labels(value: object) -> dict[str, str]:
         if key in labels or not _LABEL_VALUE.fullmatch(worth):
             raise ValueError(right)
         labels[key] = worth
+    if len(labels) > MOST_LABELS:
+        raise ValueError(f"at most {MOST_LABELS} labels")
     return labels
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from hacron.core.admission import MOST_OPEN
 from hacron.core.demand.wanted import MOST, read
 from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
@@ -116,7 +117,10 @@ def _told(command: RunsDemanded) -> Account | None:
     told = command.account
     if told is None or not told.succeeded + told.failed <= told.decided <= told.total <= MOST:
         return None
-    return told if max(len(told.results), len(told.open)) <= MOST else None
+    if len(told.results) > MOST or len(told.open) > MOST_OPEN or not all(run.job for run in told.open):
+        return None
+    # No status says more of a run that is open; it would be in each record of its cronjob.
+    return replace(told, open=tuple(replace(run, demand="", reason="", because="", refused_by=()) for run in told.open))
 
 
 def _fuller(known: Account, command: RunsDemanded) -> Account:

@@ -41,15 +41,17 @@ ITS_OWN = ("NotYet", "Suspended", "Paused")  # reasons to wait that others need 
 AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
+MOST_WATCHED = 2 * MOST_OPEN  # of one cronjob: those that were open when the ledger was lost, and those that were started since
 
 
 def resume(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     """Watch the runs again that were open when the ledger was lost, before anything is started beside them."""
     for demand in _to_be_resumed(draft, progress.key):
         watched = {run.id: run for run in progress.open}  # it may have been told after the loss of what is open all the same
-        for run in demand.account.open:
+        room = max(0, MOST_WATCHED - len(watched))
+        for run in demand.account.open[:room]:
             watched.setdefault(run.id, replace(run, demand=name_of(demand.key), start_by=scene.now))
-        draft.put_demand(replace(demand, account=replace(demand.account, open=())))
+        draft.put_demand(replace(demand, account=replace(demand.account, open=demand.account.open[room:])))
         progress = replace(progress, open=tuple(watched.values()))
     return progress
 

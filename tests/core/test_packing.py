@@ -1,0 +1,94 @@
+"""Batches are as long as they are said to be, whatever is in the records, and hold nothing that nobody could read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from hacron.broker import codec
+from hacron.core.messages import BODY_BYTES, MOST_RECORDS, RECORD_BYTES, Batch, ClusterState, Demand, Progress, Record, Removed
+from hacron.core.model import Account, Cluster, Key, Run, Verdict, VerdictKind
+from hacron.core.packing import BATCH_BYTES, pack
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def runs(many: int) -> tuple[Run, ...]:
+    because = "über Mittag \x00 " * 20
+    kinds = {"tick": NOON, "cluster": "west", "start_by": NOON, "fencing": 1, "job": "job-1", "because": because}
+    return tuple(Run(id=f"u.{number}.1", **kinds) for number in range(many))
+
+
+def verdicts(many: int) -> tuple[Verdict, ...]:
+    words = "€" * 200
+    return tuple(
+        Verdict(tick=NOON + timedelta(seconds=n), verdict=VerdictKind.FAILED, message=words, job="j") for n in range(many)
+    )
+
+
+def written(batch: list[Record]) -> bytes:
+    return codec.encode_batch(Batch(epoch=2**50, sender="r" * 253, sent_at=NOON, records=tuple(batch)))
+
+
+RECORDS = {
+    "demand": lambda n: Demand(
+        key=Key(f"a/b-{n}"), created_at=NOON, homes={}, account=Account(id="u", open=runs(50), results=verdicts(50))
+    ),
+    "progress": lambda n: Progress(
+        key=Key(f"a/b-{n}"), cronjob_id="u", last_tick=NOON, open=runs(20), recent=verdicts(10), told=verdicts(5)
+    ),
+    "cluster": lambda n: ClusterState(cluster=Cluster(name=f"c-{n}", seen_at=NOON, labels={"a": "x" * 20_000})),
+    "little": lambda n: Removed(key=Key(f"a/b-{n}")),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_batch_is_never_longer_than_it_may_be(kind: str) -> None:
+    groups = [(RECORDS[kind](number),) for number in range(5000 if kind == "little" else 30)]
+    batches, too_long = pack(groups)
+    assert not too_long
+    assert [record for batch in batches for record in batch] == [record for group in groups for record in group]
+    for batch in batches:
+        body = written(batch)
+        assert len(body) <= BATCH_BYTES + 1000 or len(batch) == 1
+        assert codec.decode_batch(body)[1] == []
+    assert len(batches) <= 2 + 2 * sum(len(written(batch)) for batch in batches) // BATCH_BYTES
+
+
+def of_length(length: int) -> ClusterState:
+    bare = ClusterState(cluster=Cluster(name="west", seen_at=NOON, labels={"a": "x"}))
+    padding = length - len(msgspec.json.encode(bare)) + 1
+    return ClusterState(cluster=Cluster(name="west", seen_at=NOON, labels={"a": "x" * padding}))
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param((of_length(RECORD_BYTES + 1),), id="a record that is too long"),
+        pytest.param((of_length(RECORD_BYTES),) * 4, id="records that are too long together"),
+        pytest.param((Removed(key=Key("a/b")),) * (MOST_RECORDS + 1), id="too many records"),
+    ],
+)
+def test_what_nobody_could_read_is_left_out_and_its_neighbours_are_written(group: tuple[Record, ...]) -> None:
+    little = (RECORDS["little"](1),)
+    batches, too_long = pack([little, group, little])
+    assert too_long == [group]
+    assert batches == [[*little, *little]]
+    unreadable = True
+    try:
+        _, reasons = codec.decode_batch(written(list(group)))
+        unreadable = bool(reasons)
+    except codec.Unreadable:
+        pass
+    assert unreadable
+
+
+def test_the_longest_that_may_be_written_can_be_read() -> None:
+    group = (of_length(RECORD_BYTES),) * 3 + (of_length(RECORD_BYTES - 5000),)
+    batches, too_long = pack([group])
+    assert not too_long
+    body = written(batches[0])
+    assert BODY_BYTES - 10_000 < len(body) <= BODY_BYTES
+    assert codec.decode_batch(body)[1] == []
