@@ -26,12 +26,24 @@ class Connection:
         self.noticed += 1
 
 
+class Channel:
+    """What an inbox sends back."""
+
+    def __init__(self) -> None:
+        self.sent_back: list[int] = []
+
+    def send_back(self, tag: int) -> None:
+        self.sent_back.append(tag)
+
+
 class Inbox:
     """An inbox, and what is delivered to it as of some user."""
 
     def __init__(self, users: dict[str, str] | None = None) -> None:
         self.connection = Connection()
         self.real = inbox.QueueInbox(self.connection, Names("hacron", "west"), users or {})  # type: ignore[arg-type]
+        self.channel = Channel()
+        self.real._channels[inbox.COMMANDS] = self.channel  # type: ignore[assignment]
         self._tag = 0
 
     def deliver(self, *bodies: bytes) -> None:
@@ -81,6 +93,24 @@ def test_of_what_is_set_aside_in_one_turn_the_first_few_are_told_and_the_others_
         assert all(record.levelno == logging.WARNING for record in caplog.records)
         assert [vars(record).get("more", 0) for record in caplog.records] == [0, 0, 0, 0, 0, 495]
     assert box.real.unreadable["commands"] == 1000
+
+
+def test_long_envelopes_that_are_too_many_are_let_go_and_come_again_when_it_is_their_turn() -> None:
+    box = Inbox()
+    long, little = envelope(declared(padding=1_600_000)), envelope(withdrawn(1))
+    box.deliver(*[long] * 50, little)
+    in_hand = sum(len(delivery.body) for delivery, _ in box.real._arrived)
+    assert in_hand <= inbox.HAND_BYTES + len(little)
+    taken = 0
+    for _ in range(100):
+        again = len(box.channel.sent_back)
+        taken += len(box.real.take())
+        box.deliver(*[long] * (len(box.channel.sent_back) - again))
+        if not box.real._arrived:
+            break
+    assert taken == 51
+    assert 30 <= len(box.channel.sent_back) <= 50  # there was room for twenty at a time
+    assert box.real._in_hand == 0
 
 
 @pytest.mark.parametrize(

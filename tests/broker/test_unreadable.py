@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from tests.broker.test_contract import batch, started, withdrawn
+from hacron.broker.inbox import HAND_BYTES
+from tests.broker.test_contract import batch, declared, started, withdrawn
 from tests.broker.worlds import RealWorld, read, take, until
 from tests.testbed.raw_headers import UNREADABLE
 
@@ -75,3 +76,35 @@ def test_at_the_end_of_the_ledger_it_keeps_nobody_from_what_is_before_and_behind
     assert reader.ledger.unreadable == 1
     assert not reader.ledger.truncated
     assert "out of range" in vars(caplog.records[0])["why"]
+
+
+@pytest.mark.parametrize("queue", ["commands", "reports"])
+def test_bodies_that_are_too_long_are_not_kept_while_they_wait(real: RealWorld, queue: str) -> None:
+    for _ in range(20):
+        real.put(queue, b"x" * (3 * 2**20))
+    session = real.open()
+    session.inbox.open()
+    until(session, lambda: len(session.inbox._arrived) == 20)
+    assert sum(len(delivery.body) for delivery, _ in session.inbox._arrived) == 0
+    until(session, lambda: session.inbox.take() or session.inbox.unreadable[queue] == 20)
+    session.inbox.acknowledge()
+
+
+def test_commands_that_are_long_and_many_all_arrive_and_the_hand_stays_bounded(real: RealWorld) -> None:
+    session = real.open()
+    long = [declared(1_700_000 + number) for number in range(40)]
+    session.outbox.send_commands([*long, withdrawn(1)])
+    session.inbox.open()
+    until(session, lambda: len(session.inbox._arrived) == 41)
+    assert sum(len(delivery.body) for delivery, _ in session.inbox._arrived) <= HAND_BYTES + 1000
+    taken = take(session, 41)
+    assert len(taken) == 41
+    assert {len(bytes(command.spec)) for command in taken if command != withdrawn(1)} == {len(bytes(one.spec)) for one in long}
+    session.inbox.acknowledge()
+    assert session.inbox.unreadable["commands"] == 0
+    session.outbox.send_commands([withdrawn(2)])
+    assert take(session, 1) == [withdrawn(2)]  # a way to the broker and back: it has had what was acknowledged before
+    session.connection.drop()
+    again = real.open("r2")
+    again.inbox.open()
+    assert take(again, 1) == [withdrawn(2)]

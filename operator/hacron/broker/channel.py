@@ -18,6 +18,7 @@ from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient  # type
 from hacron.broker import refusals
 from hacron.broker.connection import REPLY_TIMEOUT_S, Connection
 from hacron.broker.frames import NoProperties
+from hacron.core.messages import BODY_BYTES
 
 IN_FLIGHT: Final = 64
 """So many messages may wait for their confirms: enough to fill the way, few enough to hold in memory."""
@@ -47,7 +48,16 @@ class Delivery(NamedTuple):
     body: bytes
     headers: Mapping[str, object]
     user: str | None = None  # who published it: the broker lets nobody name another user than itself; None: not said
-    unreadable: str = ""  # why nothing is known of it but its body; it is to be set aside
+    unreadable: str = ""  # why it is to be set aside: its headers cannot be read, or its body is too long to be kept
+    let_go: int = 0  # bytes of a body that was not kept
+
+    @property
+    def size(self) -> int:
+        """How long its body was when it came."""
+        return self.let_go or len(self.body)
+
+    def without_body(self) -> Delivery:
+        return self._replace(body=b"", let_go=self.size)
 
 
 class Outgoing(NamedTuple):
@@ -59,10 +69,11 @@ class Outgoing(NamedTuple):
 
 
 class Channel:
-    """An open channel; with a prefetch when it is to consume."""
+    """An open channel; with a prefetch when it is to consume. A body of more than `longest` bytes is let go as it comes."""
 
-    def __init__(self, connection: Connection, prefetch: int = 0) -> None:
+    def __init__(self, connection: Connection, prefetch: int = 0, longest: int = BODY_BYTES) -> None:
         self._connection = connection
+        self._longest = longest
         self._channel = channel = connection.new_channel()
         self._doing = ""  # what to say was asked for if the broker closes the channel over it
         channel.add_on_close_callback(self._on_closed)
@@ -144,7 +155,11 @@ class Channel:
 
         def deliver(_: PikaChannel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes) -> None:
             unreadable = properties.why if isinstance(properties, NoProperties) else ""
-            on_delivery(Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id, unreadable))
+            delivery = Delivery(method.delivery_tag, body, properties.headers or {}, properties.user_id, unreadable)
+            if len(body) > self._longest:  # hundreds of them would fill the memory of whoever comes to be executor
+                why = unreadable or f"{len(body)} bytes, more than {self._longest}"
+                delivery = delivery.without_body()._replace(unreadable=why)
+            on_delivery(delivery)
             self._connection.notice()
 
         tags: list[str] = []
@@ -171,10 +186,14 @@ class Channel:
 
     def give_back(self, tag: int) -> None:
         """Return a message to its queue, and wait until the broker has done it."""
+        self.send_back(tag)
+        self.barrier()
+
+    def send_back(self, tag: int) -> None:
+        """Return a message to its queue, in the next turn; it comes again."""
         self._connection.check()
         with self._connection.translated():
             self._channel.basic_nack(tag, requeue=True)
-        self.barrier()
 
     def barrier(self) -> None:
         """Return when the broker has done all that was asked for before, and we have all that it sent before it answered.

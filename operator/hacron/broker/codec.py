@@ -29,7 +29,7 @@ from hacron.core.messages import (
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
 
-ENVELOPE_BYTES: Final = 2 * 2**20
+LONGEST_ENVELOPE: Final = 2 * 2**20
 """A longer envelope is not even parsed. Sent are about 100 KB, or one message."""
 
 MESSAGE_BYTES: Final = 7 * 2**18
@@ -102,12 +102,12 @@ def encode_envelope(envelope: Envelope) -> bytes:
 
 def decode_commands(body: bytes) -> tuple[list[Command], list[Unreadable]]:
     """Return the commands of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
-    return _each(_decode(_envelope, body, ENVELOPE_BYTES).messages, decode_command)
+    return _each(_decode(_envelope, body, LONGEST_ENVELOPE).messages, decode_command)
 
 
 def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
     """Return the reports of an envelope, and what is wrong with the rest. Raises Unreadable when it is no envelope."""
-    return _each(_decode(_envelope, body, ENVELOPE_BYTES).messages, decode_report)
+    return _each(_decode(_envelope, body, LONGEST_ENVELOPE).messages, decode_report)
 
 
 def decode_record(raw: msgspec.Raw) -> Record:

@@ -26,7 +26,11 @@ from hacron.core.messages import MOST_MESSAGES, Command, Envelope, Report
 log = logging.getLogger(__name__)
 
 PREFETCH: Final = 200
-"""Envelopes in hand, of each queue: about 20 MB at most."""
+"""Envelopes in hand, of each queue: about 20 MB of those that are closed when they are full."""
+
+HAND_BYTES: Final = 32 * 2**20
+"""When so much is in hand, those with one long message are let go as they come, and come again when it is their turn. A smaller
+prefetch would bound them as well, and hold up all that is small."""
 
 TURN_BYTES: Final = 2 * 2**20
 TURN_MESSAGES: Final = 5000
@@ -57,6 +61,7 @@ class QueueInbox:
         # One for each queue: the broker may be at one message for seconds, and would answer nothing on that channel meanwhile.
         self._channels: dict[Way, Channel] = {}
         self._arrived: deque[tuple[Delivery, Way]] = deque()
+        self._in_hand = 0  # bytes of what has arrived
         self._taken: dict[Way, int] = {}  # delivery tags of the last envelopes that were taken and not acknowledged yet
         self._complaints = Complaints(log)
         self.unreadable = {COMMANDS.kind: 0, REPORTS.kind: 0}  # messages, or whole envelopes, that were set aside
@@ -65,7 +70,7 @@ class QueueInbox:
         if self._channels:
             return
         for queue, way in ((self._names.commands, COMMANDS), (self._names.reports, REPORTS)):
-            self._channels[way] = Channel(self._connection, PREFETCH)
+            self._channels[way] = Channel(self._connection, PREFETCH, codec.LONGEST_ENVELOPE)
             self._channels[way].consume(queue, partial(self._on_envelope, way))
 
     def take(self) -> Sequence[Command | Report]:
@@ -73,10 +78,14 @@ class QueueInbox:
         size = number = 0
         while self._arrived and size < TURN_BYTES and number < TURN_MESSAGES:
             delivery, way = self._arrived.popleft()
+            self._in_hand -= len(delivery.body)
+            size += delivery.size
+            if delivery.let_go and not delivery.unreadable:
+                self._channels[way].send_back(delivery.tag)
+                continue
             self._taken[way] = delivery.tag
             read, unreadable = self._read(delivery, way)
             messages.extend(self._credible(read, delivery.user, way))
-            size += len(delivery.body)
             number += len(read) + unreadable
         self._complaints.end()
         if self._arrived:
@@ -89,6 +98,9 @@ class QueueInbox:
         self._taken.clear()
 
     def _on_envelope(self, way: Way, delivery: Delivery) -> None:
+        if delivery.size > 1.2 * ENVELOPE_BYTES and self._in_hand + delivery.size > HAND_BYTES:
+            delivery = delivery.without_body()
+        self._in_hand += len(delivery.body)
         self._arrived.append((delivery, way))
 
     def _credible(self, messages: Sequence[Command | Report], user: str | None, way: Way) -> Iterator[Command | Report]:
@@ -111,7 +123,7 @@ class QueueInbox:
             messages, unreadable = [], [whole]
         self.unreadable[way.kind] += len(unreadable)
         for reason in unreadable:
-            said = {"queue": way.kind, "why": str(reason), "bytes": len(delivery.body)}
+            said = {"queue": way.kind, "why": str(reason), "bytes": delivery.size}
             self._complaints.note("message set aside: it cannot be read", said)
         return messages, len(unreadable)
 

@@ -63,15 +63,14 @@ class StreamLedger:
         while self._arrived:
             delivery = self._arrived.popleft()
             last = delivery.tag
-            if delivery.unreadable:  # its offset, too: it cannot even be told where it stands
-                self._set_aside(delivery.unreadable)
-                continue
             offset = _number(delivery.headers, OFFSET)
+            if offset is None and delivery.unreadable:  # its offset, too: it cannot even be told where it stands
+                self._set_aside(delivery.unreadable)
             if offset is None or offset <= self._read_up_to:
                 continue
             self._check_beginning(offset)
             self._read_up_to = offset
-            entries.append(Entry(offset=offset, size=len(delivery.body), batch=self._decode(offset, delivery.body)))
+            entries.append(Entry(offset=offset, size=delivery.size, batch=self._decode(offset, delivery)))
         if last:
             # On a stream this takes nothing away; it is what lets the broker send more.
             self._channel.acknowledge(last, all_before=True)
@@ -92,9 +91,11 @@ class StreamLedger:
                 extra={"floor": self._floor, "oldest": offset},
             )
 
-    def _decode(self, offset: int, body: bytes) -> Batch | None:
+    def _decode(self, offset: int, delivery: Delivery) -> Batch | None:
         try:
-            batch, unreadable = codec.decode_batch(body)
+            if delivery.unreadable:
+                raise codec.Unreadable(delivery.unreadable)
+            batch, unreadable = codec.decode_batch(delivery.body)
         except codec.Unreadable as whole:
             batch, unreadable = None, [whole]
         for reason in unreadable:
