@@ -206,7 +206,7 @@ class FakeKube:
             return Answer(request=request, status=429, body={"message": "too many requests"}, sent_at=sent_at)
         if self.cluster.forbids:
             if isinstance(request, CreateJob) and not request.dry_run:
-                self.cluster.refused.append(request.body["metadata"]["name"])
+                self.cluster.note_refusal(request.body["metadata"]["name"])
             said = {"message": 'jobs.batch is forbidden: User "hacron" cannot do resource "jobs"'}
             return Answer(request=request, status=403, body=said, sent_at=sent_at)
         status, body = self._perform(request, sent_at)

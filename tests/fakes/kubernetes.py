@@ -126,7 +126,7 @@ class FakeCluster:
         self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
-        self.refused: list[str] = []  # the names of those that were not, and those that somebody else has taken
+        self.refused: dict[str, list[datetime]] = {}  # when, by name: those that were not, and those that somebody else has taken
         self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
         self.denies_events: set[str] = set()  # on objects of these names, as in a namespace that is being deleted
         self.patches = 0
@@ -252,7 +252,7 @@ class FakeCluster:
         name = body["metadata"]["name"]
         wrong = self._refusal(namespace, name, body)
         if wrong is not None and wrong[0] != 409 and not dry_run:
-            self.refused.append(name)
+            self.note_refusal(name)
         if wrong is not None or dry_run:
             return wrong or (201, _copy(body))
         body = _copy(body)
@@ -347,6 +347,9 @@ class FakeCluster:
         bodies = (job.body for job in self.jobs.values())
         return JobsListed(items=tuple(_slim(body) for body in bodies if _is_managed(body)))
 
+    def note_refusal(self, name: str) -> None:
+        self.refused.setdefault(name, []).append(self.now)
+
     # --- inside ---
 
     def _refusal(self, namespace: str, name: str, body: Body) -> Reply | None:
@@ -369,7 +372,7 @@ class FakeCluster:
     def _note(self, body: Body, by: str, asked: Asked) -> Made | None:
         view = manifests.job_view(body)
         if view is None:
-            self.refused.append(body["metadata"]["name"])
+            self.note_refusal(body["metadata"]["name"])
             return None
         made = Made(
             cluster=self.name,

@@ -94,10 +94,15 @@ def _was_refused(one: Made, later: Made, world: World) -> bool:
     """Whether its cluster had refused a Job, before it made it after all, for who had not heard that it was settled."""
     settled = _given(max(one.fencing, later.fencing)) + world.clocks_differ + TOLD_WITHIN
     return any(
-        it.job in world.clusters[it.cluster].refused and it.asked.heard_at <= settled
+        _had_been_refused(it, world) and it.asked.heard_at <= settled
         for it in (one, later)
         if it.attempt < max(one.attempt, later.attempt)
     )
+
+
+def _had_been_refused(one: Made, world: World) -> bool:
+    """Whether its cluster had said no to it by the time it made it."""
+    return any(at <= one.at for at in world.clusters[one.cluster].refused.get(one.job, ()))
 
 
 def _was_on_its_way(one: Made, later: Made, world: World) -> bool:

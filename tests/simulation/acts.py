@@ -20,6 +20,7 @@ from tests.simulation.dialects import newer
 
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
+ASKED_AGAIN = timedelta(seconds=0.1)  # and sooner than anybody does
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
 KINDS = {  # of cronjobs; what each stays as long as the story lasts, unless it is applied like another
     "a": {"policy": "Allow"},
@@ -226,6 +227,40 @@ def freezes_with_a_request_ready(names: tuple[str, ...]) -> Act:
             world.processes[name].kube.ready = freeze
 
     return Act(f"{', '.join(names)} freeze as soon as a Job is to be asked for", act)
+
+
+def makes_and_says_no(home: str, names: tuple[str, ...], no_longer_s: float) -> Act:
+    """The next Job is made with an answer that says otherwise, no watch tells of it, and to who asks again a webhook says no."""
+
+    def act(world: World) -> None:
+        cluster = world.cluster(home)
+        lags = {name: world.processes[name].kube.watch_lags_s for name in names}
+
+        def fate(request: str) -> Fate:
+            if request != "CreateJob" or cluster.denies:
+                return WELL
+            for name in names:
+                world.processes[name].kube.watch_lags_s = no_longer_s
+            cluster.travels(cluster.now + ASKED_AGAIN, says_no)
+            return Fate(answered=500)
+
+        def says_no() -> None:
+            if cluster.fate is fate:
+                cluster.denies = "no"
+                cluster.travels(cluster.now + timedelta(seconds=no_longer_s), is_over)
+
+        def is_over() -> None:
+            if cluster.fate is fate:
+                cluster.denies, cluster.fate = "", None
+                for name, lag in lags.items():
+                    world.processes[name].kube.watch_lags_s = lag
+
+        cluster.fate = fate
+
+    what = (
+        f"{home} makes its next Job and answers 500, then says no to all Jobs, and its watches tell nothing, for {no_longer_s} s"
+    )
+    return Act(what, act)
 
 
 def is_taken_back_unheard(name: str, home: str) -> Act:

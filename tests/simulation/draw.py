@@ -139,6 +139,7 @@ class Hand:
             "requests that are ready": lambda: self._one_of(
                 acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
             ),
+            "Jobs made and then refused": self._makes_and_says_no,
             "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
             "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
             "records that outlive the ledger": lambda: self._one_of(
@@ -199,6 +200,10 @@ class Hand:
     def _silent_as_it_makes(self) -> Act:
         home = self._home()
         return acts.silent_as_it_makes(home, self._neighbours(home))
+
+    def _makes_and_says_no(self) -> Act:
+        home = self._home()
+        return acts.makes_and_says_no(home, self._neighbours(home), self._one_of(5.0, 12.0, 25.0))
 
     def _cut(self) -> Act:
         return self._one_of(

@@ -20,7 +20,7 @@ from hacron.core import declaring, duties, firing, forgetting, history, kinds, m
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
-from hacron.core.messages import Batch, Command, Report
+from hacron.core.messages import Batch, Command, Report, RunRefused
 from hacron.core.model import Key, Kind, Run, RunState
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
@@ -112,6 +112,16 @@ def says_never_without_a_tombstone(patch: pytest.MonkeyPatch) -> None:
         return Say(too_late(key, run)) if isinstance(duty, TakeName) else duty
 
     patch.setattr(errands, "owed", owed)
+
+
+def says_no_without_a_look(patch: pytest.MonkeyPatch) -> None:
+    """What an earlier request has made would be refused, and run again elsewhere."""
+
+    def refuse(self: Errand, run: Run, reason: str, sentence: str) -> None:
+        self.in_flight = False
+        self.conclude(RunRefused(key=self.key, run_id=run.id, cluster=self.cluster, reason=reason, message=sentence))
+
+    patch.setattr(Errand, "refuse", refuse)
 
 
 def places_elsewhere_what_may_run_once(patch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ MISSED = (
     Missed((mutations.makes_jobs_however_late,), ("API servers away",), 0),
     Missed((mutations.does_not_look_at_the_clock_as_a_request_leaves,), ("requests that are ready",), 32),
     Missed((mutations.says_never_without_a_tombstone,), ("sick API servers", "Jobs by hand"), 16),
+    Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0),
     Missed((mutations.places_elsewhere_what_may_run_once,), ("clusters cut off as a Job begins",), 0),
     Missed((mutations.gives_up_what_could_not_start_in_time,), ("API servers away",), 18),
     Missed((mutations.has_each_wait_for_all_others,), ("other rules", "API servers away"), 10),
