@@ -60,6 +60,7 @@ class Made:
     fencing: int
     tombstone: bool
     demand: str  # name of the HACronJobRun that asked for it
+    owner_uid: str  # of the HACronJob that it names as its owner, if it names one
     by: str  # replica
     at: datetime
     asked: Asked
@@ -67,9 +68,9 @@ class Made:
     how: str = ""  # Complete, Failed, halted, gone, collected
     gone_at: datetime | None = None  # since then its name is free
     by_hand: bool = False  # somebody has deleted it, or what owns it
-    unheard: bool = False  # and the ledger did not say yet that it had begun
-    unshown: bool = False  # the broker's data was lost before a `.status` showed that it had begun
-    forgotten: bool = False  # and nobody could tell of the Job either
+    ledger_then: tuple[int, int] = (0, -1)  # which ledger there was then, and the offset of its last message
+    unshown_at: datetime | None = None  # when the broker's data was lost before a `.status` showed that it had begun
+    forgotten_at: datetime | None = None  # and when nobody could tell of the Job either
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")
@@ -347,6 +348,13 @@ class FakeCluster:
         bodies = (job.body for job in self.jobs.values())
         return JobsListed(items=tuple(_slim(body) for body in bodies if _is_managed(body)))
 
+    def came_to_nothing(self, made: Made) -> bool:
+        """Whether a Job of this cluster was collected as it was made, because its HACronJob had been here, and was gone."""
+        if made.how != "collected" or made.over != made.at:
+            return False
+        told = (body for _, key, kind, body in self.annals if body is not None and (key, kind) == (made.key, Kind.CRONJOB))
+        return any(body["metadata"]["uid"] == made.owner_uid for body in told)
+
     def note_refusal(self, name: str) -> None:
         self.refused.setdefault(name, []).append(self.now)
 
@@ -384,6 +392,7 @@ class FakeCluster:
             fencing=view.fencing,
             tombstone=view.tombstone,
             demand=view.demand,
+            owner_uid=next((owner["uid"] for owner in body["metadata"].get("ownerReferences", [])), ""),
             by=by,
             at=self.now,
             asked=asked,

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hacron.core.messages import Batch, Checkpoint, Definition, Progress, Removed
-from hacron.core.model import Key, Run, RunState, Verdict
+from hacron.core.model import Key, Run, RunState, Verdict, VerdictKind
 from tests.fakes.broker import Stored, decode_batch
+from tests.fakes.kubernetes import Made
 from tests.scenarios.world import World
 
+Number = tuple[Key, int]  # a run, by its fencing number
 OF_INTEREST = (b'"Checkpoint"', b'"Progress"')  # most messages only say that somebody lives
 
 
@@ -56,6 +58,9 @@ class Decided:
 
     courses: dict[tuple[Key, str], Course] = field(default_factory=dict)
     verdicts: dict[Key, set[Verdict]] = field(default_factory=dict)
+    never_began: dict[Number, datetime] = field(default_factory=dict)  # when that was written: Refused or Missed, or tried again
+    given_up: dict[Number, datetime] = field(default_factory=dict)  # when it was Lost, or any of these
+    _open: dict[Key, tuple[Run, ...]] = field(default_factory=dict)
 
     def take(self, progress: Progress, at: datetime, edited: bool) -> None:
         """`edited`: what is declared has changed as well."""
@@ -66,6 +71,26 @@ class Decided:
         for course in self.courses.values():
             if course.key == key:
                 course.take(progress, at, edited)
+        self._note_what_is_over(progress, at)
+
+    def _note_what_is_over(self, progress: Progress, at: datetime) -> None:
+        verdicts = {(one.tick, one.attempt): one.verdict for one in progress.recent}
+        still_open = {run.id: run for run in progress.open}
+        for run in self._open.get(progress.key, ()):
+            number, after = (progress.key, run.fencing), still_open.get(run.id)
+            verdict = verdicts.get((run.tick, run.attempt)) if not run.demand else None
+            goes_on = any(_follows(other, run) for other in progress.open)
+            never = verdict in (VerdictKind.REFUSED, VerdictKind.MISSED) or (run.demand and not run.has_begun)  # it has none
+            if after is None and (never or goes_on):
+                self.never_began.setdefault(number, at)
+            if number in self.never_began or goes_on or verdict is VerdictKind.LOST or (after and after.state is RunState.LOST):
+                self.given_up.setdefault(number, at)
+        self._open[progress.key] = progress.open
+
+
+def _follows(later: Run, run: Run) -> bool:
+    """Whether it is a further attempt of the same tick."""
+    return (identity_of(later), later.tick) == (identity_of(run), run.tick) and later.attempt > run.attempt
 
 
 def identity_of(run: Run) -> str:
@@ -84,6 +109,17 @@ def decided(world: World) -> list[Decided]:
                     said.take(record, batch.sent_at, record.key in edited)
         found.append(said)
     return found
+
+
+def was_heard(made: Made, world: World) -> bool:
+    """Whether the ledger said already, when somebody deleted a Job by hand, that it had begun or that its run was over."""
+    which, last = made.ledger_then
+    ledger = [*world.lost_ledgers, world.broker.ledger][which]
+    said = _counting(_read(stored for stored in ledger if stored.offset <= last))
+    told = [record for batch in said for record in batch.records if isinstance(record, Progress) and record.key == made.key]
+    if not told or told[-1].fencing < made.fencing:
+        return False
+    return not any(run.fencing == made.fencing and run.started is None for run in told[-1].open)
 
 
 def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:

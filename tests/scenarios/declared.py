@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key, Kind
 from hacron.core.spec import parse
-from tests.fakes.kubernetes import Body
+from tests.fakes.kubernetes import Body, FakeCluster
 from tests.scenarios.world import World
 
 
@@ -47,6 +47,21 @@ def at_least(world: World) -> dict[Key, CronJob]:
         same = (known.policy, known.max_active) == (cronjob.policy, cronjob.max_active)
         found[key] = replace(known, guarantee=guarantee, policy=known.policy if same else ConcurrencyPolicy.ALLOW)
     return found
+
+
+def is_another(key: Key, since: datetime, until: datetime, world: World) -> bool:
+    """Whether what was declared then had all been deleted, in each of its homes, by the later instant: others may be there."""
+    return all(_is_gone(cluster, key, since, until) for cluster in world.clusters.values())
+
+
+def _is_gone(cluster: FakeCluster, key: Key, since: datetime, until: datetime) -> bool:
+    said = [(at, _uid(body)) for at, whose, kind, body in cluster.annals if (whose, kind) == (key, Kind.CRONJOB) and at <= until]
+    before = [uid for at, uid in said if at <= since][-1:]
+    return before in ([], [""]) or any(at > since and uid != before[0] for at, uid in said)
+
+
+def _uid(body: Body | None) -> str:
+    return body["metadata"]["uid"] if body is not None else ""
 
 
 def longest_job(key: Key, world: World) -> timedelta:

@@ -11,8 +11,8 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from hacron.core import manifests
 from hacron.core.demand.accounts import remembered
@@ -37,6 +37,14 @@ MARGIN = timedelta(seconds=2)  # by which clocks may differ, unless more is said
 
 class Died(BaseException):
     """Raised from a hook: the process ends here, in the middle of what it does. Nobody in it can catch it."""
+
+
+@dataclass(slots=True)
+class Named:
+    """A time in which a cluster was named as one to be forgotten; until None: it still is."""
+
+    since: datetime
+    until: datetime | None = None
 
 
 class Trance:
@@ -250,8 +258,7 @@ class World:
         self.lost_ledgers: list[list[Stored]] = []
         self._unsettled: list[datetime] = []  # of these losses, those after which it may still be told what has run
         self.saved: dict[str, Saved] = {}  # the newest backup of each cluster
-        self.forgotten: dict[str, list[datetime]] = {}  # when people said of a cluster that nothing of it is to be left
-        self.longest_frozen = timedelta()  # that any process has been
+        self.forgotten: dict[str, list[Named]] = {}  # when people said of a cluster that nothing of it is to be left
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
         self.clocks_differ = MARGIN  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
@@ -281,7 +288,18 @@ class World:
         assert not before.alive, f"{name} runs already"
         process = self.processes[name] = Process(self, name, self.cluster(before.settings.cluster), before.settings)
         process.skew, process.dialect, process.reaches_broker = before.skew, before.dialect, before.reaches_broker
+        self._note_who_is_named()
         return process
+
+    def _note_who_is_named(self) -> None:
+        """Begin or end what is noted of clusters that are to be forgotten, as long as any replica is told so."""
+        named = {name for process in self.processes.values() for name in process.settings.forgotten_clusters}
+        for name in named | self.forgotten.keys():
+            times = self.forgotten.setdefault(name, [])
+            if name in named and (not times or times[-1].until is not None):
+                times.append(Named(self.now))
+            elif name not in named and times[-1].until is None:
+                times[-1].until = self.now
 
     @property
     def executor(self) -> Process | None:
@@ -306,7 +324,6 @@ class World:
         """SIGCONT."""
         process = self.processes[name]
         assert process.frozen_since is not None
-        self.longest_frozen = max(self.longest_frozen, self.now - process.frozen_since)
         self.frozen.append((name, process.frozen_since, self.now))
         process.frozen_since = None
         process._due = self.now
@@ -323,7 +340,8 @@ class World:
         self._unsettled.append(self.now)
         for made in all_made(list(self.clusters.values())):
             if not self._is_shown(made):
-                made.unshown, made.forgotten = True, made.forgotten or not self._can_be_told(made)
+                made.unshown_at = made.unshown_at or self.now
+                made.forgotten_at = made.forgotten_at or (None if self._can_be_told(made) else self.now)
         self.lost_ledgers.append(list(self.broker.ledger))
         if only_the_ledger:
             self.broker.lose_ledger()
@@ -337,7 +355,7 @@ class World:
             for made in all_made(list(self.clusters.values())):
                 is_noted = made.key in noted and made.tick <= noted[made.key]
                 if made.at <= wiped and not (is_noted or self._is_shown(made) or self._is_told(made)):
-                    made.forgotten = True
+                    made.forgotten_at = made.forgotten_at or self.now
 
     def _ticks_noted(self) -> dict[Key, datetime]:
         """Return up to where the ledger says of each cronjob that its ticks are decided."""
@@ -400,7 +418,8 @@ class World:
     def _note_loss(self, job: Job) -> None:
         if job.made is not None:
             job.made.by_hand = True
-            job.made.unheard = not any(map(partial(_has_heard, job.made), self.processes.values()))
+            ledger = self.broker.ledger
+            job.made.ledger_then = len(self.lost_ledgers), ledger[-1].offset if ledger else -1
 
     # --- time ---
 
@@ -452,11 +471,3 @@ class World:
                 process.deaf_since = None
                 if process.broker is not None:
                     self.broker.cut(process.broker)
-
-
-def _has_heard(made: Made, process: Process) -> bool:
-    """Whether a replica has read that the Job's run has begun, or is over."""
-    progress = process.session.state.progress.get(made.key) if process.session is not None else None
-    if progress is None or progress.fencing < made.fencing:
-        return False
-    return not any(run.fencing == made.fencing and run.started is None for run in progress.open)

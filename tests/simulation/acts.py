@@ -420,8 +420,6 @@ def forget(home: str | None, names: tuple[str, ...]) -> Act:
     """A rolling update of these replicas: they say now that a cluster is to be forgotten, or that none is."""
 
     def act(world: World) -> None:
-        if home is not None:
-            world.forgotten.setdefault(home, []).append(world.now)
         for name in names:
             roll(world, name, (home,) if home is not None else ())
 

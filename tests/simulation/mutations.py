@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from hacron import errand, errands, mirror, relay
 from hacron.broker import ledger
-from hacron.core import declaring, duties, firing, forgetting, history, kinds, manifests, tending
+from hacron.core import admission, declaring, duties, firing, forgetting, history, kinds, manifests, tending
+from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.manifests import JobView
-from hacron.core.messages import Batch, Command, Report, RunRefused
-from hacron.core.model import Key, Kind, Run, RunState
+from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Report, RunRefused
+from hacron.core.model import CronJob, Guarantee, Key, Kind, Run, RunState
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errand import Errand
@@ -134,6 +135,32 @@ def gives_up_what_could_not_start_in_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "_gives_way", lambda scene: True)  # noqa: ARG005
 
 
+def starts_beside_another_what_may_run_again(patch: pytest.MonkeyPatch) -> None:
+    """Under AtLeastOnce, `Forbid` would be no more than a word."""
+    real = admission.beside
+
+    def beside(cronjob: CronJob, blocking: Sequence[Run]) -> Start | Hold:
+        return Start() if cronjob.guarantee is Guarantee.AT_LEAST_ONCE else real(cronjob, blocking)
+
+    patch.setattr(admission, "beside", beside)
+    patch.setattr(tending, "beside", beside)
+
+
+def begins_anew_with_each_edit(patch: pytest.MonkeyPatch) -> None:
+    """An edited cronjob would be another one, whose ticks of the last minute nobody has decided."""
+    real = declaring._take_in
+
+    def take_in(draft: Draft, command: CronJobDeclared, definition: Definition, not_before: datetime | None) -> None:
+        mine = draft.homes(command.key).get(command.cluster)
+        real(draft, command, definition, not_before)
+        progress = draft.progress(command.key)
+        if progress is not None and mine is not None and (mine.uid, progress.withdrawn_at) == (command.uid, None):
+            identity, earlier = f"{command.uid}-{definition.revision}", progress.last_tick - timedelta(seconds=70)
+            draft.put(replace(progress, cronjob_id=identity, last_tick=earlier))
+
+    patch.setattr(declaring, "_take_in", take_in)
+
+
 def has_each_wait_for_all_others(patch: pytest.MonkeyPatch) -> None:
     """Of several that were refused, and of which one may run at a time, none would ever run."""
     patch.setattr(tending, "_ahead_of", lambda run, runs: tuple(one for one in runs if one.id != run.id))
@@ -176,6 +203,16 @@ def forgets_at_takeover_what_was_decided(patch: pytest.MonkeyPatch) -> None:
                 self._scheduler.touch([key])
 
     patch.setattr(Executor, "_read_back", read_back)
+
+
+def names_an_owner_of_another_cluster(patch: pytest.MonkeyPatch) -> None:
+    """Where the HACronJob is not declared, its cluster would collect each Job as it is made: the tick would never run."""
+    real = manifests.job_body
+
+    def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, epoch: int) -> dict[str, Any]:
+        return real(run, key, spec, owner_uid=owner_uid or run.id.split(".")[0], epoch=epoch)
+
+    patch.setattr(manifests, "job_body", job_body)
 
 
 def takes_any_job_of_the_name_for_its_own(patch: pytest.MonkeyPatch) -> None:

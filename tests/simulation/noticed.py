@@ -49,10 +49,13 @@ MISSED = (
     Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0),
     Missed((mutations.places_elsewhere_what_may_run_once,), ("clusters cut off as a Job begins",), 0),
     Missed((mutations.gives_up_what_could_not_start_in_time,), ("API servers away",), 18),
+    Missed((mutations.starts_beside_another_what_may_run_again,), ("deaths",), 12),
+    Missed((mutations.begins_anew_with_each_edit,), ("edits",), 0),
     Missed((mutations.has_each_wait_for_all_others,), ("other rules", "API servers away"), 10),
     Missed((mutations.does_not_drop_the_connection,), ("cuts", "tokens"), 1),
     Missed((mutations.decides_before_its_checkpoint_is_read_back,), ("deaths", "a late ledger"), 96),
     Missed((mutations.forgets_at_takeover_what_was_decided,), ("deaths",), 0),
+    Missed((mutations.names_an_owner_of_another_cluster,), ("deaths",), 0),
     Missed((mutations.takes_any_job_of_the_name_for_its_own,), ("names taken",), 0),
     Missed(
         (mutations.brings_back_what_is_gone, mutations.never_doubts_the_ledger), ("deletions", "unseen deletions", "watches"), 0
