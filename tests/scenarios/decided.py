@@ -53,13 +53,27 @@ class Course:
 
 
 @dataclass(slots=True)
+class GivenUp:
+    """When it was written of a run that it may go on somewhere and counts no more, and when that it runs after all."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def note(self, state: RunState | None, at: datetime) -> None:
+        if state is RunState.RUNNING:
+            self.until = self.until or at
+        elif state is RunState.LOST:
+            self.until = None
+
+
+@dataclass(slots=True)
 class Decided:
     """What one ledger says."""
 
     courses: dict[tuple[Key, str], Course] = field(default_factory=dict)
     verdicts: dict[Key, set[Verdict]] = field(default_factory=dict)
     never_began: dict[Number, datetime] = field(default_factory=dict)  # when that was written: Refused or Missed, or tried again
-    given_up: dict[Number, datetime] = field(default_factory=dict)  # when it was Lost, or any of these
+    given_up: dict[Number, GivenUp] = field(default_factory=dict)  # Lost, or any of these
     _open: dict[Key, tuple[Run, ...]] = field(default_factory=dict)
 
     def take(self, progress: Progress, at: datetime, edited: bool) -> None:
@@ -75,16 +89,16 @@ class Decided:
 
     def _note_what_is_over(self, progress: Progress, at: datetime) -> None:
         verdicts = {(one.tick, one.attempt): one.verdict for one in progress.recent}
-        still_open = {run.id: run for run in progress.open}
+        still_open = {run.id: run.state for run in progress.open}
         for run in self._open.get(progress.key, ()):
-            number, after = (progress.key, run.fencing), still_open.get(run.id)
+            number, state = (progress.key, run.fencing), still_open.get(run.id)
             verdict = verdicts.get((run.tick, run.attempt)) if not run.demand else None
             goes_on = any(_follows(other, run) for other in progress.open)
             never = verdict in (VerdictKind.REFUSED, VerdictKind.MISSED) or (run.demand and not run.has_begun)  # it has none
-            if after is None and (never or goes_on):
+            if state is None and (never or goes_on):
                 self.never_began.setdefault(number, at)
-            if number in self.never_began or goes_on or verdict is VerdictKind.LOST or (after and after.state is RunState.LOST):
-                self.given_up.setdefault(number, at)
+            if number in self.never_began or goes_on or state is RunState.LOST or verdict is VerdictKind.LOST:
+                self.given_up.setdefault(number, GivenUp(at)).note(state, at)
         self._open[progress.key] = progress.open
 
 

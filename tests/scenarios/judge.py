@@ -14,7 +14,7 @@ from hacron.core.model import ConcurrencyPolicy, CronJob, Key
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.decided import Number, decided, was_heard
+from tests.scenarios.decided import GivenUp, Number, decided, was_heard
 from tests.scenarios.world import MARGIN, Named, World
 
 STARTS_WITHIN = timedelta(seconds=20)
@@ -232,8 +232,8 @@ def _overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: W
             beside = [other for other in beside if not _may_run_beside(other, one, world)]
             if len(beside) < most_at_once(cronjob):
                 continue
-            beside = [other for other in beside if not _is_no_run(other, one.at, said, world)]
-            if len(beside) >= most_at_once(cronjob) and not _is_no_run(one, one.at, said, world):
+            beside = [other for other in beside if not _is_no_run(other, one, said, world)]
+            if len(beside) >= most_at_once(cronjob) and not _is_no_run(one, one, said, world):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
 
@@ -272,7 +272,7 @@ class Said:
 
     taken_back: Mapping[Number, datetime]
     never_began: Mapping[Number, datetime]
-    given_up: Mapping[Number, datetime]  # under AtLeastOnce
+    given_up: Mapping[Number, GivenUp]  # under AtLeastOnce
 
     @classmethod
     def of(cls, world: World, cronjobs: Mapping[Key, CronJob]) -> Said:
@@ -285,8 +285,8 @@ class Said:
         return cls(taken_back, never_began, may_be)
 
 
-def _is_no_run(one: Made, by: datetime, said: Said, world: World) -> bool:
-    """Whether a Job is of a run that was over by then, as anybody could tell, or of a tick that had run already.
+def _is_no_run(one: Made, later: Made, said: Said, world: World) -> bool:
+    """Whether a Job is of a run that was over when the later one was made, as far as known, or of a tick that had run already.
 
     Over is what was taken back, where nobody had heard of that; what was refused, and made after all; and, under AtLeastOnce,
     what was given up although it may still run. A tick runs again where nobody could tell of its first Job, or somebody has
@@ -295,9 +295,11 @@ def _is_no_run(one: Made, by: datetime, said: Said, world: World) -> bool:
     number = one.key, one.fencing
     if _was_taken_back(one, said.taken_back.get(number), world):
         return True
-    if _had_been_refused(one, world) and _was_said(said.never_began.get(number), by, world):
+    never_at, until = said.never_began.get(number), later.at + world.clocks_differ
+    if never_at is not None and never_at <= until and _had_been_refused(one, world):
         return True
-    if _was_said(said.given_up.get(number), by, world):
+    up = said.given_up.get(number)
+    if up is not None and up.since <= until and (up.until is None or _given(later.fencing) <= up.until + world.clocks_differ):
         return True
     same = [it for it in _made(world) if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick)]
     return any(_is_unknown(it, one, world) or _took_the_lock_away(it, one, world) for it in same if it.at < one.at)
@@ -306,7 +308,3 @@ def _is_no_run(one: Made, by: datetime, said: Said, world: World) -> bool:
 def _was_taken_back(one: Made, at: datetime | None, world: World) -> bool:
     """Whether a run was taken back, and its Job made by who had not heard of that."""
     return at is not None and one.asked.heard_at <= at + world.clocks_differ + TOLD_WITHIN
-
-
-def _was_said(at: datetime | None, by: datetime, world: World) -> bool:
-    return at is not None and at <= by + world.clocks_differ
