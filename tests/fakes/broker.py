@@ -196,6 +196,10 @@ class FakeBroker:
         queue = self.queue(name)
         return bool(queue.ready) or any(consumer.returned() for consumer in queue.line)
 
+    def holds_what_was_lost(self, name: str) -> bool:
+        """Whether somebody holds a message of a queue that will not come back when it is given back."""
+        return any(LOST in (*consumer.arrived, *consumer.sent) for consumer in self.queue(name).line)
+
     def queue(self, name: str) -> Queue:
         return self._queues.setdefault(name, Queue(single=name not in (COMMANDS, REPORTS)))
 

@@ -575,8 +575,8 @@ def heal(world: World) -> None:
             cluster.delete_job(metadata["namespace"], metadata["name"], None, "somebody", foreground=False)
         world.silence(home, silent=False)
     for queue in (TOKEN, *map(worker_queue, world.clusters)):
-        if not broker.has(queue):
-            broker.put(queue, b"{}")  # nobody misses a token that was lost while it was held
+        if broker.holds_what_was_lost(queue) and not broker.has(queue):
+            broker.put(queue, b"{}")  # nobody misses it; what nobody holds is missed, and replicas put it back
     for session in broker.sessions:
         session.reads_nothing = False
     for process in list(world.processes.values()):

@@ -30,6 +30,7 @@ from hacron.executor import Executor
 from hacron.ports import Answer, SteppedDown
 from hacron.timepiece import Timepiece
 from hacron.turn import Moment
+from hacron.worker import Worker
 from tests.fakes import broker
 from tests.fakes.broker import FakeInbox, FakeToken
 from tests.fakes.kubernetes import Body, FakeCluster, Reply
@@ -86,6 +87,22 @@ def keeps_the_oldest_token(patch: pytest.MonkeyPatch) -> None:
             self._consumer.arrived.pop()
 
     patch.setattr(FakeToken, "receive", receive)
+
+
+def puts_no_token_back(patch: pytest.MonkeyPatch) -> None:
+    """When the broker has lost it, nobody would decide any more."""
+    patch.setattr(Executor, "_missing_at", lambda self, moment: moment.mono + 1000)  # noqa: ARG005
+
+
+def puts_no_workers_token_back(patch: pytest.MonkeyPatch) -> None:
+    """When the broker has lost it, its cluster would have no worker any more."""
+    real = Worker._put_back_if_missing
+
+    def put_back_if_missing(self: Worker, moment: Moment) -> None:
+        if self._cluster not in self._state.clusters:
+            real(self, moment)
+
+    patch.setattr(Worker, "_put_back_if_missing", put_back_if_missing)
 
 
 def makes_jobs_however_late(patch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ class Told:
 
     story: Story
     wrong: tuple[str, ...]
+    raised: bool = False  # it broke off
 
 
 def tell(story: Story, world: World | None = None) -> Told:
@@ -54,7 +55,8 @@ def tell(story: Story, world: World | None = None) -> Told:
         return Told(story, (*wrong(world), *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
-        return Told(story, (f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})",))
+        said = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"
+        return Told(story, (said,), raised=True)
     finally:
         engine.LONGEST_WAIT_S = looks_around_after
 
