@@ -26,6 +26,7 @@ class Course:
     until: datetime  # ticks up to then are decided
     runs: dict[str, Run] = field(default_factory=dict)  # by id, as last read; not those that were taken back
     open: set[str] = field(default_factory=set)  # of these, those that are not over
+    closed: dict[datetime, datetime] = field(default_factory=dict)  # by tick, when that was written; not of those that are open
     taken_back: dict[int, datetime] = field(default_factory=dict)  # by fencing number, when that was written
     ended: bool = False  # nobody declares it any more
     ended_at: datetime | None = None
@@ -47,9 +48,17 @@ class Course:
         taken_back |= {run.tick for run in left if ended or (edited and run.tick > at)}
         taken_back -= {run.tick for run in ours.values()}
         self.taken_back |= {run.fencing: at for run in self.runs.values() if run.tick in taken_back}
+        self._close({run.tick for run in ours.values()}, at)
         self.runs = {run_id: run for run_id, run in self.runs.items() if run.tick not in taken_back}
         self.runs |= ours
         self.open = set(ours)
+
+    def _close(self, open_ticks: set[datetime], at: datetime) -> None:
+        """Note which ticks are over: those that were open, and are not any more."""
+        were_open = {run.tick for run in self.runs.values() if run.id in self.open}
+        self.closed |= dict.fromkeys(were_open - open_ticks, at)
+        for tick in open_ticks & self.closed.keys():
+            del self.closed[tick]
 
 
 @dataclass(slots=True)

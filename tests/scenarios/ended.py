@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hacron.core import manifests
-from hacron.core.model import ConcurrencyPolicy, CronJob, InvalidCronJob, Key, Kind, Run, name_of
+from hacron.core.model import ConcurrencyPolicy, CronJob, Key, Kind, Run, name_of
 from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Body, Made, all_made
 from tests.scenarios import declared
@@ -25,6 +26,7 @@ IS_TOLD_WITHIN = timedelta(seconds=3)  # that a Job has ended
 ENDS_WITHIN = timedelta(seconds=60)
 MOST_ATTEMPTS = 9
 DECIDED_AHEAD, START_WINDOW = Rules().decide_ahead, Rules().start_window
+NEVER, FOR_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 COUNTED = 100  # ticks in one verdict; of more it only says that they are more
 
 
@@ -35,18 +37,33 @@ class Admitted:
     jobs: list[Made] = field(default_factory=list)  # and tombstones, in the order in which they were made
     names: set[str] = field(default_factory=set)  # of the Jobs that it was to have
     is_open: bool = False
+    closed_at: datetime | None = None  # as the last ledger says that knew of it
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A while; both ends belong to it."""
+
+    begin: datetime
+    end: datetime
+
+    def meets(self, other: Span) -> bool:
+        return self.begin <= other.end and other.begin <= self.end
+
+    def has(self, at: datetime) -> bool:
+        return self.begin <= at <= self.end
 
 
 def unfinished(world: World) -> Iterable[str]:
     """AtLeastOnce: return the ticks that were admitted and have no Job that ended by itself, though nothing is wrong any more.
 
     Admitted is what was decided and not taken back. People may end that: by deleting the Job, by deleting, suspending or pausing
-    the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later. So may every
-    cluster where it may run, if all of them refuse it.
+    the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later, but not after
+    the tick was over. So may every cluster where it may run, if all of them refuse it. And it is lost with the broker's data.
     """
     may_run = _must_end(world)
     ends_within = {key: declared.longest_job(key, world) + IS_TOLD_WITHIN for key in may_run}
-    rests = {key: _rested(key, world) for key in may_run}
+    rests = {key: _rests(key, world) for key in may_run}
     ledgers = decided(world)
     known_ended = {
         (course.key, course.identity): course.ended_at
@@ -55,22 +72,23 @@ def unfinished(world: World) -> Iterable[str]:
         if course.ended_at is not None
     }
     for (key, identity, when), one in _admitted(ledgers, world, may_run).items():
-        begun = min([when, *(job.at for job in one.jobs)])
-        known_by = begun - KNOWN_WITHIN
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
-        goes_on = any(job.over is None and job.at > world.now - ends_within[key] for job in one.jobs)
-        goes_on = goes_on or (one.is_open and when > world.now - ENDS_WITHIN)
-        by_people = any(job.by_hand or job.how == "collected" for job in one.jobs) or any(
-            at >= known_by for at in [*rests[key], *world.wiped]
-        )
-        by_people = by_people or _was_to_be_forgotten(key, world)
-        known_at = known_ended.get((key, identity))
-        if known_at is not None and known_at > begun - DECIDED_AHEAD:
-            by_people = by_people or any(at <= known_at for at in rests[key])  # however late it became known
-        if ended or goes_on or by_people or len(one.names) >= MOST_ATTEMPTS:
+        if ended or len(one.names) >= MOST_ATTEMPTS or _goes_on(when, one, ends_within[key], world):
             continue
-        if not _refused_everywhere(key, one.names, known_by, world):
+        begun = min([when, *(job.at for job in one.jobs)])
+        counts = Span(begun - KNOWN_WITHIN, one.closed_at + world.clocks_differ if one.closed_at is not None else world.now)
+        by_people = any(_was_taken_away(job, world) for job in one.jobs) or _was_to_be_forgotten(key, world)
+        by_people = by_people or any(counts.meets(rest) for rest in rests[key]) or any(map(counts.has, world.wiped))
+        known_at = known_ended.get((key, identity))
+        if known_at is not None and begun - DECIDED_AHEAD < known_at <= counts.end:
+            by_people = by_people or any(rest.begin <= known_at for rest in rests[key])  # however late it became known
+        if not by_people and not _refused_everywhere(key, one.names, counts, world):
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
+
+
+def _goes_on(when: datetime, one: Admitted, ends_within: timedelta, world: World) -> bool:
+    runs = any(job.over is None and job.at > world.now - ends_within for job in one.jobs)
+    return runs or (one.is_open and when > world.now - ENDS_WITHIN)
 
 
 def _must_end(world: World) -> set[Key]:
@@ -127,6 +145,7 @@ def _admitted(ledgers: Iterable[Decided], world: World, keys: Collection[Key]) -
                 one = found[course.key, course.identity, run.tick]
                 one.names.add(run.job)
                 one.is_open |= run.id in course.open
+                one.closed_at = course.closed.get(run.tick)
     for made in all_made(list(world.clusters.values())):
         if made.key in keys and not made.demand:
             one = found[made.key, made.cronjob, made.tick]
@@ -135,44 +154,70 @@ def _admitted(ledgers: Iterable[Decided], world: World, keys: Collection[Key]) -
     return found
 
 
-def _refused_everywhere(key: Key, names: Collection[str], since: datetime, world: World) -> bool:
-    """Whether every cluster where it might run all the while has refused one of its Jobs, and at least one has."""
+def came_to_nothing(made: Made) -> bool:
+    """Whether a Job was collected as it was made, by a cluster that did not know its owner: it has not run."""
+    return made.how == "collected" and made.over == made.at
+
+
+def _was_taken_away(made: Made, world: World) -> bool:
+    """Whether people have ended a Job: deleted it, or its HACronJob. One that came to nothing may have never had one."""
+    return made.by_hand and not (came_to_nothing(made) and not _had_lost_its_owner(made, world))
+
+
+def _had_lost_its_owner(made: Made, world: World) -> bool:
+    """Whether its HACronJob was gone from its cluster, or was another by then, and who made the Job may not have known."""
+    annals = world.clusters[made.cluster].annals
+    said = [(at, body) for at, key, kind, body in annals if (key, kind) == (made.key, Kind.CRONJOB) and at <= made.at]
+    known_by = made.asked.heard_at - KNOWN_WITHIN
+    owners = [*[one for one in said if one[0] <= known_by][-1:], *(one for one in said if one[0] > known_by)]
+    uids = [body["metadata"]["uid"] if body is not None else "" for _, body in owners]
+    return any(uid and uid != uids[-1] for uid in uids)
+
+
+def _refused_everywhere(key: Key, names: Collection[str], counts: Span, world: World) -> bool:
+    """Whether all clusters that somebody named, when it was over, have refused one of its Jobs."""
     refused_by = {cluster.name for cluster in world.clusters.values() if any(name in names for name in cluster.refused)}
-    return bool(refused_by) and _where(key, since, world) <= refused_by
+    as_it_ended = Span(max(counts.begin, counts.end - KNOWN_WITHIN), counts.end)
+    return any(where <= refused_by for where in _named(key, as_it_ended, world))
 
 
-def _where(key: Key, since: datetime, world: World) -> set[str]:
-    """Return the clusters where a cronjob might run whichever home counted, since then."""
-    wanted = [set(found.placement.clusters) for _, found in _words(key, world, since) if isinstance(found, CronJob)]
-    return set.intersection(*wanted) if wanted else set()
+def _named(key: Key, span: Span, world: World) -> Iterator[set[str]]:
+    """Yield the clusters where a cronjob might run, by each of the words that were in force then."""
+    for cluster in world.clusters.values():
+        said = [(at, body) for at, whose, kind, body in cluster.annals if (whose, kind) == (key, Kind.CRONJOB) and at <= span.end]
+        for _, body in [*[one for one in said if one[0] <= span.begin][-1:], *(one for one in said if one[0] > span.begin)]:
+            found = declared.read(key, body) if body is not None else None
+            if isinstance(found, CronJob):
+                yield set(found.placement.clusters)
 
 
-def _words(key: Key, world: World, since: datetime) -> Iterator[tuple[datetime, CronJob | InvalidCronJob | None]]:
-    """Yield what people said of a cronjob, in force then or later, and when they said it; None: that it is to be no more."""
+def _rests(key: Key, world: World) -> list[Span]:
+    """Return from when until when people said of a cronjob that it is not to fire.
+
+    Of last words, which hold until now, only where all of them say so; otherwise that they were said.
+    """
+    found, last = [], []
     for cluster in world.clusters.values():
         said = [(at, body) for at, whose, kind, body in cluster.annals if (whose, kind) == (key, Kind.CRONJOB)]
-        before = [one for one in said if one[0] <= since][-1:]
-        for at, body in [*before, *(one for one in said if one[0] > since)]:
-            yield at, _read(key, body)
+        for (at, body), (until, _) in pairwise(said):
+            found += [Span(at, min(until, _rests_until(key, body)))] if not _fires(key, body, at) else []
+        last += said[-1:]
+    all_rest = all(not _fires(key, body, world.now) for _, body in last)
+    return [*found, *(Span(at, world.now if all_rest else at) for at, body in last if not _fires(key, body, at))]
 
 
-def _read(key: Key, body: Body | None) -> CronJob | InvalidCronJob | None:
-    return declared.read(key, body) if body is not None else None
+def _fires(key: Key, body: Body | None, at: datetime) -> bool:
+    """Whether a cronjob was to fire at that time, by this word."""
+    return _rests_until(key, body) <= at
 
 
-def _rested(key: Key, world: World) -> list[datetime]:
-    """Return when people said of a cronjob that it is not to fire, and when that ended: now, if all of them still say so."""
-    instants, last_words = [], []
-    for cluster in world.clusters.values():
-        rests = known = False
-        for at, whose, kind, body in cluster.annals:
-            if (whose, kind) != (key, Kind.CRONJOB):
-                continue
-            was, rests = rests, body is None or not _fires(key, body)
-            instants += [at] if was or rests else []
-            known = True
-        last_words += [rests] if known else []
-    return [*instants, world.now] if all(last_words) else instants
+def _rests_until(key: Key, body: Body | None) -> datetime:
+    """Return until when it was not to fire: from the beginning of time, if it was."""
+    found = declared.read(key, body) if body is not None else None
+    if not isinstance(found, CronJob) or found.suspend:
+        return FOR_EVER
+    paused = manifests.declared("", body).pause
+    return NEVER if paused is None else paused.until or FOR_EVER
 
 
 def _was_to_be_forgotten(key: Key, world: World) -> bool:
@@ -195,11 +240,6 @@ def _was_put_back(key: Key, world: World) -> bool:
                     return True
                 last = uid
     return False
-
-
-def _fires(key: Key, body: Body) -> bool:
-    found = _read(key, body)
-    return isinstance(found, CronJob) and not found.suspend and manifests.declared("", body).pause is None
 
 
 def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[datetime]:
@@ -231,8 +271,8 @@ def _never_changed(key: Key, world: World) -> CronJob | None:
         for _, whose, kind, body in cluster.annals:
             if (whose, kind) != (key, Kind.CRONJOB):
                 continue
-            one = _read(key, body)
-            if body is None or not isinstance(one, CronJob) or not _fires(key, body):
+            one = declared.read(key, body) if body is not None else None
+            if not isinstance(one, CronJob) or _rests_until(key, body) is not NEVER:
                 return None
             if found is not None and one.schedule != found.schedule:
                 return None

@@ -6,7 +6,7 @@ Each takes a patcher, so that what it replaces comes back. What a rule is for st
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,15 +14,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron import errand, errands, mirror, relay
+from hacron import engine, errand, errands, mirror, relay
 from hacron.broker import ledger
-from hacron.core import admission, declaring, duties, firing, forgetting, history, kinds, manifests, tending
+from hacron.core import admission, declaring, duties, firing, forgetting, history, kinds, manifests, scheduler, tending
 from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
+from hacron.core.firing import Scene
+from hacron.core.hearing import Hearing
 from hacron.core.manifests import JobView
-from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Report, RunRefused
-from hacron.core.model import CronJob, Guarantee, Key, Kind, Run, RunState
+from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Progress, Report, RunRefused
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind, Run, RunState
+from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.errand import Errand
@@ -37,6 +40,8 @@ from tests.fakes.kubernetes import Body, FakeCluster, Reply
 from tests.scenarios.world import Process
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
+
+IMPATIENT_AFTER = timedelta(seconds=4)
 
 
 def acknowledges_before_it_has_read_back(patch: pytest.MonkeyPatch) -> None:
@@ -183,6 +188,29 @@ def has_each_wait_for_all_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "_ahead_of", lambda run, runs: tuple(one for one in runs if one.id != run.id))
 
 
+def tries_again_what_runs(patch: pytest.MonkeyPatch) -> None:
+    """Under AtLeastOnce, if runs wait for no other, each would run in a second cluster, too, though nobody is silent."""
+    real = tending._overdue
+
+    def overdue(run: Run, scene: Scene) -> bool:
+        rules = scene.cronjob.policy, scene.cronjob.guarantee
+        may_run_again = rules == (ConcurrencyPolicy.ALLOW, Guarantee.AT_LEAST_ONCE) and run.attempt == 1
+        runs_since = run.started if run.state is RunState.RUNNING and may_run_again else None
+        return real(run, scene) or (runs_since is not None and scene.now >= runs_since + IMPATIENT_AFTER)
+
+    def deadlines(progress: Progress, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
+        yield from tending.deadlines(progress, cronjob, hearing, rules)
+        yield from (run.started + IMPATIENT_AFTER for run in progress.open if run.started and run.state is RunState.RUNNING)
+
+    patch.setattr(tending, "_overdue", overdue)
+    patch.setattr(scheduler, "deadlines", deadlines)
+
+
+def decides_nothing_ahead(patch: pytest.MonkeyPatch) -> None:
+    """Nobody would know of a tick that comes while there is no executor."""
+    patch.setattr(engine, "Rules", lambda **rules: Rules(**rules | {"decide_ahead": timedelta()}))
+
+
 def does_not_drop_the_connection(patch: pytest.MonkeyPatch) -> None:
     """Who steps down and stays connected still holds the token, and is given messages that nobody will read."""
 
@@ -226,8 +254,8 @@ def names_an_owner_of_another_cluster(patch: pytest.MonkeyPatch) -> None:
     """Where the HACronJob is not declared, its cluster would collect each Job as it is made: the tick would never run."""
     real = manifests.job_body
 
-    def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, epoch: int) -> dict[str, Any]:
-        return real(run, key, spec, owner_uid=owner_uid or run.id.split(".")[0], epoch=epoch)
+    def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, **others: Any) -> dict[str, Any]:
+        return real(run, key, spec, owner_uid=owner_uid or run.id.split(".")[0], **others)
 
     patch.setattr(manifests, "job_body", job_body)
 

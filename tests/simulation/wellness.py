@@ -3,7 +3,7 @@ in time."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,12 +14,15 @@ from hacron.core.state import State
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.ended import ENDS_WITHIN, due_at
+from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, due_at
 from tests.scenarios.world import World
 
 HEALS_FOR_S, WATCHED_FOR_S = 60, 75
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
+DECIDED_IN_TIME = timedelta(
+    seconds=1.2
+)  # its Job is made by the other replica of its cluster, or by one that starts within a second
 SHOWN_WITHIN = timedelta(seconds=5)
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
 
@@ -58,18 +61,23 @@ def late(world: World, since: datetime) -> Iterator[str]:
     if world.executor is None or world.executor.session is None:
         yield f"nobody decides since the executor was lost at {clock(since)}"
         return
-    made = [one for one in all_made(list(world.clusters.values())) if not one.demand and not one.tombstone]
-    made = [one for one in made if one.at >= since - timedelta(seconds=WATCHED_FOR_S)]
+    made = [one for one in all_made(list(world.clusters.values())) if one.at >= since - timedelta(seconds=WATCHED_FOR_S)]
+    made = [one for one in made if not (one.demand or one.tombstone or came_to_nothing(one))]
     for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
         cronjob = world.executor.session.state.cronjob(key)
         if not isinstance(cronjob, CronJob) or cronjob.suspend or cronjob.policy is not ConcurrencyPolicy.ALLOW:
             continue
         ran = [one for one in made if one.key == key]
-        begun = {one.tick for one in ran if one.at <= one.tick + HARDLY_LATE}
+        begun = {one.tick for one in ran if one.at <= one.tick + _may_be_late_by(one.tick, since)}
         ticks = _ticks(cronjob, since, world.now - HARDLY_LATE, ran)
         yield from (
             f"{short(key)} {tick(one)} was late: the executor was lost at {clock(since)}" for one in ticks if one not in begun
         )
+
+
+def _may_be_late_by(when: datetime, since: datetime) -> timedelta:
+    """What had been decided by then waits for no executor."""
+    return DECIDED_IN_TIME if when <= since + DECIDED_AHEAD else HARDLY_LATE
 
 
 def _unknown(world: World, state: State) -> Iterator[str]:
@@ -123,6 +131,9 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
+    times = Counter(one.tick for one in ran if one.tick >= healed)
+    yield from (f"{short(key)} {tick(one)} has run {many} times" for one, many in times.items() if many > 1)
+    ran = [one for one in ran if not came_to_nothing(one)]
     runs_for = declared.longest_job(key, world)
     ticks = _ticks(cronjob, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
@@ -162,9 +173,9 @@ def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
             continue
         status = cluster.cronjobs[key].get("status", {})
         shown = {entry["tick"] for entry in [*status.get("active", []), *status.get("recent", [])]}
-        told = {entry["tick"]: entry.get("count", 1) for entry in status.get("recent", [])}
-        if any(count > 1 for count in told.values()):
-            continue  # a verdict on several ticks names the last
+        for entry in status.get("recent", []):  # a verdict on several ticks names the last
+            told = [one for one in map(manifests.rfc3339, ticks) if one <= entry["tick"]]
+            shown.update(told[-entry["count"] :] if entry.get("count", 1) > 1 else [])
         for one in ticks[-4:]:
             if one < world.now - SHOWN_WITHIN and manifests.rfc3339(one) not in shown:
                 yield f"{short(key)} {tick(one)} is not in the status that {home} shows"
