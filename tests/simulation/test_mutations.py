@@ -14,6 +14,7 @@ from tests.simulation.noticed import MISSED, Missed, is_seen, told_without
 from tests.simulation.telling import tell
 
 SUSPENDED = {"schedule": "@every 20s", "suspend": "true", "clusters": "west"}
+TOO_LATE = (acts.apply("d", "west", SUSPENDED), acts.pause("d", "west", 5), befall_broker("is wiped"))
 
 
 @pytest.mark.simulation
@@ -27,9 +28,7 @@ def test_a_rule_is_missed_by_some_story(case: Missed) -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize(
-    "word", [acts.apply("d", "west", SUSPENDED), acts.pause("d", "west", 5), befall_broker("is wiped")], ids=lambda act: act.what
-)
+@pytest.mark.parametrize("word", TOO_LATE, ids=lambda act: act.what)
 def test_what_is_said_when_a_tick_is_over_is_no_reason_that_it_has_not_run(word: Act) -> None:
     drawn = draw(18, ("API servers away",))
     all_well = [befall_cluster(what, home) for home in drawn.homes for what in ("comes up", "speaks", "is idle")]
