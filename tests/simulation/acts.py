@@ -196,6 +196,25 @@ def befall_at_effect(what: str, name: str, number: int, done: bool) -> Act:
     return Act(f"{name} {what} {'after' if done else 'before'} its next effect but {number}", act)
 
 
+def at_effect(what: Act, name: str, number: int, done: bool) -> Act:
+    """People do something while a replica is in the middle of a turn."""
+
+    def act(world: World) -> None:
+        process = world.processes[name]
+        left = number
+
+        def on_effect(_effect: str, is_done: bool) -> None:
+            nonlocal left
+            left -= is_done is done
+            if left < 0:
+                process.on_effect = lambda _name, _done: None
+                what(world)
+
+        process.on_effect = on_effect
+
+    return Act(f"{'after' if done else 'before'} {name}'s next effect but {number}: {what.what}", act)
+
+
 def silent_as_it_makes(home: str, names: tuple[str, ...]) -> Act:
     """A cluster is cut off from the broker just when a Job has begun there, before anybody is told."""
 
@@ -210,6 +229,22 @@ def silent_as_it_makes(home: str, names: tuple[str, ...]) -> Act:
             world.processes[name].on_effect = on_effect
 
     return Act(f"{home} is cut off from the broker as soon as it has made a Job", act)
+
+
+def dies_as_it_makes(names: tuple[str, ...]) -> Act:
+    """Of some replicas, the one that makes the next Job dies before it hears of that."""
+
+    def act(world: World) -> None:
+        def on_effect(effect: str, is_done: bool) -> None:
+            if effect == "CreateJob" and is_done:
+                for name in names:
+                    world.processes[name].on_effect = lambda _name, _done: None
+                raise Died
+
+        for name in names:
+            world.processes[name].on_effect = on_effect
+
+    return Act(f"of {', '.join(names)} who makes the next Job dies as it is made", act)
 
 
 def freezes_with_a_request_ready(names: tuple[str, ...]) -> Act:

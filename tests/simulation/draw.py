@@ -135,6 +135,8 @@ class Hand:
         whats = ("reads nothing of the ledger", "reads the ledger again")
         return {
             "clusters cut off as a Job begins": self._silent_as_it_makes,
+            "deaths as a Job begins": lambda: acts.dies_as_it_makes(self._neighbours(self._home())),
+            "people at effects": self._people_at_effect,
             "a late ledger": lambda: befall(self._one_of(*whats), self._replica()),
             "requests that are ready": lambda: self._one_of(
                 acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
@@ -216,6 +218,11 @@ class Hand:
 
     def _at_effect(self, what: str) -> Act:
         return befall_at_effect(what, self._replica(), self._dice.randint(0, 12), self._dice.random() < 0.5)
+
+    def _people_at_effect(self) -> Act:
+        name, home = self._name(), self._home()
+        what = self._one_of(self.apply(), acts.delete(name, home), acts.recreate(name, home), acts.pause(name, home, 10))
+        return acts.at_effect(what, self._replica(), self._dice.randint(0, 12), self._dice.random() < 0.5)
 
     def _tokens(self) -> Act:
         what = self._one_of("loses the token", "loses a worker's token", "loses the token's queue", "has another token")

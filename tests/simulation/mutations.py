@@ -28,6 +28,7 @@ from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind, 
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
+from hacron.engine import Session
 from hacron.errand import Errand
 from hacron.executor import Executor
 from hacron.ports import Answer, SteppedDown
@@ -60,6 +61,37 @@ def tells_nothing_twice(patch: pytest.MonkeyPatch) -> None:
     """Relays and workers repeat what the ledger does not show, which makes good, seconds later, for whatever was lost."""
     for module in (relay, errand):
         patch.setattr(module, "TELL_AGAIN", timedelta(hours=1))
+
+
+def acts_before_it_has_written(patch: pytest.MonkeyPatch) -> None:
+    """A Job would be asked for of which nobody knows, if the executor that has decided it dies right then."""
+    append, turn, wait = Executor._append, Session.turn, Session.wait
+    unwritten: dict[Executor, list[Any]] = {}
+
+    def turn_first(self: Session, now: Moment, arrivals: Any) -> None:
+        for said in unwritten.pop(self.executor, ()):
+            self.executor._outstanding -= 1  # which has kept it from deciding anything else
+            append(self.executor, *said)
+        turn(self, now, arrivals)
+        for groups, _ in unwritten.get(self.executor, ()):
+            keys = [record.key for group in groups for record in group if isinstance(record, Progress)]
+            self.worker.touch(keys)
+            self.worker.turn(now)
+
+    def append_later(self: Executor, groups: Any, now: datetime) -> None:
+        progress = [record for group in groups for record in group if isinstance(record, Progress)]
+        starts = any(run.cluster == self._cluster and run.tick <= now for record in progress for run in record.open)
+        if not starts or any(isinstance(record, Definition) for group in groups for record in group):
+            append(self, groups, now)  # what is declared is known when it has been read back, and nothing starts before
+            return
+        for record in progress:
+            self._state._progress(record)
+        self._outstanding += 1
+        unwritten[self] = [(groups, now)]
+
+    patch.setattr(Session, "turn", turn_first)
+    patch.setattr(Session, "wait", lambda self, now: 0.0 if self.executor in unwritten else wait(self, now))
+    patch.setattr(Executor, "_append", append_later)
 
 
 def counts_records_of_an_old_epoch(patch: pytest.MonkeyPatch) -> None:

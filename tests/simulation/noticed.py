@@ -45,6 +45,7 @@ MISSED = (
         152,
         "f as east declares it is not known",
     ),
+    Missed((mutations.acts_before_it_has_written,), ("deaths as a Job begins", "deaths"), 91, "e 12:04:20 has 2 Jobs"),
     Missed((mutations.counts_records_of_an_old_epoch,), ("edits", *CUTS), 85, "c 12:02:25 began at 12:02:25 beside 12:02:15"),
     Missed((mutations.never_steps_down,), ("cuts",), 33, "was late: the executor was lost"),
     Missed((mutations.keeps_the_oldest_token,), ("tokens",), 6, "was late: the executor was lost"),
