@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hacron.core.messages import Batch, Checkpoint, Definition, Progress, Removed
+from hacron.core.messages import Batch, Checkpoint, ClusterState, Definition, Progress, Removed
 from hacron.core.model import Key, Run, RunState, Verdict, VerdictKind
 from tests.fakes.broker import Stored, decode_batch
 from tests.fakes.kubernetes import Made
@@ -83,6 +83,7 @@ class Decided:
     verdicts: dict[Key, set[Verdict]] = field(default_factory=dict)
     never_began: dict[Number, datetime] = field(default_factory=dict)  # when that was written: Refused or Missed, or tried again
     given_up: dict[Number, GivenUp] = field(default_factory=dict)  # Lost, or any of these
+    stopping: dict[Number, datetime] = field(default_factory=dict)  # since when a run is told to stop
     _open: dict[Key, tuple[Run, ...]] = field(default_factory=dict)
 
     def take(self, progress: Progress, at: datetime, edited: bool) -> None:
@@ -108,6 +109,9 @@ class Decided:
                 self.never_began.setdefault(number, at)
             if number in self.never_began or goes_on or state is RunState.LOST or verdict is VerdictKind.LOST:
                 self.given_up.setdefault(number, GivenUp(at)).note(state, at)
+        for run in progress.open:
+            if run.state is RunState.STOPPING:
+                self.stopping.setdefault((progress.key, run.fencing), at)
         self._open[progress.key] = progress.open
 
 
@@ -143,6 +147,17 @@ def was_heard(made: Made, world: World) -> bool:
     if not told or told[-1].fencing < made.fencing:
         return False
     return not any(run.fencing == made.fencing and run.started is None for run in told[-1].open)
+
+
+def heard_last(cluster: str, until: datetime, world: World) -> datetime | None:
+    """Return when the executor had last heard of a cluster by then."""
+    heard_at = None
+    for ledger in (*world.lost_ledgers, world.broker.ledger):
+        for batch in _counting(decode_batch(stored.body)[0] for stored in ledger):
+            for record in batch.records:
+                if isinstance(record, ClusterState) and record.cluster.name == cluster and batch.sent_at <= until:
+                    heard_at = record.cluster.seen_at
+    return heard_at
 
 
 def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from hacron.core.model import ConcurrencyPolicy, CronJob, Key
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.decided import GivenUp, Number, decided, was_heard
+from tests.scenarios.decided import GivenUp, Number, decided, heard_last, was_heard
 from tests.scenarios.world import MARGIN, Named, World
 
 STARTS_WITHIN = timedelta(seconds=20)
@@ -273,6 +273,7 @@ class Said:
     taken_back: Mapping[Number, datetime]
     never_began: Mapping[Number, datetime]
     given_up: Mapping[Number, GivenUp]  # under AtLeastOnce
+    stopping: Mapping[Number, datetime]  # likewise
 
     @classmethod
     def of(cls, world: World, cronjobs: Mapping[Key, CronJob]) -> Said:
@@ -281,16 +282,22 @@ class Said:
         taken_back = {(course.key, number): at for course in courses for number, at in course.taken_back.items()}
         never_began = {number: at for said in reversed(ledgers) for number, at in said.never_began.items()}
         given_up = {number: at for said in reversed(ledgers) for number, at in said.given_up.items()}
-        may_be = {number: at for number, at in given_up.items() if declared.may_run_again(cronjobs.get(number[0]))}
-        return cls(taken_back, never_began, may_be)
+        stopping = {number: at for said in reversed(ledgers) for number, at in said.stopping.items()}
+        again = {key for key, cronjob in cronjobs.items() if declared.may_run_again(cronjob)}
+        return cls(
+            taken_back,
+            never_began,
+            {number: up for number, up in given_up.items() if number[0] in again},
+            {number: at for number, at in stopping.items() if number[0] in again},
+        )
 
 
 def _is_no_run(one: Made, later: Made, said: Said, world: World) -> bool:
     """Whether a Job is of a run that was over when the later one was made, as far as known, or of a tick that had run already.
 
     Over is what was taken back, where nobody had heard of that; what was refused, and made after all; and, under AtLeastOnce,
-    what was given up although it may still run. A tick runs again where nobody could tell of its first Job, or somebody has
-    deleted that.
+    what was given up although it may still run, or was told to stop in a cluster that was silent for too long. A tick runs again
+    where nobody could tell of its first Job, or somebody has deleted that.
     """
     number = one.key, one.fencing
     if _was_taken_back(one, said.taken_back.get(number), world):
@@ -301,8 +308,18 @@ def _is_no_run(one: Made, later: Made, said: Said, world: World) -> bool:
     up = said.given_up.get(number)
     if up is not None and up.since <= until and (up.until is None or _given(later.fencing) <= up.until + world.clocks_differ):
         return True
+    told_at, decided_by = said.stopping.get(number), _given(later.fencing) + world.clocks_differ
+    if told_at is not None and told_at <= decided_by and _was_silent(one.cluster, decided_by, world):
+        return True
     same = [it for it in _made(world) if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick)]
     return any(_is_unknown(it, one, world) or _took_the_lock_away(it, one, world) for it in same if it.at < one.at)
+
+
+def _was_silent(cluster: str, at: datetime, world: World) -> bool:
+    """Whether nothing had been heard of a cluster for so long that its runs are given up."""
+    patience = timedelta(seconds=min(process.settings.lost_after_s for process in world.processes.values()))
+    heard_at = heard_last(cluster, at, world)
+    return heard_at is None or heard_at + patience <= at
 
 
 def _was_taken_back(one: Made, at: datetime | None, world: World) -> bool:
