@@ -79,6 +79,18 @@ def test_it_listens_where_it_is_told(host: str, reached: list[str]) -> None:
         server.stop()
 
 
+def test_connections_that_say_nothing_keep_no_probe_out(server: HttpServer) -> None:
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3 * MAX_CONNECTIONS)]
+    half = silent[-1]
+    half.sendall(b"GET /healthz HTTP/1.1\r\n")
+    try:
+        for _ in range(5):
+            assert ask(server, "/healthz")[0] == 200
+    finally:
+        for connection in silent:
+            connection.close()
+
+
 def test_where_a_machine_has_no_ipv6_everywhere_is_every_address_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when its kernel was started with `ipv6.disable=1`."""
 
@@ -174,11 +186,11 @@ def test_clients_that_say_nothing_are_cut_off_and_others_are_answered_again(
     assert ask(server, "/healthz")[0] == 200
 
 
-def test_one_more_than_the_bound_is_turned_away(server: HttpServer) -> None:
+def test_one_more_than_the_bound_takes_the_place_of_the_one_that_has_said_nothing_for_longest(server: HttpServer) -> None:
     address = ("127.0.0.1", server.port)
-    patient = [socket.create_connection(address, timeout=10) for _ in range(MAX_CONNECTIONS)]
-    with socket.create_connection(address, timeout=1) as surplus:
-        assert surplus.recv(1) == b""
+    first, *patient = [socket.create_connection(address, timeout=10) for _ in range(MAX_CONNECTIONS + 1)]
+    with first:
+        assert first.recv(1) == b""
     for connection in patient:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.0 200"

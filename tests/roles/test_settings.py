@@ -369,11 +369,25 @@ def test_what_does_not_go_together_is_told_without_passwords(given: dict[str, st
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [("shop", ("shop",)), (" shop, billing,shop", ("shop", "billing")), (" , ", ())],
-    ids=["one", "two", "none"],
+    [
+        ("shop", ("shop",)),
+        (" shop, billing,shop", ("shop", "billing")),
+    ],
+    ids=["one", "two"],
 )
 def test_namespaces_are_listed_with_commas(text: str, names: tuple[str, ...]) -> None:
     assert load(ENOUGH | {"HACRON_WATCH_NAMESPACES": text}).watch_namespaces == names
+
+
+def test_a_list_that_came_out_empty_is_refused() -> None:
+    """Without the setting it would be all namespaces."""
+    assert "must be names of namespaces, separated by commas" in the_problem(ENOUGH | {"HACRON_WATCH_NAMESPACES": " , "})
+
+
+@pytest.mark.parametrize("users", ["West=hacron-west,west=w", "east=hacron-east"])
+def test_who_speaks_for_clusters_is_said_of_ones_own_and_of_none_that_cannot_be(users: str) -> None:
+    problem = the_problem(ENOUGH | {"HACRON_BROKER_USERS": users})
+    assert "must be clusters and their users" in problem or "this cluster is not among those" in problem
 
 
 def test_a_namespace_that_can_be_none_is_refused() -> None:

@@ -77,6 +77,11 @@ CHECKS: Final = (
         "a user and its password are given together, or neither is",
     ),
     Check(
+        ("broker_users", "cluster"),
+        lambda users, cluster: not users or cluster in users,
+        "this cluster is not among those of which it is said who speaks for them: all that it says would be set aside",
+    ),
+    Check(
         ("broker_cert_user", "broker_cert_file"),
         lambda user, certificate: not user or certificate is not None,
         "to log in by a certificate, one is needed",

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from hacron.core.model import MOST_LABELS
 
+CLUSTER = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 Reader = Callable[[object], object]
 
 
@@ -45,6 +46,8 @@ def names(pattern: str, right: str) -> Reader:
     def read(value: object) -> tuple[str, ...]:
         found = value if isinstance(value, list | tuple) else [part for part in some_text(value).split(",") if part.strip()]
         listed = [some_text(name) for name in found]
+        if not listed and not isinstance(value, list | tuple):
+            raise ValueError(right)  # empty, when it was to be a list: none of them is not what was meant
         if not all(re.fullmatch(pattern, name) for name in listed):
             raise ValueError(right)
         return tuple(dict.fromkeys(listed))  # each once
@@ -151,7 +154,7 @@ def users(value: object) -> dict[str, str]:
     right = "clusters and their users such as west=hacron-west,east=hacron-east"
     pairs = list(value.items()) if isinstance(value, dict) else _pairs(some_text(value), right)
     users = {cluster: user for cluster, user in pairs if isinstance(cluster, str) and isinstance(user, str) and cluster and user}
-    if len(users) < len(pairs):
+    if len(users) < len(pairs) or not all(re.fullmatch(CLUSTER, cluster) for cluster in users):
         raise ValueError(right)
     return users
 

@@ -107,6 +107,7 @@ class _Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.respond = respond
         self._until: dict[socket.socket, float] = {}  # open connection → monotonic time at which it is cut
+        self._silent: dict[socket.socket, None] = {}  # those of which no whole request has come yet, the oldest first
         self._until_lock = threading.Lock()
         super().__init__((host, port), _Handler)
 
@@ -118,28 +119,41 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._until_lock:
+            if len(self._until) >= MAX_CONNECTIONS and self._silent:
+                self._cut(next(iter(self._silent)))  # else whoever only connects, and says nothing, would keep the probes out
             full = len(self._until) >= MAX_CONNECTIONS
             if not full:
                 self._until[request] = time.monotonic() + PATIENCE_S
+                self._silent[request] = None
         if full:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)
 
+    def has_asked(self, request: socket.socket) -> None:
+        """Note that a whole request has come."""
+        with self._until_lock:
+            self._silent.pop(request, None)
+
     def shutdown_request(self, request: Any) -> None:
         with self._until_lock:
             self._until.pop(request, None)
+            self._silent.pop(request, None)
         super().shutdown_request(request)
+
+    def _cut(self, connection: socket.socket) -> None:
+        """End a connection, with the lock in hand. Its thread wakes up, finds the end, and tidies up."""
+        self._until.pop(connection, None)
+        self._silent.pop(connection, None)
+        with suppress(OSError):  # the client was faster
+            connection.shutdown(socket.SHUT_RDWR)
 
     def service_actions(self) -> None:
         """Cut the connections that have taken too long; serve_forever calls this several times a second."""
         now = time.monotonic()
         with self._until_lock:
-            late = [connection for connection, until in self._until.items() if until < now]
-            for connection in late:
-                del self._until[connection]
-                with suppress(OSError):  # the client was faster
-                    connection.shutdown(socket.SHUT_RDWR)  # its thread wakes up, finds the end, and tidies up
+            for connection in [connection for connection, until in self._until.items() if until < now]:
+                self._cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 (its base says so)
         log.debug("request failed", exc_info=True, extra={"client": str(client_address)})
@@ -160,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE_S
 
     def do_GET(self) -> None:
+        self.server.has_asked(self.connection)
         response = self.server.respond(self.path, {name.title(): value for name, value in self.headers.items()})
         self.send_response(response.code)
         self.send_header("Content-Type", response.content_type)
