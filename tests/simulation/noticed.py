@@ -134,11 +134,11 @@ MISSED = (
         "f 12:07 was late: the executor was lost",
     ),
     Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0, "has 2 Jobs"),
-    Missed((mutations.starts_beside_another_what_may_run_again,), ("deaths",), 12, "beside"),
+    Missed((mutations.starts_beside_another_what_may_run_again,), ("deaths",), 12, "d 12:05 began at 12:05:22 beside 12:05:20"),
     Missed((mutations.begins_anew_with_each_edit,), ("edits",), 0, "has 2 Jobs"),
     Missed((mutations.names_an_owner_of_another_cluster,), ("deaths",), 0, "belongs to what has never been in west"),
-    Missed((mutations.waits_until_it_is_gone,), ("slow deletions",), 11, ""),
-    Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0, ""),
+    Missed((mutations.waits_until_it_is_gone,), ("slow deletions",), 11, "though nobody declares it"),
+    Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0, "was made before its time"),
 )
 
 
