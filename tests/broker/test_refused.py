@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pika
@@ -331,7 +332,7 @@ class TestTls:
 def said_by_a_replica(given: dict[str, str], enough: Callable[[Health], bool]) -> str:
     """Run a replica with these settings until its health is enough; return what it says of the broker then."""
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-    kube = FakeKube(FakeCluster("west", NOW), "r1", lambda: NOW)
+    kube = FakeKube(FakeCluster("west", datetime.now(UTC)), "r1", lambda: datetime.now(UTC))  # else it would take no part
     replica = Replica(load(given), kube, arrivals, Metrics(replica="r1", cluster="west", tzdata=""))
     seen: list[Health] = []
     replica.health = seen.append

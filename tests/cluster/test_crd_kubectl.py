@@ -130,9 +130,9 @@ class TestStatus:
         story.at(121)
         story.started(story.run)
         story.at(190)
-        status = render(story.state, HELLO, "west")
+        status = render(story.state, HELLO, "west", story.now)
         assert status is not None
-        assert all(status[name] for name in ("conditions", "active", "recent"))
+        assert all(status[name] for name in ("conditions", "active", "recent", "decidedUntil"))
 
         west.apply(manifest())
         show(west, status)
