@@ -38,6 +38,7 @@ MOST_WORDS = 300  # about an earlier attempt; they are in each record while the 
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
 NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
 FOR_EARLIER_RUNS = ("JobAlreadyActive", "Replacing", "Queued")
+AS_ASKED = (*FOR_EARLIER_RUNS, SPREAD)  # what waits for these is late as it was asked to be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def start(
         demand=demand,
         refused_by=refused_by,
         because=because[:MOST_WORDS],
-        waited=not demand and held is not None and held.tick == tick and held.reason in (*FOR_EARLIER_RUNS, SPREAD),
+        waited=not demand and held is not None and held.tick == tick and held.reason in AS_ASKED,
     )
     progress = replace(progress, open=(*progress.open, run), fencing=fencing)
     if demand:
