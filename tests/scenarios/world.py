@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -229,11 +228,15 @@ class Process:
         self.broker.connection.turn(0)
         if self.broker.ledger.has_arrived:
             self.heard_at = self._world.now
-        self.kube.arrivals, arrived = deque[FromKubernetes](), self.kube.arrivals
-        session.turn(self.moment(), arrived)
+        session.turn(self.moment(), self._arrived())
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
         micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0
         self._due = self._world.now + timedelta(microseconds=max(micros, 1)) if wait_s > 0 else self._world.now
+
+    def _arrived(self) -> Iterator[FromKubernetes]:
+        """Yield what has arrived by now; what a turn that breaks off does not look at waits for the next."""
+        for _ in range(len(self.kube.arrivals)):
+            yield self.kube.arrivals.popleft()
 
     def _drop(self, pause_s: float) -> None:
         if self.broker is not None:
