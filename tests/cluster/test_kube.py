@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_a_job_that_is_late_is_not_sent(kube: Asking, namespace: str) -> None:
     assert kube.count("POST") == posts
     assert kube.ask(create("soon", namespace, not_after=now + timedelta(minutes=1))).status == 201
     assert kube.ask(get("late", namespace)).status == 404
+
+
+def test_what_time_it_is_there_is_known_from_its_answers(kube: Asking, namespace: str) -> None:
+    kube.ask(get("none", namespace))
+    told = kube.client.time_at(time.monotonic())
+    assert told is not None
+    assert abs(told - datetime.now(UTC)) < timedelta(seconds=8)  # it is this machine's, and answers take time
 
 
 def test_a_job_is_found_by_its_name(kube: Asking, namespace: str) -> None:
