@@ -134,8 +134,8 @@ class Session:
 
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
-        self._timepiece.look(now)
         folded = self._fold(now)
+        self._timepiece.look(now, self.state.proof if self.caught_up else None)
         if self.caught_up:
             self._namesake.look(self.state, now)
         for arrival in arrivals:

@@ -57,6 +57,36 @@ def test_nobody_decides_rather_than_somebody_whose_clock_is_wrong() -> None:
     assert ran(world) == ["12:05", "12:10"]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(hours=-2)])
+def test_without_a_word_of_its_api_server_the_last_executors_time_counts(ahead: timedelta) -> None:
+    world = every_five_minutes()
+    world.cluster("east").up = False
+    world.processes["east-1"].die()
+    world.processes["east-1"].skew = ahead
+    world.start_again("east-1")
+    for name in ("west-1", "west-2"):
+        world.processes[name].die()
+    world.at(at(320))
+    assert world.executor is None
+    world.processes["east-1"].skew = timedelta()
+    world.at(at(350))
+    assert world.executor is world.processes["east-1"]
+
+
+def test_without_any_word_for_long_nobody_is_kept_out() -> None:
+    """A replica that comes up after an outage of everything, in a cluster whose API server is away, may decide for others."""
+    world = every_five_minutes()
+    world.cluster("east").up = False
+    for process in world.processes.values():
+        process.die()
+    world.at(at(900))
+    world.start_again("east-1")
+    world.at(at(1100))
+    assert world.executor is None
+    world.at(at(1250))
+    assert world.executor is world.processes["east-1"]
+
+
 @pytest.mark.parametrize("ahead_s", [25, -25])
 def test_a_clock_that_is_a_little_wrong_is_no_reason(ahead_s: int) -> None:
     world = every_five_minutes()
