@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hacron.kube import job_watch
+from hacron.kube import http, job_watch
 from tests.cluster.asking import Asking, asking
 from tests.cluster.oddities import Asked, Said, kubeconfig, odd_server, status, watch
 from tests.testbed.wait import until
@@ -105,6 +105,7 @@ def test_a_list_that_fails_is_tried_again(follow: Callable[[Script], Asking]) ->
 def test_a_watch_is_cut_when_it_is_too_quiet(follow: Callable[[Script], Asking], monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection may be gone without a word; a good server says something every minute."""
     monkeypatch.setattr(job_watch, "QUIET_S", 0.2)
+    monkeypatch.setattr(http, "CONNECT_S", 1.0)
     script = Script([listed(5, "a"), listed(9, "a")], [])
     kube = follow(script)
     until(lambda: len(script.since) >= 2, 20, "the second watch")
