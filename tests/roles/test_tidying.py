@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from hacron.core.manifests import JobView
 from hacron.core.messages import Proof
-from hacron.core.model import Key
 from hacron.core.state import LONG_AGO, State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs
 from hacron.tidying import Tidying
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-HELLO = Key("default/hello")
+from tests.roles.views import HELLO, NOON, YOUNG
 
 
 def state(proof_at: datetime, born: datetime | None = NOON - timedelta(days=1)) -> State:
@@ -25,32 +22,10 @@ def state(proof_at: datetime, born: datetime | None = NOON - timedelta(days=1)) 
     return found
 
 
-def job(ledger: str) -> JobView:
-    return JobView(
-        key=HELLO,
-        run_id="a.1.1",
-        uid="uid",
-        namespace="default",
-        name="hello-1",
-        created=NOON,
-        tick=NOON,
-        attempt=1,
-        terminal=None,
-        finished=None,
-        reason="",
-        message="",
-        tombstone=False,
-        ran=False,
-        deleting=False,
-        fencing=1,
-        ledger=ledger,
-    )
-
-
 def deleted(read: State, now: datetime, ledger: str) -> tuple[int, datetime | None]:
     """Return how many Jobs are asked to be deleted, and when to look again."""
     jobs, outgoing = Jobs(), Outgoing()
-    jobs.keep(job(ledger))
+    jobs.keep(replace(YOUNG, ledger=ledger))
     tidying = Tidying(cluster="east", state=read, jobs=jobs, outgoing=outgoing, start_window=timedelta(seconds=22))
     tidying.knows_all = True
     again = tidying.look(HELLO, now)

@@ -7,7 +7,7 @@ standby keeps one too, in step with the ledger, and can decide the moment it bec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import assert_never
@@ -40,10 +40,9 @@ from hacron.core.messages import (
 )
 from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
-from hacron.core.state import State
+from hacron.core.state import LONG_AGO, State
 from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, give_up_silent, hear
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
 
 

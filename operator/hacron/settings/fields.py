@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from hacron.settings.readers import (
-    CLUSTER,
+    DNS_LABEL,
     Reader,
     amqp_urls,
     existing_file,
@@ -77,7 +77,7 @@ class Settings:
     # Where it is
     cluster: str = setting(
         "DNS label",
-        matching(CLUSTER, "a DNS label: a-z, 0-9 and -, at most 63"),
+        matching(DNS_LABEL, "a DNS label: a-z, 0-9 and -, at most 63"),
         "The name of this replica's cluster in placements, records and metrics. The same for all replicas of a "
         "cluster, different in every cluster.",
     )
@@ -99,7 +99,7 @@ class Settings:
     )
     gone_clusters: tuple[str, ...] = setting(
         "clusters",
-        names(CLUSTER, "names of clusters, separated by commas"),
+        names(DNS_LABEL, "names of clusters, separated by commas"),
         "Other clusters that will not come back, nor anything that ran there. While they are silent, runs there hold up "
         "nothing any more, also under AtMostOnce. It is enough that one cluster says so; take it out before they return.",
         default=(),
@@ -107,7 +107,7 @@ class Settings:
     )
     forgotten_clusters: tuple[str, ...] = setting(
         "clusters",
-        names(CLUSTER, "names of clusters, separated by commas"),
+        names(DNS_LABEL, "names of clusters, separated by commas"),
         "Other clusters of which nothing is to be left: gone, and when they have been silent for HACRON_LOST_AFTER_S, what they "
         "declare is withdrawn and they are no longer shown. Nothing that they declare counts as long as they are named here.",
         default=(),
@@ -129,7 +129,7 @@ class Settings:
     )
     watch_namespaces: tuple[str, ...] = setting(
         "namespaces",
-        names(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "names of namespaces, separated by commas"),
+        names(DNS_LABEL, "names of namespaces, separated by commas"),
         "HACronJobs count and run in these namespaces only, and rights are needed only there. What is declared here in one "
         "that is taken away from the list counts as withdrawn.",
         default=(),

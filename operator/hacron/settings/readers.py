@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from hacron.core.model import MOST_LABELS
 
-CLUSTER = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 Reader = Callable[[object], object]
 
 
@@ -154,7 +154,7 @@ def users(value: object) -> dict[str, str]:
     right = "clusters and their users such as west=hacron-west,east=hacron-east"
     pairs = list(value.items()) if isinstance(value, dict) else _pairs(some_text(value), right)
     users = {cluster: user for cluster, user in pairs if isinstance(cluster, str) and isinstance(user, str) and cluster and user}
-    if len(users) < len(pairs) or not all(re.fullmatch(CLUSTER, cluster) for cluster in users):
+    if len(users) < len(pairs) or not all(re.fullmatch(DNS_LABEL, cluster) for cluster in users):
         raise ValueError(right)
     return users
 
