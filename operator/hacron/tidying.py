@@ -1,7 +1,7 @@
 """Deletes the Jobs that nobody needs: beyond the history limits, of withdrawn cronjobs, and old tombstones.
 
-A cronjob may have been withdrawn and forgotten while its cluster was away. Then its Jobs here are deleted only if they say that
-this very ledger gave their runs: it knew of the cronjob.
+A cronjob may have been withdrawn, and forgotten or made anew, while its cluster was away. Then its Jobs here are deleted only if
+they say that this very ledger gave their runs: it knew of the cronjob.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import known_by, left_over, name_free_at, outlived, surplus, tombstone_ends
+from hacron.core.history import known_by, left_over, name_free_at, of_an_earlier, outlived, surplus, tombstone_ends
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
 from hacron.core.state import State
@@ -55,8 +55,7 @@ class Tidying:
         left = [job for job in jobs if job.uid not in self._under_way]
         instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
-        if self._is_forgotten(key):
-            instants += [max(now, known_by(job)) + RETRY for job in left_over(left, self._state.mark)]
+        instants += [max(now, known_by(job)) + RETRY for job in self._nobodys(key, left)]
         return min(instants) + timedelta(seconds=1) if instants else None
 
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
@@ -76,21 +75,26 @@ class Tidying:
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
         elif progress is not None and isinstance(cronjob, CronJob):
             doomed += surplus(jobs, progress, cronjob, self._cluster, self._state.results_of(key))
-        elif self._is_forgotten(key):
-            doomed += self._left_over(key, jobs)
-        return doomed
-
-    def _is_forgotten(self, key: Key) -> bool:
-        return self.knows_all and key not in self._state.progress and key not in self._state.definitions
-
-    def _left_over(self, key: Key, jobs: list[JobView]) -> list[JobView]:
         proof = self._state.proof
         old = [job for job in jobs if proof is not None and known_by(job) < proof.at]
-        found = left_over(old, self._state.mark)
+        if nobodys := self._nobodys(key, old):
+            log.info("Jobs of a HACronJob that is gone are deleted", extra={"cronjob": key, "jobs": len(nobodys)})
+        self._tell_of_strange(key, old)
+        return doomed + nobodys
+
+    def _nobodys(self, key: Key, jobs: list[JobView]) -> list[JobView]:
+        """Return the Jobs of a HACronJob that is gone, as its runs' ledger says."""
+        progress = self._state.progress.get(key)
+        if not self.knows_all:
+            return []
+        if progress is not None:
+            return of_an_earlier(jobs, progress, self._state.mark) if progress.withdrawn_at is None else []
+        return left_over(jobs, self._state.mark) if key not in self._state.definitions else []
+
+    def _tell_of_strange(self, key: Key, old: list[JobView]) -> None:
+        if not self.knows_all or key in self._state.progress or key in self._state.definitions:
+            return
         strange = [job for job in old if not job.owned and not job.tombstone and job.ledger != self._state.mark]
-        if found:
-            log.info("Jobs of a HACronJob that is gone are deleted", extra={"cronjob": key, "jobs": len(found)})
         if strange and key not in self._left:
             self._left.add(key)
             log.warning("Jobs stay that another ledger gave", extra={"cronjob": key, "jobs": len(strange)})
-        return found

@@ -404,6 +404,20 @@ def test_of_several_that_wait_for_a_further_attempt_the_first_goes_first() -> No
     assert story.runs == ["20 Pending west #2"]
 
 
+def test_what_waits_for_a_further_attempt_when_its_cronjob_is_deleted_has_its_verdict() -> None:
+    story = Story()
+    story.declare(spec("@every 20s", **ALO))
+    story.at(20)
+    story.alive = set()
+    story.refused(story.run, too_late=True)
+    assert story.runs == ["20 Lost west #1"]
+    story.withdraw()
+    assert story.runs == []
+    said = story.progress.recent[-1]
+    assert (said.tick, said.verdict, said.reason) == (NOON + timedelta(seconds=20), "Skipped", "Withdrawn")
+    assert said.message == "waited for its next attempt when the HACronJob was deleted; west had refused it (Invalid: no)"
+
+
 def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it() -> None:
     story = Story()
     story.declare(spec())

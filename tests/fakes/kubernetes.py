@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -69,6 +69,7 @@ class Made:
     gone_at: datetime | None = None  # since then its name is free
     by_hand: bool = False  # somebody has deleted it, or what owns it
     ledger_then: tuple[int, int] = (0, -1)  # which ledger there was then, and the offset of its last message
+    shown_by: set[str] = field(default_factory=set)  # the objects whose `.status` showed it when the broker's data was lost: uids
     unshown_at: datetime | None = None  # when the broker's data was lost before a `.status` showed that it had begun
     forgotten_at: datetime | None = None  # and when nobody could tell of the Job either
 

@@ -25,7 +25,7 @@ from hacron.settings.fields import Settings
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker, FakeSession, Stored, decode_batch
 from tests.fakes.kube_client import FakeKube
-from tests.fakes.kubernetes import FakeCluster, Job, Made, Saved, all_made
+from tests.fakes.kubernetes import Body, FakeCluster, Job, Made, Saved, all_made
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up
@@ -93,6 +93,17 @@ class Trance:
         self._rests.release()
 
 
+def _shows(status: Body, made: Made) -> bool:
+    """Whether a `.status` tells that a Job has begun."""
+    if made.demand:
+        account = remembered(status)
+        if account is None or account.id != made.cronjob:
+            return False
+        return account.next_tick is None or account.next_tick > made.tick
+    last = manifests.instant(status.get("lastScheduleTime"))
+    return last is not None and last >= made.tick
+
+
 class Process:
     """One replica as the operating system has it: it turns, is frozen, or is gone."""
 
@@ -125,6 +136,11 @@ class Process:
     def moment(self) -> Moment:
         world = self._world
         return Moment(world.now + self.skew if self.skew else world.now, world.mono)
+
+    @property
+    def epoch(self) -> int:
+        """The one in which it decides, or is about to; 0: none."""
+        return (self.session.executor.epoch or 0) if self.session is not None else 0
 
     @property
     def turns(self) -> bool:
@@ -308,7 +324,7 @@ class World:
     def executor(self) -> Process | None:
         """Return who decides, if there is one."""
         found = [p for p in self.processes.values() if p.turns and p.session and p.session.executor.decides]
-        return max(found, key=lambda process: process.session.executor.epoch or 0) if found else None
+        return max(found, key=lambda process: process.epoch, default=None)
 
     def worker(self, cluster: str) -> Process | None:
         """Return who makes the Jobs of a cluster, if there is one."""
@@ -342,7 +358,9 @@ class World:
         self.wiped.append(self.now)
         self._unsettled.append(self.now)
         for made in all_made(list(self.clusters.values())):
-            if not self._is_shown(made):
+            shown_by = self._shown_by(made)
+            made.shown_by |= shown_by
+            if not shown_by:
                 made.unshown_at = made.unshown_at or self.now
                 made.forgotten_at = made.forgotten_at or (None if self._can_be_told(made) else self.now)
         self.lost_ledgers.append(list(self.broker.ledger))
@@ -357,7 +375,8 @@ class World:
             wiped, noted = self._unsettled.pop(0), self._ticks_noted()
             for made in all_made(list(self.clusters.values())):
                 is_noted = made.key in noted and made.tick <= noted[made.key]
-                if made.at <= wiped and not (is_noted or self._is_shown(made) or self._is_told(made)):
+                is_known = is_noted or self._shown_by(made) or self._was_shown(made) or self._is_told(made)
+                if made.at <= wiped and not is_known:
                     made.forgotten_at = made.forgotten_at or self.now
 
     def _ticks_noted(self) -> dict[Key, datetime]:
@@ -365,25 +384,34 @@ class World:
         records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
         return {record.key: record.last_tick for record in records if isinstance(record, Progress)}
 
-    def _is_shown(self, made: Made) -> bool:
-        """Whether a `.status` tells that a Job has begun, when what it belongs to is told of anew."""
+    def _shown_by(self, made: Made) -> set[str]:
+        """Return the objects, by uid, whose `.status` tells that a Job has begun, when they are told of anew."""
+        shown_by = set()
+        for cluster in self.clusters.values():
+            body = self._origin(made, cluster)
+            if body is not None and self._may_tell(cluster.name) and _shows(body.get("status", {}), made):
+                shown_by.add(body["metadata"]["uid"])
+        return shown_by
+
+    def _was_shown(self, made: Made) -> bool:
+        """Whether what showed a Job, when the broker's data was lost, is still there to be told of, even if it shows less now."""
+        found = [(self._origin(made, cluster), cluster.name) for cluster in self.clusters.values()]
+        return any(body is not None and body["metadata"]["uid"] in made.shown_by and self._may_tell(name) for body, name in found)
+
+    def _origin(self, made: Made, cluster: FakeCluster) -> Body | None:
+        """Return what has asked for a Job, as a cluster has it: a HACronJob or a HACronJobRun."""
         if made.demand:
-            key = key_of(namespace_of(made.key), made.demand)
-            telling = [cluster for cluster in self.clusters.values() if self._may_tell(cluster.name)]
-            found = [remembered(cluster.demands.get(key, {}).get("status")) for cluster in telling]
-            accounts = [account for account in found if account is not None and account.id == made.cronjob]
-            return any(account.next_tick is None or account.next_tick > made.tick for account in accounts)
-        bodies = [cluster.cronjobs.get(made.key, {}) for cluster in self.clusters.values() if self._may_tell(cluster.name)]
-        shown = [manifests.instant(body.get("status", {}).get("lastScheduleTime")) for body in bodies]
-        return any(tick is not None and tick >= made.tick for tick in shown)
+            return cluster.demands.get(key_of(namespace_of(made.key), made.demand))
+        return cluster.cronjobs.get(made.key)
 
     def _can_be_told(self, made: Made) -> bool:
         """Whether the cluster of a Job tells of it when its HACronJob is declared anew, if it is still there."""
         return made.key in self.clusters[made.cluster].cronjobs and not made.demand and self._may_tell(made.cluster)
 
     def _is_told(self, made: Made) -> bool:
-        """Whether the API server of its cluster lets it be told as well."""
-        return self._can_be_told(made) and any(one.kube.reachable for one in self.of(made.cluster))
+        """Whether its cluster still has it, and its API server lets it be told as well."""
+        was_taken_away = made.by_hand and made.gone_at is not None
+        return not was_taken_away and self._can_be_told(made) and any(one.kube.reachable for one in self.of(made.cluster))
 
     def _may_tell(self, cluster: str) -> bool:
         """Whether there is a replica that can tell of a cluster, soon, if it is not hindered from now on."""

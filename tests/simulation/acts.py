@@ -21,6 +21,7 @@ from tests.simulation.dialects import newer
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
 ASKED_AGAIN = timedelta(seconds=0.1)  # and sooner than anybody does
+MOMENT = timedelta(milliseconds=1)  # epochs go by it
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
 KINDS = {  # of cronjobs; what each stays as long as the story lasts, unless it is applied like another
     "a": {"policy": "Allow"},
@@ -340,7 +341,7 @@ def command_outlives_the_ledger(name: str, home: str, *, so_does_a_record: bool 
             return
         world.broker.start()
         sent = world.broker.ledger[-1:] if so_does_a_record else []
-        world.wipe(only_the_ledger=True)
+        lose(world, only_the_ledger=True)
         for stored in sent:
             world.broker.append(stored.body, stored.floor)
         world.broker.queue(COMMANDS).put(first)
@@ -485,10 +486,10 @@ def befall_broker(what: str, number: int = 0) -> Act:
                 broker.start()
             case "is wiped":
                 broker.start()
-                world.wipe()
+                lose(world)
             case "loses the ledger":
                 broker.start()
-                world.wipe(only_the_ledger=True)
+                lose(world, only_the_ledger=True)
             case "loses the token":
                 broker.lose(TOKEN)
             case "loses a worker's token":
@@ -519,6 +520,14 @@ def shuffles(seed: int) -> Act:
             world.broker.queue(name).shuffle = dice.shuffle
 
     return Act("from now on redelivered messages come in any order", act)
+
+
+def lose(world: World, *, only_the_ledger: bool = False) -> None:
+    """Lose the broker's data, but not in the millisecond in which its executor began: the next one would have the same epoch."""
+    executor = world.executor
+    if executor is not None and executor.epoch >= int(executor.moment().wall.timestamp() * 1000):
+        world.at(world.now + MOMENT)
+    world.wipe(only_the_ledger=only_the_ledger)
 
 
 def lands(world: World) -> None:

@@ -15,7 +15,8 @@ from hacron.core import pausing
 from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, RunState, Uid, Verdict, VerdictKind, sentence
+from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, Uid, Verdict, VerdictKind, sentence
+from hacron.core.tending import stop_all
 
 MOST_GONE = 8  # objects of one cronjob whose end is remembered
 
@@ -203,11 +204,7 @@ def _retire(draft: Draft, command: CronJobDeclared | CronJobWithdrawn) -> None:
         waited = sentence(f"waited when the HACronJob was deleted ({held.message})")
         skipped = Verdict(tick=held.tick, verdict=VerdictKind.SKIPPED, reason="Withdrawn", message=waited)
         progress = with_verdict(progress, skipped)
-    stopping = tuple(
-        replace(run, state=RunState.STOPPING, reason="Withdrawn") if run.state in (RunState.PENDING, RunState.RUNNING) else run
-        for run in progress.open
-    )
-    draft.put(replace(progress, open=stopping, held=None, withdrawn_at=draft.now))
+    draft.put(replace(stop_all(progress), held=None, withdrawn_at=draft.now))
 
 
 def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:

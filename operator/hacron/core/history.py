@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hacron.core.manifests import JobView
 from hacron.core.messages import Outcome, Progress
 from hacron.core.model import CronJob, Run, Verdict, VerdictKind
+from hacron.core.runs import identity_of
 
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
@@ -73,6 +74,16 @@ def left_over(jobs: Iterable[JobView], ledger: str) -> list[JobView]:
     it, or stays with it.
     """
     return [job for job in jobs if ledger and job.ledger == ledger and not job.owned and not job.deleting and not job.tombstone]
+
+
+def of_an_earlier(jobs: Iterable[JobView], progress: Progress, ledger: str) -> list[JobView]:
+    """Return the Jobs that still run for a HACronJob that was deleted, and made anew under its name.
+
+    Its runs are stopped; that of a cluster that is away is waited for no longer than any other.
+    """
+    open_ids = {run.id for run in progress.open}
+    running = [job for job in jobs if job.terminal is None and not job.demand and job.run_id not in open_ids]
+    return [job for job in left_over(running, ledger) if identity_of(job.run_id) != progress.cronjob_id]
 
 
 def known_by(job: JobView) -> datetime:

@@ -50,6 +50,11 @@ def run_id(cronjob_id: str, tick: datetime, attempt: int) -> str:
     return f"{cronjob_id}.{int(tick.timestamp())}.{attempt}"
 
 
+def identity_of(run: str) -> str:
+    """Return the identity of the cronjob, or of what was demanded, that the id of a run begins with."""
+    return run.rsplit(".", 2)[0]
+
+
 def advance(run: Run, report: RunReport) -> Run | None:
     """Return the run as the report makes it; None when the report changes nothing.
 

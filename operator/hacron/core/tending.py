@@ -18,7 +18,7 @@ from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
-from hacron.core.runs import advance, verdict_of
+from hacron.core.runs import advance, identity_of, verdict_of
 
 PLACED_ELSEWHERE = "PlacedElsewhere"
 NOT_STARTED = "NotStarted"  # AtLeastOnce: refused, and waits for a cluster, or for its turn
@@ -101,10 +101,30 @@ def expire(progress: Progress, scene: Scene) -> Progress:
     return progress
 
 
+def stop_all(progress: Progress) -> Progress:
+    """End the runs of a cronjob that is deleted. Jobs in a cluster that is silent are deleted, too, as soon as that is back."""
+    for run in progress.open:
+        if run.reason == NOT_STARTED:
+            message = sentence("waited for its next attempt when the HACronJob was deleted", run.because)
+            skipped = Verdict(
+                tick=run.tick,
+                verdict=VerdictKind.SKIPPED,
+                reason="Withdrawn",
+                message=message,
+                attempt=run.attempt,
+                run=run.id if run.demand else "",
+            )
+            progress = with_verdict(_without(progress, run), skipped)
+        elif run.state is not RunState.STOPPING:
+            progress = _with(progress, run, replace(run, state=RunState.STOPPING, reason="Withdrawn"))
+    return progress
+
+
 def give_up(progress: Progress) -> Progress:
     """Close what is still open of a cronjob that is about to be forgotten: nothing will be heard of it any more."""
+    told = {(verdict.tick, verdict.attempt) for verdict in progress.recent if verdict.verdict is VerdictKind.LOST}
     for run in progress.open:
-        if run.state is not RunState.LOST:  # otherwise it is told already
+        if run.demand or (run.tick, run.attempt) not in told:
             lost = replace(run, state=RunState.LOST, reason="Withdrawn")
             message = f"the HACronJob was deleted, and how it ended was not heard from {run.cluster} in time"
             progress = with_verdict(progress, verdict_of(lost, message=message))
@@ -247,7 +267,7 @@ def _may_go_on(run: Run, scene: Scene) -> bool:
 
 def _again(progress: Progress, run: Run, cluster: str, scene: Scene, refused_by: tuple[str, ...], because: str) -> Progress:
     """Start the next attempt of a run."""
-    identity = run.id.rsplit(".", 2)[0] if run.demand else ""
+    identity = identity_of(run.id) if run.demand else ""
     return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, because, identity=identity, demand=run.demand)
 
 

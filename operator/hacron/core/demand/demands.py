@@ -32,6 +32,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
+from hacron.core.runs import identity_of
 from hacron.core.tending import PLACED_ELSEWHERE
 from hacron.core.ticks.calendar import Calendar
 
@@ -99,7 +100,7 @@ def close(draft: Draft, cronjob: Key) -> None:
 def account_for(draft: Draft, progress: Progress) -> Progress:
     """Put what was told of runs that were demanded into the accounts of their demands."""
     for verdict in progress.told:
-        demand = draft.demand_of_run(progress.key, verdict.run.rsplit(".", 2)[0])
+        demand = draft.demand_of_run(progress.key, identity_of(verdict.run))
         if demand is not None:
             runs = [*demand.account.open, *(run for run in progress.open if _is_of(run, demand))]
             account = with_result(demand.account, verdict, {run.tick for run in runs})
@@ -152,7 +153,7 @@ def _bounded(results: list[Verdict], open_ticks: Collection[datetime]) -> tuple[
 
 
 def _is_of(run: Run, demand: Demand) -> bool:
-    return bool(run.demand) and run.id.rsplit(".", 2)[0] == demand.account.id
+    return bool(run.demand) and identity_of(run.id) == demand.account.id
 
 
 def _is_awaited(draft: Draft, cronjob: Key, demand: Demand) -> bool:
