@@ -418,6 +418,18 @@ def test_what_waits_for_a_further_attempt_when_its_cronjob_is_deleted_has_its_ve
     assert said.message == "waited for its next attempt when the HACronJob was deleted; west had refused it (Invalid: no)"
 
 
+def test_so_it_has_when_its_cronjob_is_made_anew_in_the_same_moment() -> None:
+    story = Story()
+    story.declare(spec("@every 20s", **ALO))
+    story.at(20)
+    story.alive = set()
+    story.refused(story.run, too_late=True)
+    story.declare(spec("@every 20s", **ALO), uid="uid-anew")
+    assert [(said.tick, said.verdict, said.reason) for said in story.progress.recent] == [
+        (NOON + timedelta(seconds=20), "Skipped", "Withdrawn")
+    ]
+
+
 def test_a_withdrawn_cronjob_is_forgotten_at_the_instant_that_was_noted_for_it() -> None:
     story = Story()
     story.declare(spec())

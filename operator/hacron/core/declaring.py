@@ -155,7 +155,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
     """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone.
 
     So do its ticks: one that was decided for it, because nobody had seen it go, does not come again. `not_before`: it is not
-    known any more what was decided.
+    known any more what was decided. What became of the earlier one's ticks as it was deleted is written with the new one.
     """
     instants = [command.created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
     return Progress(
@@ -165,6 +165,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         gone=old.gone if old else (),
         open=old.open if old else (),
         fencing=old.fencing if old else 0,
+        recent=draft.untold(old) if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
     )
 

@@ -66,6 +66,10 @@ class Draft:
         found = [demand for demand in found if not demand.is_settled]
         return sorted(found, key=lambda demand: (demand.wanted.begin is not None, demand.created_at, demand.key))
 
+    def untold(self, progress: Progress) -> tuple[Verdict, ...]:
+        """Return the verdicts that no record has yet."""
+        return tuple(new_verdicts(progress, self._state.progress.get(progress.key)))
+
     def demand_of_run(self, cronjob: Key, identity: str) -> Demand | None:
         """Return the demand whose runs bear this identity, settled or not."""
         key = self._by_identity.get((cronjob, identity), self._state.demand_of_run(cronjob, identity))
