@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hacron.kube.client import WHICH
-from hacron.kube.http import PROBE
+from hacron.kube.http import PROBED, probe
 from tests.testbed import tools
 
 
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
-        if self.path in (PROBE, WHICH) and self.server.works:
+        if self.path in (probe(PROBED), WHICH) and self.server.works:
             said = Said(404, b'{"kind": "Status"}')
         else:
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")

@@ -206,6 +206,21 @@ def test_an_api_server_that_lets_us_do_nothing_cannot_be_worked_with(begin: Begi
     until(lambda: kube.client.reachable, 20, "the word that there can")
 
 
+def test_who_is_told_some_namespaces_is_judged_by_the_rights_there(tmp_path: Path) -> None:
+    """A Role in each of them lets nobody look at Jobs in any other."""
+
+    def reply(asked: Asked) -> Said:
+        return status(404) if "/namespaces/shop/" in asked.path else status(403, FORBIDDEN)
+
+    with ExitStack() as stack:
+        server = stack.enter_context(odd_server(reply))
+        server.works = False
+        kube = stack.enter_context(asking(kubeconfig(tmp_path / "kubeconfig", server.url), namespaces=("shop", "billing")))
+        assert kube.ask(create("hello", "default")).lacks_right
+        until(lambda: len([asked for asked in server.asked if asked.path.endswith("/hacron-probe")]) > 1, 20, "two probes")
+        assert kube.client.reachable
+
+
 @pytest.mark.parametrize("words", DENIED)
 def test_what_is_denied_to_one_job_says_nothing_of_our_rights(begin: Begin, words: str) -> None:
     kube, _ = begin(lambda _: status(403, words))

@@ -17,8 +17,10 @@ from hacron.kopf_watch import KopfWatch
 from hacron.ports import FromKubernetes, GetNamespace, GetObject, ListInventory, ObjectSeen, PostEvent
 from tests.cluster.asking import Asking, asking, create, job, some_key, with_user
 from tests.packaging.rendered import LEAST, NAMESPACE, from_chart
+from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
-from tests.testbed.cronjobs import manifest
+from tests.testbed.cronjobs import await_status, manifest
+from tests.testbed.replica import Replica
 from tests.testbed.wait import until
 
 pytestmark = pytest.mark.cluster
@@ -135,3 +137,29 @@ def test_what_is_elsewhere_counts_as_not_there_and_nobody_is_asked(told: Asking,
     for request in (GetObject(key=key), GetNamespace(key=key, run_id="", namespace=place.other)):
         answer = told.ask(request)
         assert (answer.status, answer.body["message"]) == (404, f"namespace {place.other} is not watched")
+
+
+@pytest.mark.broker
+def test_a_replica_is_ready_and_stays_so_and_runs_what_is_declared_there(
+    place: Place, west: ControlPlane, broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    replica = Replica(
+        "west-1",
+        cluster="west",
+        kubeconfig=place.kubeconfig,
+        broker_url=broker.url,
+        log=tmp_path / "west-1.log",
+        env={"HACRON_BROKER_PREFIX": prefix, "HACRON_WATCH_NAMESPACES": ",".join(place.watched)},
+    )
+    for namespace in (*place.watched, place.other):
+        west.apply(manifest("steady", namespace=namespace))
+    replica.start()
+    try:
+        replica.wait_ready()
+        for namespace in place.watched:
+            await_status(west, "steady", lambda said: said.get("lastResult") == "Succeeded", "a Job's end", namespace=namespace)
+        assert replica.is_ready()
+        assert replica.lines("the API server cannot be worked with") == []
+    finally:
+        replica.kill()
+    assert west.kubectl("-n", place.other, "get", "jobs", "-o", "name") == ""

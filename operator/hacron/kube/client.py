@@ -21,7 +21,7 @@ from hacron.core import manifests
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
-from hacron.kube.http import JSON_PATCH, MERGE_PATCH, ApiServer
+from hacron.kube.http import JSON_PATCH, MERGE_PATCH, PROBED, ApiServer
 from hacron.kube.job_watch import JobWatch
 from hacron.kube.listing import list_all, scopes
 from hacron.kube.reply import NoAnswer, Reply, TooLate
@@ -82,6 +82,7 @@ class KubeClient:
             connections=connections,
             timeout_s=timeout_s,
             on_new_connections=lambda: self.on_new_connections(),
+            probed=next(iter(namespaces), PROBED),  # we may have no rights but in these
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)

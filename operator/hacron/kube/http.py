@@ -33,13 +33,17 @@ CONNECT_S: Final = 5.0
 READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
 READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
 READING_S: Final = 30.0  # longer than a kubeconfig's program may take
-# A Job that there is not: to say so takes the API server, what it stores in, and the rights that any run needs.
-PROBE: Final = "/apis/batch/v1/namespaces/default/jobs/hacron-probe"
+PROBED: Final = "default"  # a namespace that every cluster has
 PROBE_S: Final = 5.0
 PROBE_AGAIN_S: Final = 1.0
 
 NOT_LET_IN: Final = 401
 NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in doubt whether the API server can be worked with
+
+
+def probe(namespace: str) -> str:
+    """Return the path of a Job that there is not: to say so takes the API server, what it stores in, and the rights of any run."""
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs/hacron-probe"
 
 
 class Timed(aiohttp.BytesPayload):
@@ -74,13 +78,18 @@ class ApiServer:
         connections: int,
         timeout_s: float,
         on_new_connections: Callable[[], None] = lambda: None,
+        probed: str = PROBED,
     ) -> None:
-        """`on_new_connections` is called when other certificates, or another server, have taken the place of those before."""
+        """`on_new_connections` is called when other certificates, or another server, have taken the place of those before.
+
+        `probed` is a namespace in which we may look at Jobs.
+        """
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
         self.clock = DistantClock()
         self._access = access
         self._read_access = read_access  # may wait for a program, or hang, so it is called in a thread
         self._on_new_connections = on_new_connections
+        self._probe = probe(probed)
         self._read_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
         self._limit = connections
@@ -150,7 +159,7 @@ class ApiServer:
             answered_at = self._answered_at
             try:
                 async with asyncio.timeout(2 * PROBE_S):  # with a token that has to be renewed
-                    reply = await self.send("GET", PROBE, timeout_s=PROBE_S)
+                    reply = await self.send("GET", self._probe, timeout_s=PROBE_S)
                 why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
                 why = f"{type(error).__name__}: {error}"
