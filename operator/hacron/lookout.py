@@ -33,7 +33,7 @@ class Lookout:
         self._ahead_s: deque[float] = deque(maxlen=PROOFS)
         self._clocks = Alarm(log, "clocks differ: this replica's and the executor's", "clocks agree again")
         self._zones = Alarm(log, "time zone data differs: this replica's and the executor's", "time zone data is the same again")
-        self._api = Alarm(log, "the API server does not answer", "the API server answers again")
+        self._api = Alarm(log, "the API server cannot be worked with", "the API server can be worked with again")
         self._forgotten = Alarm(
             log,
             "another cluster names this one in HACRON_FORGOTTEN_CLUSTERS: nothing that is declared here counts, and no run comes",
@@ -57,9 +57,9 @@ class Lookout:
         self._clocks.look(abs(ahead_s) > self._skew_margin_s, executor=proof.replica, ahead_s=round(ahead_s, 3))
         return ahead_s
 
-    def see_api(self, reachable: bool) -> None:
-        """Note whether this cluster's API server answers."""
-        self._api.look(not reachable)
+    def see_api(self, reachable: bool, trouble: str) -> None:
+        """Note whether this cluster's API server can be worked with, and why not."""
+        self._api.look(not reachable, **({"why": trouble} if trouble else {}))
 
     def see_forgotten(self, is_named: bool) -> None:
         """Note whether another cluster says that this one is to be forgotten."""

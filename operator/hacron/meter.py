@@ -89,7 +89,7 @@ class Meter:
         metrics.worker.set(session.worker.active)
         reachable = self._kube.reachable
         metrics.kube_reachable.set(reachable)
-        self._lookout.see_api(reachable)
+        self._lookout.see_api(reachable, self._kube.trouble)
         relays = (self._engine.relay, self._engine.demand_relay)
         metrics.relay_behind.set(max(relay.behind_s(now) for relay in relays))
         metrics.epoch.set(state.epoch)

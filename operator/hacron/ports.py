@@ -335,6 +335,10 @@ class Kubernetes(Protocol):
     def reachable(self) -> bool:
         """Whether the API server can be worked with: it answers, and we may at least look at Jobs."""
 
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be worked with, in the words of the API server or of the network; empty while it can."""
+
     def time_at(self, mono: float) -> datetime | None:
         """Return what the API server's clock shows at that monotonic time, to a second; None: it has not answered for long."""
 

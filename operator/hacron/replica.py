@@ -236,8 +236,8 @@ class Replica:
 def shortcomings(session: Session, inventory: Inventory, kube: Kubernetes) -> Iterator[str]:
     """Yield why a replica is not ready, though connected to the broker.
 
-    A replica whose API server does not answer may still be executor, and decides as well as any other. It is not ready all the
-    same: readiness moves no traffic here, but it holds up a rollout, and a new replica that cannot reach its cluster (wrong
+    A replica that cannot work with its API server may still be executor, and decides as well as any other. It is not ready all
+    the same: readiness moves no traffic here, but it holds up a rollout, and a new replica that cannot reach its cluster (wrong
     credentials, a missing right, no CRD) must not take the place of one that can. Nor must one that has not read the ledger yet:
     standbys have State in hand.
     """
@@ -246,7 +246,7 @@ def shortcomings(session: Session, inventory: Inventory, kube: Kubernetes) -> It
     if inventory.complaint:
         yield f"kubernetes: HACronJobs cannot be listed: {inventory.complaint}"
     elif not kube.reachable:
-        yield "kubernetes: the API server does not answer"
+        yield f"kubernetes: the API server cannot be worked with: {kube.trouble}"
     elif not inventory.complete:
         yield "kubernetes: HACronJobs are still being listed"
     elif not kube.hears_of_jobs:

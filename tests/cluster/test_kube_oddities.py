@@ -202,8 +202,10 @@ def test_an_api_server_that_lets_us_do_nothing_cannot_be_worked_with(begin: Begi
     server.works = False
     assert kube.ask(create("hello", "default")).lacks_right
     until(lambda: not kube.client.reachable, 20, "the word that nothing can be done there")
+    assert kube.client.trouble == f"status 403: {FORBIDDEN}"
     server.works = True
     until(lambda: kube.client.reachable, 20, "the word that there can")
+    assert kube.client.trouble == ""
 
 
 def test_who_is_told_some_namespaces_is_judged_by_the_rights_there(tmp_path: Path) -> None:

@@ -91,7 +91,13 @@ class FakeKube:
 
     @property
     def reachable(self) -> bool:
-        return self.cluster.up and not self.cluster.mute and not self.cluster.forbids
+        return not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        if self.cluster.up and not self.cluster.mute:
+            return 'status 403: User "hacron" cannot get resource "jobs"' if self.cluster.forbids else ""
+        return "no answer came"
 
     def submit(self, requests: Sequence[Request]) -> None:
         self._waiting.extend(requests)

@@ -72,14 +72,15 @@ def test_a_proof_of_an_older_version_says_nothing_about_time_zones(said: pytest.
     assert said.messages == []
 
 
-def test_an_api_server_that_does_not_answer_is_told(said: pytest.LogCaptureFixture) -> None:
+def test_an_api_server_that_cannot_be_worked_with_is_told_and_why(said: pytest.LogCaptureFixture) -> None:
     watch = lookout()
     for reachable in (True, False, False, True, True):
-        watch.see_api(reachable)
+        watch.see_api(reachable, "" if reachable else "status 403: we may nothing")
     assert [(record.levelname, record.message) for record in said.records] == [
-        ("WARNING", "the API server does not answer"),
-        ("INFO", "the API server answers again"),
+        ("WARNING", "the API server cannot be worked with"),
+        ("INFO", "the API server can be worked with again"),
     ]
+    assert vars(said.records[0])["why"] == "status 403: we may nothing"
 
 
 def test_a_ledger_that_comes_near_its_retention_is_told(said: pytest.LogCaptureFixture) -> None:

@@ -71,9 +71,16 @@ def test_an_executor_whose_api_server_is_away_goes_on_but_is_not_ready() -> None
     script.run("api west down")
     script.run("at 12:00:09")
     assert script.world.executor is script.world.processes["west-1"]
-    assert wanting(script) == ["kubernetes: the API server does not answer"]
+    assert wanting(script) == ["kubernetes: the API server cannot be worked with: no answer came"]
     script.run("api west up")
     assert wanting(script) == []
+
+
+def test_a_replica_that_may_not_look_at_jobs_says_so_in_the_words_of_its_api_server() -> None:
+    script = running("west-1")
+    script.world.cluster("west").forbids = True
+    said = 'status 403: User "hacron" cannot get resource "jobs"'
+    assert wanting(script) == [f"kubernetes: the API server cannot be worked with: {said}"]
 
 
 def test_a_replica_that_has_not_listed_its_cluster_is_not_ready() -> None:

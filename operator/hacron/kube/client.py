@@ -99,8 +99,11 @@ class KubeClient:
 
     @property
     def reachable(self) -> bool:
-        """Whether the API server answers."""
         return self._api.reachable
+
+    @property
+    def trouble(self) -> str:
+        return self._api.trouble
 
     def time_at(self, mono: float) -> datetime | None:
         """Return what the API server's clock shows at that monotonic time."""

@@ -42,7 +42,7 @@ NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in d
 
 
 def probe(namespace: str) -> str:
-    """Return the path of a Job that there is not: to say so takes the API server, what it stores in, and the rights of any run."""
+    """Return the path of a Job that there is not: to say so takes the API server, what it stores in, and the rights for runs."""
     return f"/apis/batch/v1/namespaces/{namespace}/jobs/hacron-probe"
 
 
@@ -99,6 +99,7 @@ class ApiServer:
         self._doubt = asyncio.Event()
         self._works = asyncio.Event()  # what the newest probe found, or an answer since
         self._works.set()
+        self.trouble = ""  # why it does not
         self._ending: set[asyncio.Task[None]] = set()  # ends connections that were replaced
 
     @property
@@ -162,10 +163,9 @@ class ApiServer:
                     reply = await self.send("GET", self._probe, timeout_s=PROBE_S)
                 why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
-                why = f"{type(error).__name__}: {error}"
-            if self.reachable and self._answered_at == answered_at:
-                self._works.clear()
-                log.info("the API server cannot be worked with", extra={"why": why[:300]})
+                why = f"{type(error).__name__}: {str(error) or 'no answer came'}"
+            if self._answered_at == answered_at:
+                self._doubt_is_right(why[:300])
             await asyncio.sleep(PROBE_AGAIN_S)
             while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
                 with contextlib.suppress(TimeoutError):
@@ -222,6 +222,13 @@ class ApiServer:
     def _answered(self) -> None:
         self._answered_at = time.monotonic()
         self._works.set()
+        self.trouble = ""
+
+    def _doubt_is_right(self, why: str) -> None:
+        if self.reachable:
+            log.info("the API server cannot be worked with", extra={"why": why})
+        self.trouble = why
+        self._works.clear()
 
     def _count(self, verb: str, status: int) -> None:
         self.tally[verb, status] = self.tally.get((verb, status), 0) + 1

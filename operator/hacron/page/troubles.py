@@ -107,7 +107,7 @@ def of_cluster(cluster: Cluster, clusters: Mapping[str, Cluster], now: datetime,
         message = "silent: no worker of it has been heard of; no run is placed there"
         yield Trouble(severity=Severity.WRONG, kind="Silent", message=message, since=cluster.seen_at, cluster=cluster.name)
     elif not cluster.api_ok:
-        message = "its API server does not answer its worker; no run is placed there"
+        message = "its worker cannot work with its API server; no run is placed there"
         yield Trouble(severity=Severity.WRONG, kind="Unreachable", message=message, cluster=cluster.name)
     elif cluster.cordoned:
         message = f"cordoned: {cluster.cordoned}; no new run is placed there"

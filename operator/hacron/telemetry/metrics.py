@@ -159,7 +159,9 @@ class Metrics:
         self.relay_behind = self._gauge(
             "relay_behind_seconds", "Since the oldest change in this cluster that the ledger does not show yet; 0: it shows all."
         )
-        self.kube_reachable = self._gauge("kube_reachable", "1 while the API server answers this replica.")
+        self.kube_reachable = self._gauge(
+            "kube_reachable", "1 while this replica can work with its API server, which answers and lets it look at Jobs."
+        )
         self.cluster_seen_age = Age(
             self._gauge(
                 "cluster_seen_age_seconds", "Since the executor last heard of a cluster; the same everywhere.", cluster=()
