@@ -16,9 +16,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hacron.telemetry import server as server_module
-from hacron.telemetry.health import Health, respond_health, respond_ready
+from hacron.telemetry.health import Health, Response, respond_health, respond_ready
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import MAX_CONNECTIONS, HttpServer
+from tests.testbed.wait import until
 
 HEALTH = Health(ready=True, turned_at=100.0)
 
@@ -89,6 +90,29 @@ def test_connections_that_say_nothing_keep_no_probe_out(server: HttpServer) -> N
     finally:
         for connection in silent:
             connection.close()
+
+
+MUCH = b"x" * 30_000_000  # more than fits into the buffers of a connection
+
+
+@pytest.mark.parametrize("path", ["/page/cronjobs.json?limit=200", "/page", "/metrics"])
+def test_those_who_ask_for_much_and_read_nothing_keep_no_probe_out(
+    server: HttpServer, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.page = lambda _path, _headers: Response(HTTPStatus.OK, "text/plain", MUCH)
+    monkeypatch.setattr(server_module, "choose_encoder", lambda _: (lambda _: MUCH, "text/plain"))
+    stubborn = []
+    try:
+        for _ in range(2 * MAX_CONNECTIONS):
+            stubborn.append(socket.create_connection(("127.0.0.1", server.port)))
+            stubborn[-1].sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        until(lambda: ask(server, path)[0] == 503, 10, "the word that there are too many")
+        for probe in ("/healthz", "/readyz") * 5:
+            assert "engine" in ask(server, probe)[2].lower()
+    finally:
+        for connection in stubborn:
+            connection.close()
+    until(lambda: ask(server, path)[0] == 200, 10, "a place that is free again")
 
 
 def test_where_a_machine_has_no_ipv6_everywhere_is_every_address_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:

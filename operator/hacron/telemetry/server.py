@@ -11,8 +11,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -36,8 +36,13 @@ INDEX: Final = """HACronJob
 Answer = Callable[[str, Mapping[str, str]], Response]
 """Path with query, and headers → response."""
 
+FULL: Final = text_response(HTTPStatus.SERVICE_UNAVAILABLE, "Too many ask this replica for that at once; ask again.")
 EVERYWHERE: Final = "::"
 MAX_CONNECTIONS: Final = 16  # probes and scrapers need two or three
+LONG_ANSWERS: Final = {"page": 8, "metrics": 4}
+"""Of these so many at a time: whoever asks for one and does not read it has a place until PATIENCE_S is over. The other places
+are for probes, whose answers leave at once."""
+
 STALLED_AFTER_S: Final = 60.0
 """A turn takes milliseconds, a round of connecting to frozen broker nodes twenty seconds, and the first look at 100,000 cronjobs
 less than that. Nothing depends on a soon restart: an engine that is stuck has lost its token after two heartbeats."""
@@ -109,6 +114,7 @@ class _Server(ThreadingHTTPServer):
         self._until: dict[socket.socket, float] = {}  # open connection → monotonic time at which it is cut
         self._silent: dict[socket.socket, None] = {}  # those of which no whole request has come yet, the oldest first
         self._until_lock = threading.Lock()
+        self._places = {first: threading.Semaphore(most) for first, most in LONG_ANSWERS.items()}
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
@@ -134,6 +140,17 @@ class _Server(ThreadingHTTPServer):
         """Note that a whole request has come."""
         with self._until_lock:
             self._silent.pop(request, None)
+
+    @contextmanager
+    def place_for(self, path: str) -> Iterator[bool]:
+        """Say whether there is a place for this answer; the place is taken until the answer has left."""
+        places = self._places.get(path.partition("?")[0].strip("/").partition("/")[0])
+        has_place = places is None or places.acquire(blocking=False)
+        try:
+            yield has_place
+        finally:
+            if places is not None and has_place:
+                places.release()
 
     def shutdown_request(self, request: Any) -> None:
         with self._until_lock:
@@ -175,7 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.has_asked(self.connection)
-        response = self.server.respond(self.path, {name.title(): value for name, value in self.headers.items()})
+        with self.server.place_for(self.path) as has_place:
+            headers = {name.title(): value for name, value in self.headers.items()}
+            self._answer(self.server.respond(self.path, headers) if has_place else FULL)
+
+    def _answer(self, response: Response) -> None:
         self.send_response(response.code)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
