@@ -52,6 +52,7 @@ class TestImage:
         assert [step for step in installs if "--no-deps" not in step] == []
         locked = [step for step in installs if "--require-hashes" in step]
         assert [step.split("-r ")[1].strip() for step in locked] == ["requirements.lock", "requirements-build.lock"]
+        assert [step for step in locked if "--only-binary=:all:" not in step] == [], "to build one, others would be fetched"
         assert [
             step for step in installs if not {"--require-hashes", "--no-build-isolation", "--no-index"} & set(step.split())
         ] == []
