@@ -130,6 +130,19 @@ class TestHelm:
         assert "hacronjobs.hacron.io" in west.kubectl("get", "crd", "-o", "name")
 
     @pytest.mark.usefixtures("_released")
+    def test_a_new_url_starts_new_replicas(self, west: ControlPlane) -> None:
+        there = ("--namespace", ELSEWHERE, "--wait", "--timeout", "60s")
+        revisions = []
+        try:
+            for password in ("old", "new"):
+                values = {"cluster": "west", "broker": {"url": f"amqp://hacron:{password}@rabbit"}, "podAnnotations": RUNS_ON}
+                helm("upgrade", "--install", RELEASE, CHART, *there, values=values, kubeconfig=west.admin_kubeconfig)
+                revisions.append(self.revision(west))
+        finally:
+            helm("uninstall", RELEASE, *there, kubeconfig=west.admin_kubeconfig)
+        assert revisions == ["1", "2"]
+
+    @pytest.mark.usefixtures("_released")
     def test_the_chart_before_is_upgraded(self, west: ControlPlane) -> None:
         values = {**LEAST, "podAnnotations": RUNS_ON, "settings": {"log_level": "DEBUG"}}
         there = ("--namespace", ELSEWHERE, "--wait", "--timeout", "60s")
