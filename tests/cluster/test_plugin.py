@@ -20,6 +20,7 @@ from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
 from tests.cluster.door import spec
 from tests.cluster.house import House, house
+from tests.docs.pages import DOCS, commands
 from tests.testbed.cluster import Cluster
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import deepened, manifest
@@ -271,7 +272,7 @@ class TestExecutor:
 
     @pytest.fixture
     def operator(self, west: ControlPlane) -> Iterator[tuple[str, Metrics]]:
-        """The operator's namespace, in which ann may change things, and what its one replica shows."""
+        """The operator's namespace, in which ann has the Role that docs/cli.md makes, and what its one replica shows."""
         name, address = f"test-{secrets.token_hex(4)}", own_address()
         metrics = Metrics(replica="west-1", cluster="west", tzdata="2026f")
         server = HttpServer(metrics, address, 0)
@@ -280,7 +281,9 @@ class TestExecutor:
         labels = {"app.kubernetes.io/name": "hacron"}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "west-1", "namespace": name, "labels": labels}}
         west.kubectl("create", "namespace", name)
-        west.kubectl("create", "rolebinding", "ann", "--clusterrole=edit", "--user=ann", f"--namespace={name}")
+        for line in commands((DOCS / "cli.md").read_text()):
+            if line.startswith("kubectl --namespace hacron-system create role"):
+                west.kubectl(*line.replace("hacron-system", name).split()[1:])
         west.apply(json.dumps(pod | {"spec": {"schedulerName": "nobody", "containers": [container]}}))
         status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
         patch = ("--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")

@@ -1,7 +1,7 @@
 """`kubectl hacron executor`: who is executor and since when, and which clusters are heard of.
 
 The API server hands the question on to the replicas of its cluster, as it does with whatever listens in pods: they know, and
-nothing has to be written down for it. It takes the right to get pods/proxy in the operator's namespace, as its editors have it.
+nothing has to be written down for it. It takes the rights to list pods and to get pods/proxy in the operator's namespace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from hacron.plugin.output import GREEN, RED, add_output, for_programs, from_now,
 
 DESCRIPTION = """\
 Show who is executor, in whatever cluster, and since when; when each cluster was last heard of; and what the replicas in this
-cluster do. The replicas are asked, through the API server: the right to get pods/proxy in their namespace is needed.
+cluster do. The replicas are asked, through the API server: the rights to list pods and to get pods/proxy in their namespace
+are needed.
 """
 
 EPILOG = """\
