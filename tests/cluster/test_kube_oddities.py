@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hacron.core.model import key_of
+from hacron.kube import client
 from hacron.kube.client import SLOW_LANE, KubeClient
 from hacron.kube.reply import understood
 from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
@@ -178,6 +179,30 @@ def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> Non
     kube.ask_all([*patches, *jobs])
     methods = [asked.method for asked in server.asked]
     assert methods[:200].count("PATCH") <= SLOW_LANE
+
+
+def turned_away(asked: Asked) -> Said:
+    """Have the API server take no more Jobs for now."""
+    return Said(429, status(429).content, {"Retry-After": "1"}) if asked.method == "POST" else JOB
+
+
+def test_while_a_job_that_was_turned_away_waits_to_be_tried_again_nothing_else_begins(begin: Begin) -> None:
+    kube, server = begin(turned_away)
+    assert kube.ask(create("hello", "default")).status == 429
+    patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
+    kube.client.submit(patches)
+    for _ in range(20):
+        kube.ask(get("hello"))
+    assert "PATCH" not in [asked.method for asked in server.asked]
+    until(lambda: kube.count("PATCH") == 50, 20, "the statuses")
+
+
+def test_where_no_job_is_taken_for_long_the_rest_has_its_turn(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "GIVES_WAY_S", 0.2)
+    monkeypatch.setattr(client, "SHUT_S", 3600.0)
+    kube, _ = begin(turned_away)
+    assert kube.ask(create("hello", "default")).status == 429
+    assert kube.ask(PatchStatus(key=some_key("default"), uid="1", status={})).status == 201
 
 
 def test_events_wait_until_statuses_are_written(begin: Begin) -> None:

@@ -43,6 +43,8 @@ from hacron.ports import (
 log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
+TOO_MANY: Final = 429
+SHUT_S = 1.5  # after a 429 to a Job, which waits with its errand then, and in no lane
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 WHICH: Final = "/api/v1/namespaces/kube-system"  # as old as the cluster
 ASK_AGAIN_S, RARELY_S = 5.0, 300.0  # which cluster this is
@@ -92,6 +94,7 @@ class KubeClient:
         self._taken = 0
         self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn
         self._calm.set()
+        self._shut_until = 0.0  # by the loop's clock: a Job was turned away, and is to be tried again before what can wait
         self._job_watch: JobWatch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._calls = False  # on_arrival is about to be called
@@ -234,18 +237,27 @@ class KubeClient:
             request = await self._fast.get()
             if self._fast.empty():
                 self._calm.set()
-            self._deliver(await self._answer(request))
+            answer = await self._answer(request)
+            if answer.status == TOO_MANY:
+                self._shut_until = self._loop.time() + max(SHUT_S, answer.retry_after_s)
+            self._deliver(answer)
 
     async def _serve_slow(self) -> None:
         """Begin nothing while a Job waits for its turn: a thousand statuses would share the API server with a thousand Jobs.
 
-        What has begun is not waited for: a webhook may hang.
+        Nor while one that was turned away waits to be tried again. What has begun is not waited for: a webhook may hang.
         """
         while True:
             _, _, request = await self._slow.get()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._calm.wait(), GIVES_WAY_S)
+                await asyncio.wait_for(self._no_job_waits(), GIVES_WAY_S)
             self._deliver(await self._answer(request))
+
+    async def _no_job_waits(self) -> None:
+        await self._calm.wait()
+        while (shut_s := self._shut_until - self._loop.time()) > 0:
+            await asyncio.sleep(shut_s)
+            await self._calm.wait()
 
     async def _answer(self, request: Request) -> Answer:
         try:
