@@ -42,7 +42,13 @@ class Engine:
         )
         self.herald = Herald(cluster=settings.cluster, replica=settings.replica, kube=kube, which=settings.events)
         self.mirror, self.demand_mirror = (
-            Mirror(cluster=settings.cluster, kube=kube, objects=objects, tell=self.herald.template_refused)
+            Mirror(
+                cluster=settings.cluster,
+                kube=kube,
+                start_window=timedelta(seconds=settings.start_window_s),
+                objects=objects,
+                tell=self.herald.template_refused,
+            )
             for objects in (CRONJOBS, DEMANDS)
         )
         self.tally = Tally()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,7 +18,6 @@ from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Entry, Objects
 from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
-from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.core.status import Trial
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 WAITS_FOR_TRIAL = timedelta(seconds=2)
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
-STARTS_WITHIN = Rules().start_window  # after its tick; a start is told by the ledger, and so shown without looking again
 RETRY_S = 3.0
 PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
@@ -38,11 +37,17 @@ Tell = Callable[[Key, str, int, str, datetime], None]
 
 
 class Mirror:
-    """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one."""
+    """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one.
 
-    def __init__(self, *, cluster: str, kube: Kubernetes, objects: Objects = CRONJOBS, tell: Tell | None = None) -> None:
+    `start_window`: so long after its tick a run that has not started is shown. A start is told by the ledger, with no look again.
+    """
+
+    def __init__(
+        self, *, cluster: str, kube: Kubernetes, start_window: timedelta, objects: Objects = CRONJOBS, tell: Tell | None = None
+    ) -> None:
         self._cluster = cluster
         self._kube = kube
+        self._start_window = start_window
         self._tell = tell
         self._objects = objects
         self._kind = objects.kind
@@ -91,9 +96,12 @@ class Mirror:
         if not self._was_active:
             self._was_active = True
             self.touch(key for key in self._objects.keys(self._state) if self._entry(key) is not None)
+        self.touch(self._agenda.due(moment.wall, LOOKS_PER_TURN))
         requests: list[Request] = []
-        for key in [*self._agenda.due(moment.wall, LOOKS_PER_TURN), *list(self._dirty)[:LOOKS_PER_TURN]]:
-            self._dirty.pop(key, None)
+        for key in list(islice(self._dirty, LOOKS_PER_TURN)):
+            if self._is_full:
+                break
+            del self._dirty[key]
             requests += self._show(key, moment.wall)
         if requests:
             self._kube.submit(requests)
@@ -102,10 +110,14 @@ class Mirror:
         """Return in how many seconds a turn is due without anything arriving."""
         look = self._agenda.next()
         if self._dirty and self._was_active:
-            return 0.05
+            return 5.0 if self._is_full else 0.05  # an answer wakes us
         return max(0.0, (look - moment.wall).total_seconds()) if look is not None and self._was_active else 5.0
 
     # --- one object ---
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._under_way) >= PATCHES_UNDER_WAY
 
     def _show(self, key: Key, now: datetime) -> list[Request]:
         entry = self._entry(key)
@@ -114,9 +126,6 @@ class Mirror:
         again_at = self._again_at.get(key)
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
-            return []
-        if len(self._under_way) >= PATCHES_UNDER_WAY:
-            self._agenda.put(key, now + SHOW_AGAIN)
             return []
         present = f"{entry.uid}/{entry.generation}"
         requests = self._try_template(key, present, now) if self._kind is Kind.CRONJOB else []
@@ -127,7 +136,7 @@ class Mirror:
             return requests
         status = self._objects.render(self._state, key, self._cluster, now, trial)
         changes_at = self._objects.changes_at(self._state, key, now)
-        self._agenda.put(key, changes_at + STARTS_WITHIN if changes_at is not None else None)
+        self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)
         if status is None or (digest := _digest(status)) == self._shown.get(key):
             return requests
         self._under_way[key] = digest

@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
-from hacron.mirror import STARTS_WITHIN, WAITS_FOR_TRIAL, Mirror
+from hacron.core.model import Key, name_of, namespace_of
+from hacron.mirror import PATCHES_UNDER_WAY, WAITS_FOR_TRIAL, Mirror
 from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
 from hacron.turn import Moment
 from tests.core.ledger_story import HELLO, NOON, Story, spec
@@ -19,10 +21,11 @@ class Desk:
 
     reachable = True
 
-    def __init__(self) -> None:
+    def __init__(self, start_window_s: float = 20) -> None:
         self.story = Story()
         self.story.declare(spec())
-        self.mirror = Mirror(cluster="west", kube=self)  # type: ignore[arg-type]  # of Kubernetes, it only submits
+        window = timedelta(seconds=start_window_s)
+        self.mirror = Mirror(cluster="west", kube=self, start_window=window)  # type: ignore[arg-type]  # it only submits
         self.mirror.attach(self.story.state)
         self.sent: list[Request] = []
 
@@ -37,17 +40,21 @@ class Desk:
     def answer(self, request: Request, second: float, status: int = 200, **body: Any) -> None:
         self.mirror.take(Answer(request=request, status=status, body=body), moment(second))
 
-    def see(self, status: dict[str, Any], second: float, uid: str | None = None) -> None:
-        self.mirror.take(ObjectSeen(body=self.body(status, uid)), moment(second))
+    def see(self, status: dict[str, Any], second: float, uid: str | None = None, key: Key = HELLO) -> None:
+        self.mirror.take(ObjectSeen(body=self.body(status, uid, key)), moment(second))
 
-    def body(self, status: dict[str, Any], uid: str | None = None) -> dict[str, Any]:
-        metadata = {"namespace": "default", "name": "hello", "uid": uid or self.entry.uid, "generation": self.entry.generation}
+    def body(self, status: dict[str, Any], uid: str | None = None, key: Key = HELLO) -> dict[str, Any]:
+        entry = self.story.state.definitions[key]["west"]
+        metadata = {"namespace": namespace_of(key), "name": name_of(key), "uid": uid or entry.uid, "generation": entry.generation}
         metadata["creationTimestamp"] = "2026-11-24T12:00:00Z"
-        return {"metadata": metadata, "spec": msgspec.json.decode(self.entry.spec), "status": status}
+        return {"metadata": metadata, "spec": msgspec.json.decode(entry.spec), "status": status}
 
     @property
     def entry(self) -> Any:
         return self.story.state.definitions[HELLO]["west"]
+
+
+READY = {"conditions": [{"type": "Ready", "reason": "Ready", "observedGeneration": 1}]}
 
 
 def moment(second: float) -> Moment:
@@ -160,12 +167,36 @@ def test_a_run_that_begins_in_time_is_written_once_when_it_begins() -> None:
     assert desk.mirror.next_turn(moment(100)) == 5.0, "it is not looked at again"
 
 
-def test_a_run_of_whose_start_nothing_is_heard_is_written_once_when_it_is_late() -> None:
-    desk = Desk()
+@pytest.mark.parametrize("start_window_s", [20, 40])
+def test_a_run_of_whose_start_nothing_is_heard_is_written_once_when_it_is_late(start_window_s: int) -> None:
+    desk = Desk(start_window_s)
     shown_from(desk, 0, 50)
     desk.story.at(57)
     desk.mirror.touch([HELLO])
-    assert shown_from(desk, 57, 60 + STARTS_WITHIN.total_seconds()) == []
-    (status,) = shown_from(desk, 60 + STARTS_WITHIN.total_seconds(), 110)
+    assert shown_from(desk, 57, 60 + start_window_s) == []
+    (status,) = shown_from(desk, 60 + start_window_s, 110)
     assert [run["state"] for run in status["active"]] == ["Pending"]
     assert status["nextScheduleTime"] == "2026-11-24T12:02:00Z"
+
+
+# --- many ---
+
+
+def test_of_many_that_differ_none_is_looked_at_twice_and_an_answer_makes_room_for_the_next() -> None:
+    desk = Desk()
+    desk.mirror.turn(True, moment(0))
+    many = [Key(f"default/hello-{number}") for number in range(3 * PATCHES_UNDER_WAY)]
+    for key in many:
+        desk.story.declare(spec(), key=key)
+        desk.see(READY, 0, key=key)
+    under_way = [request for request in desk.turn(0) if isinstance(request, PatchStatus)]
+    assert len(under_way) == PATCHES_UNDER_WAY
+    assert desk.turn(0.1) == []
+    assert desk.mirror.next_turn(moment(0.1)) >= 1, "there is nothing to do until there is room"
+    written = set()
+    for hundredth in range(1, 30):
+        for request in under_way:
+            desk.answer(request, hundredth / 100)
+            written.add(request.key)
+        under_way = [request for request in desk.turn(hundredth / 100) if isinstance(request, PatchStatus)]
+    assert written >= set(many), "in less than a second"
