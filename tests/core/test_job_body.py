@@ -64,3 +64,16 @@ def test_it_stays_as_long_as_its_name_is_needed(wanted: Any, given: Any) -> None
     body = body_of(jobTemplate={"spec": {"template": {"spec": POD}, "ttlSecondsAfterFinished": wanted}})
     keep_for(body, timedelta(seconds=80.2))
     assert body["spec"]["ttlSecondsAfterFinished"] == given
+
+
+def test_what_it_is_given_stands_before_the_variables_of_the_template_which_may_refer_to_it() -> None:
+    own = [{"name": "OUT", "value": "s3://b/$(HACRON_SCHEDULED_TIME)"}, {"name": "HACRON_RUN_ID", "value": "mine"}]
+    pod = POD | {"containers": [{"name": "main", "image": "none", "env": own}]}
+    body = body_of(jobTemplate={"spec": {"template": {"spec": pod}}})
+    env = body["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [(each["name"], each["value"]) for each in env] == [
+        ("HACRON_SCHEDULED_TIME", "2026-07-01T10:00:00Z"),
+        ("HACRON_FENCING_TOKEN", "1"),
+        ("OUT", "s3://b/$(HACRON_SCHEDULED_TIME)"),
+        ("HACRON_RUN_ID", "mine"),
+    ]

@@ -233,7 +233,10 @@ def _local(tick: datetime, zone: object) -> str:
 
 
 def _hand_over(spec: dict[str, Any], run: Run) -> None:
-    """Give every container the tick, the run's id and the fencing number, unless the user has set that name."""
+    """Give every container the tick, the run's id and the fencing number, unless the user has set that name.
+
+    In front of the user's own, which may refer to them: Kubernetes expands `$(NAME)` by what stands before it.
+    """
     given = {
         "HACRON_SCHEDULED_TIME": rfc3339(run.tick),
         "HACRON_RUN_ID": run.id,
@@ -245,7 +248,7 @@ def _hand_over(spec: dict[str, Any], run: Run) -> None:
             continue
         env = container.get("env") or []
         taken = [entry.get("name") for entry in env if isinstance(entry, dict)]
-        container["env"] = [*env, *({"name": name, "value": value} for name, value in given.items() if name not in taken)]
+        container["env"] = [*({"name": name, "value": value} for name, value in given.items() if name not in taken), *env]
 
 
 # --- Job → what a worker needs to know ------------------------------------------------------------------------------------------
