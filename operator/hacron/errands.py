@@ -219,10 +219,10 @@ class Errands:
             pass  # what is settled is told; the name is asked for again when the ledger shows it
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))
-        elif answer.unreachable or (_may_pass(answer) and moment.wall <= run.start_by):
+        elif answer.unreachable or ((answer.lacks_right or answer.over_quota) and moment.wall <= run.start_by):
             errand.try_later(run, answer, moment.wall)
         else:
-            reason = "QuotaExceeded" if _over_quota(answer) else str(answer.body.get("reason") or f"Status{answer.status}")
+            reason = "QuotaExceeded" if answer.over_quota else str(answer.body.get("reason") or f"Status{answer.status}")
             errand.refuse(run, reason, str(answer.body.get("message") or "the API server refused the Job"))
 
     def _count(self, run: Run, errand: Errand, answer: Answer) -> None:
@@ -308,13 +308,3 @@ class Errands:
             self._help.forget(run_id)
         if not errands:
             self._errands.pop(key, None)
-
-
-def _may_pass(answer: Answer) -> bool:
-    """Whether it is a refusal that may not last as long as the run may wait."""
-    return answer.lacks_right or _over_quota(answer)
-
-
-def _over_quota(answer: Answer) -> bool:
-    """A full quota empties again."""
-    return answer.status == 403 and "exceeded quota" in str(answer.body.get("message", ""))

@@ -1,26 +1,25 @@
 """The mirror of one kind of objects: shows the ledger in the `.status` of those in this cluster.
 
 Only the cluster's worker writes, coalesced and newest only. What is shown is never read back as a decision; what stands in the
-objects is looked at only so as not to write it again. It also has each new template tried by the API server, as a dry run.
+objects is looked at only so as not to write it again. It also has templates tried.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import CRONJOBS, Entry, Objects
-from hacron.core.model import CronJob, Key, Kind, Run, name_of, namespace_of
+from hacron.core.model import Key, Kind
 from hacron.core.state import State
-from hacron.core.status import Trial
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
+from hacron.trials import Tell, Trials, version_of
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
@@ -30,10 +29,6 @@ SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
 RETRY_S = 3.0
 PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
-
-
-Tell = Callable[[Key, str, int, str, datetime], None]
-"""Takes a template that was refused: whose it is, uid, generation, what is said against it, when."""
 
 
 class Mirror:
@@ -48,14 +43,12 @@ class Mirror:
         self._cluster = cluster
         self._kube = kube
         self._start_window = start_window
-        self._tell = tell
         self._objects = objects
         self._kind = objects.kind
         self._state = State()
         self._here: dict[Key, str] = {}  # uid of the object as last seen here
         self._shown: dict[Key, int] = {}  # hash of what stands in the object, as far as known
-        self._refusals: dict[Key, tuple[str, str | None]] = {}  # uid/generation → the API server's words; None: accepted
-        self._trying: dict[Key, str] = {}
+        self._trials = Trials(cluster=cluster, start_window=start_window, tell=tell)
         self._waits: dict[Key, tuple[str, datetime]] = {}  # uid/generation → not shown before, unless the trial is over
         self._under_way: dict[Key, int] = {}
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
@@ -67,6 +60,7 @@ class Mirror:
     def attach(self, state: State) -> None:
         """Begin with a State that is folded afresh."""
         self._state = state
+        self._trials.attach(state)
         self._was_active = False
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -77,13 +71,15 @@ class Mirror:
         """Take in what Kubernetes says."""
         match arrival:
             case ObjectSeen(body=body, gone=gone) if arrival.kind is self._kind:
-                self._observe(body, gone)
+                self._observe(body, gone, moment.wall)
             case Answer(request=GetObject(kind=self._kind)) if arrival.ok:
-                self._observe(arrival.body, gone=False)
+                self._observe(arrival.body, False, moment.wall)
             case Answer(request=PatchStatus(key=key, kind=self._kind)):
                 self._patched(key, arrival, moment)
-            case Answer(request=CreateJob(dry_run=True, key=key, run_id=version)):
-                self._tried(key, version, arrival, moment)
+            case Answer(request=CreateJob(key=key)) if self._kind is Kind.CRONJOB:
+                look_at = self._trials.take(arrival, moment.wall)
+                if look_at is not None:
+                    self._agenda.put(key, look_at)
             case _:
                 pass
 
@@ -97,7 +93,7 @@ class Mirror:
             self._was_active = True
             self.touch(key for key in self._objects.keys(self._state) if self._entry(key) is not None)
         self.touch(self._agenda.due(moment.wall, LOOKS_PER_TURN))
-        requests: list[Request] = []
+        requests = self._trials.try_again(moment.wall)
         for key in list(islice(self._dirty, LOOKS_PER_TURN)):
             if self._is_full:
                 break
@@ -127,11 +123,10 @@ class Mirror:
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
             return []
-        present = f"{entry.uid}/{entry.generation}"
-        requests = self._try_template(key, present, now) if self._kind is Kind.CRONJOB else []
-        version, refusal = self._refusals.get(key, ("", None))
-        trial = Trial(refusal, over=True) if version == present else Trial(over=False)
-        if not trial.over and key in self._trying and (until := self._patience(key, present, now)) > now:
+        present = version_of(entry)
+        requests = self._trials.try_new(key, now) if self._kind is Kind.CRONJOB else []
+        trial = self._trials.of(key, present)
+        if not trial.over and self._trials.is_under_way(key) and (until := self._patience(key, present, now)) > now:
             self._agenda.put(key, until)  # one patch that says what there is to say is better than two
             return requests
         status = self._objects.render(self._state, key, self._cluster, now, trial)
@@ -171,7 +166,7 @@ class Mirror:
         self._again_at[key] = again_at
         self._agenda.put(key, again_at)
 
-    def _observe(self, body: dict[str, Any], gone: bool) -> None:
+    def _observe(self, body: dict[str, Any], gone: bool, now: datetime) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
         try:
             declared = self._objects.declared(self._cluster, body)
@@ -179,59 +174,15 @@ class Mirror:
             return  # the relay tells
         key = declared.key
         if gone:
-            for known in (self._here, self._shown, self._refusals, self._trying, self._waits, self._again_at):
+            for known in (self._here, self._shown, self._waits, self._again_at):
                 known.pop(key, None)
+            self._trials.forget(key)
             return
         status = body.get("status") or {}
         self._here[key] = declared.uid
         self._shown[key] = _digest(status)
-        version = f"{declared.uid}/{declared.generation}"
-        for condition in status.get("conditions") or []:
-            said = (condition.get("type"), condition.get("observedGeneration"))
-            if said == ("Ready", declared.generation) and condition.get("reason") in ("Ready", "TemplateRefused"):
-                refused = condition["reason"] == "TemplateRefused"
-                self._refusals.setdefault(key, (version, condition.get("message") if refused else None))
+        self._trials.read(key, version_of(declared), status, now, ours=self._was_active)
         self._dirty[key] = None
-
-    # --- templates ---
-
-    def _try_template(self, key: Key, version: str, now: datetime) -> list[Request]:
-        """Ask the API server what it thinks of a template that is new here."""
-        known, _ = self._refusals.get(key, ("", None))
-        cronjob, definition = self._state.cronjob(key), self._state.definitions[key][self._cluster]
-        if known == version or self._trying.get(key) == version or not isinstance(cronjob, CronJob):
-            return []
-        self._trying[key] = version
-        tick = definition.changed_at.replace(second=0, microsecond=0)
-        name = manifests.job_name(name_of(key), tick, 1)
-        run = Run(id="dry-run", tick=tick, cluster=self._cluster, start_by=tick, fencing=0, job=name)
-        try:
-            body = manifests.job_body(run, key, definition.spec, owner_uid=None, epoch=0)
-        except (TypeError, ValueError, AttributeError) as error:  # this home's own spec may be worse than the winner's
-            self._refuse(key, version, f"the template cannot be read: {type(error).__name__}", now)
-            return []
-        return [CreateJob(key=key, run_id=version, namespace=namespace_of(key), body=body, dry_run=True)]
-
-    def _tried(self, key: Key, version: str, answer: Answer, moment: Moment) -> None:
-        if self._trying.get(key) != version:
-            return
-        del self._trying[key]
-        if answer.unreachable or answer.lacks_right:  # it says nothing of the template
-            self._agenda.put(key, moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s)))
-            return
-        refused = not answer.ok and answer.status != 409
-        words = str(answer.body.get("message") or f"the API server answered {answer.status}") if refused else None
-        self._refusals[key] = (version, None)
-        self._dirty[key] = None
-        if words is not None:
-            self._refuse(key, version, words, moment.wall)
-            log.warning("template refused", extra={"cronjob": key, "why": words[:300]})
-
-    def _refuse(self, key: Key, version: str, words: str, now: datetime) -> None:
-        self._refusals[key] = (version, words)
-        uid, _, generation = version.rpartition("/")
-        if self._tell is not None:
-            self._tell(key, uid, int(generation), words, now)
 
 
 def _digest(status: dict[str, Any]) -> int:

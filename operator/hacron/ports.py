@@ -297,6 +297,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         """The operator lacks a right, or is not known to have it yet: an API server that has just started knows of none."""
         return lacks_right(self.status, self.body)
 
+    @property
+    def over_quota(self) -> bool:
+        """The namespace's quota is full, and will empty again. It is looked at last: nothing else was wrong."""
+        return self.status == 403 and "exceeded quota" in str(self.body.get("message", ""))
+
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     """From the watch on our Jobs: added or changed (body), or gone."""

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from hacron.core.manifests import job_body, tombstone_body
 from hacron.core.model import Key, name_of, namespace_of
 from hacron.mirror import PATCHES_UNDER_WAY, WAITS_FOR_TRIAL, Mirror
 from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
+from hacron.trials import TRY_AGAIN
 from hacron.turn import Moment
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -54,7 +56,10 @@ class Desk:
         return self.story.state.definitions[HELLO]["west"]
 
 
-READY = {"conditions": [{"type": "Ready", "reason": "Ready", "observedGeneration": 1}]}
+READY, REFUSED = (
+    {"conditions": [{"type": "Ready", "reason": reason, "message": "no", "observedGeneration": 1}]}
+    for reason in ("Ready", "TemplateRefused")
+)
 
 
 def moment(second: float) -> Moment:
@@ -138,6 +143,84 @@ def test_an_object_that_the_watch_has_missed_is_shown_when_it_has_been_asked_for
     (patch,) = desk.turn(3 + WAITS_FOR_TRIAL.total_seconds())
     assert isinstance(patch, PatchStatus)
     assert patch.uid == desk.entry.uid
+
+
+# --- a template that was refused ---
+
+
+def refused_at_noon(words: str = "a webhook says no") -> Desk:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 0, 403, message=words)
+    (patch,) = desk.turn(0)
+    desk.answer(patch, 0)
+    return desk
+
+
+def test_a_template_that_was_refused_is_tried_again_and_the_status_says_when_it_is_taken() -> None:
+    desk = refused_at_noon()
+    soon, later = TRY_AGAIN.total_seconds() - 1, TRY_AGAIN.total_seconds()
+    assert desk.turn(soon) == []
+    (trial,) = desk.turn(later)
+    assert isinstance(trial, CreateJob)
+    desk.answer(trial, later, 403, message="a webhook says no")
+    assert desk.turn(later) == [], "the status says so already"
+    (trial,) = desk.turn(2 * later)
+    desk.answer(trial, 2 * later, 201)
+    (patch,) = desk.turn(2 * later)
+    assert conditions(patch)["Ready"] == ("True", "Ready")
+    desk.answer(patch, 2 * later)
+    assert desk.turn(10 * later) == []
+
+
+def test_a_full_quota_is_nothing_against_a_template() -> None:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 0, 403, message='jobs.batch "hello" is forbidden: exceeded quota: jobs, used: 5, limited: 5')
+    (patch,) = desk.turn(0)
+    assert conditions(patch)["Ready"] == ("True", "Ready")
+
+
+def test_however_many_templates_were_refused_one_is_tried_again_in_a_second() -> None:
+    desk = Desk()
+    for number in range(100):
+        key = Key(f"default/hello-{number}")
+        desk.story.declare(spec(), key=key)
+        desk.see(REFUSED, 0, key=key)
+    later = TRY_AGAIN.total_seconds()
+    sent = [request for tenth in range(100) for request in desk.turn(later + tenth / 10)]
+    trials = [request.key for request in sent if isinstance(request, CreateJob) and request.key != HELLO]
+    assert len(trials) == len(set(trials)) == 10
+
+
+@pytest.mark.parametrize(
+    ("sent_s", "tombstone", "is_yes"),
+    [(60, False, True), (60, True, False), (20, False, False)],
+    ids=["a Job", "a tombstone", "a Job that may be of the template before"],
+)
+def test_a_job_that_was_made_of_a_template_that_was_refused_is_a_yes(sent_s: float, tombstone: bool, is_yes: bool) -> None:
+    desk = refused_at_noon("admission webhook does not support dry run")
+    desk.story.at(60)
+    run, spec_here = desk.story.run, desk.entry.spec
+    body = tombstone_body(run, HELLO, ran=False) if tombstone else job_body(run, HELLO, spec_here, owner_uid=None, epoch=1)
+    made = body | {"metadata": body["metadata"] | {"uid": "made", "creationTimestamp": "2026-11-24T12:01:00Z"}}
+    request = CreateJob(key=HELLO, run_id=run.id, namespace="default", body=body)
+    sent_at = NOON + timedelta(seconds=sent_s)
+    desk.mirror.take(Answer(request=request, status=201, body=made, sent_at=sent_at), moment(60))
+    (patch,) = desk.turn(60)
+    assert conditions(patch)["Ready"] == ("True" if is_yes else "False", "Ready" if is_yes else "TemplateRefused")
+
+
+def test_what_another_worker_has_found_since_is_believed_and_of_ones_own_words_the_last() -> None:
+    desk = refused_at_noon()
+    desk.see(READY, 1)
+    (patch,) = desk.turn(2)
+    assert conditions(patch)["Ready"] == ("False", "TemplateRefused"), "as long as this replica is the worker"
+    desk.answer(patch, 2)
+    desk.mirror.turn(False, moment(3))
+    desk.see(READY, 4)
+    (patch,) = desk.turn(5)
+    assert conditions(patch)["Ready"] == ("True", "Ready")
 
 
 # --- a run that was decided ahead ---

@@ -1,7 +1,8 @@
 """The conditions that tools go by which know nothing of cronjobs: Ready, Reconciling, Stalled.
 
 `kubectl wait`, Flux and whatever uses kstatus read them: Ready is True when the operator goes by what stands in the spec,
-Reconciling, if there, says that this is about to come, Stalled, if there, that it never will without somebody's change.
+Reconciling, if there, says that this is about to come, Stalled, if there, that it will not unless somebody changes something: the
+spec, or what refused its template.
 https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
 """
 
