@@ -230,6 +230,32 @@ def test_what_holds_up_one_need_not_hold_up_the_next() -> None:
     assert told == {"late": "NotYet", "rests": "Suspended", "urgent": "Running", "next": "JobAlreadyActive"}
 
 
+def test_one_that_waits_behind_another_says_what_holds_it_up_itself_and_that_only_while_it_does() -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *", concurrencyPolicy="Forbid"))
+    demanded(story, key_of("default", "runs"), uid="runs")
+    story.started(story.run)
+    later = key_of("default", "later")
+    for name, fields in (("first", {}), ("later", {"scheduledTime": "2026-11-24T12:05:00Z"})):
+        demanded(story, key_of("default", name), uid=name, **fields)
+
+    def told() -> list[str]:
+        statuses = [accounts.render(story.state, key_of("default", name), "west") for name in ("first", "later")]
+        return [status["conditions"][1]["reason"] for status in statuses if status is not None]
+
+    assert told() == ["JobAlreadyActive", "NotYet"]
+    story.at(310)
+    assert told() == ["JobAlreadyActive", "NotItsTurn"]
+    story.declare(spec("0 0 1 1 *", concurrencyPolicy="Forbid", suspend=True), generation=2)
+    story.at(320)
+    assert told() == ["Suspended", "Suspended"]
+    story.declare(spec("0 0 1 1 *", concurrencyPolicy="Forbid"), generation=3)
+    story.at(330)
+    assert told() == ["JobAlreadyActive", "NotItsTurn"]
+    written = [record for record in story.written if isinstance(record, Demand) and record.key == later]
+    assert len(written) == 4, "however often it is looked at"
+
+
 def test_a_thousand_demands_of_one_cronjob_hold_nothing_up() -> None:
     """Looking at each of them at each look once took longer than an executor may be silent."""
     story = Story()

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.model import InvalidCronJob, Key
+from hacron.core.firing import is_known
+from hacron.core.messages import Progress
+from hacron.core.model import Held, InvalidCronJob, Key
 from hacron.core.placing import read
 from hacron.core.selector import Selector
 from hacron.core.spec import parse
-from tests.core.ledger_story import HELLO, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 PROD = {"matchLabels": {"tier": "prod"}}
 
@@ -128,6 +130,31 @@ def test_a_tick_waits_until_the_only_cluster_is_cordoned_no_more() -> None:
     story.cordoned = {}
     story.at(75)
     assert story.runs == ["60 Pending west #1"]
+
+
+def test_what_a_tick_waits_for_is_told_as_it_is_now_and_written_once() -> None:
+    story = Story()
+    story.cordoned = {"west": "new switches"}
+    story.declare(spec(placement={"clusters": ["west"]}))
+    told = []
+    for second, obstacle in ((70, "is cordoned (new switches)"), (80, "is cordoned (new racks)")):
+        story.cordoned = {"west": obstacle[13:-1]}
+        story.at(second)
+        assert story.progress.held is not None
+        told.append(story.progress.held.message)
+    assert told == ["west is cordoned (new switches)", "west is cordoned (new racks)"]
+    story.alive = {"east"}
+    story.at(110)
+    assert story.progress.held is not None
+    assert story.progress.held.message == "west is silent since 12:01:20 UTC"
+    held = [record.held for record in story.written if isinstance(record, Progress) and record.held is not None]
+    assert len(held) == 3
+
+
+def test_how_old_the_words_of_a_cluster_are_is_not_written_at_each_look() -> None:
+    noted = Held(NOON, "NoCluster", "west is not heard: what it says is 40 s old on arrival")
+    assert is_known(noted, Held(NOON, "NoCluster", "west is not heard: what it says is 41 s old on arrival"))
+    assert not is_known(noted, Held(NOON, "NoCluster", "east is not heard: what it says is 40 s old on arrival"))
 
 
 def test_spread_over_clusters_in_one_look_and_with_what_runs_already() -> None:

@@ -6,6 +6,7 @@ verdict. A tick is decided a little before it comes if nothing can change the an
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from hacron.core.ticks.calendar import Calendar
 MOST_WORDS = 300  # about an earlier attempt; they are in each record while the run is open
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
 NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
+_AGE = re.compile(r"\d+ s old")
 FOR_EARLIER_RUNS = ("JobAlreadyActive", "Replacing", "Queued")
 AS_ASKED = (*FOR_EARLIER_RUNS, SPREAD)  # what waits for these is late as it was asked to be
 
@@ -278,11 +280,15 @@ def _decided(progress: Progress, tick: datetime, verdict: Verdict) -> Progress:
 
 
 def _hold(progress: Progress, held: Held) -> Progress:
-    """Note why a due tick waits; written once per tick and reason, however often it is looked at."""
-    before = progress.held
-    if before is not None and (before.tick, before.reason) == (held.tick, held.reason):
-        return progress
-    return replace(progress, held=held)
+    """Note why a due tick waits; written once, however often it is looked at."""
+    return progress if is_known(progress.held, held) else replace(progress, held=held)
+
+
+def is_known(before: Held | None, held: Held) -> bool:
+    """Whether a wait is as it was noted before; how old the words of a cluster are is another number at each look."""
+    if before is None or (before.tick, before.reason) != (held.tick, held.reason):
+        return False
+    return _AGE.sub("", before.message) == _AGE.sub("", held.message)
 
 
 def stop_runs(progress: Progress, runs: Collection[Run]) -> Progress:

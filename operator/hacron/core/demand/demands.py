@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
 from hacron.core.demand.wanted import MOST
 from hacron.core.draft import Draft
-from hacron.core.firing import Scene, start, stop_runs
+from hacron.core.firing import Scene, is_known, start, stop_runs
 from hacron.core.messages import Demand, Progress
 from hacron.core.model import (
     Account,
@@ -38,7 +38,7 @@ from hacron.core.ticks.calendar import Calendar
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
-ITS_OWN = ("NotYet", "Suspended", "Paused")  # reasons to wait that others need not have
+ITS_OWN = ("NotYet", "Suspended", "Paused")  # reasons to wait that others need not have: `_obstacle_of_its_own`
 AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
@@ -69,14 +69,17 @@ def _to_be_resumed(draft: Draft, cronjob: Key) -> list[Demand]:
 def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
     """Start what is wanted and may start now, after the ticks of the schedule have been decided.
 
-    What holds up one holds up all that come after it, unless it is its own: however many there are, few are looked at.
+    What holds up one holds up all that come after it, unless it is its own: however many there are, few are looked at closely.
     """
     room, stuck = AT_ONCE, False
     for demand in draft.pending_of(progress.key):
         if demand.is_over:
             continue
-        if room <= 0 or stuck:
+        if room <= 0:
             break
+        if stuck:
+            draft.put_demand(_behind(demand, scene), apart=True)
+            continue
         after, served = _serve(progress, _planned(draft, demand, scene), scene, most=room)
         room -= served.account.decided - demand.account.decided
         stuck = served.held is not None and served.held.reason not in ITS_OWN
@@ -236,11 +239,9 @@ def _passed(demand: Demand, tick: datetime, scene: Scene) -> Account:
 def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) -> tuple[Progress, Held | None]:
     """Return why the run may not start now, if so; under Replace with what runs told to stop."""
     cronjob = scene.cronjob
-    if tick > scene.now:
-        return progress, Held(tick, "NotYet", "its time has not come")
-    if scene.rests and not demand.wanted.ignore_suspend:
-        rests = "Suspended" if cronjob.suspend else "Paused"
-        return progress, Held(tick, rests, f"the HACronJob is {rests.lower()}, and ignoreSuspend is not true")
+    held = _obstacle_of_its_own(demand, tick, scene)
+    if held is not None:
+        return progress, held
     if progress.held is not None:
         return progress, Held(tick, "TickWaits", "a tick of the schedule waits, and comes first")
     if len(progress.open) >= MOST_OPEN:
@@ -254,8 +255,25 @@ def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) 
     return progress, None
 
 
-def _hold(demand: Demand, held: Held) -> Demand:
-    """Note why it waits; written once per tick and reason, however often it is looked at."""
-    before = demand.held
-    same = before is not None and (before.tick, before.reason) == (held.tick, held.reason)
+def _obstacle_of_its_own(demand: Demand, tick: datetime, scene: Scene) -> Held | None:
+    """Return why the run may not start now, whatever else there is."""
+    if tick > scene.now:
+        return Held(tick, "NotYet", "its time has not come")
+    if scene.rests and not demand.wanted.ignore_suspend:
+        rests = "Suspended" if scene.cronjob.suspend else "Paused"
+        return Held(tick, rests, f"the HACronJob is {rests.lower()}, and ignoreSuspend is not true")
+    return None
+
+
+def _behind(demand: Demand, scene: Scene) -> Demand:
+    """Note what holds up one that is behind others, apart from these."""
+    tick = demand.account.next_tick
+    if tick is None and not demand.account.total:
+        tick = demand.wanted.at or demand.created_at.replace(microsecond=0)
+    return _hold(demand, _obstacle_of_its_own(demand, tick, scene)) if tick is not None else demand
+
+
+def _hold(demand: Demand, held: Held | None) -> Demand:
+    """Note why it waits; written once, however often it is looked at."""
+    same = demand.held is None if held is None else is_known(demand.held, held)
     return demand if same else replace(demand, held=held)
