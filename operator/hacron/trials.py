@@ -102,10 +102,11 @@ class Trials:
 
     def _ask(self, key: Key, definition: Definition, now: datetime) -> list[Request]:
         version = version_of(definition)
-        if self._under_way.get(key) == version or not isinstance(self._state.cronjob(key), CronJob):
+        cronjob = self._state.cronjob(key)
+        if self._under_way.get(key) == version or not isinstance(cronjob, CronJob):
             return []
         tick = definition.changed_at.replace(second=0, microsecond=0)
-        name = manifests.job_name(name_of(key), tick, 1)
+        name = manifests.job_name(name_of(key), tick, 1, indexes=cronjob.indexes)
         run = Run(id="dry-run", tick=tick, cluster=self._cluster, start_by=tick, fencing=0, job=name)
         try:
             body = manifests.job_body(run, key, definition.spec, owner_uid=None, epoch=0)

@@ -81,6 +81,19 @@ def test_a_template_is_refused_in_the_words_of_the_api_server(kube: Asking, name
     assert 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"' in answer.body["message"]
 
 
+@pytest.mark.parametrize("indexes", [10, 11, 100_000])
+def test_the_longest_name_of_an_indexed_job_is_one_that_is_taken(kube: Asking, namespace: str, indexes: int) -> None:
+    tick = datetime(2026, 11, 24, 12, 1, 30, tzinfo=UTC)
+    longest, without_room = (manifests.job_name("x" * 52, tick, 9, "asked", given) for given in (indexes, 0))
+
+    def tried(name: str) -> int:
+        body = job(name, namespace)
+        body["spec"] |= {"completionMode": "Indexed", "completions": indexes, "parallelism": 1}
+        return kube.ask(create(name, namespace, body, dry_run=True)).status
+
+    assert (tried(longest), tried(without_room)) == (201, 422)
+
+
 def test_nothing_is_created_in_a_namespace_that_is_not_there(kube: Asking) -> None:
     answer = kube.ask(create("hello", "nowhere"))
     assert answer.status == 404

@@ -22,11 +22,22 @@ names = st.from_regex(SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <
 ticks = st.integers(0, 7000 * 365 * 24 * 3600).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 
-@given(names, ticks, st.integers(1, 9), st.sampled_from(["", "uid-1"]))
-def test_the_name_of_a_job_is_one_that_the_api_server_takes(name: str, tick: datetime, attempt: int, demand_id: str) -> None:
-    found = job_name(name, tick, attempt, demand_id)
+@given(names, ticks, st.integers(1, 9), st.sampled_from(["", "uid-1"]), st.sampled_from([0, 1, 10, 11, 2**31 - 1]))
+def test_the_name_of_a_job_is_one_that_the_api_server_takes(
+    name: str, tick: datetime, attempt: int, demand_id: str, indexes: int
+) -> None:
+    found = job_name(name, tick, attempt, demand_id, indexes)
     assert SUBDOMAIN.fullmatch(found)
     assert len(found) <= NAME_LENGTH
+    assert indexes == 0 or len(f"{found}-{indexes - 1}") <= NAME_LENGTH, "the names of its pods too"
+
+
+@given(names, ticks, st.integers(1, 9), st.sampled_from(["", "uid-1"]), st.integers(1, 100_000))
+def test_only_a_name_that_no_api_server_took_for_an_indexed_job_is_another_one(
+    name: str, tick: datetime, attempt: int, demand_id: str, indexes: int
+) -> None:
+    of_others, found = job_name(name, tick, attempt, demand_id), job_name(name, tick, attempt, demand_id, indexes)
+    assert (found == of_others) is (len(f"{of_others}-{indexes - 1}") <= NAME_LENGTH)
 
 
 @pytest.mark.parametrize("mark", [".", "-"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunRefused, RunStarted
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
+from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
 
 ALO = {"guarantee": "AtLeastOnce"}
@@ -122,6 +126,37 @@ def test_a_new_template_does_not_take_back_a_run() -> None:
     story.at(56)
     story.declare(spec(jobSpec={"backoffLimit": 2}), generation=2)
     assert story.runs == ["60 Pending west #1"]
+
+
+def test_a_tick_that_is_taken_back_and_decided_again_keeps_the_name_of_its_job() -> None:
+    key = Key(f"default/{'x' * 52}")
+    story = Story()
+    job = {"completionMode": "Indexed", "completions": 5}
+    story.declare(spec(jobSpec=job), key)
+    story.at(56)
+    before = story.state.progress[key].open[0].job
+    story.declare(spec(jobSpec=job | {"completions": 5000}, successfulJobsHistoryLimit=5), key, generation=2)
+    assert [run.job for run in story.state.progress[key].open] == [before]
+    story.at(116)
+    assert len(story.state.progress[key].open[1].job) == len(before) - len("000")
+
+
+@pytest.mark.parametrize(
+    ("job", "indexes"),
+    [
+        ({}, 0),
+        ({"completions": 5}, 0),
+        ({"completionMode": "NonIndexed", "completions": 5}, 0),
+        ({"completionMode": "Indexed", "completions": 5}, 5),
+        ({"completionMode": "Indexed"}, 0),
+        ({"completionMode": "Indexed", "completions": -1}, 0),
+        ({"completionMode": "Indexed", "completions": "5"}, 0),
+        ({"completionMode": "Indexed", "completions": True}, 0),
+        ({"completionMode": ["Indexed"], "completions": 5}, 0),
+    ],
+)
+def test_how_many_indexes_the_pods_have_is_read_from_the_template(job: dict[str, Any], indexes: int) -> None:
+    assert parse(HELLO, spec(jobSpec=job)).indexes == indexes
 
 
 def test_a_nonsense_schedule_never_fires_and_harms_nobody() -> None:

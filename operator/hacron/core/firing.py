@@ -120,11 +120,13 @@ def start(
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
 
     With the name and the identity of a `demand`, it is a run beside the schedule. A tick that was taken back is the attempt that
-    it was, where it was: a replica there that has not read of it may be making the Job, and its name is a lock there only.
+    it was, where it was and by the name it had: a replica there that has not read of it may be making the Job, and only there
+    is its name a lock.
     """
     before = next((run for run in progress.taken_back if run.tick == tick), None)
+    job = job_name(name_of(progress.key), tick, attempt, identity, scene.cronjob.indexes)
     if before is not None and attempt == 1 and not demand:
-        cluster, attempt, refused_by, because = before.cluster, before.attempt, before.refused_by, before.because
+        cluster, attempt, job, refused_by, because = before.cluster, before.attempt, before.job, before.refused_by, before.because
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held
@@ -139,7 +141,7 @@ def start(
         start_by=start_by,
         fencing=fencing,
         attempt=attempt,
-        job=job_name(name_of(progress.key), tick, attempt, identity),
+        job=job,
         demand=demand,
         refused_by=refused_by,
         because=because[:MOST_WORDS],

@@ -111,12 +111,13 @@ def rfc3339(when: datetime) -> str:
 # --- Run → Job ------------------------------------------------------------------------------------------------------------------
 
 
-def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> str:
+def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "", indexes: int = 0) -> str:
     """Return the Job's name, which is the lock against making it twice: the cronjob's name and the tick in unix minutes.
 
     A tick that is not on a whole minute gets unix seconds: ten digits, never the same name. Attempts after the first have names,
     and so locks, of their own, and so have runs beside the schedule: by a hash of their demand. A stem that must be cut ends in
-    a hash of the whole, so that it stays its own; a dot in front of that would make a name which no API server takes.
+    a hash of the whole, so that it stays its own; a dot in front of that would make a name which no API server takes. With
+    `indexes`, the API server wants the names of its pods to fit as well, which end in one.
     """
     seconds = int(tick.timestamp())
     suffix = f"-{seconds // 60}" if seconds % 60 == 0 else f"-{seconds}"
@@ -124,7 +125,8 @@ def job_name(name: str, tick: datetime, attempt: int, demand_id: str = "") -> st
         suffix = f"-{hashlib.sha256(demand_id.encode()).hexdigest()[:6]}{suffix}"
     if attempt > 1:
         suffix += f"-{attempt}"
-    room = min(STEM_LENGTH, NAME_LENGTH - len(suffix))
+    longest = NAME_LENGTH - (len(f"-{indexes - 1}") if indexes else 0)
+    room = min(STEM_LENGTH, longest - len(suffix))
     if len(name) > room:
         name = f"{name[: room - 7].rstrip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return name + suffix

@@ -144,6 +144,7 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     placement: Placement = Placement()
     active_deadline_s: int | None = None  # of the Job: after it, and after grace_s, a run that nobody hears of is over
     grace_s: int = 30  # that its pods have to end when they are told to
+    indexes: int = 0  # of the Job's pods, where these have some (completionMode Indexed)
     successful_limit: int = 3
     failed_limit: int = 1
 

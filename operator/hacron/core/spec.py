@@ -37,6 +37,7 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         placement=placing.read(fields),
         active_deadline_s=count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
         grace_s=template.grace_s(job_template),
+        indexes=template.indexes(job_template),
         successful_limit=count(fields, "successfulJobsHistoryLimit", "successfulJobsHistoryLimit", 3) or 0,
         failed_limit=count(fields, "failedJobsHistoryLimit", "failedJobsHistoryLimit", 1) or 0,
     )

@@ -8,6 +8,7 @@ from hacron.core.model import InvalidCronJob
 
 DEFAULT_GRACE_S = 30
 LONGEST_GRACE_S = 2**31 - 1  # the API server takes more, and dates end
+MOST_INDEXES = 2**31
 
 
 def check(template: dict[str, Any]) -> None:
@@ -27,6 +28,13 @@ def grace_s(template: dict[str, Any]) -> int:
     found = template["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
     readable = isinstance(found, int) and not isinstance(found, bool)
     return min(max(found, 0), LONGEST_GRACE_S) if readable else DEFAULT_GRACE_S
+
+
+def indexes(template: dict[str, Any]) -> int:
+    """Return how many indexes the pods of a template that is in order have; none where it is not Indexed, or cannot be read."""
+    job = template["spec"]
+    found = job.get("completions") if job.get("completionMode") == "Indexed" else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MOST_INDEXES else 0
 
 
 def _check_containers(containers: object, field: str) -> None:
