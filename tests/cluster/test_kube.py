@@ -108,6 +108,20 @@ def test_a_dry_run_says_what_would_happen_and_creates_nothing(kube: Asking, name
     assert kube.ask(get("hello", namespace)).status == 404
 
 
+def test_a_full_quota_says_no_to_a_dry_run_only_if_nothing_else_is_wrong(
+    kube: Asking, west: ControlPlane, namespace: str
+) -> None:
+    full = {"count/jobs.batch": "0"}
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": namespace}}
+    west.apply(json.dumps(body | {"spec": {"hard": full}}))
+    counted = json.dumps({"status": {"hard": full, "used": full}})
+    west.kubectl("patch", "quota", "full", "--namespace", namespace, "--subresource=status", "--type=merge", "--patch", counted)
+    until(lambda: kube.ask(create("hello", namespace, dry_run=True)).over_quota, 20, "a full quota")
+    broken = job("hello", namespace)
+    broken["spec"]["template"]["spec"]["restartPolicy"] = "Always"
+    assert kube.ask(create("hello", namespace, broken, dry_run=True)).status == 422
+
+
 def test_a_job_that_is_late_is_not_sent(kube: Asking, namespace: str) -> None:
     now = datetime.now(UTC)
     posts = kube.count("POST")
