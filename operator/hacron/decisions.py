@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from hacron.core import pausing
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Record
-from hacron.core.model import InvalidCronJob, RunState, Verdict, VerdictKind
+from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.state import State, understand
+from hacron.core.tending import NOT_STARTED
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +64,13 @@ def _tell_pause(definition: Definition) -> None:
 def _tell_progress(after: Progress, before: Progress | None) -> None:
     if before is after:
         return  # only written again
-    known = {run.id: run.state for run in before.open} if before else {}
+    known = {run.id: (run.state, run.reason) for run in before.open} if before else {}
     for run in after.open:
         if run.id not in known:
             said = {"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt}
             log.info("run decided", extra=said | ({"why": run.because} if run.because else {}))
-        elif known[run.id] != run.state and run.reason and run.state is not RunState.LOST:  # that has a verdict
-            fields = {"cronjob": after.key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
-            log.info(f"run is {run.state.lower()}", extra=fields)
+        elif known[run.id] != (run.state, run.reason) and run.reason:
+            _tell_change(after.key, run)
     for verdict in new_verdicts(after, before):
         level = logging.WARNING if verdict.verdict in NOT_RUN else logging.INFO
         log.log(level, "verdict", extra={"cronjob": after.key} | _said(verdict))
@@ -78,6 +78,15 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
         log.info("the pause is over", extra={"cronjob": after.key, "since": after.pause_over})
     if after.withdrawn_at is not None and (before is None or before.withdrawn_at is None):
         log.info("cronjob withdrawn", extra={"cronjob": after.key})
+
+
+def _tell_change(key: Key, run: Run) -> None:
+    """Log that a run is to stop, or was refused and waits. One that is lost in any other way has a verdict."""
+    said = {"cronjob": key, "job": run.job, "cluster": run.cluster, "reason": run.reason}
+    if run.reason == NOT_STARTED:
+        log.warning("run refused, waits for another cluster", extra=said | {"tick": run.tick, "why": run.because})
+    elif run.state is not RunState.LOST:
+        log.info(f"run is {run.state.lower()}", extra=said)
 
 
 def _tell_demand(after: Demand, before: Demand | None) -> None:

@@ -14,7 +14,7 @@ from hacron.core import reasons
 from hacron.core.events import refused_template, tell
 from hacron.core.messages import Progress
 from hacron.core.model import Verdict, VerdictKind
-from hacron.core.reasons import BY_KIND, BY_REASON, DEMANDS_WAIT, WAITING, label, labels, told
+from hacron.core.reasons import BY_KIND, BY_REASON, DEMANDS_WAIT, RUNS_WAIT, WAITING, label, labels, told
 from hacron.core.state import Was
 from tests.core.ledger_story import HELLO, NOON
 from tests.core.test_events import TOLD
@@ -27,13 +27,13 @@ GIVERS |= {"_lost", "_pass_over_rest", "_pass_over"}
 Names = dict[str, set[str]]  # name of a variable or a function → texts that it may be or return
 
 
-def given() -> Iterator[tuple[str, str]]:
+def given(givers: set[str]) -> Iterator[tuple[str, str]]:
     """Yield each reason that stands in the code, and where."""
     for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]:
         tree = ast.parse(path.read_text())
         names = dict(_named(tree))
         for call in ast.walk(tree):
-            if isinstance(call, ast.Call) and _name(call.func) in GIVERS:
+            if isinstance(call, ast.Call) and _name(call.func) in givers:
                 values = [each.value for each in call.keywords if each.arg == "reason"] or call.args
                 found = set().union(*(_texts(value, names) for value in values))
                 yield from ((text, f"{path.name}:{call.lineno}") for text in found if text[:1].isupper() and text.isalpha())
@@ -75,8 +75,8 @@ def _texts(value: ast.expr, names: Names) -> set[str]:
             return set()
 
 
-GIVEN = dict(given())
-KNOWN = {reason for _, reason in BY_REASON} | set(WAITING) | set(DEMANDS_WAIT)
+GIVEN, HELD = dict(given(GIVERS)), dict(given({"Hold", "Held"}))
+KNOWN = {reason for _, reason in BY_REASON} | set(WAITING) | set(DEMANDS_WAIT) | set(RUNS_WAIT)
 
 
 def test_reasons_are_found_in_the_code() -> None:
@@ -91,6 +91,11 @@ def test_a_reason_that_the_code_gives_is_in_the_table(reason: str) -> None:
 @pytest.mark.parametrize("reason", sorted(KNOWN))
 def test_a_reason_in_the_table_is_given_somewhere(reason: str) -> None:
     assert reason in GIVEN
+
+
+@pytest.mark.parametrize("reason", [*WAITING, *DEMANDS_WAIT])
+def test_what_waits_is_held_for_that_reason(reason: str) -> None:
+    assert reason in HELD
 
 
 @pytest.mark.parametrize(("kind", "reason"), [*BY_REASON, *((kind, "") for kind in VerdictKind)])
@@ -128,4 +133,4 @@ def test_the_documentation_has_every_reason() -> None:
         refused_template(1, "").reason
     }
     assert {"PauseBegan", "PauseChanged", "PauseEnded", "TakenBack"} <= events
-    assert ({reason for _, reason in BY_REASON} | set(WAITING) | events) - words == set()
+    assert ({reason for _, reason in BY_REASON} | set(WAITING) | set(RUNS_WAIT) | events) - words == set()

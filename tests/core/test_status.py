@@ -56,6 +56,23 @@ def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
     }
 
 
+def test_a_run_that_was_refused_and_waits_says_so_and_why() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    story.refused(story.run)
+    (run,) = shown(story)["active"]
+    assert (run["state"], run["reason"]) == ("Lost", "NotStarted")
+    assert run["message"].startswith("west had refused it (Invalid: ")
+    story.alive = {"west", "east"}
+    story.at(62)
+    (run,) = shown(story)["active"]
+    assert (run["state"], run["attempt"], "reason" in run) == ("Pending", 2, False)
+    assert run["message"].startswith("west had refused it (Invalid: ")
+
+
 def test_the_next_tick_is_after_the_one_that_waits() -> None:
     story = Story()
     story.declare(spec(concurrencyPolicy="Forbid"))

@@ -73,3 +73,30 @@ def test_a_run_that_is_lost_is_one_warning(caplog: pytest.LogCaptureFixture) -> 
         "at 12:01:50",
     )
     assert told[-2:] == ["INFO run decided", "WARNING verdict Lost"]
+
+
+def test_a_run_that_is_refused_and_waits_for_another_cluster_is_one_warning_with_the_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = night(
+        caplog,
+        "replicas west-1 east-1",
+        "at 12:00:10",
+        'deny west "not here"',
+        'apply west hello schedule="1 12 * * *" guarantee=AtLeastOnce clusters=west,east runs=5',
+        'apply east hello schedule="1 12 * * *" guarantee=AtLeastOnce clusters=west,east runs=5',
+        "at 12:00:30",
+        "silence east",
+        "at 12:01:40",
+        "restore east",
+        "at 12:02:00",
+    )
+    assert told[-5:] == [
+        "INFO run decided",
+        "WARNING run refused, waits for another cluster",
+        "INFO run decided",
+        "INFO Job made",
+        "INFO verdict Succeeded",
+    ]
+    (waits,) = [record for record in caplog.records if record.getMessage().startswith("run refused, waits")]
+    assert "not here" in waits.why  # type: ignore[attr-defined]

@@ -18,14 +18,15 @@ from hacron.core.messages import Batch, Checkpoint, ClusterState, Definition, En
 from hacron.core.model import Cluster, Run, Verdict, VerdictKind, key_of
 from hacron.core.packing import pack
 from hacron.core.state import State
-from hacron.page.answers import LONGEST_LIST, Condition, Place, listing, overview
+from hacron.page.answers import LONGEST_LIST, Condition, Place, listing, open_of, overview
 from hacron.page.board import Board, Wanted
 from hacron.page.serving import AT_ONCE, is_ours
+from hacron.page.troubles import of_cronjob
 from hacron.page.view import View, Viewfinder
 from hacron.settings.fields import Settings
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
-from tests.core.ledger_story import LONG_BEFORE, NOON, spec
+from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
 from tests.roles.onlooker import MARKUP, Onlooker, a_night
 from tests.scenarios.script import Script
 
@@ -53,6 +54,19 @@ def test_the_overview_says_who_decides_and_how_the_clusters_are(night: Onlooker)
     assert told["runs"]["Running"] == 2
     assert told["replica"]["executor"] is True
     assert told["namespaces"] == ["data", "ops", "shop"]
+
+
+def test_a_run_that_was_refused_and_waits_is_not_told_to_be_in_a_silent_cluster() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    story.refused(story.run)
+    why = "refused, waits for another cluster: west had refused it (Invalid: "
+    (told,) = of_cronjob(story.progress, story.state.winner(HELLO), story.state.cronjob(HELLO), None, drifted=False)
+    assert (told.kind, told.cluster, told.message[: len(why)]) == ("NotStarted", "west", why)
+    assert open_of(story.run)["why"] == told.message
 
 
 def test_what_is_wrong_comes_first_and_what_only_rests_last(night: Onlooker) -> None:

@@ -21,6 +21,7 @@ from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
 from hacron.plugin.records import of_schedule
+from hacron.plugin.why import what_became
 
 
 class Terminal(io.StringIO):
@@ -185,6 +186,17 @@ class TestLooks:
         recent = [{**lost, "verdict": "Lost", "reason": "ClusterSilent"}]
         told = each_once(of_schedule(Look({"status": {"active": active, "recent": recent}})))
         assert [(entry.state, entry.text("reason")) for entry in told] == [("Pending", ""), ("Lost", "ClusterSilent")]
+
+    def test_a_run_that_was_refused_and_waits_has_not_run_and_has_its_own_row(self) -> None:
+        tick, why = "2026-11-24T05:00:00Z", "west had refused it (Invalid: no such image)"
+        waits = {"tick": tick, "job": "a-5", "state": "Lost", "reason": "NotStarted", "message": why}
+        lost = {"tick": tick, "job": "a-5", "verdict": "Lost", "reason": "ClusterSilent"}
+        told = of_schedule(Look({"status": {"active": [waits]}}))
+        assert [entry.sentence for entry in told] == [f"refused, waits for another cluster: {why}"]
+        found = what_became(told, [])
+        assert found is not None
+        assert (found.yes, found.answer, found.ran) == (False, "it has not run yet", None)
+        assert len(each_once(of_schedule(Look({"status": {"active": [waits], "recent": [lost]}})))) == 2
 
 
 def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:

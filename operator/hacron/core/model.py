@@ -160,7 +160,7 @@ class RunState(StrEnum):
     PENDING = "Pending"  # decided; its worker has not said that the Job exists
     RUNNING = "Running"  # the Job exists
     STOPPING = "Stopping"  # to be deleted, because replaced or withdrawn; may still be running
-    LOST = "Lost"  # its cluster is silent: nobody knows whether it ran
+    LOST = "Lost"  # its cluster is silent: nobody knows whether it ran; or it was refused there, and waits (reason NotStarted)
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     STOPPED = "Stopped"  # deleted before it ended

@@ -76,12 +76,14 @@ WAITING: Final[dict[str, Told]] = {
     "Queued": Told("Queued", False),
     "NoCluster": Told("NoCluster", True),
     "CatchingUp": Told("CatchingUp", False),
-    "NotStarted": Told("NotStarted", False),  # its run was refused
 }
 """Why a tick that is due waits."""
 
 DEMANDS_WAIT: Final = ("NotYet", "Suspended", "Paused", "TickWaits", "TooManyRuns")
 """Why a run that was demanded waits, beside these. No Event tells of it: it stands in the status of its HACronJobRun."""
+
+RUNS_WAIT: Final = ("NotStarted",)
+"""Why a run waits that is not over although its cluster refused it. Its Event is PlacedElsewhere, when another cluster has it."""
 
 DEMANDS_END: Final = ("Succeeded", "SomeFailed", "Refused", "Withdrawn")
 """How a HACronJobRun ends, as the conditions of its status say: all or not all of its runs succeeded, its spec asks for nothing
@@ -97,6 +99,11 @@ def told(verdict: Verdict) -> Told:
     if verdict.verdict is VerdictKind.MISSED and verdict.count > MANY:
         return TOO_MANY
     return BY_REASON.get((verdict.verdict, verdict.reason), BY_KIND[verdict.verdict])
+
+
+def refused(because: str) -> str:
+    """Say of a run that waits so what it waits for, and what was said against it."""
+    return f"refused, waits for another cluster: {because}"
 
 
 def label(verdict: Verdict) -> tuple[str, str]:

@@ -206,6 +206,8 @@ def active_run(run: Run) -> dict[str, Any]:
         "runId": run.id,
         **({"run": run.demand} if run.demand else {}),
         **_unless_one("attempt", run.attempt),
+        **({"reason": run.reason} if run.reason else {}),
+        **({"message": run.because} if run.because else {}),
     }
 
 

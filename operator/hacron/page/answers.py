@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from hacron.core import status
+from hacron.core import reasons, status
 from hacron.core.demand import accounts
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.core.placement import in_words
+from hacron.core.tending import NOT_STARTED
 from hacron.page.board import Board, Row, Wanted, next_ticks
 from hacron.page.outlook import COLUMNS
 from hacron.page.troubles import Severity, Trouble, of_cluster, of_demand, of_time, sentence_of
@@ -190,6 +191,7 @@ def open_of(run: Run) -> dict[str, Any]:
         "attempt": run.attempt,
         "started": maybe(run.started),
         "run": run.demand,
+        "why": (reasons.refused(run.because) if run.reason == NOT_STARTED else run.because)[:SHORT],
     }
 
 

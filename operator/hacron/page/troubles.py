@@ -12,6 +12,7 @@ from hacron.core import pausing, reasons
 from hacron.core.hearing import declared_gone, to_be_forgotten
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
+from hacron.core.tending import NOT_STARTED
 
 LATE_AFTER: Final = timedelta(seconds=5)
 LONGEST_MESSAGE: Final = 400
@@ -55,7 +56,9 @@ def of_cronjob(
     if isinstance(cronjob, InvalidCronJob):
         yield trouble(Severity.WRONG, "Invalid", f"nothing fires until the spec is corrected: {cronjob}", changed)
     for run in progress.open:
-        if run.state is RunState.LOST:
+        if run.reason == NOT_STARTED:
+            yield trouble(Severity.WRONG, NOT_STARTED, reasons.refused(run.because), run.tick, run.cluster)
+        elif run.state is RunState.LOST:
             told = "its cluster is silent: nobody knows whether the run of this tick started"
             yield trouble(Severity.WRONG, "Lost", told, run.tick, run.cluster)
     if progress.held is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hacron.commands.calls import OK, Commands, Misuse, complain
@@ -63,9 +63,13 @@ def call(args: argparse.Namespace) -> int:
 
 
 def each_once(told: list[Entry]) -> list[Entry]:
-    """Leave out open runs that are Lost and have their verdict: both say the same, the verdict also why."""
-    lost = {(entry.tick, entry.text("job")) for entry in told if entry.verdict == "Lost"}
-    return [entry for entry in told if entry.verdict or entry.state != "Lost" or (entry.tick, entry.text("job")) not in lost]
+    """Leave out open runs that are Lost, unless they wait, and have their verdict: both say the same, the verdict also why."""
+    lost = {_run_of(entry) for entry in told if entry.verdict == "Lost"}
+    return [entry for entry in told if entry.state != "Lost" or entry.verdict or entry.waits or _run_of(entry) not in lost]
+
+
+def _run_of(entry: Entry) -> tuple[datetime, str]:
+    return entry.tick, entry.text("job")
 
 
 def _of_job(job: JobView) -> Entry:

@@ -9,9 +9,11 @@ from typing import Any
 from hacron.commands.calls import complain
 from hacron.commands.due import next_tick
 from hacron.commands.subjects import Subject, part, text_of
+from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
 from hacron.core.manifests import CRONJOB_LABEL, KIND, JobView, as_label, instant, job_view
+from hacron.core.tending import NOT_STARTED
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs
 from hacron.plugin.looks import Look, entries
 
@@ -43,7 +45,14 @@ class Entry:
         return self.state in ("Succeeded", "Failed", "Running", "Stopping")
 
     @property
+    def waits(self) -> bool:
+        """Whether it has not begun, because it was refused, and another cluster may take it."""
+        return not self.verdict and self.text("reason") == NOT_STARTED
+
+    @property
     def sentence(self) -> str:
+        if self.waits:
+            return reasons.refused(self.text("message"))
         if not self.verdict:
             where = f"Job {self.text('job')} in cluster {self.text('cluster')}"
             return {

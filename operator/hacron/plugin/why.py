@@ -103,7 +103,7 @@ def at_a_time(kubectl: Kubectl, look: Look, asked: datetime) -> Answer:
     ]
     jobs = [job for job in records.jobs_here(kubectl, look) if job.tick in at]
     told = [event for event in records.events(kubectl, look) if any(rfc3339(tick) in str(event.get("message")) for tick in at)]
-    found = _found(entries, jobs) or _held(look, at) or _explained(look, asked, at)
+    found = what_became(entries, jobs) or _held(look, at) or _explained(look, asked, at)
     found.at, found.entries, found.jobs, found.events = at, entries, jobs, told
     return found
 
@@ -111,7 +111,7 @@ def at_a_time(kubectl: Kubectl, look: Look, asked: datetime) -> Answer:
 # --- what may be known of a time ------------------------------------------------------------------------------------------------
 
 
-def _found(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
+def what_became(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
     """Go by the status, else by the Jobs that are still there."""
     told = [f"{f'by HACronJobRun {entry.run}: ' if entry.run else ''}{entry.sentence}" for entry in entries]
     told += [f"the Job {job.name} is in this cluster: {_state(job)}" for job in jobs]
@@ -120,6 +120,8 @@ def _found(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
         states = " and ".join(sorted({entry.state for entry in entries}))
         if not ran and any(entry.state == "Pending" for entry in entries):
             return Answer(True, "it is about to run", told)
+        if not ran and any(entry.waits for entry in entries):
+            return Answer(False, "it has not run yet", told)
         if not ran and any(entry.state == "Lost" for entry in entries):
             return Answer(False, f"it may have run: {states}", told)
         return Answer(ran, f"it {'ran' if ran else 'did not run'}: {states}", told, ran=ran)
