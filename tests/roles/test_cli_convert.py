@@ -33,7 +33,10 @@ spec:
           containers: [{name: a, image: a, args: [22:30, 2026-01-01, !!timestamp x]}]
 """
 OURS = PLAIN.replace("batch/v1", "hacron.io/v1").replace("CronJob", "HACronJob")
-CLOSING = "suspend or delete the CronJobs when you apply the HACronJobs: while there are both, both fire"
+CLOSING = (
+    "suspend or delete the CronJobs when you apply the HACronJobs: while there are both, both fire, and a CronJob that is "
+    "resumed later starts its latest missed tick at once"
+)
 
 
 def body(**changes: Any) -> dict[str, Any]:

@@ -33,7 +33,10 @@ Examples:
   kubectl get cronjobs --all-namespaces --output yaml | hacron convert - > hacronjobs.yaml
 """
 
-CLOSING: Final = "suspend or delete the CronJobs when you apply the HACronJobs: while there are both, both fire"
+CLOSING: Final = (
+    "suspend or delete the CronJobs when you apply the HACronJobs: while there are both, both fire, and a CronJob that is "
+    "resumed later starts its latest missed tick at once"
+)
 
 
 def register(commands: Commands) -> None:

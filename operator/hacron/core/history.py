@@ -1,4 +1,4 @@
-"""Which finished Jobs are to go: the history limits count over all clusters."""
+"""Which finished Jobs are to go: the history limits count over all clusters, elsewhere by the verdicts that are kept."""
 
 from __future__ import annotations
 
