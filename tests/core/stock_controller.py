@@ -2,7 +2,8 @@
 
 Written from its source (pkg/controller/cronjob, syncCronJob and nextScheduleTime), but for the differences that are meant: the
 latest missed tick is the true one instead of an estimate; `@every` counts from the last tick also with a short deadline; a resume
-and an edit of the schedule count from now on; a tick found past its deadline stays missed, also when the deadline is edited.
+starts nothing of the past; an edit of the schedule counts from now on; a tick found past its deadline stays missed, also when the
+deadline is edited.
 """
 
 from __future__ import annotations
@@ -27,15 +28,16 @@ class StockController:
 
     def edit(self, now: datetime, **fields: object) -> None:
         """Change the spec; the controller looks at it at once."""
-        resumes = self.suspend and fields.get("suspend") is False
-        if resumes or fields.get("schedule", self.schedule) != self.schedule:
+        if self.suspend and fields.get("suspend") is False:
+            self.looked_from = self._latest(now) or self.looked_from
+        if fields.get("schedule", self.schedule) != self.schedule:
             self.looked_from = now
         for name, value in fields.items():
             setattr(self, name, value)
         self.sync(now)
 
     def sync(self, now: datetime) -> None:
-        tick = self.schedule.latest(self.looked_from, now) if self.looked_from < now else None
+        tick = self._latest(now)
         if self.suspend or tick is None:
             return
         if self.deadline_s is not None and tick <= now - timedelta(seconds=self.deadline_s):
@@ -48,3 +50,6 @@ class StockController:
         self.active.append(tick)
         self.started.append((tick, now))
         self.looked_from = tick
+
+    def _latest(self, now: datetime) -> datetime | None:
+        return self.schedule.latest(self.looked_from, now) if self.looked_from < now else None

@@ -327,10 +327,12 @@ def test_a_status_says_up_to_when_ticks_are_decided_and_not_beyond_what_may_stil
     story.finished(first)
     assert decided_until() == "12:01:00"
     story.declare(spec("* * * * *", suspend=True), generation=2)
-    assert decided_until() == "12:01:56", "what was decided ahead is taken back, and passed over"
+    assert decided_until() == "12:01:00", "what was decided ahead is taken back, and has not come"
     story.at(400)
     story.declare(spec("* * * * *"), generation=3)
-    assert decided_until() == "12:06:40"
+    assert decided_until() == "12:06:00"
+    story.declare(spec("*/7 * * * *"), generation=4)
+    assert decided_until() == "12:06:40", "what the new schedule would have had is passed over"
 
 
 def test_what_was_compared_with_another_ledger_is_not_taken_in() -> None:

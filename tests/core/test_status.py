@@ -187,15 +187,17 @@ def test_a_run_whose_tick_has_come_is_active_though_nothing_is_heard_of_its_star
     assert status["nextScheduleTime"] == "2026-11-24T12:03:00Z"
 
 
-def test_a_pause_with_an_end_moves_the_ticks_of_an_interval_unless_what_passed_is_made_up_for() -> None:
-    for after_edits, due in ((False, "2026-11-24T12:43:20Z"), (True, "2026-11-24T12:40:00Z")):
+def test_the_ticks_of_an_interval_go_on_through_a_pause_with_an_end_and_one_at_its_end_is_the_next() -> None:
+    for after_edits, until, due in ((False, 2000, "12:40:00"), (True, 2000, "12:40:00"), (False, 2400, "12:40:00")):
         story = Story(clusters=("west",))
         story.declare(spec("@every 10m", catchUp={"afterEdits": after_edits}))
         story.at(610)
         story.started(story.run)
         story.finished(story.run)
-        pause = Pause(reason="x", until=NOON + timedelta(seconds=2000))
+        pause = Pause(reason="x", until=NOON + timedelta(seconds=until))
         story.declare(spec("@every 10m", catchUp={"afterEdits": after_edits}), created_at=NOON, pause=pause, version=5)
-        assert shown(story)["nextScheduleTime"] == due
-        story.at(2010)
-        assert shown(story)["nextScheduleTime"] == due
+        assert shown(story)["nextScheduleTime"] == f"2026-11-24T{due}Z"
+        story.at(2399)
+        assert shown(story)["nextScheduleTime"] == f"2026-11-24T{due}Z"
+        story.at(2400)
+        assert story.runs[-1] == "2400 Pending west #1"

@@ -99,16 +99,14 @@ def test_it_is_what_counting_cronjob_by_cronjob_gives(hours: int, second: int) -
         if cronjob.suspend or (pause is not None and pause.until is None):
             continue
         cluster = PLACES.get(number, ("west", "east")[number % 2])
-        is_every = cronjob.schedule.schedules[0].interval is not None  # whose ticks are counted from the end of a pause
-        ends = [pause.until] if pause is not None and pause.until is not None and is_every else []
-        base = max(progress.last_tick, *ends) if ends else progress.last_tick
+        base = progress.last_tick
         tick = cronjob.schedule.next_after(base)
         while tick is not None and tick < end:
-            if tick >= minute and (pause is None or pause.until is None or tick > pause.until):
+            if tick >= minute and (pause is None or pause.until is None or tick >= pause.until):
                 columns = counted.setdefault(cluster, {})
                 column = (tick - begin) // timedelta(minutes=hours)
                 columns[column] = columns.get(column, 0) + 1
-            tick = cronjob.schedule.next_after(tick, base=base if is_every else None)
+            tick = cronjob.schedule.next_after(tick, base=base)
     assert sums == counted
     assert sum(sums[""].values()) == hours
     assert uncounted == 0

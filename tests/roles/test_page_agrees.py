@@ -67,12 +67,13 @@ def test_it(act: Callable[[Story], None]) -> None:
     assert begun == [run["tick"] for run in look.active]
 
 
-def test_the_ticks_of_an_interval_go_on_from_the_first_after_a_pause() -> None:
+def test_the_ticks_of_an_interval_go_on_through_a_pause() -> None:
     story = Story(clusters=("west",))
     paused(story)
     row = make_row(story.state, story.progress, story.state.definitions[HELLO])
     ticks = next_ticks(row, story.now, story.now + timedelta(hours=1), 3)
-    assert [(tick - UNTIL).total_seconds() for tick in ticks] == [600, 1200, 1800]
+    assert [(tick - NOON).total_seconds() for tick in ticks] == [2400, 3000, 3600]
     subject = look_at(story).subject()
     assert subject.cronjob is not None
     assert tuple(coming.ticks(subject, subject.cronjob, UNTIL, 3)) == ticks, "as `kubectl hacron next` has it"
+    assert tuple(coming.ticks(subject, subject.cronjob, story.now, 5))[2:] == ticks, "after those that pass"

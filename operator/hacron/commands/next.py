@@ -79,15 +79,24 @@ def call(args: argparse.Namespace) -> int:
 
 def ticks(subject: Subject, cronjob: CronJob, after: datetime, count: int) -> list[datetime]:
     """Return the next ticks strictly after an instant."""
-    base = subject.base
-    if base is None or base > after:
-        base = after
+    base = _base(subject, after)
     found: list[datetime] = []
     tick = cronjob.schedule.next_after(after, base)
     while tick is not None and len(found) < count:
         found.append(tick)
         tick = cronjob.schedule.next_after(tick, base)
     return found
+
+
+def _base(subject: Subject, after: datetime) -> datetime:
+    """Return from where ticks are counted, before the first that is wanted."""
+    base, interval = subject.base, subject.calendar.schedules[0].interval
+    if base is None or interval is None:
+        return after
+    try:
+        return base if base <= after else after - (after - base) % interval  # the next tick is behind the end of a pause
+    except OverflowError:
+        return after
 
 
 def _count(text: str) -> int:

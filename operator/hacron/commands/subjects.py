@@ -62,7 +62,7 @@ class Subject:
         """From where the ticks of an interval are counted, if the object says so."""
         following, interval = manifests.instant(self.status.get("nextScheduleTime")), self.calendar.schedules[0].interval
         if following is not None and interval is not None:
-            return following - interval  # the end of a pause moves them, too
+            return following - interval  # an edit of the interval moves them, too
         known = self.status.get("lastScheduleTime"), self.metadata.get("creationTimestamp")
         found = next(filter(None, map(manifests.instant, known)), None)
         if found is None and self.calendar.start is not None:

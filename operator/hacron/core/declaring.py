@@ -17,6 +17,8 @@ from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
 from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, Uid, Verdict, VerdictKind, sentence
 from hacron.core.tending import stop_all
+from hacron.core.ticks.calendar import Calendar
+from hacron.core.ticks.cron import INSTANT
 
 MOST_GONE = 8  # objects of one cronjob whose end is remembered
 
@@ -113,11 +115,13 @@ class Standing:
         return "Paused" if self.pause is not None and not self.pause.is_over(now) else ""
 
 
-def end_pause(progress: Progress, cronjob: CronJob, until: datetime) -> Progress:
-    """Draw the line under a pause that has ended by itself; what came in it is decided as a whole."""
+def end_pause(progress: Progress, standing: Standing, now: datetime) -> Progress:
+    """Draw the line under a pause that has ended by itself, once; what came before its end is decided as a whole."""
+    cronjob, until = standing.cronjob, standing.pause.until if standing.pause is not None else None
+    if not isinstance(cronjob, CronJob) or until is None or now < until or progress.pause_over == until:
+        return progress
     if not cronjob.catch_up.after_edits:
-        progress = _pass_over_rest(progress, cronjob, until, "Paused")
-        progress = replace(progress, last_tick=max(progress.last_tick, until), passed_over=until)
+        progress = _pass_over_rest(progress, cronjob, until - INSTANT, "Paused")
     return replace(progress, pause_over=until)
 
 
@@ -213,6 +217,7 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
     now, after = draft.now, Standing.of(draft, progress.key)
     if before == after:
         return progress  # also a new template: it is read when the Job is made
+    progress = end_pause(progress, before, now)
     schedule = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
     fires_now = isinstance(after.cronjob, CronJob) and not after.rests(now)
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
@@ -220,13 +225,27 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
         return progress  # a pause that is over already
     progress = take_back(progress, now, draft.rules, schedule)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
-        if fires_now and fired_before and before.cronjob.schedule == after.cronjob.schedule:
+        if fires_now and fired_before and _same_is_due(progress, before.cronjob.schedule, after.cronjob.schedule, now):
             return progress
         if after.cronjob.catch_up.after_edits:
             return replace(progress, held=None)
     if isinstance(before.cronjob, CronJob):
         progress = _pass_over_due(progress, before, after, now)
-    return replace(progress, last_tick=max(progress.last_tick, now), passed_over=now, held=None)
+    return _counting_on(replace(progress, held=None), before, after, now)
+
+
+def _same_is_due(progress: Progress, before: Calendar, after: Calendar, now: datetime) -> bool:
+    """Whether an edit leaves alone what has come and is not decided, and what is to come."""
+    return after.goes_on(before) and _latest(progress, after, now) == _latest(progress, before, now)
+
+
+def _counting_on(progress: Progress, before: Standing, after: Standing, now: datetime) -> Progress:
+    """Let ticks count from now on: those of an unchanged schedule from the last that has come, which matters to `@every`."""
+    if isinstance(before.cronjob, CronJob) and isinstance(after.cronjob, CronJob):
+        schedule = after.cronjob.schedule
+        if schedule.goes_on(before.cronjob.schedule):
+            return _decided_until(progress, _latest(progress, schedule, now))
+    return _decided_until(progress, now)
 
 
 def _pass_over_due(progress: Progress, before: Standing, after: Standing, now: datetime) -> Progress:
@@ -246,10 +265,21 @@ def _pass_over_rest(progress: Progress, resting: CronJob, until: datetime, reaso
 
 
 def _pass_over(progress: Progress, cronjob: CronJob, until: datetime, reason: str, what: str) -> Progress:
-    last = cronjob.schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
+    last = _latest(progress, cronjob.schedule, until)
     if last is None:
         return progress
     count = cronjob.schedule.count(progress.last_tick, last)
     message = sentence(f"{how_many(count)} {what}")
     verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason=reason, message=message, count=count)
-    return with_verdict(progress, verdict)
+    return _decided_until(with_verdict(progress, verdict), last)
+
+
+def _latest(progress: Progress, schedule: Calendar, until: datetime) -> datetime | None:
+    """Return the latest tick that has come by then and is not decided."""
+    return schedule.latest(progress.last_tick, until) if progress.last_tick < until else None
+
+
+def _decided_until(progress: Progress, instant: datetime | None) -> Progress:
+    if instant is None:
+        return progress
+    return replace(progress, last_tick=max(progress.last_tick, instant), passed_over=instant)

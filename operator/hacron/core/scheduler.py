@@ -27,7 +27,6 @@ from hacron.core.messages import (
     Command,
     CronJobDeclared,
     CronJobWithdrawn,
-    Definition,
     DemandWithdrawn,
     Progress,
     Record,
@@ -196,9 +195,7 @@ class Scheduler:
             draft.put(demands.account_for(draft, progress))
             return
         progress = expire(progress, scene)
-        ended = _ended_pause(progress, draft.homes(key), now)
-        if ended is not None:
-            progress = end_pause(progress, scene.cronjob, ended)
+        progress = end_pause(progress, Standing.of(draft, key), now)
         if not draft.is_settling:
             progress = demands.resume(draft, progress, scene)
         if not scene.rests and not (draft.is_settling and self._waits_for_what_is_known(progress, scene, draft)):
@@ -299,9 +296,3 @@ def _is_more_useful(after: Cluster, before: Cluster) -> bool:
     if not after.api_ok or after.cordoned:
         return False
     return not before.api_ok or bool(before.cordoned) or before.labels != after.labels
-
-
-def _ended_pause(progress: Progress, homes: Mapping[str, Definition], now: datetime) -> datetime | None:
-    """Return when a pause has ended by itself, if that has not been noted yet."""
-    paused = pausing.in_effect(homes, progress.pause_over)
-    return paused.pause.until if paused is not None and paused.pause is not None and paused.pause.is_over(now) else None

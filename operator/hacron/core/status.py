@@ -17,6 +17,7 @@ from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdi
 from hacron.core.state import State
 from hacron.core.ticks import clockchange
 from hacron.core.ticks.calendar import Calendar
+from hacron.core.ticks.cron import INSTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,11 @@ def next_tick(
         until = paused.pause.until
         if until is None:
             return None
-        return cronjob.schedule.next_after(max(until, progress.last_tick), base=counts_from(progress, cronjob, until))
+        return cronjob.schedule.next_after(max(until - INSTANT, progress.last_tick), base=progress.last_tick)
     newest = max((run.tick for run in progress.open if _is_ahead(run, now)), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
-
-
-def counts_from(progress: Progress, cronjob: CronJob, until: datetime | None) -> datetime:
-    """From when the ticks of `@every` are counted; `until`: the end of a pause, which moves that as if it were a tick."""
-    if until is None or cronjob.catch_up.after_edits:
-        return progress.last_tick
-    return max(until, progress.last_tick)
 
 
 def _decided_until(progress: Progress) -> datetime | None:

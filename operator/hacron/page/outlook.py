@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Final, NamedTuple
 
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Placement, Strategy
 from hacron.core.placement import Field
-from hacron.core.status import counts_from
 from hacron.core.ticks.calendar import Calendar
 from hacron.page.view import View
 
@@ -52,7 +52,7 @@ def flow_of(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused
     interval = calendar.schedules[0].interval
     if interval is None:
         return Flow(calendar, None, until)
-    tick = calendar.next_after(counts_from(progress, cronjob, until))
+    tick = calendar.next_after(progress.last_tick)
     return Flow(calendar, int(tick.timestamp()) % int(interval.total_seconds()), until) if tick is not None else None
 
 
@@ -117,7 +117,7 @@ class Outlook:
 def shape_of(flow: Flow, minute: int, begin: int, hours: int) -> Mapping[int, int]:
     """Count the ticks from a minute on, by column."""
     end = (begin + COLUMNS * hours) * 60
-    first = max(minute * 60, int(flow.since.timestamp()) + 1 if flow.since is not None else 0)
+    first = max(minute * 60, ceil(flow.since.timestamp()) if flow.since is not None else 0)
     if flow.phase is not None:
         return _regular(flow.calendar, flow.phase, first, begin, hours)
     shape: Counter[int] = Counter()

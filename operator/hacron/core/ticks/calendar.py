@@ -43,6 +43,12 @@ class Calendar:
         """The zone of all schedules."""
         return self.schedules[0].time_zone
 
+    def goes_on(self, before: Calendar) -> bool:
+        """Whether ticks are what they were: it means the same, or is an `@every` that neither its zone nor its end has moved."""
+        if self.schedules[0].interval is None:
+            return self == before
+        return (self.canonical, self.start) == (before.canonical, before.start)
+
     def next_after(self, instant: datetime, base: datetime | None = None) -> datetime | None:
         """Give the first tick strictly after an instant; None if there is none within five calendar years.
 
