@@ -70,6 +70,44 @@ def test_replace_stops_the_old_run_and_waits_until_it_is_gone() -> None:
     assert (story.runs, story.verdicts) == (["120 Pending west #1"], ["60 Stopped Replaced"])
 
 
+DEADLINES: list[dict[str, Any]] = [{"startingDeadlineSeconds": 30}, {"catchUp": {"policy": "None"}}]
+
+
+@pytest.mark.parametrize("fields", DEADLINES)
+def test_a_tick_for_which_the_old_run_was_stopped_starts_however_long_that_takes(fields: dict[str, Any]) -> None:
+    story = Story()
+    story.declare(spec("*/2 * * * *", concurrencyPolicy="Replace", **fields))
+    story.at(120)
+    story.started(story.run)
+    story.at(271)
+    assert (story.runs, story.verdicts) == (["120 Stopping west #1"], [])
+    story.stopped(story.run)
+    assert (story.runs, story.verdicts) == (["240 Pending west #1"], ["120 Stopped Replaced"])
+    assert story.run.start_by == story.now + story.rules.start_window
+
+
+@pytest.mark.parametrize("fields", DEADLINES)
+def test_a_tick_for_which_the_old_run_was_stopped_gives_way_to_the_next(fields: dict[str, Any]) -> None:
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Replace", **fields))
+    story.at(60)
+    story.started(story.run)
+    story.at(185)
+    assert (story.runs, story.verdicts) == (["60 Stopping west #1"], ["120 Skipped Replacing"])
+    story.stopped(story.run)
+    assert story.runs == ["180 Pending west #1"]
+
+
+@pytest.mark.parametrize("fields", DEADLINES)
+def test_a_tick_that_waits_for_a_lost_run_alone_has_its_deadline(fields: dict[str, Any]) -> None:
+    story = Story()
+    story.declare(spec("1-5/2 * * * *", concurrencyPolicy="Replace", placement={"clusters": ["west", "east"]}, **fields))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(220)
+    assert (story.runs, story.verdicts) == (["60 Lost west #1"], ["60 Lost ClusterSilent", "180 Skipped Replacing"])
+
+
 def test_of_many_missed_ticks_only_the_latest_is_made_up_for() -> None:
     story = Story()
     story.declare(spec(), created_at=NOON - timedelta(minutes=10, seconds=30))

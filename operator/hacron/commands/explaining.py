@@ -70,11 +70,10 @@ def _rests(subject: Subject, cronjob: CronJob, at: datetime) -> Iterator[Finding
 
 
 def _deadline(cronjob: CronJob, tick: datetime) -> Finding:
-    rules = Rules()
-    bound = deadline(cronjob, rules)
+    bound = deadline(cronjob, Rules())
     if bound is None:
         return Finding("NoDeadline", "it may start however late: startingDeadlineSeconds is not set")
-    if isinstance(admit(cronjob, tick, (), tick, rules), Skip):
+    if isinstance(admit(cronjob, tick, (), tick, bound), Skip):
         return Finding("DeadlineExceeded", f"it is never in time: {bound.rule}", against=True)
     until = rfc3339(tick + bound.after)
     return Finding("Deadline", f"if nothing can be started then, it still may before {until}: {bound.rule}")

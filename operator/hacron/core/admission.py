@@ -11,6 +11,7 @@ from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
 from hacron.core.rules import Rules
 
+REPLACING = "Replacing"  # why a tick waits until the runs have ended that were told to stop for it
 MOST_OPEN = 300  # runs of one cronjob; each makes its record in the ledger longer, and a Job that never ends is open for ever
 
 
@@ -58,13 +59,14 @@ def deadline(cronjob: CronJob, rules: Rules) -> Deadline | None:
     return min(found, key=lambda bound: bound.after, default=None)
 
 
-def admit(cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: datetime, rules: Rules) -> Start | Skip | Hold:
+def admit(
+    cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: datetime, bound: Deadline | None
+) -> Start | Skip | Hold:
     """Decide about a due tick.
 
-    `blocking` are the runs that may still be running anywhere (see `blocking_runs`). The deadline window is open at its start:
-    a tick that is exactly startingDeadlineSeconds late does not start (Kubernetes, pkg/controller/cronjob/utils.go).
+    `blocking` are the runs that may still be running anywhere (see `blocking_runs`). The window of its deadline, `bound`, is
+    open at its start: a tick that is exactly so late does not start (Kubernetes, pkg/controller/cronjob/utils.go).
     """
-    bound = deadline(cronjob, rules)
     if bound is not None and tick <= now - bound.after:
         return Skip("DeadlineExceeded", f"found {(now - tick).total_seconds():.0f} s late; {bound.rule}")
     return beside(cronjob, blocking)
@@ -77,7 +79,7 @@ def beside(cronjob: CronJob, blocking: Sequence[Run]) -> Start | Hold:
     names = ", ".join(f"{run.job} in {run.cluster}" for run in blocking[:3])
     match cronjob.policy:
         case ConcurrencyPolicy.REPLACE:
-            return Hold("Replacing", f"concurrencyPolicy Replace: waiting until {names} has stopped", stop=tuple(blocking))
+            return Hold(REPLACING, f"concurrencyPolicy Replace: waiting until {names} has stopped", stop=tuple(blocking))
         case ConcurrencyPolicy.QUEUE:
             return Hold("Queued", f"concurrencyPolicy Queue, maxActive {cronjob.max_active}: {names} may still be running")
         case _:

@@ -15,7 +15,18 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from hacron.core import placement
-from hacron.core.admission import MOST_OPEN, Hold, Skip, Start, admit, blocking_runs, deadline, most_at_once
+from hacron.core.admission import (
+    MOST_OPEN,
+    REPLACING,
+    Deadline,
+    Hold,
+    Skip,
+    Start,
+    admit,
+    blocking_runs,
+    deadline,
+    most_at_once,
+)
 from hacron.core.draft import with_verdict
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
@@ -39,7 +50,7 @@ MOST_WORDS = 300  # about an earlier attempt; they are in each record while the 
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
 NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
 _AGE = re.compile(r"\d+ s old")
-FOR_EARLIER_RUNS = ("JobAlreadyActive", "Replacing", "Queued")
+FOR_EARLIER_RUNS = ("JobAlreadyActive", REPLACING, "Queued")
 AS_ASKED = (*FOR_EARLIER_RUNS, SPREAD)  # what waits for these is late as it was asked to be
 
 
@@ -98,7 +109,7 @@ def waits(progress: Progress, cronjob: CronJob, rules: Rules) -> Iterator[dateti
     held = progress.held
     if held is None:
         return
-    bound = deadline(cronjob, rules)
+    bound = _deadline_of(held.tick, progress, cronjob, rules)
     if bound is not None:
         yield held.tick + bound.after
     if held.reason == SPREAD and progress.made_up_at is not None:
@@ -131,7 +142,7 @@ def start(
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held
     start_by = max(tick, scene.now) + scene.rules.start_window
-    bound = deadline(scene.cronjob, scene.rules)
+    bound = _deadline_of(tick, progress, scene.cronjob, scene.rules)
     if bound is not None and not demand:
         start_by = min(start_by, max(tick + bound.after, scene.now))
     run = Run(
@@ -188,13 +199,26 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
         sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
         skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
         return _decided(progress, tick, skipped)
-    match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, scene.rules):
+    bound = _deadline_of(tick, progress, scene.cronjob, scene.rules)
+    match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, bound):
         case Skip(reason, message):
             return _decided(progress, tick, _not_started(progress, tick, reason, message))
         case Hold(reason, message, stop):
             return _hold(stop_runs(progress, stop), Held(tick, reason, message))
         case Start():
             return _make_up_for(progress, tick, scene) if _is_late(tick, scene) else _start_due(progress, tick, scene)
+
+
+def _deadline_of(tick: datetime, progress: Progress, cronjob: CronJob, rules: Rules) -> Deadline | None:
+    """Return how late a tick may start. None where it was in time, and runs have been told to stop for it: nothing would be left.
+
+    A lost run cannot be told to stop.
+    """
+    held = progress.held
+    was_in_time = held is not None and (held.tick, held.reason) == (tick, REPLACING)
+    if was_in_time and all(run.state is not RunState.LOST for run in progress.open):
+        return None
+    return deadline(cronjob, rules)
 
 
 def _start_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
@@ -225,7 +249,7 @@ def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
         tick = scene.cronjob.schedule.next_after(progress.last_tick)
         if tick is None or tick > scene.now + scene.rules.decide_ahead:
             return progress
-        if isinstance(admit(scene.cronjob, tick, (), tick, scene.rules), Skip):
+        if isinstance(admit(scene.cronjob, tick, (), tick, deadline(scene.cronjob, scene.rules)), Skip):
             return progress  # a verdict is final: not before the tick
         cluster = scene.choose(progress)
         if cluster is None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, latest_end
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline, latest_end
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
@@ -63,8 +63,9 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         return with_verdict(without, late)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
         return with_verdict(without, late)
+    bound = deadline(scene.cronjob, rules)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
-    if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, rules), Skip)):
+    if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, bound), Skip)):
         return with_verdict(without, late)
     refused_by = run.refused_by
     if not report.too_late and run.cluster not in refused_by:
