@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from hacron.core.messages import Outcome
 from hacron.core.model import Pause, key_of
+from hacron.core.rules import Rules
 from hacron.core.status import Trial, render
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -201,3 +203,43 @@ def test_the_ticks_of_an_interval_go_on_through_a_pause_with_an_end_and_one_at_i
         assert shown(story)["nextScheduleTime"] == f"2026-11-24T{due}Z"
         story.at(2400)
         assert story.runs[-1] == "2400 Pending west #1"
+
+
+def test_what_a_long_run_came_to_is_shown_beside_the_many_ticks_that_were_skipped_for_it_and_for_the_next() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec(concurrencyPolicy="Forbid"))
+    for ends in (920, 1820):
+        story.at(ends - 850)
+        story.started(story.run)
+        story.at(ends)
+        story.finished(story.run, Outcome.FAILED)
+        status = shown(story)
+        assert (status["lastResult"], status["lastCluster"]) == ("Failed", "west")
+    story.at(3000)
+    status = shown(story)
+    assert (status["lastResult"], status["lastCluster"]) == ("Failed", "west")
+    assert [verdict["verdict"] for verdict in status["recent"]] == ["Skipped"] * 8 + ["Failed"] * 2
+
+
+def test_half_of_the_verdicts_that_are_kept_are_not_skipped_if_there_are_so_many() -> None:
+    for limit, kept in ((10, 5), (7, 3), (1, 0)):
+        story = Story(clusters=("west",), rules=Rules(recent_limit=limit))
+        story.declare(spec())
+        for tick in range(60, 1200, 60):
+            story.at(tick)
+            story.started(story.run)
+            story.finished(story.run)
+        story.declare(spec(concurrencyPolicy="Forbid"), generation=2)
+        story.at(1200)
+        story.started(story.run)
+        story.at(3005)
+        results = [verdict["verdict"] for verdict in shown(story)["recent"]]
+        assert (len(results), results.count("Succeeded")) == (limit, kept)
+
+
+def test_where_every_tick_was_skipped_that_is_the_last_result() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec(suspend=True))
+    story.at(70)
+    story.declare(spec(), generation=2)
+    assert (shown(story)["lastResult"], shown(story)["lastCluster"]) == ("Skipped", None)

@@ -67,6 +67,19 @@ def test_it(act: Callable[[Story], None]) -> None:
     assert begun == [run["tick"] for run in look.active]
 
 
+def test_the_last_result_is_not_that_of_the_ticks_that_were_skipped_for_a_run() -> None:
+    story = Story(clusters=("west",))
+    late(story)
+    assert story.verdicts == []
+    story.at(250)
+    look = look_at(story)
+    assert (look.last_result["verdict"], look.status["lastResult"]) == ("Skipped", "Skipped")
+    story.finished(story.run)
+    look = look_at(story)
+    assert (look.last_result["verdict"], look.last_result["cluster"]) == ("Succeeded", "west")
+    assert (look.status["lastResult"], look.status["lastCluster"]) == ("Succeeded", "west")
+
+
 def test_the_ticks_of_an_interval_go_on_through_a_pause() -> None:
     story = Story(clusters=("west",))
     paused(story)

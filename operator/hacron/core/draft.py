@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from hacron.core.messages import ClusterState, Definition, Demand, DemandForgotten, Progress, Record, Removed
-from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict, VerdictKind
 from hacron.core.rules import Rules
 from hacron.core.state import State, understand
 
@@ -189,12 +189,16 @@ class Draft:
         return tuple(records)
 
     def _shortened(self, progress: Progress) -> Progress:
-        """Leave out the oldest verdicts that are too many, but none that is new: a run that took long has an old tick."""
-        before = self._state.progress.get(progress.key)
-        surplus = len(progress.recent) - self.rules.recent_limit
+        """Leave out the oldest verdicts that are too many, but none that is new: a run that took long has an old tick.
+
+        Half of the room is for what is not Skipped: each of many ticks that wait for a long run is.
+        """
+        before, limit = self._state.progress.get(progress.key), self.rules.recent_limit
+        surplus = len(progress.recent) - limit
         if surplus <= 0 or before is None:
             return progress
-        known = set(before.recent)
+        results = [verdict for verdict in progress.recent if verdict.verdict is not VerdictKind.SKIPPED]
+        known = set(before.recent) - set(results[max(0, len(results) - limit // 2) :])
         dropped = set([verdict for verdict in progress.recent if verdict in known][:surplus])
         return replace(progress, recent=tuple(verdict for verdict in progress.recent if verdict not in dropped))
 

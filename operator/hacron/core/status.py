@@ -54,7 +54,7 @@ def render(state: State, key: Key, cluster: str, now: datetime, trial: Trial = A
     paused = paused_by(state, progress)
     upcoming = next_tick(progress, cronjob, paused, now)
     active = [run for run in progress.open if not _is_ahead(run, now)]
-    last = progress.recent[-1] if progress.recent else None
+    last = _last_result(progress)
     return {
         "observedGeneration": definition.generation,
         "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
@@ -102,6 +102,12 @@ def next_tick(
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
+
+
+def _last_result(progress: Progress) -> Verdict | None:
+    """Return what became of the last tick that was not skipped, if there is one."""
+    results = [verdict for verdict in progress.recent if verdict.verdict is not VerdictKind.SKIPPED]
+    return next(iter((*results[-1:], *progress.recent[-1:])), None)
 
 
 def _decided_until(progress: Progress) -> datetime | None:

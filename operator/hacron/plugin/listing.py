@@ -60,13 +60,13 @@ def call(args: argparse.Namespace) -> int:
         state, _ = look.state
         rows.append([*([look.namespace] * args.all_namespaces), look.name, *_row(look, state)])
         colours[number, 2 + args.all_namespaces] = QUIET.get(state, RED if look.next is None else YELLOW)
-        colours[number, 4 + args.all_namespaces] = verdict_colour(_last(look).get("verdict", ""))
+        colours[number, 4 + args.all_namespaces] = verdict_colour(look.last_result.get("verdict", ""))
     print_table([*(["NAMESPACE"] * args.all_namespaces), *heads], rows, colours)
     return OK
 
 
 def _row(look: Look, state: str) -> list[str]:
-    last = _last(look)
+    last = look.last_result
     when = from_now(instant(last.get("tick")))
     zone = "" if look.time_zone == "Etc/UTC" else f" {look.time_zone}"
     return [
@@ -86,10 +86,6 @@ def _shown(look: Look, state: str) -> str:
     return f"{state}: {why['reason']}" if state == "Paused" and isinstance(why, dict) and why.get("reason") else state
 
 
-def _last(look: Look) -> dict[str, Any]:
-    return next(iter(look.recent), {})
-
-
 def _described(look: Look) -> dict[str, Any]:
     state, why = look.state
     return {
@@ -104,7 +100,7 @@ def _described(look: Look) -> dict[str, Any]:
         {
             "why": why,
             "warnings": look.warnings,
-            "last": _last(look) or None,
+            "last": look.last_result or None,
             "next": rfc3339(look.next) if look.next is not None else None,
         }
     )

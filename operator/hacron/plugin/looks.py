@@ -10,6 +10,7 @@ from hacron.commands.files import Found
 from hacron.commands.subjects import Subject, part, subject, text_of
 from hacron.core import manifests, pausing
 from hacron.core.manifests import instant
+from hacron.core.model import VerdictKind
 
 UNSEEN = "Unseen"  # no replica has told what it thinks of it
 DELETING = "Deleting"
@@ -71,6 +72,12 @@ class Look:
     def recent(self) -> list[dict[str, Any]]:
         """Verdicts, the newest first."""
         return entries(self.status, "recent")
+
+    @property
+    def last_result(self) -> dict[str, Any]:
+        """What became of the last tick that was not skipped, if there is one."""
+        results = [verdict for verdict in self.recent if verdict.get("verdict") != VerdictKind.SKIPPED]
+        return next(iter([*results, *self.recent]), {})
 
     @property
     def next(self) -> datetime | None:

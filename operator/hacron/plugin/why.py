@@ -157,11 +157,13 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
 
 def _why_unknown(look: Look, at: datetime) -> Iterator[str]:
     made = instant(look.metadata.get("creationTimestamp"))
-    oldest = min((entry.tick for entry in records.of_schedule(look)), default=None)
+    ticks = [entry.tick for entry in records.of_schedule(look)]
     if made is not None and at < made:
         yield f"the HACronJob was made in this cluster after it, at {rfc3339(made)}"
-    elif oldest is not None and at < oldest:
-        yield f"the verdicts that are kept begin with {rfc3339(oldest)}, and no Job of it is left in this cluster"
+    elif ticks and at < min(ticks):
+        yield f"the verdicts that are kept begin with {rfc3339(min(ticks))}, and no Job of it is left in this cluster"
+    elif ticks and at < max(ticks):
+        yield "of ticks that were skipped only the newest verdicts are kept, and no Job of it is left in this cluster"
     state, why = look.state
     if state != "Scheduled":
         yield f"at present: {state}: {why}"

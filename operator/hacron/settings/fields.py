@@ -326,7 +326,8 @@ class Settings:
     recent_limit: int = setting(
         "verdicts",
         whole(1, 100),
-        "How many verdicts .status.recent keeps of each cronjob, unless more are new at once; each makes the ledger longer.",
+        "How many verdicts .status.recent keeps of each cronjob, unless more are new at once; half of the room is for those that "
+        "are not Skipped. Each makes the ledger longer.",
         default=10,
     )
 
