@@ -276,7 +276,7 @@ class TestOwnFields:
         ({"catchUp": {"policy": "Last"}, "concurrencyPolicy": "Queue"}, "must be All with concurrencyPolicy Queue"),
         ({"catchUp": {"policy": "All"}, "concurrencyPolicy": "Replace"}, "All goes not with concurrencyPolicy Replace"),
         ({"catchUp": {"limit": 101}}, "less than or equal to 100"),
-        ({"catchUp": {"windowSeconds": -1}}, "greater than or equal to 0"),
+        ({"catchUp": {"windowSeconds": 0}}, "greater than or equal to 1"),
         ({"catchUp": {"window": "1h"}}, 'unknown field "spec.catchUp.window"'),
     )
 

@@ -239,6 +239,7 @@ def invalid(story: Story) -> None:
     story.declare(spec("0 2 31 2 *"), generation=4)
     story.declare(spec("0 2 30 * *"), generation=5)
     story.declare(spec("0 2 30 * *", endTime="2026-11-25T00:00:00Z"), generation=6)
+    story.declare(spec("0 2 30 * *", startingDeadlineSeconds=0), generation=7)
 
 
 def lost_and_found(story: Story) -> None:

@@ -243,3 +243,19 @@ def test_where_every_tick_was_skipped_that_is_the_last_result() -> None:
     story.at(70)
     story.declare(spec(), generation=2)
     assert (shown(story)["lastResult"], shown(story)["lastCluster"]) == ("Skipped", None)
+
+
+def test_a_deadline_that_no_tick_meets_is_told() -> None:
+    for fields, named in (
+        ({"startingDeadlineSeconds": 0}, "startingDeadline"),
+        ({"catchUp": {"windowSeconds": 0}}, "catchUp.window"),
+    ):
+        story = Story(clusters=("west",))
+        story.declare(spec(**fields))
+        for seconds in (0, 130):
+            story.at(seconds)
+            status = shown(story)
+            assert (condition(status, "Scheduled"), status["nextScheduleTime"]) == (("False", "NeverStarts"), None)
+            told = next(each["message"] for each in status["conditions"] if each["type"] == "Scheduled")
+            assert told == f"no tick is ever in time: {named}Seconds is 0"
+        assert [(event.reason, event.problem) for event in story.events[:1]] == [("NeverStarts", True)]

@@ -59,6 +59,12 @@ def deadline(cronjob: CronJob, rules: Rules) -> Deadline | None:
     return min(found, key=lambda bound: bound.after, default=None)
 
 
+def never_in_time(cronjob: CronJob) -> Deadline | None:
+    """Return the deadline that no tick meets, if a cronjob has one."""
+    bound = deadline(cronjob, Rules())
+    return bound if bound is not None and not bound.after else None
+
+
 def admit(
     cronjob: CronJob, tick: datetime, blocking: Sequence[Run], now: datetime, bound: Deadline | None
 ) -> Start | Skip | Hold:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from hacron.core import pausing, reasons
+from hacron.core.admission import never_in_time
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.firing import how_many
 from hacron.core.manifests import API_VERSION, rfc3339
@@ -125,10 +126,14 @@ def _declared(winner: Definition, progress: Progress | None, cronjob: CronJob | 
     subject = f"spec.{winner.revision}"
     if isinstance(cronjob, InvalidCronJob):
         yield Event(subject, _what_is_wrong(cronjob.field), f"Nothing runs until spec is corrected: {cronjob}", True)
-    elif isinstance(cronjob, CronJob) and progress is not None and cronjob.schedule.next_after(progress.last_tick) is None:
-        reason, sentence = why_never(cronjob.schedule)
-        is_wrong = reason == "NeverFires"
-        yield Event(subject, "InvalidSchedule" if is_wrong else reason, f"Nothing will run: {sentence}", is_wrong)
+    elif isinstance(cronjob, CronJob) and progress is not None and _never_runs(cronjob, progress):
+        reason, sentence = why_never(cronjob)
+        told = "InvalidSchedule" if reason == "NeverFires" else reason
+        yield Event(subject, told, f"Nothing will run: {sentence}", reason != "Ended")
+
+
+def _never_runs(cronjob: CronJob, progress: Progress) -> bool:
+    return never_in_time(cronjob) is not None or cronjob.schedule.next_after(progress.last_tick) is None
 
 
 def _paused(was: Was, progress: Progress | None, homes: Mapping[str, Definition]) -> Iterator[Event]:

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from hacron.core import pausing, readiness
+from hacron.core.admission import never_in_time
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.state import State
 from hacron.core.ticks import clockchange
-from hacron.core.ticks.calendar import Calendar
 from hacron.core.ticks.cron import INSTANT
 
 
@@ -91,7 +91,7 @@ def next_tick(
 
     Not one that is due and waits: that is told by the condition Scheduled.
     """
-    if not isinstance(cronjob, CronJob) or cronjob.suspend:
+    if not isinstance(cronjob, CronJob) or cronjob.suspend or never_in_time(cronjob):
         return None
     if paused is not None and paused.pause is not None:
         until = paused.pause.until
@@ -177,14 +177,17 @@ def _scheduled(condition: Any, outline: _Outline, since: datetime) -> dict[str, 
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
     elif outline.upcoming is None:
-        found = condition("Scheduled", False, *why_never(cronjob.schedule), max(since, progress.last_tick))
+        found = condition("Scheduled", False, *why_never(cronjob), max(since, progress.last_tick))
     else:
         found = condition("Scheduled", True, "Scheduled", "the next tick is in nextScheduleTime", since)
     return found
 
 
-def why_never(calendar: Calendar) -> tuple[str, str]:
-    """Say in a word and a sentence why no tick is to come."""
+def why_never(cronjob: CronJob) -> tuple[str, str]:
+    """Say in a word and a sentence why no tick is to come, or none that starts."""
+    bound, calendar = never_in_time(cronjob), cronjob.schedule
+    if bound is not None:
+        return "NeverStarts", f"no tick is ever in time: {bound.rule}"
     if calendar.end is not None and calendar.canonical != "never":
         return "Ended", f"no tick is left before endTime, {rfc3339(calendar.end)}"
     return "NeverFires", "the schedule has no tick within five years"

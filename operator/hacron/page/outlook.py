@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final, NamedTuple
 
+from hacron.core.admission import never_in_time
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Placement, Strategy
 from hacron.core.placement import Field
@@ -43,7 +44,7 @@ class Wish(NamedTuple):
 
 def flow_of(progress: Progress, cronjob: CronJob | InvalidCronJob | None, paused: Definition | None) -> Flow | None:
     """Return when ticks of a cronjob are to come; None when none is, as things stand."""
-    if not isinstance(cronjob, CronJob) or cronjob.suspend:
+    if not isinstance(cronjob, CronJob) or cronjob.suspend or never_in_time(cronjob):
         return None
     until = paused.pause.until if paused is not None and paused.pause is not None else None
     if paused is not None and until is None:

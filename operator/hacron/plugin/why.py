@@ -43,7 +43,7 @@ Examples:
 
 SHOWN = 5  # Events
 # Other reasons hold up one tick.
-RESTS = ("Suspended", "Paused", "Invalid", "TemplateRefused", "Ended", "NeverFires", DELETING, UNSEEN)
+RESTS = ("Suspended", "Paused", "Invalid", "TemplateRefused", "Ended", "NeverFires", "NeverStarts", DELETING, UNSEEN)
 
 
 @dataclass(slots=True)
