@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from hacron.core.messages import Outcome
 from hacron.core.model import Pause, key_of
@@ -259,3 +262,70 @@ def test_a_deadline_that_no_tick_meets_is_told() -> None:
             told = next(each["message"] for each in status["conditions"] if each["type"] == "Scheduled")
             assert told == f"no tick is ever in time: {named}Seconds is 0"
         assert [(event.reason, event.problem) for event in story.events[:1]] == [("NeverStarts", True)]
+
+
+def test_since_when_a_condition_is_as_it_is() -> None:
+    """Whatever happened to it: where its status has changed, it is since then, and it never goes back."""
+
+    def forbidding(**fields: Any) -> msgspec.Raw:
+        return spec(concurrencyPolicy="Forbid", **fields)
+
+    def ends(story: Story) -> None:
+        story.finished(story.progress.open[0])
+
+    def east(generation: int, **fields: Any) -> Callable[[Story], None]:
+        return lambda story: story.declare(forbidding(**fields), cluster="east", generation=generation, created_at=NOON)
+
+    def west(version: int, pause: Pause | None) -> Callable[[Story], None]:
+        return lambda story: story.declare(forbidding(), created_at=NOON, pause=pause, version=version)
+
+    acts: dict[int, Callable[[Story], None]] = {
+        61: lambda story: story.started(story.run),
+        150: ends,  # of the run of the first tick; the second has waited
+        151: lambda story: story.started(story.run),
+        **dict.fromkeys((165, 185, 245, 305, 365), ends),
+        200: west(2, Pause()),
+        230: west(3, None),
+        250: west(4, Pause(until=NOON + timedelta(seconds=290))),
+        310: east(2, suspend=True),
+        330: east(3, suspend=False),
+        370: east(4),
+    }
+    story = Story(clusters=("west",))
+    story.declare(forbidding(), created_at=NOON)
+    story.declare(forbidding(), cluster="east", created_at=NOON)
+    before: dict[str, dict[str, str]] = {}
+    changes = []
+    for seconds in range(5, 400):
+        earlier = story.now
+        story.at(seconds)
+        acts.get(seconds, lambda _: None)(story)
+        for each in shown(story)["conditions"]:
+            kind, since = each["type"], datetime.fromisoformat(each["lastTransitionTime"])
+            old = before.setdefault(kind, each)
+            assert since >= datetime.fromisoformat(old["lastTransitionTime"]), (seconds, each, old)
+            if each["status"] != old["status"]:
+                changes.append(f"{seconds} {kind} {each['status']}")
+                assert earlier < since <= story.now, (seconds, each)
+            before[kind] = each
+    assert changes == [
+        "120 Scheduled False",
+        "150 Scheduled True",
+        "200 Scheduled False",
+        "230 Scheduled True",
+        "250 Scheduled False",
+        "290 Scheduled True",
+        "310 Scheduled False",
+        "310 Drifted True",
+        "330 Scheduled True",
+        "370 Drifted False",
+    ]
+
+
+def test_a_change_of_clocks_that_is_over_is_not_warned_of_though_the_last_tick_was_before_it() -> None:
+    """On 29 March 2026, of the last few years, that time did not exist."""
+    story = Story(clusters=("west",))
+    story.declare(spec("30 2 29 3 *", timeZone="Europe/Berlin"), created_at=NOON.replace(year=2025, month=3, day=1))
+    assert story.progress.last_tick.date().isoformat() == "2025-03-29"
+    kinds = {each["type"] for each in shown(story)["conditions"]}
+    assert "ClockChange" not in kinds

@@ -122,7 +122,7 @@ def end_pause(progress: Progress, standing: Standing, now: datetime) -> Progress
         return progress
     if not cronjob.catch_up.after_edits:
         progress = _pass_over_rest(progress, cronjob, until - INSTANT, "Paused")
-    return replace(progress, pause_over=until)
+    return replace(progress, pause_over=until, turned_at=max(until, progress.turned_at or until))
 
 
 def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None) -> Definition:
@@ -228,10 +228,10 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
         if fires_now and fired_before and _same_is_due(progress, before.cronjob.schedule, after.cronjob.schedule, now):
             return progress
         if after.cronjob.catch_up.after_edits:
-            return replace(progress, held=None)
+            return replace(progress, held=None, turned_at=now)
     if isinstance(before.cronjob, CronJob):
         progress = _pass_over_due(progress, before, after, now)
-    return _counting_on(replace(progress, held=None), before, after, now)
+    return _counting_on(replace(progress, held=None, turned_at=now), before, after, now)
 
 
 def _same_is_due(progress: Progress, before: Calendar, after: Calendar, now: datetime) -> bool:

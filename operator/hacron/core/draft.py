@@ -126,6 +126,8 @@ class Draft:
 
     def put(self, progress: Progress) -> None:
         before = self.progress(progress.key)
+        if before is not None and before.held is not None and progress.held is None:
+            progress = replace(progress, turned_at=self.now)
         if progress != before:
             if before is None or progress.open != before.open:
                 self._more_open.update(run.cluster for run in progress.open)

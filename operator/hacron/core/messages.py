@@ -241,6 +241,7 @@ class Progress(_Message, frozen=True):
     made_up_at: Instant | None = None  # when a tick that had long passed was started last; with catchUp.spreadSeconds
     passed_over: Instant | None = None  # what came until then was decided as a whole: by an edit, or the end of a pause
     pause_over: Instant | None = None  # the end of the newest pause that has ended by itself
+    turned_at: Instant | None = None  # when it last began to fire or ceased to: by an edit, or the end of a pause or a wait
     withdrawn_at: Instant | None = None  # nobody declares it any more; kept until its Jobs are gone
     gone: tuple[Gone, ...] = ()  # of its objects, those that were withdrawn last; newest last, bounded
     taken_back: tuple[Run, ...] = ()  # decided ahead and undone; decided again, their ticks run in the same clusters

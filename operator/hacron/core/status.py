@@ -58,7 +58,7 @@ def render(state: State, key: Key, cluster: str, now: datetime, trial: Trial = A
     return {
         "observedGeneration": definition.generation,
         "schedule": cronjob.schedule.text if isinstance(cronjob, CronJob) else None,
-        "conditions": _conditions(state, definition, _Outline(progress, cronjob, paused, upcoming), trial),
+        "conditions": _conditions(state, definition, _Outline(progress, cronjob, paused, upcoming), trial, now),
         "declaredIn": sorted(state.definitions[key]),
         "paused": True if paused is not None else None,
         "pause": _pause(paused) if paused is not None else None,
@@ -130,6 +130,7 @@ def _conditions(
     definition: Definition,
     outline: _Outline,
     trial: Trial,
+    now: datetime,
 ) -> list[dict[str, Any]]:
     def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
         return {
@@ -149,20 +150,21 @@ def _conditions(
         conditions.append(condition("Accepted", False, "TemplateRefused", trial.refusal, changed))
     else:
         conditions.append(condition("Accepted", True, "Accepted", "the schedule and the template are in order", changed))
-    conditions.append(_scheduled(condition, outline, changed))
-    notice = clockchange.warn(cronjob.schedule, outline.progress.last_tick) if isinstance(cronjob, CronJob) else None
+    conditions.append(_scheduled(condition, outline, max(changed, outline.progress.turned_at or changed)))
+    notice = clockchange.warn(cronjob.schedule, max(outline.progress.last_tick, now)) if isinstance(cronjob, CronJob) else None
     if notice is not None:
         conditions.append(condition("ClockChange", True, notice.reason, notice.message, changed))
     homes = state.definitions.get(definition.key, {})
     differing = sorted(home for home, other in homes.items() if bytes(other.spec) != bytes(definition.spec))
+    said_at = max(homes[home].changed_at for home in (definition.cluster, *(differing or homes)))
     if differing:
         winner = state.winner(definition.key)
         sentence = (
             f"declared differently in {', '.join(differing)}; the newest change, in {winner.cluster if winner else '?'}, counts"
         )
-        conditions.append(condition("Drifted", True, "ClustersDiffer", sentence, changed))
+        conditions.append(condition("Drifted", True, "ClustersDiffer", sentence, said_at))
     else:
-        conditions.append(condition("Drifted", False, "ClustersAgree", "every cluster that declares it says the same", changed))
+        conditions.append(condition("Drifted", False, "ClustersAgree", "every cluster that declares it says the same", said_at))
     return [*conditions, *readiness.of_cronjob(conditions[0], trial.over)]
 
 
