@@ -11,10 +11,10 @@ from typing import assert_never
 from hacron.consent import Consent
 from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
-from hacron.core.history import may_be_made_again, name_needed_for
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
+from hacron.core.namelock import may_be_made_again, name_needed_for
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import known_by, left_over, name_free_at, of_an_earlier, outlived, surplus, tombstone_ends
+from hacron.core.history import known_by, left_over, of_an_earlier, surplus
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
+from hacron.core.namelock import name_free_at, outlived, tombstone_ends
 from hacron.core.state import State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hacron.core import history
+from hacron.core import namelock
 from hacron.core.manifests import rfc3339
 from hacron.core.ticks import hashed
 from tests.cluster.house import House, house
@@ -31,7 +31,7 @@ def running(west: ControlPlane, east: ControlPlane) -> Iterator[House]:
 @pytest.fixture(autouse=True)
 def names_are_free_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not only after more than a minute."""
-    monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(seconds=-25))
+    monkeypatch.setattr(namelock, "REQUEST_LIVES", timedelta(seconds=-25))
 
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("running")]
@@ -120,7 +120,7 @@ def test_a_run_that_is_replaced_is_gone_before_the_next_begins(
     west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, soon: bool
 ) -> None:
     if soon:  # a request to make it may still be on its way: the Job keeps its name
-        monkeypatch.setattr(history, "REQUEST_LIVES", timedelta(minutes=10))
+        monkeypatch.setattr(namelock, "REQUEST_LIVES", timedelta(minutes=10))
     body = json.loads(manifest("hello", "@every 3s", namespace=namespace, run_seconds=600, concurrencyPolicy="Replace"))
     pod = body["spec"]["jobTemplate"]["spec"]["template"]
     pod["metadata"]["finalizers"] = ["tests/hold"]

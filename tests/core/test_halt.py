@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from hacron.core.duties import Delete, Duty, Halt, Say, Wait, gone, owed
-from hacron.core.history import REQUEST_LIVES
 from hacron.core.manifests import halt_patch, job_body, job_view
 from hacron.core.messages import RunFinished
 from hacron.core.model import Run, RunState, key_of
+from hacron.core.namelock import REQUEST_LIVES
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = key_of("default", "hello")

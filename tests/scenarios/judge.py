@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from hacron.core.admission import most_at_once
-from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key
+from hacron.core.namelock import REQUEST_LIVES
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hacron import timepiece
-from hacron.core import history, manifests
+from hacron.core import manifests, namelock
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
@@ -133,7 +133,7 @@ def delete_job(home: str, number: int) -> Act:
 
 
 def _may_go(made: Made, now: datetime) -> bool:
-    return not made.tombstone or now > made.at + STARTS_WITHIN + SKEW + history.REQUEST_LIVES
+    return not made.tombstone or now > made.at + STARTS_WITHIN + SKEW + namelock.REQUEST_LIVES
 
 
 # --- what befalls replicas ---

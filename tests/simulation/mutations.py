@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hacron import engine, errand, errands, mirror, relay
 from hacron.broker import ledger
-from hacron.core import admission, declaring, duties, firing, forgetting, history, kinds, manifests, scheduler, tending
+from hacron.core import admission, declaring, duties, firing, forgetting, kinds, manifests, namelock, scheduler, tending
 from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
@@ -325,7 +325,7 @@ def waits_until_it_is_gone(patch: pytest.MonkeyPatch) -> None:
 
 def frees_names_at_once(patch: pytest.MonkeyPatch) -> None:
     """A request that its sender has given up would make a Job again that the history limits have deleted."""
-    patch.setattr(history, "REQUEST_LIVES", timedelta(days=-1))
+    patch.setattr(namelock, "REQUEST_LIVES", timedelta(days=-1))
 
 
 def frees_the_name_of_what_it_stops(patch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hacron.core.hearing import Hearing
-from hacron.core.history import REQUEST_LIVES
 from hacron.core.model import CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
+from hacron.core.namelock import REQUEST_LIVES
 from hacron.core.rules import Rules
 
 REPLACING = "Replacing"  # why a tick waits until the runs have ended that were told to stop for it

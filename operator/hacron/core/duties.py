@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hacron.core import manifests
-from hacron.core.history import may_be_made_again
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
+from hacron.core.namelock import may_be_made_again
 
 TOO_LATE = "StartByPassed"
 

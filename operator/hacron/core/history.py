@@ -1,4 +1,7 @@
-"""Which finished Jobs are to go: the history limits count over all clusters, elsewhere by the verdicts that are kept."""
+"""Which Jobs are to go: those beyond the history limits, and those of a HACronJob that is gone.
+
+The limits count over all clusters, elsewhere by the verdicts that are kept.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,10 @@ from datetime import datetime, timedelta
 
 from hacron.core.manifests import JobView
 from hacron.core.messages import Outcome, Progress
-from hacron.core.model import CronJob, Run, Verdict, VerdictKind
+from hacron.core.model import CronJob, Verdict, VerdictKind
 from hacron.core.runs import identity_of
 
-TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
-REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
-CLOCKS_DIFFER = timedelta(seconds=5)  # that of the API server and those of replicas; far more than they should
-
 READ_WITHIN = timedelta(minutes=10)  # far longer than clocks differ, or a replica reads the ledger late
-
-
-def name_free_at(job: JobView, start_window: timedelta) -> datetime:
-    """Return from when on no request to make this Job can be on its way any more, so that its name may be given up.
-
-    The name is the lock: were it free sooner, such a request would make the Job a second time.
-    """
-    return job.created + start_window + REQUEST_LIVES
-
-
-def name_needed_for(run: Run, now: datetime) -> timedelta:
-    """Return how long the Job of a run, made from now on, has to keep its name: as long as a request for it may come."""
-    return run.start_by - now + REQUEST_LIVES + CLOCKS_DIFFER
-
-
-def may_be_made_again(run: Run, now: datetime) -> bool:
-    """Whether a request to make the Job of a run may be on its way although its sender has given it up."""
-    return now <= run.start_by + REQUEST_LIVES
 
 
 def surplus(
@@ -62,11 +43,6 @@ def _beyond(
     return [job for _, job in newest_first[limit:] if job is not None and not job.deleting]
 
 
-def outlived(jobs: Collection[JobView], now: datetime, start_window: timedelta) -> list[JobView]:
-    """Return the tombstones that nobody can run into any more."""
-    return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job, start_window)]
-
-
 def left_over(jobs: Iterable[JobView], ledger: str) -> list[JobView]:
     """Return the Jobs of a HACronJob that is gone, of which the ledger that gave their runs knows nothing any more.
 
@@ -89,12 +65,3 @@ def of_an_earlier(jobs: Iterable[JobView], progress: Progress, ledger: str) -> l
 def known_by(job: JobView) -> datetime:
     """Return until when the ledger must have been read to know the run of a Job, however wrong the clocks are."""
     return job.created + READ_WITHIN
-
-
-def tombstone_ends(job: JobView, start_window: timedelta) -> datetime:
-    """Return until when a tombstone is needed.
-
-    One in place of a Job that was deleted keeps out what was sent before that, and what a replica that has not heard of it sends
-    until the run's `start_by`: no later than `start_window` after the Job was made, and so after this tombstone.
-    """
-    return name_free_at(job, start_window) if job.ran else job.created + TOMBSTONE_LIFE

@@ -1,0 +1,48 @@
+"""Until when a Job's name stays taken: the name is the lock that keeps a run from being made twice.
+
+A request to make the Job may leave until the run's `start_by`, at most `start_window` (20 s) after it was decided or due, and an
+API server may carry it out REQUEST_LIVES (60 s) after its sender has given it up. Were the name free by then, the Job would be
+made again. So for 80 seconds it stays taken: by the Job, suspended where it was to be stopped, or by a tombstone. A tombstone of
+a run that has not begun stands for an hour, against a replica that was frozen on its way to make the Job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from hacron.core.manifests import JobView
+from hacron.core.model import Run
+
+REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
+CLOCKS_DIFFER = timedelta(seconds=5)  # that of the API server and those of replicas; far more than they should
+TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
+
+
+def name_free_at(job: JobView, start_window: timedelta) -> datetime:
+    """Return from when on no request to make this Job can be on its way any more, so that its name may be given up."""
+    return job.created + start_window + REQUEST_LIVES
+
+
+def name_needed_for(run: Run, now: datetime) -> timedelta:
+    """Return how long the Job of a run, made from now on, has to keep its name: as long as a request for it may come."""
+    return run.start_by - now + REQUEST_LIVES + CLOCKS_DIFFER
+
+
+def may_be_made_again(run: Run, now: datetime) -> bool:
+    """Whether a request to make the Job of a run may be on its way although its sender has given it up."""
+    return now <= run.start_by + REQUEST_LIVES
+
+
+def outlived(jobs: Collection[JobView], now: datetime, start_window: timedelta) -> list[JobView]:
+    """Return the tombstones that nobody can run into any more."""
+    return [job for job in jobs if job.tombstone and not job.deleting and now > tombstone_ends(job, start_window)]
+
+
+def tombstone_ends(job: JobView, start_window: timedelta) -> datetime:
+    """Return until when a tombstone is needed.
+
+    One in place of a Job that was deleted keeps out what was sent before that, and what a replica that has not heard of it sends
+    until the run's `start_by`: no later than `start_window` after the Job was made, and so after this tombstone.
+    """
+    return name_free_at(job, start_window) if job.ran else job.created + TOMBSTONE_LIFE

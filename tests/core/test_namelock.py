@@ -1,0 +1,45 @@
+"""How long the name of a Job stays taken, as the defaults are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from hacron.core.model import Run
+from hacron.core.namelock import CLOCKS_DIFFER, may_be_made_again, name_free_at, name_needed_for, outlived
+from hacron.core.rules import Rules
+from tests.roles.views import NOON, YOUNG
+
+WINDOW = Rules().start_window
+RUN = Run(id="hello.1", tick=NOON, cluster="west", start_by=NOON + WINDOW, fencing=1)
+MOMENT = timedelta(milliseconds=1)
+
+
+def test_a_name_is_free_80_seconds_after_its_job_was_made() -> None:
+    assert name_free_at(YOUNG, WINDOW) == NOON + timedelta(seconds=80)
+
+
+def test_until_then_a_request_to_make_it_may_be_on_its_way() -> None:
+    last = NOON + timedelta(seconds=80)
+    assert may_be_made_again(RUN, last)
+    assert not may_be_made_again(RUN, last + MOMENT)
+
+
+def test_a_job_that_ends_sooner_keeps_its_name_a_little_longer_as_clocks_differ() -> None:
+    assert name_needed_for(RUN, NOON) == timedelta(seconds=80) + CLOCKS_DIFFER
+    late = NOON + timedelta(seconds=15)
+    assert name_needed_for(RUN, late) == timedelta(seconds=65) + CLOCKS_DIFFER
+
+
+@pytest.mark.parametrize(("ran", "stands"), [(True, timedelta(seconds=80)), (False, timedelta(hours=1))])
+def test_a_tombstone_stands_until_nobody_can_run_into_it(ran: bool, stands: timedelta) -> None:
+    tombstone = replace(YOUNG, tombstone=True, ran=ran)
+    assert outlived([tombstone], NOON + stands, WINDOW) == []
+    assert outlived([tombstone], NOON + stands + MOMENT, WINDOW) == [tombstone]
+
+
+def test_neither_a_job_nor_what_is_deleted_already_is_a_tombstone_to_delete() -> None:
+    going = replace(YOUNG, tombstone=True, ran=True, deleting=True)
+    assert outlived([YOUNG, going], NOON + timedelta(days=1), WINDOW) == []
