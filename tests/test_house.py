@@ -37,8 +37,8 @@ def test_packages_do_nothing_when_they_are_imported(package: Path) -> None:
     assert all(isinstance(node, ast.Expr) for node in ast.parse(package.read_text()).body)
 
 
-def test_only_runs_knows_the_life_of_a_run() -> None:
-    """States that end a run have no arrow out of them; every other state can be left, and is reached or begins."""
+def test_reports_lead_out_of_each_open_state_and_out_of_no_other() -> None:
+    """And into each but PENDING, with which a run begins, and LOST, which the executor decides."""
     left = {state for state, _ in runs.TRANSITIONS}
     assert left == {state for state in RunState if state.is_open}
     assert set(runs.TRANSITIONS.values()) == set(RunState) - {RunState.PENDING, RunState.LOST}

@@ -155,7 +155,7 @@ class CronJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunState(StrEnum):
-    """Where a run is in its life; `runs.TRANSITIONS` has the arrows."""
+    """Where a run is in its life; `runs` has the arrows."""
 
     PENDING = "Pending"  # decided; its worker has not said that the Job exists
     RUNNING = "Running"  # the Job exists

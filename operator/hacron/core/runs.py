@@ -1,12 +1,17 @@
-"""The life of a run: every arrow is in TRANSITIONS, and `advance` is the only way along one.
+"""The life of a run: what its cluster reports moves it along TRANSITIONS, by `advance`; the executor decides the rest, elsewhere.
 
 ```
-             RunStarted              RunFinished
-  PENDING ───────────────▶ RUNNING ───────────────▶ SUCCEEDED | FAILED
-     │ RunRefused             │ replaced, withdrawn
-     ├──────────▶ REFUSED     └──────────▶ STOPPING ── RunStopped ──▶ STOPPED
-     │ start_by long past and its cluster silent
-     └──────────▶ LOST ── any report tells the truth ──▶ RUNNING | SUCCEEDED | FAILED | STOPPED | REFUSED
+ reported   PENDING ── started ──▶ RUNNING ── succeeded, failed, stopped ──▶ SUCCEEDED | FAILED | STOPPED
+            PENDING ── refused ──▶ REFUSED
+            STOPPING ── its Job is gone, or had ended before ──▶ STOPPED | SUCCEEDED | FAILED
+            LOST ── any report tells the truth ──▶ RUNNING | SUCCEEDED | FAILED | STOPPED | REFUSED
+
+ decided    PENDING | RUNNING ── its cluster is silent ──▶ LOST                                     tending.expire, give_up_silent
+            PENDING | LOST ── refused, under AtLeastOnce; waits for a cluster ──▶ LOST (NotStarted)  tending.hear
+            PENDING | RUNNING ── replaced ──▶ STOPPING                                              firing.stop_runs
+            PENDING | RUNNING | LOST ── withdrawn ──▶ STOPPING; of NotStarted: no more              tending.stop_all
+            PENDING ── taken back before its tick ──▶ no more                                       firing.take_back
+            LOST | STOPPING ── nothing depends on it, or it must be over ──▶ no more                tending.expire, give_up
 ```
 """
 
