@@ -127,7 +127,7 @@ class Executor:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is on its way; if not, the next turn should come soon."""
+        """Whether nothing is on its way, for whoever turns it by hand; if not, the next turn should come soon."""
         return self._outstanding == 0
 
     def next_turn(self, moment: Moment) -> float:

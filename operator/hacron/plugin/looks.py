@@ -44,9 +44,13 @@ class Look:
         return str(self.spec.get("guarantee") or "")
 
     @property
+    def is_leaving(self) -> bool:
+        return manifests.is_leaving({"metadata": self.metadata})
+
+    @property
     def state(self) -> tuple[str, str]:
         """In a word whether its ticks will fire and if not why; and the same in a sentence."""
-        if self.metadata.get("deletionTimestamp"):  # what its status says is of before
+        if self.is_leaving:  # what its status says is of before
             return DELETING, "it is being deleted here, and stays until its finalizers are done"
         if not entries(self.status, "conditions"):
             return UNSEEN, "no replica of the operator has told anything of it yet: is one running in this cluster?"
@@ -81,7 +85,7 @@ class Look:
 
     @property
     def next(self) -> datetime | None:
-        return instant(self.status.get("nextScheduleTime")) if not self.metadata.get("deletionTimestamp") else None
+        return instant(self.status.get("nextScheduleTime")) if not self.is_leaving else None
 
     @property
     def pause(self) -> str:
