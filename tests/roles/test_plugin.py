@@ -21,6 +21,7 @@ from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
 from hacron.plugin.records import of_schedule
+from hacron.plugin.where import clusters
 from hacron.plugin.why import what_became
 
 
@@ -197,6 +198,32 @@ class TestLooks:
         assert found is not None
         assert (found.yes, found.answer, found.ran) == (False, "it has not run yet", None)
         assert len(each_once(of_schedule(Look({"status": {"active": [waits], "recent": [lost]}})))) == 2
+
+
+LABEL = "by label"
+
+
+class TestWhere:
+    @pytest.mark.parametrize(
+        ("placement", "may_run"),
+        [
+            ({}, {"east": 1, "west": 2, "north": None}),
+            ({"clusters": ["west", "south"]}, {"west": 1, "south": 2, "east": None, "north": None}),
+            ({"clusterSelector": {"matchLabels": {"disk": "fast"}}}, {"east": LABEL, "west": LABEL, "north": LABEL}),
+            (
+                {"clusters": ["west"], "clusterSelector": {"matchLabels": {"disk": "fast"}}},
+                {"west": LABEL, "east": None, "north": None},
+            ),
+            ({"clusters": "all of them"}, {"east": None, "west": None, "north": None}),
+        ],
+        ids=["all that declare it", "named", "by labels", "named, and by labels", "not understood"],
+    )
+    def test_who_may_run_it(self, placement: dict[str, object], may_run: dict[str, object]) -> None:
+        spec = {"schedule": "0 * * * *", "placement": placement, "jobTemplate": {"spec": {"template": {"spec": {}}}}}
+        status = {"declaredIn": ["west", "east"], "recent": [{"tick": "2026-11-24T05:00:00Z", "cluster": "north"}]}
+        look = Look({"metadata": {"name": "a", "namespace": "b"}, "spec": spec, "status": status})
+        found = {one["cluster"]: one.get("mayRun", LABEL) for one in clusters(look)}
+        assert list(found.items()) == list(may_run.items())
 
 
 def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:
