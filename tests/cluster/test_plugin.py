@@ -182,6 +182,7 @@ class TestRun:
         assert code == 0
         kind, _, name = out.strip().partition("/")
         assert (kind, name[:7]) == ("hacronjobrun.hacron.io", "yearly-")
+        assert err.startswith(f"hacron: {name}: asks for the tick of 2026-01-02T03:04:05Z\n")
         assert "the tick of 2026-01-02T03:04:05Z ran in cluster west" in err
         assert err.endswith(f"{name}: 1 of 1 runs succeeded\n")
         rows = ann.reads("history", "yearly")

@@ -21,6 +21,7 @@ from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
 from hacron.plugin.records import of_schedule
+from hacron.plugin.running import ticks_of
 from hacron.plugin.where import clusters
 from hacron.plugin.why import what_became
 
@@ -198,6 +199,21 @@ class TestLooks:
         assert found is not None
         assert (found.yes, found.answer, found.ran) == (False, "it has not run yet", None)
         assert len(each_once(of_schedule(Look({"status": {"active": [waits], "recent": [lost]}})))) == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "ticks"),
+    [
+        ({"cronJob": "a"}, ""),
+        ({"scheduledTime": "2026-11-24T14:48:00Z"}, "the tick of 2026-11-24T14:48:00Z"),
+        (
+            {"range": {"from": "2026-11-24T01:00:00Z", "to": "2026-11-24T03:00:00Z"}},
+            "each tick from 2026-11-24T01:00:00Z to 2026-11-24T03:00:00Z",
+        ),
+    ],
+)
+def test_which_ticks_are_asked_for_is_said_in_utc(spec: dict[str, object], ticks: str) -> None:
+    assert ticks_of(spec) == ticks
 
 
 LABEL = "by label"

@@ -11,8 +11,13 @@ from hacron.commands.files import Found
 from hacron.plugin.calls import add_command
 from hacron.plugin.kubectl import Kubectl
 
+DESCRIPTION = """\
+Turn CronJobs of files, or with --from-cluster those of the cluster, into HACronJobs that do the same, on standard output. What is
+left behind, what differs and what is no CronJob is told on standard error. Nothing is changed in the cluster.
+"""
+
 EPILOG = """\
-With --from-cluster the CronJobs are those of the namespace, or with -A of all. `hacron convert --help` says the rest.
+--from-cluster reads those of the namespace, or with -A of all. `hacron convert --help` says the rest.
 
 Examples:
 
@@ -22,9 +27,7 @@ Examples:
 
 
 def register(commands: Commands) -> None:
-    parser = add_command(
-        commands, "convert", call, help="turn CronJobs into HACronJobs", description=convert.DESCRIPTION, epilog=EPILOG
-    )
+    parser = add_command(commands, "convert", call, help="turn CronJobs into HACronJobs", description=DESCRIPTION, epilog=EPILOG)
     convert.add_files(parser)
     parser.add_argument("--from-cluster", action="store_true", help="those that are in the cluster")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="of the cluster, those of all namespaces")

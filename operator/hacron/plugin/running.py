@@ -26,8 +26,9 @@ for by a HACronJobRun, whose name is printed; concurrency policy, placement and 
 """
 
 EPILOG = """\
-Times without an offset are this machine's local time. --wait follows it to its end, and says on standard error what it waits for;
-interrupting that leaves the runs alone. With -o json or yaml the HACronJobRun is printed, as it is then.
+Times without an offset are this machine's local time; standard error says in UTC which ticks are asked for. --wait follows it to
+its end, and says there what it waits for; interrupting that leaves the runs alone. With -o json or yaml the HACronJobRun is
+printed, as it is then.
 
 Exit codes: 0 it is asked for, or with --wait: every run succeeded; 1 not every one did; 4 not over yet when --timeout was.
 
@@ -69,6 +70,8 @@ def call(args: argparse.Namespace) -> int:
     if args.output == "text":
         print_lines([f"hacronjobrun.hacron.io/{name}"])
         sys.stdout.flush()
+    if ticks := ticks_of(spec):
+        complain(f"{name}: asks for {ticks}")
     if not args.wait:
         for_programs(args, made)
         return OK
@@ -98,6 +101,13 @@ def _spec(args: argparse.Namespace) -> dict[str, Any]:
         limit = {} if args.limit is None else {"limit": args.limit}
         spec["range"] = {"from": rfc3339(begin), "to": rfc3339(end), **limit}
     return spec | ({"ignoreSuspend": True} if args.ignore_suspend else {})
+
+
+def ticks_of(spec: dict[str, Any]) -> str:
+    """Say in UTC which ticks are asked for; empty when the run is to be now."""
+    if between := spec.get("range"):
+        return f"each tick from {between['from']} to {between['to']}"
+    return f"the tick of {spec['scheduledTime']}" if "scheduledTime" in spec else ""
 
 
 # --- to its end -----------------------------------------------------------------------------------------------------------------
