@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from hacron.broker import codec
 from hacron.core.admission import MOST_OPEN
 from hacron.core.demand import accounts, wanted
 from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
@@ -441,6 +442,15 @@ def test_what_its_status_says_to_be_over_does_not_run_again() -> None:
 )
 def test_a_status_that_says_nonsense_is_not_believed(status: object) -> None:
     assert accounts.remembered(status) is None
+
+
+def test_a_count_in_a_status_that_nobody_could_read_is_none() -> None:
+    run = {"tick": "2026-11-24T12:00:00Z", "verdict": "Missed", "count": 10**40}
+    account = accounts.remembered({"id": "x", "total": 1, "runs": [run]})
+    asked = RunsDemanded(
+        key=AGAIN, cluster="west", uid="x", generation=1, created_at=NOON, spec=msgspec.Raw(b"{}"), account=account
+    )
+    assert codec.decode_command(codec.encode_message(asked)) == asked
 
 
 def test_one_that_says_something_else_shows_nothing_of_the_first_and_keeps_what_it_tells_of_itself() -> None:

@@ -32,13 +32,14 @@ def failed(story: Story) -> None:
     story.at(60)
     story.started(story.run)
     run = story.run
+    story.at(65)
     story.tell(
         RunFinished(
             key=HELLO,
             run_id=run.id,
             cluster="west",
             outcome=Outcome.FAILED,
-            finished=NOON + timedelta(seconds=65),
+            finished=story.now,
             reason="BackoffLimitExceeded",
             message="Job has reached the specified backoff limit",
         )
@@ -48,7 +49,8 @@ def failed(story: Story) -> None:
 def too_short_to_be_seen_running(story: Story) -> None:
     story.declare(spec())
     story.at(60)
-    run, at = story.run, NOON + timedelta(seconds=61)
+    story.at(61)
+    run, at = story.run, story.now
     story.tell(
         RunFinished(key=HELLO, run_id=run.id, cluster="west", outcome=Outcome.SUCCEEDED, started=at, finished=at),
     )

@@ -19,6 +19,8 @@ from hacron.core.manifests import instant, rfc3339
         ("soon", None),
         ("0001-01-01T00:00:00+14:00", None),
         ("9999-12-31T23:59:59-12:00", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("1899-12-31T23:59:59Z", None),
         (None, None),
         (5, None),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
-from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunRefused, RunStarted
+from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
 from hacron.core.model import Key
 from hacron.core.scheduler import Scheduler
 from hacron.core.spec import parse
@@ -322,6 +322,19 @@ def test_a_failed_run_is_told_as_failed_and_not_repeated() -> None:
     story.at(60)
     story.finished(story.run, Outcome.FAILED)
     assert (story.runs, story.verdicts) == ([], ["60 Failed"])
+
+
+def test_nothing_has_happened_later_than_it_is_heard_of() -> None:
+    """However far ahead a cluster's clock is: what is reckoned from there would last as long."""
+    story = Story()
+    story.declare(spec(concurrencyPolicy="Forbid", jobSpec={"activeDeadlineSeconds": 30}))
+    story.at(61)
+    run, later = story.run, story.now + timedelta(days=365)
+    story.tell(RunStarted(key=HELLO, run_id=run.id, cluster=run.cluster, started=later))
+    assert story.run.started == story.now
+    told = RunFinished(key=HELLO, run_id=run.id, cluster=run.cluster, outcome=Outcome.SUCCEEDED, finished=later)
+    story.tell(told)
+    assert (story.progress.last_successful, story.progress.recent[-1].finished) == (story.now, story.now)
 
 
 def test_a_report_from_another_cluster_about_a_run_changes_nothing() -> None:

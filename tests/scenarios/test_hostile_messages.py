@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from hacron.broker import codec
 from hacron.core.messages import Command, Definition, Record, Report
+from hacron.core.model import RunState, key_of
 from hacron.core.scheduler import Scheduler
 from tests.broker.test_contract import HOSTILE
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import all_made
-from tests.scenarios.ordinary import HELLO, ODD, all_is_well, at, unreadable
+from tests.scenarios.ordinary import ODD, all_is_well, at, unreadable
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import NOON, World
 
@@ -82,7 +83,7 @@ def distorted_accounts() -> Iterator[dict[str, Any]]:
 
 
 def reports(run_id: str) -> Iterator[dict[str, Any]]:
-    run = {"key": HELLO, "run_id": run_id, "cluster": "west"}
+    run = {"key": ODD, "run_id": run_id, "cluster": "south"}
     yield {"kind": "RunStarted", "started": at(60)} | run
     yield {
         "kind": "RunFinished",
@@ -154,25 +155,37 @@ def test_nonsense_in_commands_harms_nobody(world: World) -> None:
     all_is_well(world)
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_nonsense_in_reports_harms_nobody(world: World, number: int) -> None:
-    """About a run that is open meanwhile."""
-    world.at(at(56))
-    assert world.executor is not None
-    assert world.executor.session is not None
-    run = world.executor.session.state.progress[HELLO].open[0]
-    for message in distorted(list(reports(run.id))[number]):
-        sane = {name: value for name, value in message.items() if name not in ("run_id", "key", "cluster")}
-        if (
-            message.get("run_id") == run.id
-            and message.get("key") == HELLO
-            and message.get("cluster") == "west"
-            and "kind" in sane
-        ):
-            continue  # what a worker says of its own run is believed
-        world.broker.put(REPORTS, envelope(message))
+def test_nonsense_in_what_is_told_of_runs_that_are_open_harms_nobody(world: World) -> None:
+    world.cluster("west").apply(key_of("default", "missing"), spec({"schedule": "0 3 * * *", "active-deadline": "3600"}))
+    world.settle()
+    for number, run in enumerate(distorted({"kind": ""} | account()["open"][0] | {"state": "Running", "started": at(-50)})):
+        run.pop("kind", None)
+        run |= {"id": f"u{number}.1.1"} if run.get("id") == "u.1.1" else {}
+        told = account() | {"id": f"u{number}", "open": [run]}
+        world.broker.put(COMMANDS, envelope(demanded(account=told) | {"key": f"{ODD}-{number}", "uid": f"u{number}"}))
         world.settle()
     all_is_well(world)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_nonsense_in_reports_harms_nobody(world: World, number: int) -> None:
+    """Of runs in a cluster that speaks for itself alone, and is believed. Each is about one that is still to come."""
+    often = {"schedule": "@every 1s", "active-deadline": "3600", "clusters": "south"}
+    seen = list(reports(""))[-1]
+    world.broker.put(REPORTS, envelope(seen | {"clock": world.now}))
+    world.broker.put(COMMANDS, envelope(declared() | {"spec": spec(often)}))
+    world.at(at(12))
+    assert world.executor is not None
+    assert world.executor.session is not None
+    progress = world.executor.session.state.progress
+    for distortion in distorted(list(reports("its own"))[number]):
+        run = next(run for run in reversed(progress[ODD].open) if run.state is RunState.PENDING)
+        message = distortion | ({"run_id": run.id} if distortion.get("run_id") == "its own" else {})
+        world.broker.put(REPORTS, envelope(seen | {"clock": world.now}))
+        world.broker.put(REPORTS, envelope(message))
+        world.at(world.now + timedelta(seconds=0.5))
+    world.start("north-1")
+    all_is_well(world, until=190)
 
 
 def records() -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from hacron.core import nesting
+from hacron.core import instants, nesting
 from hacron.core.messages import (
     BODY_BYTES,
     MOST_RECORDS,
@@ -111,21 +111,28 @@ def decode_reports(body: bytes) -> tuple[list[Report], list[Unreadable]]:
 
 
 def decode_record(raw: msgspec.Raw) -> Record:
-    record = _parse(_record, raw, RECORD_BYTES)
+    record = _message(_record, raw, RECORD_BYTES)
     if isinstance(record, Definition):
         _check_spec(record.spec, RECORD_BYTES)
     return record
 
 
 def decode_command(raw: msgspec.Raw) -> Command:
-    command = _parse(_command, raw, MESSAGE_BYTES)
+    command = _message(_command, raw, MESSAGE_BYTES)
     if isinstance(command, Declared | Demanded):
         _check_spec(command.spec, MESSAGE_BYTES)
     return command
 
 
 def decode_report(raw: msgspec.Raw) -> Report:
-    return _parse(_report, raw, MESSAGE_BYTES)
+    return _message(_report, raw, MESSAGE_BYTES)
+
+
+def _message(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, most: int) -> T:
+    read = _parse(decoder, raw, most)
+    if instants.may_have_far(bytes(raw)) and instants.has_far(read):
+        raise Unreadable(instants.FAR)
+    return read
 
 
 def _check_spec(spec: msgspec.Raw, most: int) -> None:
@@ -154,6 +161,8 @@ def _decode(decoder: msgspec.json.Decoder[Wire], body: bytes, most: int) -> Wire
         _check_version(_parse(_versioned, body, most).v)
         raise
     _check_version(wire.v)
+    if instants.is_far(wire.sent_at):
+        raise Unreadable(instants.FAR)
     return wire
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import nesting
+from hacron.core import instants, nesting
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
 from hacron.core.ticks import cronzone
@@ -93,12 +93,12 @@ def version(text: object) -> int:
 
 
 def instant(text: object) -> datetime | None:
-    """Read an RFC 3339 time; None when it is none."""
+    """Read an RFC 3339 time; None when it is none, or so far away that nobody is to reckon with it."""
     if not isinstance(text, str) or _HOUR_24.search(text):
         return None
     try:
         found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo is not None else None
+        return found.astimezone(UTC) if found.tzinfo is not None and not instants.is_far(found) else None
     except (ValueError, OverflowError):  # OverflowError: a time on the first or the last day that there is
         return None
 

@@ -21,7 +21,7 @@ Key = NewType("Key", str)
 """A cronjob's "namespace/name": the same in every cluster (namespace sameness)."""
 
 # What travels was written by somebody else. Whatever passes these bounds must harm nobody, wherever it is read first.
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # how far away it may be is in `instants`
 KeyText = Annotated[Key, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}/[-.a-z0-9]{1,253}\Z")]
 ClusterName = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,63}\Z")]
 Name = Annotated[str, msgspec.Meta(max_length=253)]
@@ -284,7 +284,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     removed: bool = False  # nothing of it is left: there is no such cluster any more, until it speaks again
     forgotten_at: Instant | None = None  # what it declared by then may have been decided and is no longer known
     uid: Uid = ""  # of its namespace kube-system
-    late_s: int = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
+    late_s: Number = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:
         return (now - self.seen_at).total_seconds() > silent_after_s

@@ -60,6 +60,18 @@ def identity_of(run: str) -> str:
     return run.rsplit(".", 2)[0]
 
 
+def by_now(report: RunReport, now: datetime) -> RunReport:
+    """Return a report in which nothing has happened later than it is heard of, whatever clock its cluster goes by."""
+    match report:
+        case RunStarted():
+            return replace(report, started=min(report.started, now))
+        case RunFinished():
+            started = min(report.started, now) if report.started is not None else None
+            return replace(report, started=started, finished=min(report.finished, now))
+        case _:
+            return report
+
+
 def advance(run: Run, report: RunReport) -> Run | None:
     """Return the run as the report makes it; None when the report changes nothing.
 

@@ -39,6 +39,7 @@ from hacron.core.messages import (
 )
 from hacron.core.model import Cluster, CronJob, Key
 from hacron.core.rules import Rules
+from hacron.core.runs import by_now
 from hacron.core.state import LONG_AGO, State
 from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, give_up_silent, hear
 
@@ -121,7 +122,7 @@ class Scheduler:
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []
-                heard = hear(progress, message, self._scene(progress, draft), self._rules)
+                heard = hear(progress, by_now(message, draft.now), self._scene(progress, draft), self._rules)
                 draft.put(demands.account_for(draft, heard))
                 return [message.key]
             case _:

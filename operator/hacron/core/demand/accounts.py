@@ -108,7 +108,7 @@ def verdict_of(entry: dict[str, Any]) -> Verdict:
         cluster=_text(entry, "cluster"),
         job=_text(entry, "job"),
         attempt=min(max(int(entry.get("attempt") or 1), 1), 99),
-        count=max(int(entry.get("count") or 1), 1),
+        count=min(max(int(entry.get("count") or 1), 1), 2**31),
         started=instant(entry.get("started")),
         finished=instant(entry.get("finished")),
     )

@@ -7,6 +7,7 @@ It ends when no cluster has that object any more, and is then remembered for a w
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -120,7 +121,8 @@ def _told(command: RunsDemanded) -> Account | None:
     if len(told.results) > MOST or len(told.open) > MOST_OPEN or not all(run.job for run in told.open):
         return None
     # No status says more of a run that is open; it would be in each record of its cronjob.
-    return replace(told, open=tuple(replace(run, demand="", reason="", because="", refused_by=()) for run in told.open))
+    unsaid: dict[str, Any] = {"demand": "", "reason": "", "because": "", "refused_by": (), "started": None}
+    return replace(told, open=tuple(replace(run, **unsaid) for run in told.open))
 
 
 def _fuller(known: Account, command: RunsDemanded) -> Account:
