@@ -80,7 +80,7 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
         if stuck:
             draft.put_demand(_behind(demand, scene), apart=True)
             continue
-        after, served = _serve(progress, _planned(draft, demand, scene), scene, most=room)
+        after, served = _serve(draft, progress, _planned(draft, demand, scene), scene, most=room)
         room -= served.account.decided - demand.account.decided
         stuck = served.held is not None and served.held.reason not in ITS_OWN
         draft.put_demand(served, apart=after is progress)
@@ -208,7 +208,7 @@ def _next(schedule: Calendar, after: datetime, wanted: Wanted) -> datetime | Non
     return tick if tick is not None and wanted.end is not None and tick <= wanted.end else None
 
 
-def _serve(progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple[Progress, Demand]:
+def _serve(draft: Draft, progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple[Progress, Demand]:
     for _ in range(most):
         tick = demand.account.next_tick
         if tick is None or demand.wrong:
@@ -221,19 +221,30 @@ def _serve(progress: Progress, demand: Demand, scene: Scene, most: int) -> tuple
             return progress, _hold(demand, held)
         assert cluster is not None
         progress = start(progress, tick, cluster, scene, identity=demand.account.id, demand=name_of(demand.key))
-        demand = replace(demand, account=_passed(demand, tick, scene), held=None)
+        demand = replace(demand, account=_passed(draft, demand, tick, scene), held=None)
     return progress, demand
 
 
-def _passed(demand: Demand, tick: datetime, scene: Scene) -> Account:
-    """Go on to the tick after one that has become a run. An edit of the schedule counts from there on, to the range's end."""
+def _passed(draft: Draft, demand: Demand, tick: datetime, scene: Scene) -> Account:
+    """Go on to the tick after one that has become a run. An edit of the schedule counts from there on, to the range's end.
+
+    What an edit has added is counted a part at a time, too: what is left when that part has run.
+    """
     account, wanted = demand.account, demand.wanted
     decided = account.decided + 1
     following = _next(scene.cronjob.schedule, tick, wanted) if wanted.begin is not None and decided < wanted.limit else None
     total = account.total if following is not None else decided
     if wanted.end is not None and following is not None and decided == total:  # an edit has made it denser
-        total += scene.cronjob.schedule.count(tick, wanted.end, wanted.limit - decided)
+        total += _count(draft, scene.cronjob.schedule, tick, wanted.end, wanted.limit - decided)
     return replace(account, decided=decided, total=total, next_tick=following)
+
+
+def _count(draft: Draft, schedule: Calendar, after: datetime, until: datetime, at_most: int) -> int:
+    """Count ticks of which there is one at least, as far as this decision may."""
+    many = min(at_most, max(1, draft.ticks_to_count // len(schedule.schedules)))
+    count = schedule.count(after, until, many) if many > 1 else 1
+    draft.ticks_to_count -= count * len(schedule.schedules)
+    return count
 
 
 def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) -> tuple[Progress, Held | None]:
