@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.manifests import SCHEDULED, job_body, keep_for
+from hacron.core.manifests import DEMAND, HALTED, LEDGER, RAN, SCHEDULED, TOMBSTONE_LABEL, job_body, keep_for
 from hacron.core.model import Run, key_of
 
 JULY = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
@@ -57,6 +57,14 @@ def machine_with_other_zones(tmp_path: Path) -> Iterator[None]:
 def test_the_annotated_time_is_by_the_pinned_zones_and_not_the_machines() -> None:
     assert zoneinfo.ZoneInfo("Europe/Berlin").utcoffset(JULY) == timedelta(hours=9)
     assert body_of(timeZone="Europe/Berlin")["metadata"]["annotations"][SCHEDULED] == "2026-07-01T12:00:00+02:00"
+
+
+def test_no_template_says_what_has_become_of_its_jobs() -> None:
+    said = {TOMBSTONE_LABEL: "true", HALTED: "true", RAN: "true", DEMAND: "another", LEDGER: "another"}
+    metadata = {"labels": {"team": "ours"} | said, "annotations": {"note": "ours"} | said}
+    of_job = body_of(jobTemplate={"metadata": metadata, "spec": {"template": {"spec": POD}}})["metadata"]
+    assert of_job["labels"] == {"team": "ours"} | body_of()["metadata"]["labels"]
+    assert of_job["annotations"] == {"note": "ours"} | body_of()["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(0, 81), (80, 81), (81, 81), (600, 600), (None, None), ("5", "5")])

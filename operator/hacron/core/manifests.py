@@ -143,7 +143,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
     metadata = job_template.get("metadata") or {}
     zone = fields.get("timeZone")
     annotations = {
-        **(metadata.get("annotations") or {}),
+        **_theirs(metadata.get("annotations")),
         **_marks(key, run),
         EPOCH: str(epoch),
         FENCING: str(run.fencing),
@@ -156,7 +156,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
         "metadata": {
             "name": run.job,
             "namespace": namespace_of(key),
-            "labels": {**(metadata.get("labels") or {}), **_labels(key, run)},
+            "labels": {**_theirs(metadata.get("labels")), **_labels(key, run)},
             "annotations": annotations,
         },
         "spec": job_template.get("spec") or {},
@@ -210,6 +210,11 @@ def status_patch(uid: str, status: Mapping[str, Any]) -> list[dict[str, Any]]:
         if value is None:
             steps.append({"op": "remove", "path": path})  # which fails where there is nothing
     return steps
+
+
+def _theirs(marks: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the labels or annotations of a template, without those by which a Job says what has become of it."""
+    return {name: value for name, value in (marks or {}).items() if not name.startswith(f"{GROUP}/")}
 
 
 def _labels(key: Key, run: Run) -> dict[str, str]:
