@@ -180,7 +180,7 @@ class Relay:
         if contradicted is not None and contradicted != seen.in_spite_of:
             self._doubt(key, contradicted, now)
             return None
-        stands = entry is not None and entry.uid == declared.uid and self._objects.stands(entry, declared)
+        stands = entry is not None and entry.uid == declared.uid and self._objects.stands(self._state, entry, declared)
         if contradicted is None and stands and not self._knows_more(declared, worker, now):
             self._settled(key)
             return None

@@ -82,6 +82,14 @@ def test_a_run_beside_the_schedule_moves_nothing_of_the_schedule() -> None:
     assert demand(story).account.finished == NOON
 
 
+def test_what_was_asked_for_in_the_future_is_asked_for_now() -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *"))
+    later, body = at(3600), msgspec.Raw(b'{"cronJob": "hello"}')
+    story.tell(RunsDemanded(key=AGAIN, cluster="west", uid="asked", generation=1, created_at=later, spec=body))
+    assert story.run.tick == NOON
+
+
 def test_a_deadline_is_for_ticks_of_the_schedule() -> None:
     story = Story()
     story.declare(spec(startingDeadlineSeconds=10, catchUp={"policy": "None"}))

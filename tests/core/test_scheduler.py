@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import pytest
+
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
@@ -37,6 +39,39 @@ def test_a_declaration_that_comes_twice_changes_nothing() -> None:
     story.declare(spec(), created_at=NOON)
     story.declare(spec("0 0 * * *"), created_at=NOON)
     assert [record.generation for record in story.written if isinstance(record, Definition)] == [1]
+
+
+@pytest.mark.parametrize("uid", ["uid-west", "uid-east"], ids=["of its only home", "of another home"])
+def test_what_the_ledger_has_lost_begins_anew_when_its_home_says_again_what_it_has(uid: str) -> None:
+    lost = Story()
+    definition = Definition(
+        key=HELLO,
+        cluster="west",
+        uid="uid-west",
+        generation=2,
+        created_at=LONG_BEFORE,
+        revision=1,
+        changed_at=LONG_BEFORE,
+        spec=spec(),
+    )
+    lost.write([(definition,)])
+    lost.at(70)
+    lost.declare(spec("0 0 1 1 *"), generation=1, created_at=LONG_BEFORE)
+    assert HELLO not in lost.state.progress, "that was before"
+    cluster = uid.removeprefix("uid-")
+    lost.declare(spec(), cluster=cluster, generation=2, created_at=LONG_BEFORE)
+    lost.declare(spec(), cluster="west", generation=2, created_at=LONG_BEFORE)
+    assert lost.state.definitions[HELLO]["west"] == definition
+    lost.at(121)
+    assert (lost.runs, lost.verdicts) == ([f"120 Pending {cluster} #1"], [])
+
+
+@pytest.mark.parametrize("created", [timedelta(hours=1), timedelta(days=365_000)], ids=str)
+def test_a_cronjob_that_is_made_in_the_future_begins_now(created: timedelta) -> None:
+    story = Story()
+    story.declare(spec(), created_at=NOON + created)
+    story.at(61)
+    assert story.runs == ["60 Pending west #1"]
 
 
 def test_forbid_holds_the_tick_and_starts_it_when_the_run_has_ended() -> None:

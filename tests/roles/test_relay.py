@@ -58,6 +58,11 @@ class Desk:
         self.session.connection.turn(0)
         return [message for message in self.session.inbox.take() if isinstance(message, CronJobDeclared)]
 
+    def show(self, definition: Definition) -> None:
+        """Have the ledger say that it has taken this in."""
+        self.state.definitions[HELLO] = {"west": definition}
+        self.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=definition.uid, last_tick=NOON)
+
     def leave(self) -> None:
         """Have the object deleted, which takes a while; and the watch tell so."""
         self.cluster.delete_slowly(HELLO, timedelta(minutes=1))
@@ -129,7 +134,7 @@ def test_to_a_ledger_that_nobody_has_begun_nothing_is_said() -> None:
 def test_only_a_ledger_that_has_just_begun_is_told_what_else_has_run(age_s: int, said: list[datetime]) -> None:
     desk = Desk()
     (first,) = desk.sent(Beside())
-    desk.state.definitions[HELLO] = {"west": shown(first)}
+    desk.show(shown(first))
     desk.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=first.uid, last_tick=NOON - timedelta(minutes=1))
     desk.state.born = NOON + timedelta(minutes=5) - timedelta(seconds=age_s)
     desk.relay.touch([HELLO])
@@ -148,6 +153,17 @@ def test_what_was_seen_to_have_run_is_known_when_a_status_shows_less_again() -> 
     assert [command.last_schedule_time for command in desk.sent(Beside())] == [NOON]
 
 
+def test_what_the_ledger_has_lost_a_part_of_is_said_again() -> None:
+    desk = Desk()
+    (said,) = desk.sent(Beside())
+    desk.show(shown(said))
+    desk.relay.touch([HELLO])
+    assert desk.sent(Beside(), timedelta(seconds=4)) == []
+    del desk.state.progress[HELLO]
+    desk.relay.touch([HELLO])
+    assert len(desk.sent(Beside(), timedelta(seconds=8))) == 1
+
+
 def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_shows_all() -> None:
     desk = Desk()
 
@@ -157,7 +173,7 @@ def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_show
 
     assert [behind_s(second) for second in range(4)] == [0, 1, 2, 3]
     (said,) = desk.sent(Beside(), timedelta(seconds=6))
-    desk.state.definitions[HELLO] = {"west": shown(said)}
+    desk.show(shown(said))
     desk.relay.touch([HELLO])
     assert behind_s(7) == 0
 
@@ -165,7 +181,7 @@ def test_it_is_behind_since_the_first_change_that_the_ledger_lacks_until_it_show
 def test_an_object_that_is_being_deleted_is_withdrawn() -> None:
     desk = Desk()
     (said,) = desk.sent(Beside())
-    desk.state.definitions[HELLO] = {"west": shown(said)}
+    desk.show(shown(said))
     desk.leave()
     assert desk.withdrawn() == [said.uid]
 
@@ -174,7 +190,7 @@ def test_an_object_that_is_being_deleted_and_is_another_than_the_ledger_knows_is
     """Its watch may be late: perhaps the one that the ledger knows was made after it."""
     desk = Desk()
     (said,) = desk.sent(Beside())
-    desk.state.definitions[HELLO] = {"west": replace(shown(said), uid="of before")}
+    desk.show(replace(shown(said), uid="of before"))
     desk.leave()
     assert desk.withdrawn() == []
     assert desk.asked() == [GetObject(key=HELLO)]
@@ -184,7 +200,7 @@ def test_an_object_that_is_being_deleted_and_is_another_than_the_ledger_knows_is
 def test_who_was_made_anew_stays_when_the_watch_is_late_with_the_end_of_the_other() -> None:
     desk = Desk()
     (said,) = desk.sent(Beside())
-    desk.state.definitions[HELLO] = {"west": shown(said)}
+    desk.show(shown(said))
     late = {**desk.cluster.cronjobs[HELLO], "metadata": {**desk.cluster.cronjobs[HELLO]["metadata"], "uid": "of before"}}
     late["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
     desk.relay.take(ObjectSeen(body=late), Moment(NOON, 0.0))
@@ -252,7 +268,7 @@ def ahead(library: Library) -> Definition:
     """Have the ledger say that the object was changed since, and return that."""
     (said,) = library.sent(Beside())
     newer = replace(shown(said), generation=2, changed_at=NOON + timedelta(seconds=1))
-    library.state.definitions[HELLO] = {"west": newer}
+    library.show(newer)
     library.relay.touch([HELLO])
     return newer
 

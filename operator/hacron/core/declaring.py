@@ -24,12 +24,16 @@ MOST_GONE = 8  # objects of one cronjob whose end is remembered
 
 
 def declare(draft: Draft, command: CronJobDeclared) -> None:
-    """Take in a declaration; one that is known already, or older than what is known, or of what is gone, changes nothing."""
+    """Take in a declaration; one that is known already, or older than what is known, or of what is gone, changes nothing.
+
+    Where the ledger has lost how far the cronjob has come, it begins anew, now, when a home says again what it declares.
+    """
     if command.instead_of is not None:
         _put_back(draft, command)
         return
-    mine, progress = draft.homes(command.key).get(command.cluster), draft.progress(command.key)
-    if mine is not None and not _is_newer(command, mine):
+    homes, progress = draft.homes(command.key), draft.progress(command.key)
+    mine, is_lost = homes.get(command.cluster), bool(homes) and progress is None
+    if mine is not None and not _is_newer(command, mine) and not (is_lost and _is_the_same(command, mine)):
         if draft.is_settling and mine.uid == command.uid and progress is not None:
             draft.put(_as_far_as(progress, _decided(draft, command)))  # another replica of that cluster, which knows more
         return
@@ -37,7 +41,7 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
         return
     known_until = draft.forgotten_at(command.cluster)
     is_old = known_until is not None and command.created_at <= known_until
-    _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if is_old else None)
+    _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if is_old or is_lost else None)
 
 
 def _put_back(draft: Draft, command: CronJobDeclared) -> None:
@@ -126,7 +130,7 @@ def end_pause(progress: Progress, standing: Standing, now: datetime) -> Progress
 
 
 def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None) -> Definition:
-    if mine is not None and (mine.uid, mine.generation) == (command.uid, command.generation):
+    if mine is not None and _is_the_same(command, mine):
         definition = mine
     else:
         definition = Definition(
@@ -146,6 +150,10 @@ def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None)
     return replace(definition, pause=command.pause, paused_at=paused_at, version=command.version)
 
 
+def _is_the_same(command: CronJobDeclared, mine: Definition) -> bool:
+    return (command.uid, command.generation) == (mine.uid, mine.generation)
+
+
 def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
     if command.uid != mine.uid:
         # Creation times are whole seconds: of two objects of one second, the later has the greater version.
@@ -161,7 +169,8 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
     So do its ticks: one that was decided for it, because nobody had seen it go, does not come again. `not_before`: it is not
     known any more what was decided. What became of the earlier one's ticks as it was deleted is written with the new one.
     """
-    instants = [command.created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
+    created_at = min(command.created_at, draft.now)
+    instants = [created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
     return Progress(
         key=command.key,
         cronjob_id=command.uid,

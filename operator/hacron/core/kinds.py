@@ -47,7 +47,7 @@ class Objects(Protocol):
     def version(self, declared: Declaration) -> tuple[int, int]:
         """Return what grows with every change of the object."""
 
-    def stands(self, entry: Entry, declared: Declaration) -> bool:
+    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:
         """Whether the ledger says what this object says, or what a newer version of it says."""
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
@@ -92,9 +92,11 @@ class CronJobs:
         assert isinstance(declared, CronJobDeclared)
         return declared.generation, declared.version
 
-    def stands(self, entry: Entry, declared: Declaration) -> bool:
+    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:
         assert isinstance(entry, Definition)
         assert isinstance(declared, CronJobDeclared)
+        if declared.key not in state.progress:
+            return False  # the ledger has lost a part of it, and nothing fires
         if entry.generation != declared.generation:
             return entry.generation > declared.generation
         return entry.pause == declared.pause or entry.version > declared.version
@@ -152,7 +154,7 @@ class Demands:
     def version(self, declared: Declaration) -> tuple[int, int]:
         return declared.generation, 0
 
-    def stands(self, entry: Entry, declared: Declaration) -> bool:
+    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:  # noqa: ARG002 - a demand is one record
         return entry.generation >= declared.generation
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:

@@ -37,7 +37,7 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
     others = known.homes.keys() - {command.cluster}
     if home is not None and home.uid != command.uid and not others:
         return _note(draft, command)  # deleted and made anew: another demand of the same name
-    said = _understand(command)
+    said = _understand(draft, command)
     differs = bool(others) and (said.cronjob, said.wanted) != (known.cronjob, known.wanted)
     homes = known.homes | {command.cluster: _home(command, differs)}
     account = known.account if differs else _fuller(known.account, command)
@@ -69,7 +69,7 @@ def withdraw(draft: Draft, command: DemandWithdrawn) -> Demand | None:
 
 
 def _note(draft: Draft, command: RunsDemanded) -> Demand:
-    demand = _understand(command)
+    demand = _understand(draft, command)
     known_until = draft.forgotten_at(command.cluster)
     if known_until is not None and command.created_at <= known_until and not demand.is_over:
         demand = replace(demand, wrong=MAY_HAVE_RUN)
@@ -99,10 +99,10 @@ def _is_taken(draft: Draft, cronjob: Key, demand: Demand) -> bool:
     return is_anothers or (progress is not None and progress.cronjob_id == demand.account.id)
 
 
-def _understand(command: RunsDemanded) -> Demand:
+def _understand(draft: Draft, command: RunsDemanded) -> Demand:
     demand = Demand(
         key=command.key,
-        created_at=command.created_at,
+        created_at=min(command.created_at, draft.now),
         homes={command.cluster: _home(command)},
         account=_told(command) or Account(id=command.uid),
     )
