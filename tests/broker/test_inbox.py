@@ -11,7 +11,8 @@ import pytest
 from hacron.broker import codec, inbox
 from hacron.broker.channel import Delivery
 from hacron.broker.topology import Names
-from hacron.core.messages import MOST_MESSAGES
+from hacron.core.messages import MOST_MESSAGES, SPEC_BYTES, RunsDemanded
+from hacron.core.model import Account, Key, Verdict, VerdictKind
 from tests.broker.test_contract import declared, withdrawn
 from tests.broker.worlds import NOW
 
@@ -74,8 +75,13 @@ def test_an_envelope_may_hold_as_many_as_an_honest_sender_puts_into_one() -> Non
     read = [codec.decode_commands(body) for body in bodies]
     assert [unreadable for _, unreadable in read] == [[]] * len(bodies)
     assert sum(len(commands) for commands, _ in read) == 5000
-    long = declared(padding=codec.MESSAGE_BYTES - 200)
-    assert codec.decode_commands(next(inbox.envelopes([long], "x" * 250, NOW))) == ([long], [])
+    told = Verdict(tick=NOW, verdict=VerdictKind.FAILED, message="x" * 4000)
+    account = Account(id="u", results=(told,) * (codec.MESSAGE_BYTES // 4100))
+    spec = msgspec.Raw(msgspec.json.encode({"cronJob": "x" * 10_000}))
+    asked = RunsDemanded(key=Key("a/b"), cluster="w", uid="u", generation=1, created_at=NOW, spec=spec, account=account)
+    assert codec.MESSAGE_BYTES - 20_000 < len(bytes(codec.encode_message(asked))) < codec.MESSAGE_BYTES
+    for long in (asked, declared(padding=SPEC_BYTES - 200)):
+        assert codec.decode_commands(next(inbox.envelopes([long], "x" * 250, NOW))) == ([long], [])
 
 
 @pytest.mark.parametrize("users", [{}, {"west": "hacron-west"}])
@@ -97,7 +103,8 @@ def test_of_what_is_set_aside_in_one_turn_the_first_few_are_told_and_the_others_
 
 def test_long_envelopes_that_are_too_many_are_let_go_and_come_again_when_it_is_their_turn() -> None:
     box = Inbox()
-    long, little = envelope(declared(padding=1_600_000)), envelope(withdrawn(1))
+    news = {"news": "x" * 1_600_000}  # of a later version
+    long, little = envelope(msgspec.to_builtins(withdrawn(1)) | news), envelope(withdrawn(1))
     box.deliver(*[long] * 50, little)
     in_hand = sum(len(delivery.body) for delivery, _ in box.real._arrived)
     assert in_hand <= inbox.HAND_BYTES + len(little)

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.broker import codec
-from hacron.core.messages import Command, Definition, Record, Report
+from hacron.core.messages import SPEC_BYTES, Command, Definition, Record, Report
 from hacron.core.model import RunState, key_of
 from hacron.core.scheduler import Scheduler
 from tests.broker.test_contract import HOSTILE
@@ -279,14 +279,15 @@ def test_what_would_be_too_long_for_the_ledger_is_set_aside_and_told(
     all_is_well(world)
 
 
-def test_what_is_made_of_the_longest_command_that_can_be_read_can_be_read_too(world: World) -> None:
-    room = codec.MESSAGE_BYTES - len(msgspec.json.encode(declared()))
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_spec_may_be_so_long_and_one_that_is_longer_is_not_taken_from_whoever_sends_it(world: World, more: int) -> None:
     long = declared()
-    long["spec"]["jobTemplate"]["metadata"] = {"annotations": {"long": "x" * (room - 100)}}
+    long["spec"]["jobTemplate"]["metadata"] = annotations = {"annotations": {"long": ""}}
+    annotations["annotations"]["long"] = "x" * (SPEC_BYTES - len(msgspec.json.encode(long["spec"])) + more)
     world.broker.put(COMMANDS, envelope(long))
     world.at(at(11))
-    assert unreadable(world) == 0
+    assert unreadable(world) == more
     assert world.executor is not None
     assert world.executor.session is not None
-    assert ODD in world.executor.session.state.definitions
+    assert (ODD in world.executor.session.state.definitions) is (more == 0)
     all_is_well(world)

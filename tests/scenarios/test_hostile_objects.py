@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from hacron.core.messages import SPEC_BYTES
 from hacron.core.model import key_of
 from tests.fakes.kubernetes import all_made
 from tests.nested import nested
-from tests.scenarios.ordinary import ODD, all_is_well, at
+from tests.scenarios.ordinary import ODD, all_is_well, at, unreadable
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
 
@@ -51,6 +53,20 @@ def test_an_object_that_no_sane_person_writes_shows_what_is_wrong_and_harms_nobo
     ran = [made for made in all_made(list(world.clusters.values())) if made.key == ODD]
     assert ran if what == "a deadline of seventy years" else accepted["status"] == "False"
     assert len(accepted["message"]) <= 1000
+
+
+def test_of_a_spec_that_is_too_long_nothing_is_sent_but_how_long_it_is(world: World) -> None:
+    pod = {"template": {"spec": {"containers": [{"name": "a", "image": "b", "args": ["x" * SPEC_BYTES]}]}}}
+    world.cluster("west").apply(ODD, spec({"schedule": "* * * * *"}) | {"jobTemplate": {"spec": pod}})
+    all_is_well(world)
+    conditions = world.cluster("west").cronjobs[ODD]["status"]["conditions"]
+    accepted = next(condition for condition in conditions if condition["type"] == "Accepted")
+    assert re.fullmatch(rf"spec has 131\d\d\d bytes in JSON, and no more than {SPEC_BYTES} are taken: .*", accepted["message"])
+    assert unreadable(world) == 0
+    assert max(len(body) for _, body in world.broker.kept) < SPEC_BYTES
+    world.cluster("west").apply(ODD, spec({"schedule": "* * * * *", "runs": "5"}))
+    all_is_well(world, until=190)
+    assert [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD] == [at(180)]
 
 
 @pytest.mark.parametrize("length", [1, 51, 52, 53, 63, 64, 200, 253])

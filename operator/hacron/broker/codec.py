@@ -18,6 +18,7 @@ from hacron.core.messages import (
     BODY_BYTES,
     MOST_RECORDS,
     RECORD_BYTES,
+    SPEC_BYTES,
     VERSION,
     Batch,
     Command,
@@ -120,7 +121,7 @@ def decode_record(raw: msgspec.Raw) -> Record:
 def decode_command(raw: msgspec.Raw) -> Command:
     command = _message(_command, raw, MESSAGE_BYTES)
     if isinstance(command, Declared | Demanded):
-        _check_spec(command.spec, MESSAGE_BYTES)
+        _check_spec(command.spec, SPEC_BYTES)
     return command
 
 

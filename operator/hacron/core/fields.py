@@ -10,20 +10,42 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hacron.core import nesting
+from hacron.core.messages import SPEC_BYTES
 from hacron.core.model import InvalidCronJob
+
+TOO_LONG = "tooLong"  # in place of a spec that is: how many bytes it has
 
 E = TypeVar("E", bound=StrEnum)
 
 
+def encoded(spec: Any) -> msgspec.Raw:
+    """Return a spec as JSON, as it is sent; of one that is too long, that it is."""
+    whole = nesting.encoded(spec)
+    size = len(bytes(whole))
+    return whole if size <= SPEC_BYTES else msgspec.Raw(msgspec.json.encode({TOO_LONG: size}))
+
+
 def decoded(spec: msgspec.Raw | bytes) -> dict[str, Any]:
     """Return the fields of a spec in JSON. Raises InvalidCronJob, whatever the input."""
+    size = len(bytes(spec))
+    if size > SPEC_BYTES:
+        raise _too_long(size)
     try:
         fields = msgspec.json.decode(bytes(spec))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidCronJob("", "spec is not readable JSON") from error
     if not isinstance(fields, dict):
         raise InvalidCronJob("", "spec must be an object")
+    told = fields.get(TOO_LONG)
+    if isinstance(told, int) and SPEC_BYTES < told < 2**31:
+        raise _too_long(told)
     return fields
+
+
+def _too_long(size: int) -> InvalidCronJob:
+    sentence = f"spec has {size} bytes in JSON, and no more than {SPEC_BYTES} are taken: put what is long into a ConfigMap"
+    return InvalidCronJob("", sentence)
 
 
 def flag(fields: dict[str, Any], name: str, field: str = "") -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import instants, nesting
+from hacron.core import instants
+from hacron.core.fields import encoded
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
 from hacron.core.ticks import cronzone
@@ -59,7 +60,7 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         uid=metadata["uid"],
         generation=int(metadata.get("generation") or 1),
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
-        spec=nesting.encoded(body.get("spec") or {}),
+        spec=encoded(body.get("spec") or {}),
         last_schedule_time=instant(status.get("lastScheduleTime")),
         decided_until=instant(status.get("decidedUntil")),
         pause=pause_of(metadata.get("annotations") or {}),

@@ -44,6 +44,9 @@ BODY_BYTES: Final = 8 * 2**20
 RECORD_BYTES: Final = 2 * 2**20
 """Of one record: what was made of any command must be readable, or it would be decided again for ever."""
 
+SPEC_BYTES: Final = 2**17
+"""Of the spec of one object, as it is sent. Every replica of every cluster keeps all of them in memory."""
+
 MOST_RECORDS: Final = 20_000
 """Of one batch. A few thousand of the shortest fill one; what must count together may be more."""
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import nesting
 from hacron.core.demand.accounts import remembered
-from hacron.core.fields import decoded, flag, number
+from hacron.core.fields import decoded, encoded, flag, number
 from hacron.core.manifests import instant
 from hacron.core.messages import RunsDemanded
 from hacron.core.model import InvalidCronJob, Wanted, key_of
@@ -29,7 +28,7 @@ def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
         uid=metadata["uid"],
         generation=int(metadata.get("generation") or 1),
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
-        spec=nesting.encoded(body.get("spec") or {}),
+        spec=encoded(body.get("spec") or {}),
         account=remembered(body.get("status")),
     )
 
