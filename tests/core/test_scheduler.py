@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-import pytest
-
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
