@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.messages import Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, RunStarted
+from hacron.core.messages import SPEC_BYTES, Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, RunStarted
 from hacron.core.model import Cluster, Key
 from hacron.ports import BrokerUnavailable
 from tests.broker.worlds import NOW, World, read, settle, take, until
@@ -375,10 +375,10 @@ def test_messages_that_nobody_can_read_are_counted_and_do_not_block_the_queue(wo
     assert sum(successor.inbox.unreadable.values()) == 0
 
 
-def test_a_command_of_a_megabyte_arrives_between_its_neighbours(world: World) -> None:
+def test_the_longest_command_arrives_between_its_neighbours(world: World) -> None:
     session = world.open()
     session.inbox.open()
-    big = declared(1_400_000)
+    big = declared(SPEC_BYTES - 100)
     session.outbox.send_commands([withdrawn(1), big, withdrawn(2)])
     assert take(session, 3) == [withdrawn(1), big, withdrawn(2)]
 
