@@ -14,7 +14,7 @@ from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeN
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
 from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
-from hacron.core.namelock import may_be_made_again, name_needed_for
+from hacron.core.namelock import may_be_made_again
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs
@@ -192,7 +192,7 @@ class Errands:
                 errand.body = manifests.job_body(
                     run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch, ledger=self._state.mark
                 )
-                manifests.keep_for(errand.body, name_needed_for(run, moment.wall))
+                manifests.keep(errand.body)
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:

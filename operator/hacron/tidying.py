@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from hacron.core.history import known_by, left_over, of_an_earlier, surplus
+from hacron.core.history import expired, known_by, left_over, of_an_earlier, surplus
 from hacron.core.manifests import JobView
 from hacron.core.model import CronJob, Key
 from hacron.core.namelock import name_free_at, outlived, tombstone_ends
@@ -47,7 +47,7 @@ class Tidying:
             return retry_at
         self._retry_at.pop(key, None)
         doomed = self._doomed(key, jobs, now)
-        for job in doomed:
+        for job in {job.uid: job for job in doomed}.values():
             if not job.tombstone and now <= name_free_at(job, self._start_window):
                 continue
             self._under_way.add(job.uid)
@@ -57,6 +57,7 @@ class Tidying:
         instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
         instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
         instants += [max(now, known_by(job)) + RETRY for job in self._nobodys(key, left)]
+        instants += [job.expires for job in left if job.expires is not None and job.expires > now]
         return min(instants) + timedelta(seconds=1) if instants else None
 
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
@@ -76,6 +77,7 @@ class Tidying:
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
         elif progress is not None and isinstance(cronjob, CronJob):
             doomed += surplus(jobs, progress, cronjob, self._cluster, self._state.results_of(key))
+            doomed += expired(jobs, progress, now)
         proof = self._state.proof
         old = [job for job in jobs if proof is not None and known_by(job) < proof.at]
         if nobodys := self._nobodys(key, old):

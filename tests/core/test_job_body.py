@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hacron.core.manifests import DEMAND, HALTED, LEDGER, RAN, SCHEDULED, TOMBSTONE_LABEL, job_body, keep_for
+from hacron.core.manifests import DEMAND, HALTED, LEDGER, RAN, SCHEDULED, TOMBSTONE_LABEL, TTL, job_body, keep
 from hacron.core.model import Run, key_of
 
 JULY = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
@@ -67,11 +67,22 @@ def test_no_template_says_what_has_become_of_its_jobs() -> None:
     assert of_job["annotations"] == {"note": "ours"} | body_of()["metadata"]["annotations"]
 
 
-@pytest.mark.parametrize(("wanted", "given"), [(0, 81), (80, 81), (81, 81), (600, 600), (None, None), ("5", "5")])
-def test_it_stays_as_long_as_its_name_is_needed(wanted: Any, given: Any) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "given", "noted"),
+    [
+        (0, 86_400, "0"),
+        (600, 86_400, "600"),
+        (86_400, 86_400, None),
+        (90_000, 90_000, None),
+        (None, None, None),
+        ("5", "5", None),
+    ],
+)
+def test_it_stays_until_what_became_of_it_is_known(wanted: Any, given: Any, noted: str | None) -> None:
     body = body_of(jobTemplate={"spec": {"template": {"spec": POD}, "ttlSecondsAfterFinished": wanted}})
-    keep_for(body, timedelta(seconds=80.2))
+    keep(body)
     assert body["spec"]["ttlSecondsAfterFinished"] == given
+    assert body["metadata"]["annotations"].get(TTL) == noted
 
 
 def test_what_it_is_given_stands_before_the_variables_of_the_template_which_may_refer_to_it() -> None:

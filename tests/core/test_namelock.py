@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.model import Run
-from hacron.core.namelock import CLOCKS_DIFFER, may_be_made_again, name_free_at, name_needed_for, outlived
+from hacron.core.namelock import may_be_made_again, name_free_at, outlived
 from hacron.core.rules import Rules
 from tests.roles.views import NOON, YOUNG
 
@@ -25,12 +25,6 @@ def test_until_then_a_request_to_make_it_may_be_on_its_way() -> None:
     last = NOON + timedelta(seconds=80)
     assert may_be_made_again(RUN, last)
     assert not may_be_made_again(RUN, last + MOMENT)
-
-
-def test_a_job_that_ends_sooner_keeps_its_name_a_little_longer_as_clocks_differ() -> None:
-    assert name_needed_for(RUN, NOON) == timedelta(seconds=80) + CLOCKS_DIFFER
-    late = NOON + timedelta(seconds=15)
-    assert name_needed_for(RUN, late) == timedelta(seconds=65) + CLOCKS_DIFFER
 
 
 @pytest.mark.parametrize(("ran", "stands"), [(True, timedelta(seconds=80)), (False, timedelta(hours=1))])

@@ -26,6 +26,28 @@ def test_a_job_that_its_template_has_deleted_at_once_keeps_its_name_while_a_requ
     assert wrong(world) == []
 
 
+def test_a_job_that_its_template_has_deleted_at_once_is_there_until_its_end_is_known() -> None:
+    """The only cluster is cut off as it has made the Job, and for ten minutes: the run would look as if it had never begun."""
+    world = World()
+    world.start("west-1")
+    west = world.cluster("west")
+    west.apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "1", "ttl": "0"}))
+    world.at(at(58))
+    west.fate = lambda name: world.silence("west") or Fate() if name == "CreateJob" else Fate()
+    world.at(at(660))
+    west.fate = None
+    world.silence("west", silent=False)
+    world.at(at(661))
+    (made,) = all_made([west])
+    assert (made.how, made.gone_at) == ("Complete", None)
+    world.at(at(690))
+    (made,) = all_made([west])
+    assert made.gone_at is not None
+    assert world.executor is not None
+    assert world.executor.session is not None
+    assert [said.verdict for said in world.executor.session.state.progress[HELLO].recent] == ["Succeeded"]
+
+
 def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> None:
     """north does not accept it ahead of the tick; an edit takes back the attempt in east, where a replica hears nothing of it."""
     world = World()

@@ -43,6 +43,14 @@ def _beyond(
     return [job for _, job in newest_first[limit:] if job is not None and not job.deleting]
 
 
+def expired(jobs: Iterable[JobView], progress: Progress, now: datetime) -> list[JobView]:
+    """Return the finished Jobs that are to go by `ttlSecondsAfterFinished`, once the ledger has what became of them."""
+    open_ids = {run.id for run in progress.open}
+    return [
+        job for job in jobs if job.expires is not None and now >= job.expires and job.run_id not in open_ids and not job.deleting
+    ]
+
+
 def left_over(jobs: Iterable[JobView], ledger: str) -> list[JobView]:
     """Return the Jobs of a HACronJob that is gone, of which the ledger that gave their runs knows nothing any more.
 

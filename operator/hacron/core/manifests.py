@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -40,6 +39,9 @@ DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that as
 DEMAND_LABEL = DEMAND  # as far as a label can hold it
 JOB_CONTROLLER = "kubernetes.io/job-controller"  # who sees to a Job unless `managedBy` says otherwise
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # what Jobs of a CronJob carry
+
+TTL = f"{GROUP}/ttl-seconds-after-finished"  # annotation: the template's, where the Job is kept for longer
+KEPT_S = 86_400  # a Job that would be deleted soon after its end, until it is known
 
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
 STEM_LENGTH = 52
@@ -169,11 +171,16 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
     return body
 
 
-def keep_for(body: dict[str, Any], time: timedelta) -> None:
-    """Have a Job stay for so long when it has finished, where its template has it deleted sooner."""
-    least, wanted = math.ceil(time.total_seconds()), body["spec"].get("ttlSecondsAfterFinished")
-    if isinstance(wanted, int) and wanted < least:
-        body["spec"]["ttlSecondsAfterFinished"] = least
+def keep(body: dict[str, Any]) -> None:
+    """Have a Job that its template has deleted soon after its end stay for a day, until it is deleted by its worker.
+
+    That knows when what became of it is in the ledger. A cluster that was cut off in the meantime must still find it, or the run
+    would look as if it had never begun.
+    """
+    wanted = body["spec"].get("ttlSecondsAfterFinished")
+    if isinstance(wanted, int) and 0 <= wanted < KEPT_S:
+        body["spec"]["ttlSecondsAfterFinished"] = KEPT_S
+        body["metadata"]["annotations"][TTL] = str(wanted)
 
 
 def tombstone_body(run: Run, key: Key, *, ran: bool) -> dict[str, Any]:
@@ -296,6 +303,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int = 0  # grows with each change; 0: not known
     ledger: str = ""  # the mark of the one that gave the run; empty: it is not known
     owned: bool = False  # by what takes it along
+    expires: datetime | None = None  # when its template has it deleted
 
 
 def slim(job: dict[str, Any]) -> dict[str, Any]:
@@ -346,7 +354,14 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
         version=version(metadata.get("resourceVersion")),
         ledger=annotations.get(LEDGER, ""),
         owned=bool(metadata.get("ownerReferences")),
+        expires=_expires(annotations.get(TTL), ended[1] if ended else None),
     )
+
+
+def _expires(ttl: object, finished: datetime | None) -> datetime | None:
+    if finished is None or not isinstance(ttl, str) or not ttl.isascii() or not ttl.isdigit() or len(ttl) > len(str(KEPT_S)):
+        return None
+    return finished + timedelta(seconds=int(ttl))
 
 
 def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halting:

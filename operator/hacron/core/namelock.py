@@ -15,18 +15,12 @@ from hacron.core.manifests import JobView
 from hacron.core.model import Run
 
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
-CLOCKS_DIFFER = timedelta(seconds=5)  # that of the API server and those of replicas; far more than they should
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 
 
 def name_free_at(job: JobView, start_window: timedelta) -> datetime:
     """Return from when on no request to make this Job can be on its way any more, so that its name may be given up."""
     return job.created + start_window + REQUEST_LIVES
-
-
-def name_needed_for(run: Run, now: datetime) -> timedelta:
-    """Return how long the Job of a run, made from now on, has to keep its name: as long as a request for it may come."""
-    return run.start_by - now + REQUEST_LIVES + CLOCKS_DIFFER
 
 
 def may_be_made_again(run: Run, now: datetime) -> bool:
