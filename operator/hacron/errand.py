@@ -57,6 +57,10 @@ class Errand:
         if isinstance(self.conclusion, RunRefused | RunStarted):
             self.conclusion = None
 
+    def has_begun_elsewhere(self, state: RunState) -> bool:
+        """Whether the run has begun since it was last looked at, and another replica has told of it."""
+        return self.state is RunState.PENDING and state is RunState.RUNNING and self._told is None
+
     def send(self, request: Request) -> None:
         self.in_flight = True
         self._sent += 1

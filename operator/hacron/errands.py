@@ -66,7 +66,10 @@ class Errands:
         request = answer.request
         if not isinstance(request, CreateJob | GetJob | HaltJob | DeleteJob | GetNamespace):
             return None
-        made = self._note_job(answer) if isinstance(request, CreateJob) else None
+        made = None
+        if isinstance(request, CreateJob):
+            made = self._note_job(answer)
+            self._help.end(request.run_id, answer.ok, answer.status == 409, moment.wall)
         answered = not isinstance(request, GetNamespace) or self._consent.take(request, answer, moment)
         run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
         if run is None:
@@ -110,6 +113,8 @@ class Errands:
 
     def _tend(self, key: Key, run: Run, active: bool, moment: Moment) -> datetime | None:
         errand = self._errand(key, run, moment.wall)
+        if not active and errand.has_begun_elsewhere(run.state):
+            self._help.hear(moment.wall)
         errand.enter(run.state)
         if errand.in_flight:
             return None
@@ -162,7 +167,8 @@ class Errands:
             wait_until = self._help.begin(run.id, moment.wall)
             if wait_until is not None:
                 return wait_until
-            self._create(run, errand, moment)
+            if not self._create(run, errand, moment):
+                self._help.forget(run.id)
         return None
 
     def _take_name(self, run: Run, errand: Errand) -> None:
@@ -170,10 +176,12 @@ class Errands:
         errand.job_is_gone = False
         errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key, ran=ran)))
 
-    def _create(self, run: Run, errand: Errand, moment: Moment) -> None:
+    def _create(self, run: Run, errand: Errand, moment: Moment) -> bool:
+        """Ask for the Job; return False when something else comes first, or it is not to be made."""
         self._prepare(run, errand, moment)
         if errand.body is not None:
             errand.send(create_request(errand.key, run, errand.body, not_after=run.start_by))
+        return errand.body is not None
 
     def _prepare(self, run: Run, errand: Errand, moment: Moment) -> None:
         """Have the Job's body at hand before the tick, and the namespace's consent; or know that there will be none."""
@@ -209,7 +217,6 @@ class Errands:
         return view
 
     def _created(self, run: Run, errand: Errand, made: JobView | None, answer: Answer, moment: Moment) -> None:
-        self._help.end(run.id, answer.ok, answer.status == 409, moment.wall)
         if answer.ok:
             errand.succeed()
             if made is not None and not made.tombstone:

@@ -1,14 +1,15 @@
 """When a replica that is not its cluster's worker makes Jobs: the worker may be frozen, or only have much to do.
 
-One Job is tried first. If it can be made, the worker has not made it in time and all that is overdue follows; if it exists, the
-worker lives and is left alone for a while: a thousand Jobs tried twice would hold up the thousand that are being made.
+The ledger tells: while runs begin there that others have told of, somebody makes their Jobs. A second after the last one, what is
+overdue is tried, one Job at a time: one that exists, the worker had made. The first that can be made, it has not made in time,
+and all that is overdue follows. A thousand Jobs tried twice would hold up the thousand that are being made.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-LOOK_AGAIN = timedelta(milliseconds=50)  # while the first try is under way
+LOOK_AGAIN = timedelta(milliseconds=50)  # while a try is under way
 NEEDED_FOR = timedelta(seconds=10)  # after a Job that nobody else had made
 
 
@@ -19,18 +20,22 @@ class StandIn:
         self._patience = patience
         self._trying: str | None = None  # run id
         self._needed_until: datetime | None = None
-        self._not_before: datetime | None = None
+        self._heard_at: datetime | None = None  # when a run was last seen to begin that another replica has told of
 
     def overdue_at(self, tick: datetime, known_since: datetime) -> datetime:
         """Return when a run that is still pending is overdue; one that was decided late is not overdue at once."""
         return max(tick, known_since) + self._patience
 
+    def hear(self, now: datetime) -> None:
+        """Note that a run has begun, as another replica has told: it makes what is overdue, or is about to."""
+        self._heard_at, self._needed_until = now, None
+
     def begin(self, run_id: str, now: datetime) -> datetime | None:
         """Return None when the Job of this overdue run may be made now, which is then the try; else when to ask again."""
         if self._needed_until is not None and now < self._needed_until:
             return None
-        if self._not_before is not None and now < self._not_before:
-            return self._not_before
+        if self._heard_at is not None and now < self._heard_at + self._patience:
+            return self._heard_at + self._patience
         if self._trying is not None and self._trying != run_id:
             return now + LOOK_AGAIN
         self._trying = run_id
@@ -41,11 +46,11 @@ class StandIn:
         if made:
             self._needed_until = now + NEEDED_FOR
         elif existed:
-            self._needed_until, self._not_before = None, now + self._patience
+            self._needed_until = None
         if self._trying == run_id:
             self._trying = None
 
     def forget(self, run_id: str) -> None:
-        """Note that this run is closed: somebody has made its Job."""
+        """Note that its Job is not tried any more."""
         if self._trying == run_id:
             self._trying = None

@@ -34,12 +34,27 @@ def test_all_follow_when_the_worker_had_not_made_it() -> None:
     assert helper.begin("e", LATE + NEEDED_FOR) is not None
 
 
-def test_a_worker_that_lives_is_left_alone_for_a_while() -> None:
+def test_a_job_that_exists_is_followed_by_one_other_try() -> None:
     helper = StandIn(timedelta(seconds=1))
     helper.begin("a", LATE)
     helper.end("a", made=False, existed=True, now=LATE)
+    assert helper.begin("b", LATE) is None
+    assert helper.begin("c", LATE) is not None
+
+
+def test_nothing_is_tried_until_a_second_after_a_run_began() -> None:
+    helper = StandIn(timedelta(seconds=1))
+    helper.hear(LATE)
+    assert helper.begin("a", LATE + timedelta(seconds=0.9)) == LATE + timedelta(seconds=1)
+    assert helper.begin("a", LATE + timedelta(seconds=1)) is None
+
+
+def test_a_worker_that_is_heard_of_again_is_left_alone() -> None:
+    helper = StandIn(timedelta(seconds=1))
+    helper.begin("a", LATE)
+    helper.end("a", made=True, existed=False, now=LATE)
+    helper.hear(LATE)
     assert helper.begin("b", LATE) == LATE + timedelta(seconds=1)
-    assert helper.begin("b", LATE + timedelta(seconds=1)) is None
 
 
 def test_a_try_without_an_answer_is_followed_by_another() -> None:
@@ -50,7 +65,7 @@ def test_a_try_without_an_answer_is_followed_by_another() -> None:
     assert helper.begin("b", LATE) is None
 
 
-def test_a_run_that_closes_while_it_is_tried_holds_nobody_up() -> None:
+def test_a_run_that_is_not_tried_any_more_holds_nobody_up() -> None:
     helper = StandIn(timedelta(seconds=1))
     helper.begin("a", LATE)
     helper.forget("a")
