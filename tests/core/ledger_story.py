@@ -127,9 +127,9 @@ class Story:
         return self.progress.open[-1]
 
     def _heartbeat(self) -> None:
-        self.tell(*(self._seen(name) for name in sorted(self.alive)))
+        self.tell(*(self.seen(name) for name in sorted(self.alive)))
 
-    def _seen(self, name: str) -> ClusterSeen:
+    def seen(self, name: str) -> ClusterSeen:
         return ClusterSeen(
             cluster=name,
             replica=f"{name}-1",

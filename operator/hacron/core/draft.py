@@ -18,6 +18,7 @@ from hacron.core.rules import Rules
 from hacron.core.state import State, understand
 
 TICKS_COUNTED = 500  # in one decision: a tick may cost a third of a millisecond, and a turn must stay far below a second
+RUNS_BEGUN = 2000  # in one decision, or a few more: with what becomes of the record, each costs a tenth of a millisecond
 
 
 class Draft:
@@ -37,6 +38,7 @@ class Draft:
         self._asked: dict[Key | None, dict[Key, None]] = {}  # cronjob → those of its demands that change
         self.revision = state.revision
         self.ticks_to_count = TICKS_COUNTED  # of ranges that are demanded; what is left goes on in the next decision
+        self.runs_to_begin = RUNS_BEGUN
 
     # --- reading ---
 
@@ -132,6 +134,8 @@ class Draft:
             if before is None or progress.open != before.open:
                 self._more_open.update(run.cluster for run in progress.open)
                 self._more_open.subtract(run.cluster for run in (before.open if before else ()))
+                known = {run.id for run in before.open} if before else set()
+                self.runs_to_begin -= sum(run.id not in known for run in progress.open)
             self._progress[progress.key] = progress
 
     def forget(self, key: Key) -> None:

@@ -82,17 +82,18 @@ class Scheduler:
         question asked again before would be answered again.
         """
         self.prepare()
-        due = self._agenda.due(now, MOST_LOOKS)
-        if not messages and not due:
+        next_look = self._agenda.next()
+        if not messages and (next_look is None or next_look > now):
             return []
         draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
             keys.update(dict.fromkeys(self._take(message, draft)))
-        keys.update(dict.fromkeys(due))
-        for key in keys:
-            self._look(key, draft)
-        for key in keys:
+        keys.update(dict.fromkeys(self._agenda.due(now, MOST_LOOKS)))
+        looked_at = [key for key in keys if self._looks(key, draft)]
+        for key in keys.keys() - looked_at:
+            self._agenda.put(key, now)
+        for key in looked_at:
             if not draft.changes(key):  # a changed one comes back through touch
                 self._agenda.put(key, min(self._instants(key, now), default=None))
         return draft.groups()
@@ -155,12 +156,14 @@ class Scheduler:
             uid=seen.uid or (before.uid if before is not None else ""),
         )
         draft.see(after)
-        held_up = [*self._held_up_by_gone(after, draft), *self._forget(after, draft)]
+        held_up = self._held_up_by_gone(after, draft)
         was_heard = before is not None and not before.is_silent(now, self._rules.silent_after.total_seconds())
-        if before is not None and was_heard and not _is_more_useful(after, before):
-            return held_up
-        waiting, self._waiting = list(self._waiting), {}
-        return [*waiting, *held_up]
+        if before is None or not was_heard or _is_more_useful(after, before):
+            held_up += self._waiting
+            self._waiting = {}
+        for key in held_up:  # they may be more than one decision can look at
+            self._agenda.put(key, now)
+        return self._forget(after, draft)
 
     def _held_up_by_gone(self, cluster: Cluster, draft: Draft) -> list[Key]:
         """Return the cronjobs that have open runs where, as this cluster says, nothing will come back from."""
@@ -176,10 +179,13 @@ class Scheduler:
         names, hearing = to_be_forgotten(draft.clusters), self._hearing(draft.clusters)
         return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing)]
 
-    def _look(self, key: Key, draft: Draft) -> None:
-        """Decide all that can be decided about one cronjob now."""
+    def _looks(self, key: Key, draft: Draft) -> bool:
+        """Decide all that can be decided about one cronjob now, unless this decision has begun enough runs; say whether."""
+        if draft.runs_to_begin <= 0:
+            return False
         self._look_at_ticks(key, draft)
         demands.close(draft, key)
+        return True
 
     def _look_at_ticks(self, key: Key, draft: Draft) -> None:
         now = draft.now
