@@ -25,7 +25,7 @@ from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
-LOOKS_PER_TURN = 500
+LOOKS_PER_TURN = 500  # runs of cronjobs that have changed, and as many of those whose time has come; some 50 µs each
 REPORT_PACE_S = 0.05  # the first goes at once; in a burst of Jobs, many go together
 
 
@@ -130,9 +130,14 @@ class Worker:
         self._hold_the_token(moment)
         if self.active:
             self._speak_up(moment)
-        for key in [*self._dirty, *self._agenda.due(moment.wall, LOOKS_PER_TURN)]:
-            self._dirty.pop(key, None)
+        for key in self._first(self._dirty):
             self._look(key, moment)
+        due = self._agenda.due(moment.wall, LOOKS_PER_TURN)
+        now = self._first(due)
+        for key in now:
+            self._look(key, moment)
+        for key in due[len(now) :]:
+            self._agenda.put(key, moment.wall)
         if self._outgoing.requests:
             requests, self._outgoing.requests = self._outgoing.requests, []
             self._kube.submit(requests)
@@ -169,7 +174,20 @@ class Worker:
         """Whether all Jobs of this cluster are in view."""
         return self._jobs.listed
 
+    def _first(self, keys: Iterable[Key]) -> list[Key]:
+        """Return as many of these as have about LOOKS_PER_TURN open runs."""
+        first: list[Key] = []
+        runs = 0
+        for key in keys:
+            if runs >= LOOKS_PER_TURN:
+                break
+            progress = self._state.progress.get(key)
+            runs += max(1, len(progress.open) if progress else 0)
+            first.append(key)
+        return first
+
     def _look(self, key: Key, moment: Moment) -> None:
+        self._dirty.pop(key, None)
         look = self._errands.look(key, self.active, moment)
         tidy = self._tidying.look(key, moment.wall) if self.active and self._jobs.listed else None
         self._agenda.put(key, min((instant for instant in (look, tidy) if instant is not None), default=None))
