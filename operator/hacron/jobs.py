@@ -7,13 +7,11 @@ undone, whatever a late answer says.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec.structs import replace
 
-from hacron.core import manifests
 from hacron.core.manifests import JobView
 from hacron.core.model import Key
 
@@ -38,12 +36,11 @@ class Jobs:
         """Return the newest tick of the schedule whose Job is known to exist."""
         return max((job.tick for job in self.of(key) if (job.ran or not job.tombstone) and not job.demand), default=None)
 
-    def list_anew(self, bodies: Iterable[dict[str, Any]]) -> list[Key]:
+    def list_anew(self, views: Sequence[JobView]) -> list[Key]:
         """Take in a complete list; return the cronjobs that may have changed."""
         self.listed = True
         keys = list(self._by_key)
         self._by_key.clear()
-        views = [view for view in map(manifests.job_view, bodies) if view is not None]
         for view in views:
             self.keep(view)
         return [*keys, *(view.key for view in views)]

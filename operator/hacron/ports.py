@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, Entry, Report
 from hacron.core.model import Key, Kind
 
@@ -304,16 +305,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """From the watch on our Jobs: added or changed (body), or gone."""
+    """From the watch on our Jobs: added or changed, or gone. What is none of ours is not told."""
 
-    body: dict[str, Any]
+    view: JobView
     gone: bool = False
 
 
 class JobsListed(msgspec.Struct, frozen=True, kw_only=True):
     """From the watch on our Jobs: a complete list; what is not in it does not exist."""
 
-    items: tuple[dict[str, Any], ...]
+    views: tuple[JobView, ...]
 
 
 class ObjectSeen(msgspec.Struct, frozen=True, kw_only=True):

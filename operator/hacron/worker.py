@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.messages import ClusterSeen
 from hacron.core.model import Key
@@ -98,10 +97,14 @@ class Worker:
     def take(self, arrival: Answer | JobSeen | JobsListed, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case JobsListed(items=items):
-                self.touch(self._jobs.list_anew(items))
-            case JobSeen():
-                self._see(arrival, moment)
+            case JobsListed(views=views):
+                self.touch(self._jobs.list_anew(views))
+            case JobSeen(view=view, gone=True):
+                self._jobs.bury(view)
+                self._errands.gone(view, moment)
+                self.touch([view.key])
+            case JobSeen(view=view):
+                self.touch([view.key] if self._jobs.keep(view) else [])
             case Answer(request=CreateJob(dry_run=True)):
                 pass
             case Answer(request=DeleteJob(foreground=False) as request):
@@ -110,17 +113,6 @@ class Worker:
             case Answer():
                 key = self._errands.take(arrival, moment)
                 self.touch([key] if key is not None else [])
-
-    def _see(self, seen: JobSeen, moment: Moment) -> None:
-        view = manifests.job_view(seen.body)
-        if view is None:
-            return
-        if seen.gone:
-            self._jobs.bury(view)
-            self._errands.gone(view, moment)
-            self.touch([view.key])
-        elif self._jobs.keep(view):
-            self.touch([view.key])
 
     # --- the turn ---
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hacron.core.manifests import LABEL
+from hacron.core.manifests import CRONJOB, LABEL, RUN_ID, TICK
 from hacron.core.model import Key, Kind, key_of
 from hacron.kube.access import read_access
 from hacron.kube.client import KubeClient
@@ -56,11 +56,11 @@ class Asking:
 
     def lists(self) -> list[set[str]]:
         """Return the names of the Jobs in each list that the watch has brought."""
-        return [{job["metadata"]["name"] for job in each.items} for each in self.seen if isinstance(each, JobsListed)]
+        return [{view.name for view in each.views} for each in self.seen if isinstance(each, JobsListed)]
 
     def sightings(self, name: str) -> list[JobSeen]:
         """Return what the watch has told of the Job with this name since the last list."""
-        return [each for each in self.seen if isinstance(each, JobSeen) and each.body["metadata"]["name"] == name]
+        return [each for each in self.seen if isinstance(each, JobSeen) and each.view.name == name]
 
     def count(self, verb: str) -> int:
         """Return how many requests with this HTTP method were sent."""
@@ -83,8 +83,21 @@ def job(name: str, namespace: str, *, run_seconds: float = 0.1, labels: dict[str
     """Return a Job of ours whose pod runs for so long."""
     pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
     template = {"metadata": {"annotations": {"testbed/run-seconds": f"{run_seconds:g}"}}, "spec": pod}
-    metadata = {"name": name, "namespace": namespace, "labels": {LABEL: "true"} if labels is None else labels}
+    metadata = {"name": name, "namespace": namespace, "annotations": marks(name)}
+    metadata["labels"] = {LABEL: "true"} if labels is None else labels
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
+
+
+def marks(name: str) -> dict[str, str]:
+    """Return the annotations by which a Job is known to be ours."""
+    return {CRONJOB: "hello", RUN_ID: name, TICK: "2026-11-24T12:00:00Z"}
+
+
+def job_that_stands(name: str, version: int) -> dict[str, Any]:
+    """Return a Job of ours as an API server tells of it."""
+    body = job(name, "default")
+    body["metadata"] |= {"uid": name, "creationTimestamp": "2026-11-24T12:00:00Z", "resourceVersion": f"{version}"}
+    return body
 
 
 def create(name: str, namespace: str, body: dict[str, Any] | None = None, **how: Any) -> CreateJob:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hacron.core.manifests import LABEL
+from hacron.core.manifests import LABEL, RUN_ID
+from hacron.core.messages import Outcome
 from hacron.ports import DeleteJob, JobSeen, JobsListed
 from tests.cluster.asking import Asking, all_at_once, asking, create, job, some_key
 from tests.testbed.control_plane import ControlPlane
@@ -24,8 +25,7 @@ def watching(west: ControlPlane) -> Iterator[Asking]:
 
 
 def ended(watching: Asking, name: str) -> bool:
-    conditions = [each for seen in watching.sightings(name) for each in seen.body["status"].get("conditions", [])]
-    return any((each["type"], each["status"]) == ("Complete", "True") for each in conditions)
+    return any(seen.view.terminal is Outcome.SUCCEEDED for seen in watching.sightings(name))
 
 
 def test_a_job_is_seen_from_its_beginning_to_its_end(watching: Asking, namespace: str) -> None:
@@ -39,16 +39,17 @@ def test_a_job_is_seen_from_its_beginning_to_its_end(watching: Asking, namespace
     assert len(watching.lists()) == 1
 
 
-def test_what_is_seen_of_a_job_leaves_out_the_template(watching: Asking, namespace: str) -> None:
-    body = job("hello", namespace)
-    body["metadata"]["annotations"] = {"for": "us"}
-    watching.ask(create("hello", namespace, body))
-    until(lambda: watching.sightings("hello"), 20, "the new Job")
-    seen = watching.sightings("hello")[0].body
-    assert seen["metadata"]["annotations"]["for"] == "us"
-    assert "managedFields" not in seen["metadata"]
-    assert set(seen) == {"metadata", "spec", "status"}
-    assert seen["spec"] == {"suspend": False}
+def test_what_has_our_label_and_is_not_ours_is_not_seen(watching: Asking, west: ControlPlane, namespace: str) -> None:
+    body = job("odd", namespace)
+    del body["metadata"]["annotations"][RUN_ID]
+    watching.ask(create("odd", namespace, body))
+    watching.ask(create("ours", namespace))
+    until(lambda: ended(watching, "ours"), 30, "the end of ours")
+    assert not watching.sightings("odd")
+    with asking(west.operator_kubeconfig) as another:
+        another.client.watch_jobs(True)
+        until(another.lists, 20, "a list of the Jobs")
+        assert another.lists()[0] & {"odd", "ours"} == {"ours"}
 
 
 def test_jobs_of_others_are_not_seen(watching: Asking, west: ControlPlane, namespace: str) -> None:
@@ -77,8 +78,8 @@ def test_nothing_is_seen_of_a_watch_that_was_ended(watching: Asking, namespace: 
     until(lambda: len(watching.lists()) == 2, 20, "a list of the Jobs")
     assert "before" in watching.lists()[1]
     second = max(position for position, each in enumerate(watching.seen) if isinstance(each, JobsListed))
-    told = [each.body["metadata"] for each in watching.seen[:second] if isinstance(each, JobSeen)]
-    assert not [each for each in told if each["namespace"] == namespace]  # those of other tests go as they please
+    told = [each.view for each in watching.seen[:second] if isinstance(each, JobSeen)]
+    assert not [each for each in told if each.namespace == namespace]  # those of other tests go as they please
     watching.client.watch_jobs(True)
     watching.ask(create("after", namespace))
     until(lambda: ended(watching, "after"), 30, "the end of a Job")

@@ -7,22 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hacron.kube import http, job_watch
-from tests.cluster.asking import Asking, asking
+from tests.cluster.asking import Asking, asking, job_that_stands
 from tests.cluster.oddities import Asked, Said, kubeconfig, odd_server, status, watch
 from tests.testbed.wait import until
 
 
-def job_called(name: str, version: int) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": f"{version}"}}
-
-
 def listed(version: int, *names: str) -> Said:
-    items = [job_called(name, version) for name in names]
+    items = [job_that_stands(name, version) for name in names]
     body = {"kind": "JobList", "metadata": {"resourceVersion": f"{version}"}, "items": items}
     return Said(200, json.dumps(body).encode())
 
@@ -66,8 +61,8 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 
 def test_a_watch_that_ends_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
-    bookmark = {"type": "BOOKMARK", "object": job_called("", 9)}
-    added = {"type": "ADDED", "object": job_called("hello", 7)}
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
+    added = {"type": "ADDED", "object": job_that_stands("hello", 7)}
     script = Script([listed(5)], [watch(added), watch(bookmark), watch()])
     kube = follow(script)
     until(lambda: len(script.since) == 4, 20, "the fourth watch")
@@ -86,7 +81,7 @@ def test_a_watch_that_cannot_go_on_lists_everything_again(follow: Callable[[Scri
 
 
 def test_a_watch_that_was_cut_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:
-    added = json.dumps({"type": "ADDED", "object": job_called("hello", 7)}).encode() + b"\n"
+    added = json.dumps({"type": "ADDED", "object": job_that_stands("hello", 7)}).encode() + b"\n"
     cut = Said(200, added, {"Content-Length": "1000", "Connection": "close"})
     script = Script([listed(5)], [cut])
     kube = follow(script)
@@ -128,8 +123,8 @@ def test_a_client_says_when_it_hears_nothing_of_jobs(follow: Callable[[Script], 
 
 
 def test_a_great_change_arrives_whole(follow: Callable[[Script], Asking]) -> None:
-    changed = job_called("hello", 7)
-    changed["metadata"]["annotations"] = {"big": "x" * 1_000_000}
+    changed = job_that_stands("hello", 7)
+    changed["metadata"]["annotations"]["big"] = "x" * 1_000_000
     kube = follow(Script([listed(5)], [watch({"type": "ADDED", "object": changed})]))
     until(lambda: kube.sightings("hello"), 20, "the Job")
-    assert kube.sightings("hello")[0].body["metadata"] == changed["metadata"]
+    assert kube.sightings("hello")[0].view.version == 7

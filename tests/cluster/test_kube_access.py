@@ -21,7 +21,7 @@ import pytest
 from hacron.kube import access, http
 from hacron.ports import GetJob
 from hacron.settings.loading import InvalidSettings
-from tests.cluster.asking import Asking, asking, create, some_key, with_user
+from tests.cluster.asking import Asking, asking, create, job_that_stands, some_key, with_user
 from tests.cluster.oddities import (
     JOB,
     Asked,
@@ -285,7 +285,7 @@ def test_the_watch_on_jobs_goes_on_when_certificates_are_replaced(tmp_path: Path
         if "watch=true" not in asked.path:
             return Said(200, b'{"kind": "JobList", "metadata": {"resourceVersion": "5"}, "items": []}')
         since.append(asked.path.rpartition("resourceVersion=")[2])
-        event = {"type": "ADDED", "object": {"metadata": {"name": "hello", "resourceVersion": f"{6 + len(since)}"}}}
+        event = {"type": "ADDED", "object": job_that_stands("hello", 6 + len(since))}
         return Said(200, watch(event).content, {"Content-Length": "100000"})  # there is more to come
 
     with odd_server(watched, server_tls(server_pair)) as server:

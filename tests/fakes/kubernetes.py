@@ -265,7 +265,7 @@ class FakeCluster:
         job = Job(body, self._note(body, by, asked or Asked(self.now, self.now, self.now)), self._end_of(body))
         self.jobs[namespace, name] = job
         self.tell(f"{job} is made by {by}")
-        self._emit(JobSeen(body=_slim(body)))
+        self._tell_of(body)
         self._collect_garbage()
         return 201, _copy(body)
 
@@ -347,7 +347,7 @@ class FakeCluster:
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
-        return JobsListed(items=tuple(_slim(body) for body in bodies if _is_managed(body)))
+        return JobsListed(views=tuple(view for view in map(manifests.job_view, bodies) if view is not None))
 
     def came_to_nothing(self, made: Made) -> bool:
         """Whether a Job of this cluster was collected as it was made, because its HACronJob had been here, and was gone."""
@@ -454,8 +454,7 @@ class FakeCluster:
             job.made.gone_at = self.now
         if job.gone_at is not None:
             self.tell(f"{job} is gone")
-        if _is_managed(job.body):
-            self._emit(JobSeen(body=_slim(job.body), gone=True))
+        self._tell_of(job.body, gone=True)
 
     def _over(self, job: Job, how: str) -> None:
         if job.made is not None and job.made.over is None:
@@ -484,7 +483,12 @@ class FakeCluster:
 
     def _changed_job(self, job: Job) -> None:
         job.body["metadata"]["resourceVersion"] = self._next()
-        self._emit(JobSeen(body=_slim(job.body)))
+        self._tell_of(job.body)
+
+    def _tell_of(self, body: Body, *, gone: bool = False) -> None:
+        view = manifests.job_view(body)
+        if view is not None:
+            self._emit(JobSeen(view=view, gone=gone))
 
     def _emit(self, event: Event) -> None:
         if self.up:
@@ -519,17 +523,9 @@ def _copy(body: Body) -> Body:
     return copied
 
 
-def _slim(body: Body) -> Body:
-    return _copy(manifests.slim(body))
-
-
 def _status(code: int, reason: str, message: str) -> Reply:
     return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
 
 
 def _annotations(job_spec: Body) -> dict[str, str]:
     return job_spec["template"].get("metadata", {}).get("annotations") or {}
-
-
-def _is_managed(body: Body) -> bool:
-    return (body["metadata"].get("labels") or {}).get(manifests.LABEL) == "true"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hacron.core.manifests import Halting, job_body, job_view
+from hacron.core.manifests import Halting, job_body
+from hacron.core.messages import Outcome
 from hacron.core.model import Run, key_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
 from tests.core.ledger_story import spec
@@ -48,6 +49,9 @@ class Desk:
     def delete(self, uid: str | None = None, *, foreground: bool = False) -> Answer:
         return self.ask(DeleteJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job, uid=uid, foreground=foreground))
 
+    def get(self) -> Answer:
+        return self.ask(GetJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job))
+
     def halt(self, uid: str) -> Answer:
         return self.ask(HaltJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job, uid=uid))
 
@@ -85,8 +89,9 @@ def test_a_job_ends_after_its_time_and_is_told_first_as_ending_then_as_ended() -
     desk = Desk()
     desk.create()
     desk.pass_time(1)
-    kinds = [[condition["type"] for condition in seen.body["status"]["conditions"]] for seen in desk.seen]
-    assert kinds == [["SuccessCriteriaMet"], ["SuccessCriteriaMet", "Complete"]]
+    assert [seen.view.terminal for seen in desk.seen] == [None, Outcome.SUCCEEDED]
+    conditions = desk.get().body["status"]["conditions"]
+    assert [condition["type"] for condition in conditions] == ["SuccessCriteriaMet", "Complete"]
     assert desk.cluster.made[0].how == "Complete"
 
 
@@ -105,7 +110,7 @@ def test_a_foreground_deletion_takes_a_moment_and_a_background_one_none() -> Non
     desk = Desk()
     desk.create()
     assert desk.delete(foreground=True).status == 200
-    assert desk.ask(GetJob(key=HELLO, run_id=RUN.id, namespace="default", name=RUN.job)).body["metadata"]["deletionTimestamp"]
+    assert desk.get().body["metadata"]["deletionTimestamp"]
     desk.pass_time(2)
     assert [seen.gone for seen in desk.seen] == [True]
     desk.create()
@@ -120,9 +125,7 @@ def test_a_job_that_is_halted_takes_a_moment_and_keeps_its_name() -> None:
     assert desk.halt(uid).body["spec"]["suspend"]
     assert desk.cluster.made[0].over is None
     desk.pass_time(2)
-    (view,) = [job_view(seen.body) for seen in desk.seen]
-    assert view is not None
-    assert view.halt is Halting.DONE
+    assert [seen.view.halt for seen in desk.seen] == [Halting.DONE]
     assert (desk.cluster.made[0].how, desk.cluster.made[0].gone_at) == ("halted", None)
     assert desk.create().status == 409
     assert desk.delete(uid).ok
@@ -187,4 +190,4 @@ def test_only_who_watches_is_told_of_jobs() -> None:
     desk.create()
     assert not [seen for seen in desk.seen if isinstance(seen, JobSeen)]
     desk.kube.watch_jobs(True)
-    assert [len(listed.items) for listed in desk.told()] == [1]
+    assert [len(listed.views) for listed in desk.told()] == [1]

@@ -7,11 +7,11 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from hacron.core.messages import Outcome
 from hacron.core.model import Kind, key_of
 from hacron.kopf_watch import KopfWatch
 from hacron.ports import FromKubernetes, GetNamespace, GetObject, ListInventory, ObjectSeen, PostEvent
@@ -114,10 +114,7 @@ def test_jobs_there_are_made_and_seen_to_their_end(told: Asking, place: Place) -
 
 
 def is_complete(told: Asking, name: str) -> bool:
-    conditions: list[dict[str, Any]] = [
-        each for seen in told.sightings(name) for each in seen.body["status"].get("conditions", [])
-    ]
-    return any((each["type"], each["status"]) == ("Complete", "True") for each in conditions)
+    return any(seen.view.terminal is Outcome.SUCCEEDED for seen in told.sightings(name))
 
 
 def test_statuses_and_events_are_written_there(told: Asking, place: Place) -> None:

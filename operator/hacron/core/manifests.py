@@ -306,13 +306,6 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expires: datetime | None = None  # when its template has it deleted
 
 
-def slim(job: dict[str, Any]) -> dict[str, Any]:
-    """Keep what a JobView is made of; the pod template of each of ten thousand Jobs would fill the memory."""
-    metadata = {name: value for name, value in job["metadata"].items() if name != "managedFields"}
-    spec = {name: value for name, value in (job.get("spec") or {}).items() if name in ("suspend", "managedBy")}
-    return {"metadata": metadata, "spec": spec, "status": job.get("status") or {}}
-
-
 def job_view(body: dict[str, Any]) -> JobView | None:
     """Return what matters of a Job; None when it is not ours or cannot be read."""
     try:

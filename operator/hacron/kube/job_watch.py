@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from hacron.core.manifests import LABEL, slim
+from hacron.core.manifests import LABEL, JobView, job_view
 from hacron.kube.http import ApiServer
 from hacron.kube.listing import list_all
 from hacron.kube.reply import NoAnswer
@@ -66,15 +66,15 @@ class JobWatch:
                 pause_s = FIRST_PAUSE_S
 
     async def _list(self) -> None:
-        found: list[dict[str, Any]] = []
+        found: list[JobView] = []
         versions: dict[str, str] = {}
         for path in self._versions:
-            reply, items = await list_all(self._api, path, slim)
+            reply, items = await list_all(self._api, path, job_view)
             if reply.status != 200:
                 raise NoAnswer(reply.status, str(reply.body.get("message", "")))
-            found += items
+            found += (view for view in items if view is not None)
             versions[path] = str(reply.body["metadata"]["resourceVersion"])
-        self._deliver(JobsListed(items=tuple(found)))
+        self._deliver(JobsListed(views=tuple(found)))
         self._heard_at = time.monotonic()
         self._versions = versions
 
@@ -106,7 +106,8 @@ class JobWatch:
                 if event["type"] == "ERROR":
                     self._versions[path] = ""
                     raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
-                if event["type"] != "BOOKMARK":
-                    self._deliver(JobSeen(body=slim(changed), gone=event["type"] == "DELETED"))
+                view = job_view(changed) if event["type"] != "BOOKMARK" else None
+                if view is not None:
+                    self._deliver(JobSeen(view=view, gone=event["type"] == "DELETED"))
                 self._versions[path] = changed["metadata"]["resourceVersion"]
         self._versions[path] = self._versions[path] or since
