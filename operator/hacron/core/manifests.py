@@ -6,7 +6,6 @@ them. Nothing here changes its input.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import re
 from collections.abc import Mapping
@@ -142,7 +141,7 @@ def job_body(run: Run, key: Key, spec: msgspec.Raw, *, owner_uid: str | None, ep
     garbage-collected. `ledger` is the mark of the one that gave the run.
     """
     fields = msgspec.json.decode(bytes(spec))
-    job_template = copy.deepcopy(fields.get("jobTemplate") or {})
+    job_template = fields.get("jobTemplate") or {}
     metadata = job_template.get("metadata") or {}
     zone = fields.get("timeZone")
     annotations = {
