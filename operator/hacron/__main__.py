@@ -27,7 +27,7 @@ HACRON_ and in lower case. Two have no default:
 Example:
 
   export HACRON_CLUSTER=west
-  export HACRON_BROKER_URL=amqps://hacron:secret@rabbitmq-1:5671,amqps://hacron:secret@rabbitmq-2:5671
+  export HACRON_BROKER_URL=amqps://hacron-west:secret@rabbitmq-1:5671/hacron,amqps://hacron-west:secret@rabbitmq-2:5671/hacron
   export HACRON_KUBECONFIG=~/.kube/config      # not in a pod
   hacron settings --check && hacron run
 

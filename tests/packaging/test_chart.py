@@ -64,7 +64,7 @@ WRONG: list[tuple[Values, str]] = [
     ({"settings": {"log_level": "LOUD"}}, "at '/settings/log_level': value must be one of 'DEBUG', 'INFO'"),
     ({"settings": {"ledger_max_bytes": "1GB"}}, "at '/settings/ledger_max_bytes': '1GB' does not match pattern"),
     ({"settings": {"may_execute": "no"}}, "at '/settings/may_execute': got string, want null or boolean"),
-    ({"replicas": 0}, "at '/replicas': minimum: got 0, want 1"),
+    ({"replicas": -1}, "at '/replicas': minimum: got -1, want 0"),
     ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy': value must be one of 'Always'"),
     ({"podAnnotations": {"scrape": True}}, "at '/podAnnotations/scrape': got boolean, want string"),
     ({"settings": {"cluster_labels": "a=b"}}, "at '/settings': additional properties 'cluster_labels' not allowed"),
@@ -332,6 +332,10 @@ class TestRendered:
     @pytest.mark.parametrize("absent", MAY_BE_ABSENT)
     def test_a_value_may_be_absent(self, absent: str) -> None:
         assert one(from_chart({**LEAST, absent: None}), "Deployment")["spec"]["replicas"] == 2
+
+    def test_all_replicas_may_be_kept_away(self) -> None:
+        """By Git, where a GitOps tool would undo `kubectl scale`."""
+        assert one(from_chart({**LEAST, "replicas": 0}), "Deployment")["spec"]["replicas"] == 0
 
     def test_user_and_group_may_be_left_to_the_cluster(self) -> None:
         """OpenShift gives each namespace a range of its own, and refuses pods that choose another."""

@@ -50,6 +50,11 @@ def test_too_few_of_them_fail(server: HttpServer) -> None:
     assert (code, lines[-1]) == (1, "1 of 2 replicas are ready")
 
 
+def test_where_none_is_wanted_none_need_be_there() -> None:
+    """Flux puts an upgrade back whose test fails: with `replicas: 0` they would be there again."""
+    assert ask("http://no-such-host.invalid:8080/readyz", 0)[0] == 0
+
+
 def test_nobody_there_and_no_such_name_fail() -> None:
     code, lines = ask("http://127.0.0.1:1/readyz", 1)
     assert code == 1
