@@ -28,7 +28,8 @@ def a_night_with_everything() -> Gauges:
         "fine": "runs=5",
         "fails": "fails=true runs=5",
         "nonsense": "schedule=tomorrow",
-        "paused": "suspend=true",
+        "suspended": "suspend=true",
+        "paused": "",
         "forbid": "policy=Forbid runs=90",
         "replace": "policy=Replace runs=90",
         "refused": "restart=Always clusters=west",
@@ -37,7 +38,8 @@ def a_night_with_everything() -> Gauges:
     }.items():
         schedule = "" if "schedule" in fields else 'schedule="* * * * *" '
         night.do(f"apply west {name} {schedule}{fields}")
-    night.do("demand west now fine", "undemand west now", "demand west waits paused")
+    night.do("demand west now fine", "undemand west now", "demand west waits suspended")
+    night.do("annotate west paused pause=moving")
     night.do("demand west good fine", "demand west bad fails", "demand west nothing fine from=12:00:00 to=11:00:00")
     night.until(185)
     night.world.broker.put(COMMANDS, b"broken")
@@ -183,14 +185,15 @@ def test_a_verdict_is_counted_once_by_the_executor_that_wrote_it() -> None:
 def test_every_replica_knows_how_many_cronjobs_and_open_runs_there_are() -> None:
     night = Gauges("west-1", "east-1")
     night.do('apply west long schedule="* * * * *" runs=500', "apply west nonsense schedule=tomorrow")
-    night.do('apply east paused schedule="* * * * *" suspend=true')
+    night.do('apply east suspended schedule="* * * * *" suspend=true', 'apply east paused schedule="* * * * *"')
+    night.do("annotate east paused pause=moving")
     night.until(130)
     for metered in night.of.values():
-        assert [metered.value("cronjobs", condition=condition) for condition in CONDITIONS] == [1, 1, 1]
+        assert [metered.value("cronjobs", condition=condition) for condition in CONDITIONS] == [1, 1, 1, 1]
         assert metered.value("runs_open", state="Running") == 2
-    night.do("delete west nonsense", "delete east paused")
+    night.do("delete west nonsense", "delete east suspended", "annotate east paused pause-")
     night.until(135)
-    assert night.of["east-1"].value("cronjobs", condition="invalid") == 0
+    assert [night.of["east-1"].value("cronjobs", condition=condition) for condition in CONDITIONS] == [2, 0, 0, 0]
 
 
 def test_every_replica_knows_how_many_demands_are_open() -> None:

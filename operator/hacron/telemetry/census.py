@@ -9,6 +9,7 @@ from collections import Counter
 
 from hacron.core.model import CronJob, InvalidCronJob, Key, RunState
 from hacron.core.state import State
+from hacron.core.status import paused_by
 from hacron.telemetry.metrics import CONDITIONS, Metrics
 
 SLICE = 1000  # cronjobs: about a millisecond
@@ -50,7 +51,7 @@ class Census:
         self._held += progress.held is not None
         cronjob = self._state.cronjob(key)
         if cronjob is not None:
-            self._conditions[_condition(cronjob)] += 1
+            self._conditions[_condition(cronjob, is_paused=paused_by(self._state, progress) is not None)] += 1
 
     def _publish(self) -> None:
         for condition in CONDITIONS:
@@ -62,7 +63,10 @@ class Census:
         self._metrics.demands_open.set(self._state.open_demands)
 
 
-def _condition(cronjob: CronJob | InvalidCronJob) -> str:
+def _condition(cronjob: CronJob | InvalidCronJob, *, is_paused: bool) -> str:
+    """Say what a cronjob counts as; the first of them that is true."""
     if isinstance(cronjob, InvalidCronJob):
         return "invalid"
-    return "suspended" if cronjob.suspend else "valid"
+    if cronjob.suspend:
+        return "suspended"
+    return "paused" if is_paused else "valid"

@@ -28,7 +28,7 @@ TURN_BUCKETS_S: Final = (
     *(1.0, 2.0, 5.0),
 )
 
-CONDITIONS: Final = ("valid", "invalid", "suspended")
+CONDITIONS: Final = ("valid", "invalid", "suspended", "paused")
 EVENTS: Final = ("posted", "known", "refused", "dropped")
 STEP_DOWNS: Final = ("Superseded", "NoProof", "TokenLost", "ConnectionLost")  # as `ports.Why` has them
 
@@ -89,7 +89,7 @@ class Metrics:
         # cronjobs and runs
         self.cronjobs = self._gauge(
             "cronjobs",
-            "Cronjobs; an invalid one does not fire; the same everywhere.",
+            "Cronjobs; only valid ones fire, a template that the API server refuses is not known here; the same everywhere.",
             condition=CONDITIONS,
         )
         self.ticks_held = self._gauge(
