@@ -25,6 +25,9 @@ PREFETCH: Final = 250
 """Messages in hand, of about 100 KB at most: 25 MB. More makes reading no faster."""
 
 PROBE_PREFETCH: Final = 1000
+MOST_PROBES: Final = 40
+"""Questions, each of which may bring so many messages: two seconds where an answer takes 50 ms. Then the end is far enough."""
+
 LOOK_BACK: Final = 50
 """Messages at the end that are looked at for the floor. An executor writes one a second; what lands late are a few."""
 
@@ -133,26 +136,30 @@ def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
 
 
 def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
-    """Return what stands in the ledger from there on, in its order.
+    """Return the last of what stands in the ledger from there on, in its order.
 
-    The broker sends what there is before it answers the next question on that channel: when an answer brings nothing new, that
-    was the end.
+    The broker sends what there is, up to the prefetch, before it answers the next question on that channel: when an answer brings
+    less, that was the end, though more may be written meanwhile.
     """
-    seen: list[Delivery] = []
+    last: deque[Delivery] = deque(maxlen=LOOK_BACK)
+    seen = 0
     channel = Channel(connection, PROBE_PREFETCH)
 
     def see(delivery: Delivery) -> None:
-        seen.append(delivery)
+        nonlocal seen
+        seen += 1
+        last.append(delivery)
         channel.acknowledge(delivery.tag)
 
     channel.consume(queue, see, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
-    before = -1
-    while len(seen) > before:
-        before = len(seen)
+    for _ in range(MOST_PROBES):
+        before = seen
         channel.barrier()
+        if seen - before < PROBE_PREFETCH:
+            break
     # Not cancelled first: pika would reject what comes after it, which a stream does not allow.
     channel.close()
-    found = [(_number(delivery.headers, OFFSET), delivery) for delivery in seen]
+    found = [(_number(delivery.headers, OFFSET), delivery) for delivery in last]
     return [Noted(at, delivery.body, _number(delivery.headers, FLOOR)) for at, delivery in found if at is not None]
 
 
