@@ -182,6 +182,8 @@ class Session:
                     role.touch(applied.keys)
             for about_demands in self._of_demands if applied.demands else ():
                 about_demands.touch(applied.demands)
+            if applied.proof or applied.checkpoint is not None:
+                self.worker.hear(now)
             if applied.checkpoint is not None:
                 self.worker.greet()
         return folded

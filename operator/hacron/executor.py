@@ -31,7 +31,7 @@ from hacron.core.packing import pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import LONG_AGO, Applied, State
 from hacron.core.ticks.cron import tzdata_version
-from hacron.ports import Inbox, Ledger, SteppedDown, Token, Why
+from hacron.ports import BrokerUnavailable, Inbox, Ledger, SteppedDown, Token, Why
 from hacron.turn import Folded, Moment
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,11 @@ class Executor:
         self._outstanding = 0  # batches appended and not read back
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._token_put_back_at: float | None = None
+        self._has_read_since = False  # anything of the ledger, since then
 
     def turn(self, moment: Moment, folded: Sequence[Folded]) -> None:
         """Do all that can be done now; never waits for more than the broker's confirms. Raises SteppedDown, BrokerUnavailable."""
+        self._has_read_since = self._has_read_since or bool(folded)
         for entry, applied in folded:
             self._read_back(entry, applied, moment)
         if not self._ledger.caught_up:
@@ -166,13 +168,19 @@ class Executor:
         self._append([[checkpoint]], now)
 
     def _put_back_if_missing(self, moment: Moment) -> None:
-        """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm."""
+        """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm.
+
+        If nothing at all is read for as long again, it may be this replica alone that hears nothing, though its connection lives.
+        """
         never_begun = self._state.epoch == 0 and self._token_put_back_at is None
-        if never_begun or moment.mono >= self._missing_at(moment):
-            log.info("puts a token back: no sign of an executor")
-            self._token_put_back_at = moment.mono
-            self.tally.tokens_put_back += 1
-            self._token.put_back()
+        if not never_begun and moment.mono < self._missing_at(moment):
+            return
+        if self._token_put_back_at is not None and not self._has_read_since:
+            raise BrokerUnavailable("nothing is heard from the ledger")
+        log.info("puts a token back: no sign of an executor")
+        self._token_put_back_at, self._has_read_since = moment.mono, False
+        self.tally.tokens_put_back += 1
+        self._token.put_back()
 
     def _missing_at(self, moment: Moment) -> float:
         """Return from when on the token counts as gone (monotonic)."""

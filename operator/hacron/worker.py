@@ -80,6 +80,7 @@ class Worker:
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives
+        self._executor_at: float | None = None  # monotonic; when we last heard of an executor
         self._api_ok = True
         self._hastens = True
         self._report_at = 0.0  # monotonic; not before it the next reports go
@@ -89,6 +90,10 @@ class Worker:
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
         self._dirty.update(dict.fromkeys(keys))
+
+    def hear(self, moment: Moment) -> None:
+        """Note a sign of life of the executor."""
+        self._executor_at = moment.mono
 
     def greet(self) -> None:
         """Note that there is a new executor: it wants to hear of this cluster at once."""
@@ -146,7 +151,7 @@ class Worker:
         look = self._agenda.next()
         if look is not None:
             wait = min(wait, (look - moment.wall).total_seconds())
-        if self.active and self._seen_at is not None:
+        if self.active and self._seen_at is not None and self._hears(moment):
             wait = min(wait, self._seen_at + self._seen_interval_s - moment.mono)
         if self._outgoing.reports:
             wait = min(wait, self._report_at - moment.mono)
@@ -212,8 +217,16 @@ class Worker:
         self._life_at = moment.mono
         self._token.put_back()
 
+    def _hears(self, moment: Moment) -> bool:
+        """Whether the ledger tells of an executor. If not, nothing that is decided for this cluster now should wait for it."""
+        if self._executor_at is None:
+            self._executor_at = moment.mono
+        return moment.mono - self._executor_at <= self._token_missing_after_s
+
     def _speak_up(self, moment: Moment) -> None:
         """Say that this cluster lives: every few seconds, and at once when something about it has changed."""
+        if not self._hears(moment):
+            return
         api_ok = self._kube.reachable
         due = self._seen_at is None or moment.mono >= self._seen_at + self._seen_interval_s  # as next_turn rounds it
         if not due and not self._hastens and api_ok == self._api_ok:

@@ -1,0 +1,69 @@
+"""The connection lives, and a consumer on it brings nothing any more: what RabbitMQ has been seen to do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tests.scenarios.judge import wrong
+from tests.scenarios.ordinary import HELLO, at
+from tests.scenarios.script import spec
+from tests.scenarios.world import World
+
+
+def east_makes_hello() -> World:
+    """The executor is in west, and a Job of every minute in east."""
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name)
+        world.settle()
+    world.cluster("east").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(70))
+    assert world.executor is world.processes["west-1"]
+    return world
+
+
+def last_seen(world: World, cluster: str) -> datetime:
+    assert world.executor is not None
+    assert world.executor.session is not None
+    return world.executor.session.state.clusters[cluster].seen_at
+
+
+# --- the ledger's ---
+
+
+def test_a_worker_that_reads_nothing_connects_anew_when_it_has_put_a_token_back_in_vain() -> None:
+    world = east_makes_hello()
+    deaf = world.processes["east-1"].broker
+    assert deaf is not None
+    deaf.reads_nothing = True
+    world.at(at(70 + 23))
+    assert world.processes["east-1"].broker is deaf
+    world.at(at(70 + 25))
+    assert world.processes["east-1"].broker is not deaf
+    world.at(at(310))
+    assert [one.tick for one in world.cluster("east").made] == [at(60 * minute) for minute in range(1, 6)]
+    assert wrong(world) == []
+
+
+def test_its_cluster_is_silent_meanwhile() -> None:
+    world = east_makes_hello()
+    deaf = world.processes["east-1"].broker
+    assert deaf is not None
+    deaf.reads_nothing = True
+    world.at(at(70 + 23))
+    assert at(70 + 5) < last_seen(world, "east") <= at(70 + 12)
+    world.at(at(70 + 25))
+    assert last_seen(world, "east") >= at(70 + 24)
+
+
+def test_replicas_that_hear_nothing_since_there_is_no_executor_choose_one_as_soon_as_they_may() -> None:
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name, may_execute=False)
+    world.at(at(100))
+    assert world.executor is None
+    world.start("east-2")
+    world.settle()
+    assert world.executor is world.processes["east-2"]
+    world.at(at(101))
+    assert {last_seen(world, "west"), last_seen(world, "east")} <= {at(100), at(101)}
