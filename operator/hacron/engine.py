@@ -13,13 +13,14 @@ from typing import assert_never
 from hacron.core.kinds import CRONJOBS, DEMANDS
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
-from hacron.core.state import State
+from hacron.core.state import Applied, State
 from hacron.errands import WorkerTally
 from hacron.executor import REWRITE_AFTER_BYTES, Executor, Lease, Tally
 from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.namesake import Namesake
 from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
+from hacron.recency import Recency
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
 from hacron.timepiece import Timepiece
@@ -94,7 +95,17 @@ class Engine:
             role.attach(state)
         of_cronjobs, of_demands = (self.relay, self.mirror), (self.demand_relay, self.demand_mirror)
         return Session(
-            broker, state, scheduler, executor, worker, of_cronjobs, of_demands, self.herald, self._timepiece, self._namesake
+            broker=broker,
+            state=state,
+            recency=Recency(settings.token_missing_after_s, settings.proof_lease_s),
+            scheduler=scheduler,
+            executor=executor,
+            worker=worker,
+            of_cronjobs=of_cronjobs,
+            of_demands=of_demands,
+            herald=self.herald,
+            timepiece=self._timepiece,
+            namesake=self._namesake,
         )
 
     def absorb(self, arrivals: Iterable[FromKubernetes], now: Moment) -> None:
@@ -111,8 +122,10 @@ class Session:
 
     def __init__(
         self,
+        *,
         broker: Broker,
         state: State,
+        recency: Recency,
         scheduler: Scheduler,
         executor: Executor,
         worker: Worker,
@@ -126,6 +139,7 @@ class Session:
         self.state = state
         self.executor = executor
         self.worker = worker
+        self._recency = recency
         self._scheduler = scheduler
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
@@ -136,12 +150,12 @@ class Session:
     @property
     def caught_up(self) -> bool:
         """Whether State is of now, and not still of the past."""
-        return self.broker.ledger.caught_up
+        return self.broker.ledger.caught_up and self._recency.is_of_now
 
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
         folded = self._fold(now)
-        self._timepiece.look(now, self.state.proof if self.caught_up else None)
+        self._timepiece.look(now, self.state.proof if self.broker.ledger.caught_up else None)
         if self.caught_up:
             self._namesake.look(self.state, now)
         for arrival in arrivals:
@@ -158,10 +172,13 @@ class Session:
 
     def wait(self, now: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
-        if not self.caught_up:
+        if not self.broker.ledger.caught_up:
             return READING_WAIT_S
-        roles = (self.executor, self.worker, *self._of_cronjobs, *self._of_demands, self._herald)
-        return min(LONGEST_WAIT_S, *(role.next_turn(now) for role in roles))
+        wait = min(LONGEST_WAIT_S, self.executor.next_turn(now))
+        if not self.caught_up:
+            return wait
+        others = (self.worker, *self._of_cronjobs, *self._of_demands, self._herald)
+        return min(wait, *(role.next_turn(now) for role in others))
 
     def give_back(self) -> None:
         """On stop: no more decisions, then the tokens, then goodbye."""
@@ -182,11 +199,18 @@ class Session:
                     role.touch(applied.keys)
             for about_demands in self._of_demands if applied.demands else ():
                 about_demands.touch(applied.demands)
-            if applied.proof or applied.checkpoint is not None:
-                self.worker.hear(now)
-            if applied.checkpoint is not None:
-                self.worker.greet()
+            self._look_for_life(applied, now)
         return folded
+
+    def _look_for_life(self, applied: Applied, now: Moment) -> None:
+        """Note what an entry says of an executor, if it does: that there is one, or a new one."""
+        proof = self.state.proof if applied.proof else None
+        sign = applied.checkpoint or proof
+        if sign is not None:
+            self._recency.note(sign.at, now)
+            self.worker.hear(now)
+        if applied.checkpoint is not None:
+            self.worker.greet()
 
 
 def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernetes, now: Moment) -> None:

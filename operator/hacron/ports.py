@@ -67,7 +67,7 @@ class Ledger(Protocol):
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that stood in the ledger when it was opened has been given out by `read`."""
+        """Whether all that stood in the broker node's copy of the ledger when it was opened has been given out by `read`."""
 
     @property
     def is_whole(self) -> bool:

@@ -241,8 +241,10 @@ def shortcomings(session: Session, inventory: Inventory, kube: Kubernetes) -> It
     credentials, a missing right, no CRD) must not take the place of one that can. Nor must one that has not read the ledger yet:
     standbys have State in hand.
     """
-    if not session.caught_up:
+    if not session.broker.ledger.caught_up:
         yield "ledger: still being read"
+    elif not session.caught_up:
+        yield "ledger: no sign of an executor that is of now"
     if inventory.complaint:
         yield f"kubernetes: HACronJobs cannot be listed: {inventory.complaint}"
     elif not kube.reachable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hacron.core.messages import Batch, Checkpoint, Entry, Proof, Record
-from hacron.core.state import State
+from hacron.core.state import LONG_AGO, State
 from tests.core.ledger_story import LONG_BEFORE, NOON
 
 PROOF = Proof(replica="r1", at=NOON, cluster="west", since=LONG_BEFORE, born=LONG_BEFORE)
@@ -50,3 +50,26 @@ def test_a_ledger_is_as_old_as_its_first_checkpoint_whatever_that_believes() -> 
     assert state.born == NOON
     assert told(state, 1, Proof(replica="r1", at=NOON + timedelta(seconds=1), born=LONG_BEFORE), 7)
     assert state.born == NOON
+
+
+def test_a_later_checkpoint_does_not_change_a_birth_that_is_known() -> None:
+    """Whoever wrote it may have read nothing of the ledger yet."""
+    state, young = State(), Checkpoint(replica="r2", cluster="east", at=NOON, born=NOON)
+    assert told(state, 1000, PROOF, 7)
+    assert told(state, 1001, young, 8)
+    assert state.born == LONG_BEFORE
+
+
+def test_where_an_executor_does_not_know_the_birth_nobody_goes_by_another() -> None:
+    state = State()
+    assert told(state, 1000, PROOF, 7)
+    assert told(state, 1001, Checkpoint(replica="r2", cluster="east", at=NOON, born=LONG_AGO), 8)
+    assert state.born == LONG_AGO
+
+
+def test_who_begins_behind_the_first_proof_goes_by_what_the_executor_has_read_since() -> None:
+    state = State()
+    assert told(state, 1000, Checkpoint(replica="r2", cluster="east", at=NOON, born=NOON), 8, "r2")
+    assert told(state, 1001, CHECKPOINT, 9)
+    assert told(state, 1002, PROOF, 9)
+    assert state.born == LONG_BEFORE

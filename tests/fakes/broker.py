@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
-from hacron.broker.ledger import LOOK_BACK, Noted, floor_named
+from hacron.broker.ledger import LOOK_BACK, PREFETCH, Noted, floor_named
 from hacron.core.messages import Batch, ClusterState, Command, Entry, Proof, Report
 from hacron.ports import BrokerUnavailable
 
@@ -110,12 +110,19 @@ class FakeBroker:
         self._next_offset = 0
 
     def connect(
-        self, replica: str = "replica", cluster: str = "west", clock: Callable[[], datetime] = lambda: LONG_AGO
+        self,
+        replica: str = "replica",
+        cluster: str = "west",
+        clock: Callable[[], datetime] = lambda: LONG_AGO,
+        copy_ends: int | None = None,
     ) -> FakeSession:
-        """Open a session, its ledger at the floor. Raises BrokerUnavailable when the broker is down."""
+        """Open a session, its ledger at the floor. Raises BrokerUnavailable when the broker is down.
+
+        `copy_ends`: the node has come back just now, and its copy of the ledger has nothing behind that offset yet.
+        """
         if self.down:
             raise BrokerUnavailable("the broker is down")
-        session = FakeSession(self, replica, cluster, clock)
+        session = FakeSession(self, replica, cluster, clock, copy_ends)
         self.sessions.append(session)
         return session
 
@@ -247,8 +254,11 @@ class FakeBroker:
 class FakeSession:
     """One replica's connection and its ports."""
 
-    def __init__(self, broker: FakeBroker, replica: str, cluster: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, broker: FakeBroker, replica: str, cluster: str, clock: Callable[[], datetime], copy_ends: int | None
+    ) -> None:
         self.broker = broker
+        self.copy_ends = copy_ends  # offset of the last message in its node's copy of the ledger; None: it has all
         self.replica = replica
         self.cluster = cluster
         self.doubt: str | None = None
@@ -350,7 +360,8 @@ class FakeLedger:
         self._session = session
         self._arrived: deque[Stored] = deque()
         self.unreadable = 0
-        ledger = session.broker.ledger
+        self._at_once = PREFETCH if session.copy_ends is not None else None  # what is late comes in parts
+        ledger = self._copy
         last = ledger[-1] if ledger else None
         floor = floor_named(Noted(one.offset, one.body, one.floor) for one in ledger[-LOOK_BACK:]) or 0
         self.truncated = bool(ledger) and ledger[0].offset > floor
@@ -366,7 +377,16 @@ class FakeLedger:
     @property
     def has_news(self) -> bool:
         session = self._session
-        return max(session.broker.news_offset, self._written_up_to) >= self._next and self._is_served
+        news = max(session.broker.news_offset, self._written_up_to)
+        if session.copy_ends is not None:
+            news = min(news, session.copy_ends)
+        return news >= self._next and self._is_served
+
+    @property
+    def _copy(self) -> list[Stored]:
+        """What the node has of the ledger."""
+        ledger, ends = self._session.broker.ledger, self._session.copy_ends
+        return ledger if ends is None else [stored for stored in ledger if stored.offset <= ends]
 
     @property
     def _is_served(self) -> bool:
@@ -379,11 +399,11 @@ class FakeLedger:
 
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
-        session = self._session
-        ledger = session.broker.ledger
+        ledger = self._copy
         if ledger and ledger[-1].offset >= self._next and self._is_served:
-            self._arrived.extend(ledger[max(0, self._next - ledger[0].offset) :])
-            self._next = ledger[-1].offset + 1
+            arrived = ledger[max(0, self._next - ledger[0].offset) :][: self._at_once]
+            self._arrived.extend(arrived)
+            self._next = arrived[-1].offset + 1
 
     def read(self) -> Sequence[Entry]:
         entries = []

@@ -116,6 +116,7 @@ class Process:
         self.heard_at = world.now  # when anything last came from the ledger
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # another version of the program writes otherwise
         self.reaches_broker = True
+        self.copy_ends: int | None = None  # of the ledger, at its broker node; None: it has all
         self.skew = timedelta()
         self.session: Session | None = None
         self.broker: FakeSession | None = None
@@ -232,7 +233,8 @@ class Process:
         self._connected_at = self._world.now
         if not self.reaches_broker:
             raise BrokerUnavailable("cut off")
-        self.broker = self._world.broker.connect(self.name, self.settings.cluster, lambda: self.moment().wall)
+        broker, cluster = self._world.broker, self.settings.cluster
+        self.broker = broker.connect(self.name, cluster, lambda: self.moment().wall, self.copy_ends)
         self.broker.before = lambda effect: self.on_effect(effect, False)
         self.broker.after = lambda effect: self.on_effect(effect, True)
         self.broker.dialect = self.dialect
@@ -307,6 +309,7 @@ class World:
         assert not before.alive, f"{name} runs already"
         process = self.processes[name] = Process(self, name, self.cluster(before.settings.cluster), before.settings)
         process.skew, process.dialect, process.reaches_broker = before.skew, before.dialect, before.reaches_broker
+        process.copy_ends = before.copy_ends
         self._note_who_is_named()
         return process
 
@@ -430,6 +433,15 @@ class World:
         if process.broker is not None:
             process.deaf_since = self.now
             self.broker.deafen(process.broker)
+
+    def lag(self, name: str, ends: int | None) -> None:
+        """Have its broker node come back, where the ledger ends at this offset as yet (-1: it is empty); None: all is there."""
+        process = self.processes[name]
+        process.copy_ends = ends
+        if ends is not None:
+            self.cut(name)
+        elif process.broker is not None:
+            process.broker.copy_ends = None
 
     def isolate(self, name: str) -> None:
         """Cut off the broker node it is connected to: others are given what it holds, and it is not told.

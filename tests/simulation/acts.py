@@ -21,6 +21,9 @@ from tests.simulation.dialects import newer
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
 ASKED_AGAIN = timedelta(seconds=0.1)  # and sooner than anybody does
+FOR_A_MOMENT = timedelta(seconds=2)
+LONG_KNOWN = timedelta(seconds=125)
+KEEPS_ITS_NAME = timedelta(seconds=85)  # does a Job, or a tombstone
 MOMENT = timedelta(milliseconds=1)  # epochs go by it
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
 KINDS = {  # of cronjobs; what each stays as long as the story lasts, unless it is applied like another
@@ -214,6 +217,47 @@ def at_effect(what: Act, name: str, number: int, done: bool) -> Act:
         process.on_effect = on_effect
 
     return Act(f"{'after' if done else 'before'} {name}'s next effect but {number}: {what.what}", act)
+
+
+def lags(name: str, by: int | None) -> Act:
+    """Its broker node comes back, with a copy of the ledger that lacks so much at its end; or what it lacks has come."""
+
+    def act(world: World) -> None:
+        ledger = world.broker.ledger
+        world.lag(name, max(-1, ledger[-1].offset - by) if by is not None and ledger else None)
+
+    what = "has all of the ledger" if by is None else f"comes back without the last {by} messages of the ledger"
+    return Act(f"{name}'s node {what}", act)
+
+
+def lags_to_a_deletion(name: str, home: str, names: tuple[str, ...]) -> Act:
+    """A cronjob is made anew, and has a long Job; then a cluster's nodes know for a moment only that it was deleted."""
+    key = key_of("default", name)
+
+    def act(world: World) -> None:
+        cluster = world.cluster(home)
+        body = cluster.cronjobs.get(key)
+        if body is None:
+            return
+        cluster.delete(key)
+        world.at(world.now + FOR_A_MOMENT)
+        ledger = world.broker.ledger
+        deleted_at = ledger[-1].offset if ledger else -1
+        cluster.apply(key, body["spec"])
+        world.at(world.now + LONG_KNOWN)
+        cluster.apply(key, body["spec"] | spec({"schedule": "* * * * *", "runs": "95"}))
+        tick = world.now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+        world.at(tick + timedelta(seconds=30))
+        cluster.apply(key, body["spec"])
+        world.at(tick + KEEPS_ITS_NAME)
+        for one in names:
+            world.lag(one, deleted_at)
+        world.at(world.now + FOR_A_MOMENT)
+        for one in names:
+            world.lag(one, None)
+
+    said = f"{name} is made anew in {home}, has a long Job, and then its nodes know for a moment only that it was deleted"
+    return Act(said, act)
 
 
 def silent_as_it_makes(home: str, names: tuple[str, ...]) -> Act:
@@ -625,6 +669,7 @@ def heal(world: World) -> None:
         session.reads_nothing = False
     for process in list(world.processes.values()):
         process.skew = timedelta()
+        world.lag(process.name, None)
         process.kube.watch_lags_s = 0.0
         process.kube.ready = lambda: None
         process.on_effect, process.may_fall_asleep = (lambda _name, _done: None), False

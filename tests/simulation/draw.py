@@ -31,6 +31,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
     FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
 LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
+MISSING = (20, 100, 400, 10**6)  # messages of the ledger: from half a minute to all
 HOURS_S = (7200.0, -7200.0, 90.0, -90.0)
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
@@ -138,6 +139,7 @@ class Hand:
             "deaths as a Job begins": lambda: acts.dies_as_it_makes(self._neighbours(self._home())),
             "people at effects": self._people_at_effect,
             "a late ledger": lambda: befall(self._one_of(*whats), self._replica()),
+            "copies that lag": self._lags,
             "requests that are ready": lambda: self._one_of(
                 acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
             ),
@@ -206,6 +208,14 @@ class Hand:
     def _makes_and_says_no(self) -> Act:
         home = self._home()
         return acts.makes_and_says_no(home, self._neighbours(home), self._one_of(5.0, 12.0, 25.0))
+
+    def _lags(self) -> Act:
+        home = self._home()
+        return self._one_of(
+            acts.lags(self._replica(), None),
+            acts.lags(self._replica(), self._one_of(*MISSING)),
+            acts.lags_to_a_deletion(self._name(), home, self._neighbours(home)),
+        )
 
     def _cut(self) -> Act:
         return self._one_of(

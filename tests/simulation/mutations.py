@@ -32,6 +32,7 @@ from hacron.engine import Session
 from hacron.errand import Errand
 from hacron.executor import Executor
 from hacron.ports import Answer, SteppedDown
+from hacron.recency import Recency
 from hacron.timepiece import Timepiece
 from hacron.turn import Moment
 from hacron.worker import Worker
@@ -265,6 +266,11 @@ def decides_before_its_checkpoint_is_read_back(patch: pytest.MonkeyPatch) -> Non
         self._decide(moment)
 
     patch.setattr(Executor, "_claim", claim)
+
+
+def goes_by_the_end_of_its_nodes_copy(patch: pytest.MonkeyPatch) -> None:
+    """A worker would do what was owed minutes ago, and delete what is not known yet."""
+    patch.setattr(Recency, "is_of_now", property(lambda _: True, lambda *_: None), raising=False)
 
 
 def forgets_at_takeover_what_was_decided(patch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,7 @@ class State:
         self.entries_read = 0
         self.bytes_read = 0
         self.born: datetime | None = None  # when the ledger began; None: nothing read so far says so
+        self._is_first_epoch = False  # of the ledger
         self.executor: Incumbent | None = None  # whoever wrote the newest checkpoint that counts
         self.proof: Proof | None = None  # newest that counts
         self.revision = 0  # greatest of any definition
@@ -140,14 +141,14 @@ class State:
             match record:
                 case Checkpoint():
                     checkpoint = record
-                    self.born = record.at if begins else record.born
+                    self.born, self._is_first_epoch = self._birth(record, begins), begins
                     self.executor = Incumbent(record.replica, record.cluster, record.at)
                 case Proof():
                     self.proof = record
                     proof = True
                     if self.executor is None and record.since is not None:
                         self.executor = Incumbent(record.replica, record.cluster, record.since)
-                    self.born = self.born or record.born
+                    self.born = self.born if self._is_first_epoch else record.born or self.born
                 case Definition():
                     self._note(record.key, was)
                     self._define(record)
@@ -191,6 +192,17 @@ class State:
             self.epoch, self._writer = batch.epoch, batch.sender
             return True
         return (batch.epoch, batch.sender) == (self.epoch, self._writer) and not begins and self.epoch > 0
+
+    def _birth(self, checkpoint: Checkpoint, begins: bool) -> datetime | None:
+        """Return when the ledger began, as is known with this checkpoint.
+
+        Its executor may have read nothing yet, or, at the very beginning, be that of a ledger that is lost. Later it knows better
+        than who began to read at the floor, and its proofs say so: for all alike, since what was compared with a ledger of
+        another birth is not taken in.
+        """
+        if begins:
+            return checkpoint.at
+        return self.born if self.born is not None and checkpoint.born != LONG_AGO else checkpoint.born
 
     # --- asking ---
 

@@ -138,7 +138,7 @@ function warn(text) {
 
 function headline(seen) {
   if (!seen.replica.connected) return ["bad", `${seen.replica.name} has lost the broker`];
-  if (seen.seen === null || !seen.replica.caughtUp) return ["", "The ledger is still being read"];
+  if (seen.seen === null || !seen.replica.caughtUp) return ["", "The ledger is still being read, or there is no executor"];
   if (!seen.executor) return ["bad", "There is no executor yet: nothing fires"];
   if (seen.wrong) return ["bad", seen.wrong === 1 ? "One thing is wrong" : `${seen.wrong.toLocaleString("en")} things are wrong`];
   return ["good", `All is well: ${many(seen.cronjobs.total, "cronjob")}, ${many(seen.clustersTotal, "cluster")}`];
