@@ -13,6 +13,7 @@ from typing import Any
 import pika
 import pytest
 
+from hacron.broker.channel import way_in
 from hacron.broker.session import Access, open_broker
 from hacron.core.messages import ClusterSeen, CronJobWithdrawn
 from hacron.core.model import Key
@@ -27,17 +28,14 @@ USERS = {"west": "test-west", "edge": "test-edge"}
 EXECUTORS = ("west",)
 
 
-def permissions(prefix: str, cluster: str) -> dict[str, tuple[str, ...]]:
-    """Return what docs/security.md says for the user of a cluster: arguments of rabbitmqctl set_permissions and its like."""
+def permissions(prefix: str, cluster: str) -> tuple[str, str, str]:
+    """Return what docs/security.md says for the user of a cluster: to configure, to write, to read."""
     own = f"worker\\.{cluster}"
-    may_write, may_read = f"nothing|commands|reports|token|{own}", f"ledger|{own}"
+    may_write, may_read = f"commands|reports|{own}", f"ledger|{own}"
     if cluster in EXECUTORS:
-        may_write, may_read = f"{may_write}|ledger", f"{may_read}|commands|reports|token"
+        may_write = may_read = f"ledger|{own}|commands|reports|token"
     name = prefix.replace(".", "\\.")
-    return {
-        "set_permissions": ("^$", f"^{name}$", f"^{name}\\.({may_read})$"),
-        "set_topic_permissions": (prefix, f"^{name}\\.({may_write})$", "^$"),
-    }
+    return "^$", f"^{name}\\.({may_write})\\.in$", f"^{name}\\.({may_read})$"
 
 
 class Neighbours:
@@ -46,15 +44,17 @@ class Neighbours:
     def __init__(self, broker: Broker, prefix: str) -> None:
         self.broker, self.prefix = broker, prefix
         self.password = secrets.token_hex(8)
-        for cluster in USERS:  # whoever sets the broker up makes the queues
-            open_broker(
-                Access(urls=[broker.url], prefix=prefix, cluster=cluster, replica="setup"), lambda: NOW
-            ).connection.close()
+        self.set_up()
         for cluster, user in USERS.items():
             broker.ctl("add_user", user, self.password)
-            for command, words in permissions(prefix, cluster).items():
-                broker.ctl(command, "-p", VHOST, user, *words)
+            broker.ctl("set_permissions", "-p", VHOST, user, *permissions(prefix, cluster))
         self.sessions: list[Any] = []
+
+    def set_up(self) -> None:
+        """Make all that there is to make, as whoever sets the broker up."""
+        for cluster in USERS:
+            access = Access(urls=[self.broker.url], prefix=self.prefix, cluster=cluster, replica="setup")
+            open_broker(access, lambda: NOW).connection.close()
 
     def open(self, cluster: str, **settings: Any) -> Any:
         """Open what a replica of that cluster opens."""
@@ -85,6 +85,12 @@ class Neighbours:
             except (pika.exceptions.ChannelClosedByBroker, pika.exceptions.ConnectionClosedByBroker) as refused:
                 return str(refused.reply_text)
         return ""
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        with pika.BlockingConnection(pika.URLParameters(self.broker.url)) as connection:
+            found = connection.channel().queue_declare(f"{self.prefix}.{queue}", passive=True)
+            return int(found.method.message_count)
 
     def clear(self) -> None:
         """Leave nothing to the next test."""
@@ -146,14 +152,32 @@ def test_replicas_do_their_work_with_no_more_than_these_rights(neighbours: Neigh
 def test_who_may_not_be_executor_can_neither_write_the_ledger_nor_take_the_token_or_what_others_say(
     neighbours: Neighbours,
 ) -> None:
-    prefix = neighbours.prefix
-    forged = neighbours.attempt("edge", lambda channel: channel.basic_publish(prefix, f"{prefix}.ledger", b"{}", mandatory=True))
-    assert "refused" in forged.lower()
-    around = neighbours.attempt("edge", lambda channel: channel.basic_publish("", f"{prefix}.ledger", b"{}", mandatory=True))
-    assert "refused" in around.lower()
+    for queue in ("ledger", "token", "worker.west"):
+        name = f"{neighbours.prefix}.{queue}"
+        for exchange in (way_in(name), ""):
+            forged = neighbours.attempt(
+                "edge", lambda channel, at=(exchange, name): channel.basic_publish(*at, b"{}", mandatory=True)
+            )
+            assert "refused" in forged.lower(), (exchange, queue)
     for queue in ("token", "commands", "reports", "worker.west"):
-        taken = neighbours.attempt("edge", lambda channel, queue=queue: channel.basic_get(f"{prefix}.{queue}"))
+        taken = neighbours.attempt("edge", lambda channel, queue=queue: channel.basic_get(f"{neighbours.prefix}.{queue}"))
         assert "refused" in taken.lower(), queue
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+def test_no_copy_of_what_a_cluster_may_publish_comes_to_a_queue_that_it_may_not_write(
+    header: str, neighbours: Neighbours
+) -> None:
+    barred = [f"{neighbours.prefix}.{queue}" for queue in ("ledger", "token", "worker.west")]
+    properties = pika.BasicProperties(headers={header: [*barred, *map(way_in, barred)]}, user_id=USERS["edge"])
+    west = neighbours.open("west")
+    for queue in ("commands", "reports", "worker.edge"):
+        at = way_in(f"{neighbours.prefix}.{queue}"), f"{neighbours.prefix}.{queue}"
+        neighbours.attempt("edge", lambda channel, at=at: channel.basic_publish(*at, b"{}", properties, mandatory=True))
+    west.ledger.append([batch(epoch=7)], 0)
+    until(west, lambda: any(entry.batch == batch(epoch=7) for entry in west.ledger.read()))
+    assert west.ledger.unreadable == 0
+    assert [neighbours.waiting(queue) for queue in ("token", "worker.west")] == [0, 0]
 
 
 def test_nobody_can_delete_a_queue(neighbours: Neighbours) -> None:
@@ -164,9 +188,19 @@ def test_nobody_can_delete_a_queue(neighbours: Neighbours) -> None:
             assert "refused" in refused.lower(), (cluster, queue)
 
 
+def test_nobody_can_lead_messages_elsewhere(neighbours: Neighbours) -> None:
+    for cluster in USERS:
+        for queue in ("commands", "ledger", "worker.edge"):
+            name = f"{neighbours.prefix}.{queue}"
+            bound = neighbours.attempt(cluster, lambda channel, name=name: channel.queue_bind(name, way_in(name)))
+            unbound = neighbours.attempt(cluster, lambda channel, name=name: channel.queue_unbind(name, way_in(name), name))
+            assert "refused" in bound.lower(), (cluster, queue)
+            assert "refused" in unbound.lower(), (cluster, queue)
+
+
 def test_nobody_can_speak_under_the_name_of_another_user(neighbours: Neighbours) -> None:
-    prefix, liar = neighbours.prefix, pika.BasicProperties(user_id=USERS["west"])
-    refused = neighbours.attempt("edge", lambda channel: channel.basic_publish(prefix, f"{prefix}.reports", b"{}", liar))
+    reports, liar = f"{neighbours.prefix}.reports", pika.BasicProperties(user_id=USERS["west"])
+    refused = neighbours.attempt("edge", lambda channel: channel.basic_publish(way_in(reports), reports, b"{}", liar))
     assert "user_id" in refused
 
 
@@ -189,18 +223,23 @@ def test_what_nobody_has_signed_is_set_aside(neighbours: Neighbours) -> None:
     west.inbox.open()
     edge.outbox.send_reports([seen("edge")])
     until(west, lambda: west.inbox.take())
-    prefix = neighbours.prefix
+    reports = f"{neighbours.prefix}.reports"
     body = b'{"v":1,"id":"x","sent_at":"2030-01-01T00:00:00Z","from":"x","messages":[' + _seen_as_json() + b"]}"
-    assert neighbours.attempt("edge", lambda channel: channel.basic_publish(prefix, f"{prefix}.reports", body)) == ""
+    assert neighbours.attempt("edge", lambda channel: channel.basic_publish(way_in(reports), reports, body)) == ""
     until(west, lambda: west.inbox.take() or west.inbox.unreadable["reports"])
     assert west.inbox.unreadable["reports"] == 1
 
 
-def test_a_replica_whose_queues_were_not_made_says_which_is_missing(broker: Broker, neighbours: Neighbours) -> None:
-    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
-        connection.channel().queue_delete(f"{neighbours.prefix}.ledger")
-    with pytest.raises(BrokerUnavailable, match=f"{neighbours.prefix}.ledger"):
+@pytest.mark.parametrize("kind", ["queue", "exchange"])
+def test_a_replica_whose_queues_were_not_made_says_what_is_missing(kind: str, neighbours: Neighbours) -> None:
+    ledger = f"{neighbours.prefix}.ledger"
+    name = ledger if kind == "queue" else way_in(ledger)
+    with pika.BlockingConnection(pika.URLParameters(neighbours.broker.url)) as connection:
+        getattr(connection.channel(), f"{kind}_delete")(name)
+    with pytest.raises(BrokerUnavailable, match=f"nobody has made the {kind} {name}:"):
         neighbours.open("west")
+    neighbours.set_up()
+    neighbours.open("west")
 
 
 def _seen_as_json() -> bytes:

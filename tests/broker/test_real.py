@@ -14,11 +14,12 @@ from typing import Any
 import pika
 import pytest
 
-from hacron.broker import topology
+from hacron.broker import codec, topology
+from hacron.broker.inbox import envelopes
 from hacron.broker.session import Access, open_broker
 from hacron.ports import BrokerUnavailable
 from tests.broker.test_contract import batch, holder, withdrawn
-from tests.broker.worlds import NOW, RealWorld, read, settle, take
+from tests.broker.worlds import NOW, RealWorld, read, settle, take, until
 from tests.testbed.broker import USER, Broker
 
 pytestmark = pytest.mark.broker
@@ -221,8 +222,28 @@ def test_hostile_headers_do_no_harm(real: RealWorld, queue: str, headers: dict[s
 
 def test_names_of_all_queues_begin_with_the_prefix_and_hold_the_cluster() -> None:
     names = topology.Names("acme", "south")
-    assert (names.exchange, names.token, names.worker) == ("acme", "acme.token", "acme.worker.south")
+    assert (names.token, names.worker) == ("acme.token", "acme.worker.south")
     assert (names.commands, names.reports, names.ledger) == ("acme.commands", "acme.reports", "acme.ledger")
+
+
+def test_what_versions_publish_that_had_one_exchange_for_all_queues_arrives(real: RealWorld) -> None:
+    prefix = real.access().prefix
+    (envelope,) = envelopes([withdrawn(1)], "r0", NOW)
+    with pika.BlockingConnection(pika.URLParameters(real.access(direct=True).urls[0])) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.exchange_declare(prefix, "topic", durable=True)
+        for queue, body in (("token", b"{}"), ("commands", envelope), ("ledger", codec.encode_batch(batch()))):
+            name = f"{prefix}.{queue}"
+            channel.queue_bind(name, prefix, name)
+            channel.basic_publish(prefix, name, body, mandatory=True)
+        session = real.open()
+        session.token.compete()
+        session.inbox.open()
+        until(session, lambda: session.token.held)
+        assert take(session, 1) == [withdrawn(1)]
+        assert read(session, 1)[0].batch == batch()
+        channel.exchange_delete(prefix)
 
 
 def test_pika_says_nothing_of_its_own(real: RealWorld, caplog: pytest.LogCaptureFixture) -> None:

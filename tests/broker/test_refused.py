@@ -31,6 +31,7 @@ from tests.testbed.process import free_port
 from tests.testbed.wait import until
 
 ALL = ".*"
+QUEUES = "(?<![.]in)$"
 
 
 def refusal(access: Access) -> str:
@@ -125,32 +126,49 @@ class TestRights:
     @pytest.mark.parametrize(
         ("configure", "write", "read", "says"),
         [
-            ("", ALL, ALL, "on exchange hacron in virtual host hacron: declaring exchange hacron needs configure"),
-            ("^hacron$", ALL, ALL, "on queue hacron.token in virtual host hacron: declaring queue hacron.token needs configure"),
+            ("", ALL, ALL, "on queue hacron.token in virtual host hacron: declaring queue hacron.token needs configure"),
+            (
+                "^hacron[.]token$",
+                ALL,
+                ALL,
+                "on exchange hacron.token.in in virtual host hacron: declaring exchange hacron.token.in needs configure",
+            ),
             (
                 ALL,
-                "^hacron$",
+                "[.]in$",
                 ALL,
                 "on queue hacron.token in virtual host hacron: binding queue hacron.token needs write on the queue",
             ),
             (
                 ALL,
                 ALL,
-                "^hacron[.]",
-                "on exchange hacron in virtual host hacron: binding queue hacron.token needs write on the queue",
+                QUEUES,
+                "on exchange hacron.token.in in virtual host hacron: binding queue hacron.token needs write on the queue",
             ),
-            (ALL, "^hacron[.]", ALL, "on exchange hacron in virtual host hacron: publishing to hacron needs write"),
-            (ALL, ALL, "^hacron$", "on queue hacron.commands in virtual host hacron: looking into hacron.commands needs read"),
+            (
+                ALL,
+                f"{QUEUES}|commands[.]in$",
+                ALL,
+                "on exchange hacron.reports.in in virtual host hacron: publishing needs write",
+            ),
+            (
+                ALL,
+                f"{QUEUES}|(commands|reports|west)[.]in$",
+                ALL,
+                "on exchange hacron.token.in in virtual host hacron: publishing needs",
+            ),
+            (ALL, f"{QUEUES}|[^r][.]in$", ALL, "on exchange hacron.ledger.in in virtual host hacron: publishing needs write"),
+            (ALL, ALL, "[.]in$", "on queue hacron.commands in virtual host hacron: looking into hacron.commands needs read"),
             (
                 ALL,
                 ALL,
-                "^hacron([.]commands)?$",
+                "[.](in|commands)$",
                 "on queue hacron.reports in virtual host hacron: looking into hacron.reports needs",
             ),
             (
                 ALL,
                 ALL,
-                "^hacron([.](commands|reports))?$",
+                "[.](in|commands|reports)$",
                 "on queue hacron.ledger in virtual host hacron: consuming from hacron.ledger needs",
             ),
         ],
@@ -203,7 +221,7 @@ class TestRights:
             channel = connection.channel()
             channel.confirm_delivery()
             for number in range(3):
-                channel.basic_publish("hacron", "hacron.commands", str(number).encode(), mandatory=True)
+                channel.basic_publish("hacron.commands.in", "hacron.commands", str(number).encode(), mandatory=True)
             open_and_close(self.access(guarded))
             found = [channel.basic_get("hacron.commands", auto_ack=True)[2] for _ in range(3)]
             assert found == [b"0", b"1", b"2"]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pika
 
+from hacron.broker.channel import way_in
 from hacron.broker.session import Access, open_broker
 from hacron.broker.topology import Names
 from tests.broker.proxy import Proxy
@@ -89,11 +90,8 @@ class RealWorld:
         return got[1]
 
     def put(self, queue: str, body: bytes, properties: pika.BasicProperties | None = None) -> None:
-        self._as_admin(
-            lambda channel: channel.basic_publish(
-                self._names.prefix, f"{self._names.prefix}.{queue}", body, properties, mandatory=True
-            )
-        )
+        name = f"{self._names.prefix}.{queue}"
+        self._as_admin(lambda channel: channel.basic_publish(way_in(name), name, body, properties, mandatory=True))
 
     def first_offset(self, queue: str) -> int:
         """Return the offset of the oldest message that a stream still has."""
@@ -123,7 +121,8 @@ class RealWorld:
             session.connection.drop()
         for queue in ("token", "worker.west", "worker.south", "commands", "reports", "ledger"):
             self.delete(queue)
-        self._as_admin(lambda channel: channel.exchange_delete(self._names.prefix))
+            exchange = way_in(f"{self._names.prefix}.{queue}")
+            self._as_admin(lambda channel, exchange=exchange: channel.exchange_delete(exchange))
         self.proxy.close()
 
     def _as_admin(self, act: Callable[[Any], object]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from hacron.broker.channel import way_in
 from tests.chaos.stage import PREFIX, Part, Stage
 from tests.testbed import tools
 from tests.testbed.api_proxy import Trouble
@@ -240,7 +241,7 @@ def token_purged(stage: Stage) -> Iterator[None]:
 def token_doubled(stage: Stage) -> Iterator[None]:
     with stage.channel() as channel:
         for _ in range(3):
-            channel.basic_publish(PREFIX, f"{PREFIX}.token", b"{}")
+            channel.basic_publish(way_in(f"{PREFIX}.token"), f"{PREFIX}.token", b"{}")
             channel.basic_publish("", stage.naive.queue, b"token")
     yield
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pika
 import pytest
 
+from hacron.broker.channel import way_in
 from tests.testbed import judge
 from tests.testbed.api import Api, Arrivals
 from tests.testbed.broker import Broker
@@ -181,7 +182,7 @@ def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched,
     executor = fleet.await_executor()
     with channel(broker) as at_broker:
         for _ in range(3):
-            at_broker.basic_publish(prefix, f"{prefix}.token", b"{}")
+            at_broker.basic_publish(way_in(f"{prefix}.token"), f"{prefix}.token", b"{}")
     watched.judge(begin, watched.await_runs(since=now(), count=6))
     assert fleet.executor() is executor
     executor.kill()  # now the surplus would show

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pika
 import pytest
 
+from hacron.broker.channel import way_in
 from tests.testbed import judge
 from tests.testbed.api import Api
 from tests.testbed.broker import Broker
@@ -45,10 +46,11 @@ def test_broken_messages_on_every_queue_stop_nothing(fleet: Fleet, west: Control
         channel = connection.channel()
         channel.confirm_delivery()
         for queue in QUEUES:
+            at = way_in(f"{prefix}.{queue}"), f"{prefix}.{queue}"
             for body in BODIES:
-                channel.basic_publish(prefix, f"{prefix}.{queue}", body, mandatory=True)
+                channel.basic_publish(*at, body, mandatory=True)
             for headers in UNREADABLE.values():
-                channel.basic_publish(prefix, f"{prefix}.{queue}", b"{}", headers, mandatory=True)
+                channel.basic_publish(*at, b"{}", headers, mandatory=True)
     since = datetime.now(UTC)
     until(lambda: len([r for r in judge.jobs([west]) if r.tick > since]) >= 4, 60, "runs after the storm", every=0.5)
     assert judge.doubled(judge.jobs([west])) == []

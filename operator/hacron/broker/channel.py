@@ -63,9 +63,18 @@ class Delivery(NamedTuple):
 class Outgoing(NamedTuple):
     """A message to be published."""
 
-    routing_key: str
+    queue: str
     body: bytes
     headers: Mapping[str, int] | None = None
+
+
+def way_in(queue: str) -> str:
+    """Return the name of a queue's own exchange, by which alone messages come to it.
+
+    Who may write to which exchange is what RabbitMQ looks at for every message. The routing key, which topic permissions are for,
+    is before 4.0.5 not all that it goes by: headers CC and BCC name further ones.
+    """
+    return f"{queue}.in"
 
 
 class Channel:
@@ -89,13 +98,6 @@ class Channel:
 
     # --- topology ---
 
-    def declare_exchange(self, name: str) -> None:
-        self._ask(
-            f"declaring exchange {name}",
-            # A topic exchange, though keys are queue names: only there does RabbitMQ look at who may use which routing key.
-            lambda reply: self._channel.exchange_declare(name, "topic", durable=True, callback=reply),
-        )
-
     def declare_queue(self, name: str, arguments: Mapping[str, str | int | bool]) -> None:
         """Make sure that the queue exists, with these arguments."""
         self._ask(
@@ -104,7 +106,13 @@ class Channel:
             DECLARE_TIMEOUT_S,
         )
 
-    def bind(self, queue: str, exchange: str) -> None:
+    def declare_way_in(self, queue: str) -> None:
+        """Make sure that messages can come to the queue."""
+        exchange = way_in(queue)
+        self._ask(
+            f"declaring exchange {exchange}",
+            lambda reply: self._channel.exchange_declare(exchange, "direct", durable=True, callback=reply),
+        )
         self._ask(
             f"binding queue {queue}",
             lambda reply: self._channel.queue_bind(queue, exchange, routing_key=queue, callback=reply),
@@ -122,16 +130,17 @@ class Channel:
         with self._connection.translated():
             self._channel.close()
 
-    def publish_nothing(self, exchange: str, patient: Patient) -> None:
-        """Make sure that we may publish: by a message that no queue takes.
+    def publish_nothing(self, queues: Iterable[str], patient: Patient) -> None:
+        """Make sure that we may publish to these queues: by messages that none of them takes.
 
         A broker whose memory or disk runs out reads nothing more from whoever has published until that is over. Then this waits
         for as long as `patient`, which is asked every second, and otherwise raises BrokerUnavailable.
         """
-        self._doing = f"publishing to {exchange}"
+        self._doing = "publishing"
         replies: list[object] = []
         with self._connection.translated():
-            self._channel.basic_publish(exchange, f"{exchange}.nothing", b"", pika.BasicProperties(user_id=self._connection.user))
+            for queue in queues:
+                self._channel.basic_publish(way_in(queue), "nothing", b"", pika.BasicProperties(user_id=self._connection.user))
             self._channel.flow(True, replies.append)
         while True:
             self._connection.wait(lambda: replies or self._connection.blocked, self._doing)
@@ -237,9 +246,8 @@ class Channel:
 class Publisher:
     """A channel to publish on: confirmed, persistent, never silently dropped."""
 
-    def __init__(self, connection: Connection, exchange: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._exchange = exchange
         self._published = 0  # the broker counts messages from 1 and confirms by number
         self._unconfirmed: set[int] = set()
         replies: list[object] = []
@@ -269,7 +277,7 @@ class Publisher:
         )
         with self._connection.translated():
             # Mandatory: what no queue is bound for would otherwise be confirmed, and gone.
-            self._channel.basic_publish(self._exchange, message.routing_key, message.body, properties, mandatory=True)
+            self._channel.basic_publish(way_in(message.queue), message.queue, message.body, properties, mandatory=True)
         self._published += 1
         self._unconfirmed.add(self._published)
 
@@ -289,4 +297,4 @@ class Publisher:
             self._connection.doubt("the broker has refused a message")
 
     def _on_returned(self, _: PikaChannel, method: spec.Basic.Return, *__: object) -> None:
-        self._connection.doubt(f"no queue takes messages for {method.routing_key}: it has been deleted")
+        self._connection.doubt(f"no queue takes messages for {method.routing_key}: it has been deleted, or its binding")

@@ -91,6 +91,12 @@ _ANY_TIME: Final[tuple[tuple[str, Say], ...]] = (
         lambda found: f"the broker cannot make the queue {found[1]} yet: rabbitmqctl enable_feature_flag all",
     ),
     (
+        r"no (queue|exchange) '([^']*)' in vhost",
+        lambda found: (
+            f"nobody has made the {found[1]} {found[2]}: with HACRON_BROKER_DECLARE=false that is for whoever sets the broker up"
+        ),
+    ),
+    (
         r"queue limit|too many queues",
         lambda _: "the virtual host may hold no more queues: raise its limit max-queues",
     ),

@@ -75,9 +75,9 @@ def _open_at(url: str, access: Access, clock: Callable[[], datetime], patient: P
                 ledger_segment_bytes=access.ledger_segment_bytes,
             )
             channel.close()
-        topology.check_rights(connection, names, reads_inbox=access.executes, patient=patient)
+        topology.check_rights(connection, names, executes=access.executes, patient=patient)
         # Everything is published on the connection that holds the token: when the token goes, so does the way to the ledger.
-        publisher = Publisher(connection, names.exchange)
+        publisher = Publisher(connection)
         return Broker(
             connection=connection,
             ledger=StreamLedger(connection, publisher, names.ledger),

@@ -1,4 +1,4 @@
-"""Every queue, its name, and the reason for each of its arguments.
+"""Every queue, its name, and the reason for each of its arguments. Each has an exchange of its own, the only way into it.
 
 Declaring is idempotent: every replica does it at every start, and the broker compares. What a queue is for is told by the
 module that uses it.
@@ -57,11 +57,6 @@ class Names:
     cluster: str
 
     @property
-    def exchange(self) -> str:
-        """Own, because the default exchange is not covered by topic permissions and may be barred."""
-        return self.prefix
-
-    @property
     def token(self) -> str:
         return f"{self.prefix}.token"
 
@@ -83,7 +78,7 @@ class Names:
 
 
 def declare(channel: Channel, names: Names, *, ledger_max_bytes: int, ledger_segment_bytes: int) -> None:
-    """Make sure that everything exists. Routing keys are queue names, so that permissions can tell them apart.
+    """Make sure that everything exists.
 
     Raises BrokerUnavailable, which names the queue that exists with other arguments, if one does.
     """
@@ -94,20 +89,20 @@ def declare(channel: Channel, names: Names, *, ledger_max_bytes: int, ledger_seg
         names.reports: MAIL,
         names.ledger: ledger_arguments(ledger_max_bytes, ledger_segment_bytes),
     }
-    channel.declare_exchange(names.exchange)
     for queue, arguments in queues.items():
         channel.declare_queue(queue, arguments)
-        channel.bind(queue, names.exchange)
+        channel.declare_way_in(queue)
 
 
-def check_rights(connection: Connection, names: Names, *, reads_inbox: bool, patient: Patient) -> None:
+def check_rights(connection: Connection, names: Names, *, executes: bool, patient: Patient) -> None:
     """Make sure that everything may be used: an executor that may not read its inbox would take the token for nothing.
 
     The ledger and the tokens are read at once anyway. Publishing comes last, because a broker that is blocked reads nothing after
     it. Raises BrokerUnavailable, which names the permission.
     """
-    for queue in (names.commands, names.reports) if reads_inbox else ():
+    for queue in (names.commands, names.reports) if executes else ():
         Channel(connection, prefetch=1).look_into(queue)
     channel = Channel(connection)
-    channel.publish_nothing(names.exchange, patient)
+    executors_alone = (names.token, names.ledger) if executes else ()
+    channel.publish_nothing((names.commands, names.reports, names.worker, *executors_alone), patient)
     channel.close()

@@ -197,7 +197,7 @@ class Settings:
     broker_declare: bool = setting(
         "true or false",
         yes_or_no,
-        "False: the exchange and the queues are there already, and this replica's user needs no right to make (and so "
+        "False: the queues and their exchanges are there already, and this replica's user needs no right to make (and so "
         "to delete) any.",
         default=True,
     )
