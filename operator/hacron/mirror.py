@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hacron.core.agenda import Agenda
-from hacron.core.kinds import CRONJOBS, Entry, Objects
+from hacron.core.kinds import CRONJOBS, Known, Objects
 from hacron.core.model import Key, Kind
 from hacron.core.state import State
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
@@ -146,10 +146,10 @@ class Mirror:
             self._waits[key] = (version, until)
         return until
 
-    def _entry(self, key: Key) -> Entry | None:
+    def _entry(self, key: Key) -> Known | None:
         return self._objects.homes(self._state, key).get(self._cluster)
 
-    def _is_another(self, key: Key, entry: Entry) -> bool:
+    def _is_another(self, key: Key, entry: Known) -> bool:
         """Whether what is here has only the name of what the ledger speaks of: what became of that is not to be shown in it."""
         return self._here.get(key, entry.uid) != entry.uid
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hacron.core import manifests
 from hacron.core.agenda import Agenda
-from hacron.core.kinds import CRONJOBS, Declaration, Entry, Objects
+from hacron.core.kinds import CRONJOBS, Declaration, Known, Objects
 from hacron.core.messages import Command
 from hacron.core.model import Key, Pause
 from hacron.core.rules import Rules
@@ -203,7 +203,7 @@ class Relay:
         else:
             self._ask(key, now, contradicted)
 
-    def _withdraw(self, key: Key, entry: Entry | None, worker: LocalWorker, now: Moment) -> Command | None:
+    def _withdraw(self, key: Key, entry: Known | None, worker: LocalWorker, now: Moment) -> Command | None:
         if entry is None:
             self._settled(key)
             self._gone.pop(key, None)
@@ -293,7 +293,7 @@ class Relay:
     def _is_older(self, one: Declaration, other: Declaration) -> bool:
         return self._objects.version(one) < self._objects.version(other)
 
-    def _entry(self, key: Key) -> Entry | None:
+    def _entry(self, key: Key) -> Known | None:
         return self._objects.homes(self._state, key).get(self._cluster)
 
     def _ask(self, key: Key, moment: Moment, contradicted: datetime | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hacron.core import manifests
 from hacron.core.agenda import Agenda
-from hacron.core.kinds import Entry
+from hacron.core.kinds import Known
 from hacron.core.messages import Definition
 from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
 from hacron.core.state import State
@@ -160,5 +160,5 @@ class Trials:
             self._tell(key, uid, int(generation), words, now)
 
 
-def version_of(one: Entry) -> str:
+def version_of(one: Known) -> str:
     return f"{one.uid}/{one.generation}"

@@ -19,7 +19,7 @@ from hacron.core.status import Trial
 Declaration = CronJobDeclared | RunsDemanded
 
 
-class Entry(Protocol):
+class Known(Protocol):
     """What the ledger has of an object in one of its clusters."""
 
     @property
@@ -47,7 +47,7 @@ class Objects(Protocol):
     def version(self, declared: Declaration) -> tuple[int, int]:
         """Return what grows with every change of the object."""
 
-    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:
+    def stands(self, state: State, entry: Known, declared: Declaration) -> bool:
         """Whether the ledger says what this object says, or what a newer version of it says."""
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
@@ -65,7 +65,7 @@ class Objects(Protocol):
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         """Say in a command that an object is gone."""
 
-    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+    def homes(self, state: State, key: Key) -> Mapping[str, Known]:
         """Return the entries of an object, by cluster."""
 
     def keys(self, state: State) -> Iterable[Key]:
@@ -92,7 +92,7 @@ class CronJobs:
         assert isinstance(declared, CronJobDeclared)
         return declared.generation, declared.version
 
-    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:
+    def stands(self, state: State, entry: Known, declared: Declaration) -> bool:
         assert isinstance(entry, Definition)
         assert isinstance(declared, CronJobDeclared)
         if declared.key not in state.progress:
@@ -128,7 +128,7 @@ class CronJobs:
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)
 
-    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+    def homes(self, state: State, key: Key) -> Mapping[str, Known]:
         return state.definitions.get(key, {})
 
     def keys(self, state: State) -> Iterable[Key]:
@@ -154,7 +154,7 @@ class Demands:
     def version(self, declared: Declaration) -> tuple[int, int]:
         return declared.generation, 0
 
-    def stands(self, state: State, entry: Entry, declared: Declaration) -> bool:  # noqa: ARG002 - a demand is one record
+    def stands(self, state: State, entry: Known, declared: Declaration) -> bool:  # noqa: ARG002 - a demand is one record
         return entry.generation >= declared.generation
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
@@ -181,7 +181,7 @@ class Demands:
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return DemandWithdrawn(key=key, cluster=cluster, uid=uid)
 
-    def homes(self, state: State, key: Key) -> Mapping[str, Entry]:
+    def homes(self, state: State, key: Key) -> Mapping[str, Known]:
         demand = state.demands.get(key)
         return demand.homes if demand is not None and demand.withdrawn_at is None else {}
 

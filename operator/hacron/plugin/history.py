@@ -15,7 +15,7 @@ from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
 from hacron.plugin.looks import Look
 from hacron.plugin.output import add_output, for_programs, local, print_table, span, verdict_colour
-from hacron.plugin.records import Entry
+from hacron.plugin.records import Fate
 
 DESCRIPTION = """\
 Show what became of the ticks of a HACronJob, and of runs beside its schedule, the latest first: open runs, the verdicts in its
@@ -62,25 +62,25 @@ def call(args: argparse.Namespace) -> int:
     return OK
 
 
-def each_once(told: list[Entry]) -> list[Entry]:
+def each_once(told: list[Fate]) -> list[Fate]:
     """Leave out open runs that are Lost, unless they wait, and have their verdict: both say the same, the verdict also why."""
     lost = {_run_of(entry) for entry in told if entry.verdict == "Lost"}
     return [entry for entry in told if entry.state != "Lost" or entry.verdict or entry.waits or _run_of(entry) not in lost]
 
 
-def _run_of(entry: Entry) -> tuple[datetime, str]:
+def _run_of(entry: Fate) -> tuple[datetime, str]:
     return entry.tick, entry.text("job")
 
 
-def _of_job(job: JobView) -> Entry:
+def _of_job(job: JobView) -> Fate:
     times = {"started": rfc3339(job.created), "finished": rfc3339(job.finished) if job.finished is not None else None}
     state = {"state": "Running"} if job.terminal is None else {"verdict": job.terminal.value, "reason": job.reason}
     more = {"message": job.message, "attempt": job.attempt if job.attempt > 1 else None}
     fields = {"tick": rfc3339(job.tick), "job": job.name, "cluster": job.cluster} | state | more | times
-    return Entry(job.tick, {name: value for name, value in fields.items() if value}, job.demand)
+    return Fate(job.tick, {name: value for name, value in fields.items() if value}, job.demand)
 
 
-def _row(entry: Entry, jobs: dict[str, JobView]) -> list[str]:
+def _row(entry: Fate, jobs: dict[str, JobView]) -> list[str]:
     count, attempt = entry.fields.get("count"), entry.fields.get("attempt")
     started = entry.time("started")
     late = max(started - entry.tick, timedelta()) if started is not None and not entry.run else None
@@ -97,5 +97,5 @@ def _row(entry: Entry, jobs: dict[str, JobView]) -> list[str]:
     ]
 
 
-def _described(entry: Entry, jobs: dict[str, JobView]) -> dict[str, Any]:
+def _described(entry: Fate, jobs: dict[str, JobView]) -> dict[str, Any]:
     return entry.fields | ({"run": entry.run} if entry.run else {}) | {"jobHere": entry.text("job") in jobs}

@@ -21,7 +21,7 @@ MOST_COUNTED = 10_000  # ticks that one verdict speaks of
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Fate:
     """What became of a tick, or what is becoming of it."""
 
     tick: datetime
@@ -90,21 +90,21 @@ class Entry:
         return False
 
 
-def of_schedule(look: Look) -> list[Entry]:
+def of_schedule(look: Look) -> list[Fate]:
     """Return what the status says of ticks and open runs, the latest tick first."""
     return latest_first([*_entries(look.active), *_entries(look.recent)])
 
 
-def of_demands(kubectl: Kubectl, look: Look) -> list[Entry]:
+def of_demands(kubectl: Kubectl, look: Look) -> list[Fate]:
     """Return what became of the runs that HACronJobRuns asked for. What cannot be had is told."""
-    found: list[Entry] = []
+    found: list[Fate] = []
     for body in _asked(kubectl, runs(kubectl.namespace), "HACronJobRuns"):
         if part(body, "spec").get("cronJob") == look.name:
             found += of_demand(body)
     return latest_first(found)
 
 
-def of_demand(body: dict[str, Any]) -> list[Entry]:
+def of_demand(body: dict[str, Any]) -> list[Fate]:
     """Return what a HACronJobRun tells of its runs that have ended, the earliest tick first."""
     return latest_first(_entries(entries(part(body, "status"), "runs"), text_of(part(body, "metadata"), "name")))[::-1]
 
@@ -132,10 +132,10 @@ def _asked(kubectl: Kubectl, path: str, what: str, **query: str) -> list[dict[st
     return [body for body in listed if isinstance(body, dict)]
 
 
-def _entries(told: list[dict[str, Any]], run: str = "") -> list[Entry]:
+def _entries(told: list[dict[str, Any]], run: str = "") -> list[Fate]:
     ticks = [(instant(fields.get("tick")), fields) for fields in told]
-    return [Entry(tick, fields, run or str(fields.get("run") or "")) for tick, fields in ticks if tick is not None]
+    return [Fate(tick, fields, run or str(fields.get("run") or "")) for tick, fields in ticks if tick is not None]
 
 
-def latest_first(entries: list[Entry]) -> list[Entry]:
+def latest_first(entries: list[Fate]) -> list[Fate]:
     return sorted(entries, key=lambda entry: (entry.tick, int(entry.fields.get("attempt") or 1)), reverse=True)

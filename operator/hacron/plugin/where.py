@@ -16,7 +16,7 @@ from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
 from hacron.plugin.looks import Look
 from hacron.plugin.output import add_output, for_programs, from_now, print_table
-from hacron.plugin.records import Entry
+from hacron.plugin.records import Fate
 
 DESCRIPTION = """\
 Show in which clusters a HACronJob is declared and may run, what of it runs there now, and what became of its latest runs there,
@@ -81,7 +81,7 @@ def _rule(look: Look) -> str:
     return "" if usual or wanted is None else f"A run goes to {in_words(wanted)}."
 
 
-def _of(name: str, declared: Sequence[str], entries: list[Entry]) -> dict[str, Any]:
+def _of(name: str, declared: Sequence[str], entries: list[Fate]) -> dict[str, Any]:
     here = [entry for entry in entries if entry.text("cluster") == name]
     last = next((entry for entry in here if entry.verdict), None)
     counted = Counter(entry.verdict for entry in here if entry.verdict)

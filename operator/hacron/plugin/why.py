@@ -19,7 +19,7 @@ from hacron.plugin.calls import add_command, add_name
 from hacron.plugin.kubectl import Kubectl, one_cronjob
 from hacron.plugin.looks import DELETING, UNSEEN, Look
 from hacron.plugin.output import add_output, for_programs, from_now
-from hacron.plugin.records import Entry
+from hacron.plugin.records import Fate
 
 DESCRIPTION = """\
 Tell what became of a tick: whether it ran, where, how late and how it ended, or why it did not run; by .status, the Jobs and the
@@ -55,7 +55,7 @@ class Answer:
     findings: list[str] = field(default_factory=list)
     at: tuple[datetime, ...] = ()
     ran: bool | None = None
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Fate] = field(default_factory=list)
     jobs: list[JobView] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -111,7 +111,7 @@ def at_a_time(kubectl: Kubectl, look: Look, asked: datetime) -> Answer:
 # --- what may be known of a time ------------------------------------------------------------------------------------------------
 
 
-def what_became(entries: list[Entry], jobs: list[JobView]) -> Answer | None:
+def what_became(entries: list[Fate], jobs: list[JobView]) -> Answer | None:
     """Go by the status, else by the Jobs that are still there."""
     told = [f"{f'by HACronJobRun {entry.run}: ' if entry.run else ''}{entry.sentence}" for entry in entries]
     told += [f"the Job {job.name} is in this cluster: {_state(job)}" for job in jobs]
@@ -214,5 +214,5 @@ def _described(look: Look, found: Answer) -> dict[str, Any]:
     }
 
 
-def _when(entry: Entry) -> str:
+def _when(entry: Fate) -> str:
     return f"of the tick {rfc3339(entry.tick)}" if not entry.run else f"of HACronJobRun {entry.run}"
