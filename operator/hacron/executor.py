@@ -177,8 +177,10 @@ class Executor:
             return
         if self._token_put_back_at is not None and not self._has_read_since:
             raise BrokerUnavailable("nothing is heard from the ledger")
-        log.info("puts a token back: no sign of an executor")
         self._token_put_back_at, self._has_read_since = moment.mono, False
+        if not self._may_execute:
+            return  # nor may it write to the token's queue
+        log.info("puts a token back: no sign of an executor")
         self.tally.tokens_put_back += 1
         self._token.put_back()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tests.fakes.broker import TOKEN
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -67,3 +68,11 @@ def test_replicas_that_hear_nothing_since_there_is_no_executor_choose_one_as_soo
     assert world.executor is world.processes["east-2"]
     world.at(at(101))
     assert {last_seen(world, "west"), last_seen(world, "east")} <= {at(100), at(101)}
+
+
+def test_who_may_not_execute_puts_no_token_back() -> None:
+    """Its user at the broker may have no right to, and would lose its connection by trying."""
+    world = World()
+    world.start("west-1", may_execute=False)
+    world.at(at(300))
+    assert not world.broker.has(TOKEN)
