@@ -236,6 +236,8 @@ def lease_of(settings: Settings) -> Lease:
         proof_interval_s=settings.proof_interval_s,
         proof_lease_s=settings.proof_lease_s,
         token_missing_after_s=settings.token_missing_after_s,
+        # Until then a cluster has another worker, and one that is deaf a new connection.
+        unheard_after_s=2 * max(settings.silent_after_s, settings.token_missing_after_s),
         # In a small ledger the default would be more than the broker keeps.
         rewrite_after_bytes=min(REWRITE_AFTER_BYTES, settings.ledger_max_bytes // 8),
         rewrite_before_bytes=settings.ledger_max_bytes // 4,

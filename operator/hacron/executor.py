@@ -47,6 +47,7 @@ class Lease:
     proof_interval_s: float = 1.0
     proof_lease_s: float = 3.0
     token_missing_after_s: float = 12.0
+    unheard_after_s: float = 30.0  # without any report: workers speak every few seconds, and one of them is its own cluster's
     rewrite_after_messages: int = 10_000  # how far the floor may lag before stale records are written again
     rewrite_after_bytes: int = REWRITE_AFTER_BYTES  # or twice what matters, if that is more
     rewrite_before_bytes: int = 256 * 1024 * 1024  # however much matters: below what the lookout warns of
@@ -99,6 +100,7 @@ class Executor:
         self._prepared = False  # a successor that is not in step with State could not decide at once
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
         self._proved_at = 0.0  # monotonic; when we last wrote a proof
+        self._reported_at = 0.0  # monotonic; when the last report came, or could begin to
         self._outstanding = 0  # batches appended and not read back
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._token_put_back_at: float | None = None
@@ -209,6 +211,7 @@ class Executor:
             self.decides = True
             self.tally.takeovers += 1
             self._inbox.open()
+            self._reported_at = moment.mono
             log.info("is the executor", extra={"epoch": self.epoch, "cronjobs": len(self._state.progress)})
 
     def _check(self, moment: Moment) -> None:
@@ -220,9 +223,14 @@ class Executor:
         # Its checkpoint may take longer, while the broker looks for its nodes: there is nothing yet that it could decide.
         if silent_s > (self._lease.proof_lease_s if self.decides else self._lease.token_missing_after_s):
             raise SteppedDown(Why.NO_PROOF, f"no proof read back for {silent_s:.1f} s")
+        unheard_s = moment.mono - self._reported_at
+        if self.decides and unheard_s > self._lease.unheard_after_s:
+            raise SteppedDown(Why.NO_REPORTS, f"no report of any cluster, not even of its own, for {unheard_s:.0f} s")
 
     def _decide(self, moment: Moment) -> None:
         messages = self._inbox.take()
+        if any(isinstance(message, Report) for message in messages):
+            self._reported_at = moment.mono
         groups = self._scheduler.decide(messages, moment.wall)
         if moment.mono >= self._proved_at + self._lease.proof_interval_s:  # as next_turn rounds it
             self._proved_at = moment.mono

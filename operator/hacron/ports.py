@@ -46,6 +46,7 @@ class Why(StrEnum):
 
     SUPERSEDED = "Superseded"  # a newer checkpoint counts
     NO_PROOF = "NoProof"  # nothing of its own was read back for too long
+    NO_REPORTS = "NoReports"  # no worker was heard for too long: what consumes them may be stuck
     TOKEN_LOST = "TokenLost"  # the broker has taken the token away
     CONNECTION_LOST = "ConnectionLost"  # a BrokerUnavailable, which others than an executor know too
 

@@ -265,6 +265,7 @@ class FakeSession:
         self.stranded = False  # on a node that is cut off from the others
         self.deaf = False  # its connection works in one direction only
         self.reads_nothing = False  # the ledger's messages are late; all else arrives
+        self.inbox_is_stuck = False  # its consumers bring nothing any more
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
@@ -281,7 +282,10 @@ class FakeSession:
         """Whether the next turn brings something."""
         if self.doubt is not None or self.ledger.has_news:
             return True
-        return not self.deaf and any(consumer.sent and not consumer.revoked for consumer, _ in self.consumers)
+        return any(consumer.sent and self.is_served(consumer, queue) for consumer, queue in self.consumers)
+
+    def is_served(self, consumer: Consumer, queue: Queue) -> bool:
+        return not (consumer.revoked or self.deaf or (self.inbox_is_stuck and not queue.single))
 
     def check(self) -> None:
         if self.doubt is not None:
@@ -329,8 +333,8 @@ class FakeConnection:
     def turn(self, timeout_s: float) -> None:  # noqa: ARG002 - there is nothing to wait for
         session = self._session
         session.check()
-        for consumer, _ in session.consumers:
-            if consumer.revoked or session.deaf:
+        for consumer, queue in session.consumers:
+            if not session.is_served(consumer, queue):
                 continue
             consumer.arrived.extend(consumer.sent)
             consumer.sent.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
+
 from tests.fakes.broker import TOKEN
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
@@ -76,3 +78,38 @@ def test_who_may_not_execute_puts_no_token_back() -> None:
     world.start("west-1", may_execute=False)
     world.at(at(300))
     assert not world.broker.has(TOKEN)
+
+
+# --- the inbox's ---
+
+
+@pytest.mark.parametrize("others", [("west-2", "east-1", "east-2"), ()])
+def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tuple[str, ...]) -> None:
+    world = World()
+    for name in ("west-1", *others):
+        world.start(name)
+        world.settle()
+    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(70))
+    stuck = world.processes["west-1"].broker
+    assert world.executor is world.processes["west-1"]
+    assert stuck is not None
+    stuck.inbox_is_stuck = True
+    world.at(at(70 + 28))
+    assert world.processes["west-1"].broker is stuck
+    world.at(at(70 + 31))
+    assert world.processes["west-1"].broker is not stuck
+    world.at(at(310))
+    assert [one.tick for one in world.cluster("west").made] == [at(60 * minute) for minute in range(1, 6)]
+    assert wrong(world) == []
+
+
+def test_one_that_hears_a_single_cluster_goes_on() -> None:
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name)
+        world.settle()
+    world.silence("east")
+    world.at(at(200))
+    assert world.executor is world.processes["west-1"]
+    assert world.executor.engine.tally.takeovers == 1

@@ -163,6 +163,8 @@ def befall(what: str, name: str) -> Act:
             world.deafen(name)
         elif process.broker is not None and what in ("reads nothing of the ledger", "reads the ledger again"):
             process.broker.reads_nothing = what == "reads nothing of the ledger"
+        elif process.broker is not None and what == "is told nothing any more, if it is the executor":
+            process.broker.inbox_is_stuck = process is world.executor  # for as long as the connection lives; nothing else ends it
         elif what == "loses its connection":
             world.cut(name)
 
@@ -647,7 +649,7 @@ def passes(seconds: float) -> Act:
 
 
 def heal(world: World) -> None:
-    """End whatever is wrong."""
+    """End whatever is wrong, but for consumers that bring nothing any more: replicas have to notice that themselves."""
     broker = world.broker
     broker.start()
     lands(world)
@@ -665,8 +667,6 @@ def heal(world: World) -> None:
     for queue in (TOKEN, *map(worker_queue, world.clusters)):
         if broker.holds_what_was_lost(queue) and not broker.has(queue):
             broker.put(queue, b"{}")  # nobody misses it; what nobody holds is missed, and replicas put it back
-    for session in broker.sessions:
-        session.reads_nothing = False
     for process in list(world.processes.values()):
         process.skew = timedelta()
         world.lag(process.name, None)

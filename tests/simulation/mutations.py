@@ -6,6 +6,7 @@ Each takes a patcher, so that what it replaces comes back. What a rule is for st
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
 from hacron.engine import Session
 from hacron.errand import Errand
-from hacron.executor import Executor
+from hacron.executor import Executor, Lease
 from hacron.ports import Answer, SteppedDown
 from hacron.recency import Recency
 from hacron.timepiece import Timepiece
@@ -115,6 +116,22 @@ def never_steps_down(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Executor, "_read_back", read_back)
     patch.setattr(Executor, "_check", lambda self, moment: None)  # noqa: ARG005
+
+
+def never_doubts_its_inbox(patch: pytest.MonkeyPatch) -> None:
+    """An executor that is told nothing any more would keep the token, and take all clusters for silent."""
+    patch.setattr(engine, "Lease", lambda **lease: Lease(**lease | {"unheard_after_s": math.inf}))
+
+
+def never_doubts_its_reading(patch: pytest.MonkeyPatch) -> None:
+    """Nothing would start where a worker reads nothing any more, and goes on saying that its cluster lives."""
+    real = Executor._put_back_if_missing
+
+    def put_back_if_missing(self: Executor, moment: Moment) -> None:
+        self._has_read_since = True
+        real(self, moment)
+
+    patch.setattr(Executor, "_put_back_if_missing", put_back_if_missing)
 
 
 def keeps_the_oldest_token(patch: pytest.MonkeyPatch) -> None:

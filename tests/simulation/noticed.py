@@ -48,6 +48,8 @@ MISSED = (
     Missed((mutations.acts_before_it_has_written,), ("deaths as a Job begins", "deaths"), 91, "e 12:04:20 has 2 Jobs"),
     Missed((mutations.counts_records_of_an_old_epoch,), ("edits", *CUTS), 85, "c 12:02:25 began at 12:02:25 beside 12:02:15"),
     Missed((mutations.never_steps_down,), ("cuts",), 33, "was late: the executor was lost"),
+    Missed((mutations.never_doubts_its_inbox,), ("stuck inboxes",), 0, "e 12:06:41 did not run in time"),
+    Missed((mutations.never_doubts_its_reading,), ("a late ledger",), 4, "a 12:05:01 is not in the status that west shows"),
     Missed((mutations.keeps_the_oldest_token,), ("tokens",), 6, "was late: the executor was lost"),
     Missed((mutations.puts_no_token_back,), ("tokens",), 1, "there is no executor"),
     Missed((mutations.puts_no_workers_token_back,), ("tokens",), 0, "has no worker"),
@@ -87,9 +89,9 @@ MISSED = (
     Missed((mutations.does_not_drop_the_connection,), ("cuts", "tokens"), 1, "nobody decides since the executor was lost"),
     Missed(
         (mutations.decides_before_its_checkpoint_is_read_back,),
-        ("edits", "deaths", "a late ledger"),
-        16,
-        "c 12:00:42 began at 12:00:45.391 beside 12:00:35",
+        ("deaths at effects", "a late ledger"),
+        18,
+        "d 12:01:31 was admitted and has not run to its end",
     ),
     Missed(
         (mutations.goes_by_the_end_of_its_nodes_copy,),
