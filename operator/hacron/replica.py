@@ -73,7 +73,7 @@ class Replica:
         self.watch_again: Callable[[Kind], None] = lambda _: None
 
     def stop(self) -> None:
-        """End after the present turn. From any thread, and from a signal handler."""
+        """End after the present turn. From any thread; not from a signal handler, which may have interrupted whoever wakes it."""
         self._stopping.set()
         self.wake()
 
@@ -292,8 +292,7 @@ def run(settings: Settings) -> int:
     if settings.page:
         http.page = Page(settings, engine.finder, lambda: http.health, lambda: moment().wall).respond
     replica.append(engine)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: engine.stop())
+    _when_asked_to_end(engine.stop)
     introduce(settings)
     _favour_the_engine()
     http.start()
@@ -311,6 +310,23 @@ def run(settings: Settings) -> int:
         kube.stop()
         http.stop()
     return 0
+
+
+def _when_asked_to_end(stop: Callable[[], None]) -> None:
+    """Call it at SIGTERM and SIGINT, in a thread of its own.
+
+    A handler runs in the engine's thread, between any two of its steps: it may hold the very lock that is needed to stop it.
+    """
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()  # a handler may put into this kind, whatever it interrupts
+
+    def wait() -> None:
+        while True:
+            asked.get()
+            stop()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: asked.put(number))
 
 
 def _listen(metrics: Metrics, settings: Settings) -> HttpServer:

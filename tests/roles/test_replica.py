@@ -205,13 +205,40 @@ class Recorder(KopfWatch):
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
     interval, threshold = sys.getswitchinterval(), gc.get_threshold()
     yield
+    signal.alarm(0)
     for number, handler in before.items():
         signal.signal(number, handler)
     sys.setswitchinterval(interval)
     gc.set_threshold(*threshold)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_whatever_the_signal_has_interrupted(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here its thread, as it begins to wait between two attempts, and has the lock of what would end that."""
+    ended = []
+
+    def hang(*_: object) -> None:
+        raise TimeoutError
+
+    def turn(replica: Replica) -> None:
+        with replica._stopping._cond:
+            signal.raise_signal(number)
+        ended.append(replica._stopping.wait(5))
+
+    signal.signal(signal.SIGALRM, hang)
+    signal.alarm(10)
+    monkeypatch.setattr("hacron.kopf_watch.KopfWatch", Recorder)
+    monkeypatch.setattr(Replica, "run", turn)
+    path = kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1")
+    settings = Settings(cluster="west", replica="west-1", broker_url="amqp://127.0.0.1:1", kubeconfig=path, http_port=free_port())
+    assert run(settings) == 0
+    assert ended == [True]
 
 
 @pytest.mark.usefixtures("handlers")
