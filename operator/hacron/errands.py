@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -13,12 +13,12 @@ from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
-from hacron.core.model import CronJob, Key, Run, RunState, namespace_of
+from hacron.core.model import CronJob, Key, Run, RunState
 from hacron.core.namelock import may_be_made_again
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs
-from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace, HaltJob
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace, GetObject, HaltJob
 from hacron.standin import StandIn
 from hacron.turn import Moment
 
@@ -43,7 +43,15 @@ class Errands:
     """The errands of one replica."""
 
     def __init__(
-        self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing, backup_after: timedelta, tally: WorkerTally
+        self,
+        *,
+        cluster: str,
+        state: State,
+        seen_here: Callable[[Key], bool],
+        jobs: Jobs,
+        outgoing: Outgoing,
+        backup_after: timedelta,
+        tally: WorkerTally,
     ) -> None:
         self._cluster = cluster
         self._state = state
@@ -51,7 +59,7 @@ class Errands:
         self._outgoing = outgoing
         self._help = StandIn(backup_after)
         self._tally = tally
-        self._consent = Consent(cluster=cluster, state=state)
+        self._consent = Consent(cluster=cluster, state=state, seen_here=seen_here)
         self._errands: dict[Key, dict[str, Errand]] = {}  # by run id
 
     def look(self, key: Key, active: bool, moment: Moment) -> datetime | None:
@@ -64,13 +72,13 @@ class Errands:
     def take(self, answer: Answer, moment: Moment) -> Key | None:
         """Take in what became of a request; return the cronjob to look at."""
         request = answer.request
-        if not isinstance(request, CreateJob | GetJob | HaltJob | DeleteJob | GetNamespace):
+        if not isinstance(request, CreateJob | GetJob | HaltJob | DeleteJob | GetObject | GetNamespace) or not request.run_id:
             return None
         made = None
         if isinstance(request, CreateJob):
             made = self._note_job(answer)
             self._help.end(request.run_id, answer.ok, answer.status == 409, moment.wall)
-        answered = not isinstance(request, GetNamespace) or self._consent.take(request, answer, moment)
+        answered = not isinstance(request, GetObject | GetNamespace) or self._consent.take(request, answer, moment)
         run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
         if run is None:
             return request.key
@@ -87,7 +95,7 @@ class Errands:
                 self._halted(run, errand, answer, moment)
             case DeleteJob():
                 self._stopped(run, errand, answer, moment)
-            case GetNamespace() if not answered:
+            case GetObject() | GetNamespace() if not answered:
                 errand.try_later(run, answer, moment.wall)
         return request.key
 
@@ -194,7 +202,7 @@ class Errands:
         if definition is None or not isinstance(self._state.cronjob(key), CronJob):
             errand.refuse(run, "Withdrawn", "the HACronJob is gone or no longer valid")
             return
-        match self._consent.to(key, moment):
+        match self._consent.to(definition, run.id, moment):
             case True:
                 errand.rendered_from = (definition, owner_uid)
                 errand.body = manifests.job_body(
@@ -204,9 +212,9 @@ class Errands:
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:
-                errand.refuse(run, "NotAccepted", self._consent.why_not(key))
-            case None:
-                errand.send(GetNamespace(key=key, run_id=run.id, namespace=namespace_of(key)))
+                errand.refuse(run, "NotAccepted", self._consent.why_not(definition))
+            case question:
+                errand.send(question)
 
     # --- answers ---
 

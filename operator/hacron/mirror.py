@@ -72,7 +72,7 @@ class Mirror:
         match arrival:
             case ObjectSeen(body=body, gone=gone) if arrival.kind is self._kind:
                 self._observe(body, gone, moment.wall)
-            case Answer(request=GetObject(kind=self._kind)) if arrival.ok:
+            case Answer(request=GetObject(kind=self._kind, run_id="")) if arrival.ok:
                 self._observe(arrival.body, False, moment.wall)
             case Answer(request=PatchStatus(key=key, kind=self._kind)):
                 self._patched(key, arrival, moment)

@@ -249,6 +249,7 @@ class PatchStatus(_Request, frozen=True):
 class GetObject(_Request, frozen=True):
     key: Key
     kind: Kind = Kind.CRONJOB
+    run_id: str = ""  # the run that waits to know whether there is one; empty: asked in order to relay what it says
 
 
 class GetNamespace(_Request, frozen=True):

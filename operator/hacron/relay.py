@@ -112,7 +112,7 @@ class Relay:
         match arrival:
             case ObjectSeen(body=body, gone=gone) if arrival.kind is self.kind:
                 self._observe(body, gone, moment)
-            case Answer(request=GetObject(key=key, kind=self.kind)):
+            case Answer(request=GetObject(key=key, kind=self.kind, run_id="")):
                 asked = self._asked.pop(key, None)
                 if arrival.ok:
                     self._observe(arrival.body, False, moment, asked)
@@ -146,6 +146,10 @@ class Relay:
             self._kube.submit(requests)
         if commands:
             outbox.send_commands(commands)
+
+    def has_seen(self, key: Key) -> bool:
+        """Whether there is such an object here, as far as the API server has told."""
+        return key in self._seen
 
     def behind_s(self, moment: Moment) -> float:
         """Return for how long the oldest change here has not been in the ledger; 0: all are."""

@@ -8,7 +8,7 @@ worker token and does all of it; the others only make Jobs that are still missin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from hacron.core.agenda import Agenda
@@ -44,6 +44,7 @@ class Worker:
         token: Token,
         outbox: Outbox,
         kube: Kubernetes,
+        seen_here: Callable[[Key], bool],
         seen_interval_s: float = 5.0,
         token_missing_after_s: float = 12.0,
         backup_after: timedelta = timedelta(seconds=1),
@@ -71,6 +72,7 @@ class Worker:
         self._errands = Errands(
             cluster=cluster,
             state=state,
+            seen_here=seen_here,
             jobs=self._jobs,
             outgoing=self._outgoing,
             backup_after=backup_after,

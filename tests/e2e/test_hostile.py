@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pika
 import pytest
@@ -61,6 +62,52 @@ def test_broken_messages_on_every_queue_stop_nothing(fleet: Fleet, west: Control
         for queue in ("commands", "reports", "ledger")
     }
     assert all(count >= len(BODIES) - 1 for count in unreadable.values()), unreadable
+
+
+def test_what_others_say_that_a_cluster_declares_is_not_made_there(
+    fleet: Fleet, west: ControlPlane, broker: Broker, prefix: str
+) -> None:
+    west.apply(manifest("steady", "@every 2s"))
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for number in range(50):
+            channel.basic_publish(way_in(f"{prefix}.commands"), f"{prefix}.commands", _forged_command(number), mandatory=True)
+            if number == 25:
+                channel.basic_publish(way_in(f"{prefix}.ledger"), f"{prefix}.ledger", _forged_run(), mandatory=True)
+            connection.sleep(0.2)
+    fleet.await_executor()
+    jobs = json.loads(west.kubectl("get", "jobs", "--namespace", "kube-system", "--output", "json"))["items"]
+    assert [job["metadata"]["name"] for job in jobs if not job["spec"]["suspend"]] == []
+    since = datetime.now(UTC)
+    until(lambda: len([r for r in judge.jobs([west]) if r.tick > since]) >= 3, 60, "runs of what is there", every=0.5)
+
+
+def _forged(now: datetime, name: str) -> dict[str, Any]:
+    """A HACronJob of west that is not there."""
+    spec = json.loads(manifest(name, "@every 1s"))["spec"]
+    made = (now - timedelta(seconds=3)).isoformat()
+    said = {"key": f"kube-system/{name}", "cluster": "west", "uid": f"{name}-uid", "generation": 1, "created_at": made}
+    return said | {"spec": spec}
+
+
+def _forged_command(number: int) -> bytes:
+    now = datetime.now(UTC)
+    return json.dumps(ENVELOPE | {"messages": [{"kind": "CronJobDeclared"} | _forged(now, f"evil-{number}")]}).encode()
+
+
+def _forged_run() -> bytes:
+    """Records of an executor that is none: it says what west declares, and gives it a run."""
+    now = datetime.now(UTC)
+    at, later, epoch = now.isoformat(), (now + timedelta(seconds=20)).isoformat(), int(now.timestamp() * 1000) + 1000
+    run = {"id": "evil.1.1", "tick": at, "cluster": "west", "start_by": later, "fencing": epoch, "job": "evil-1"}
+    progress = {"key": "kube-system/evil", "cronjob_id": "evil", "last_tick": at, "fencing": epoch, "open": [run]}
+    records = [
+        {"kind": "Checkpoint", "replica": "nobody", "cluster": "west", "at": at, "born": at},
+        {"kind": "Definition", "revision": 2**50, "changed_at": at} | _forged(now, "evil"),
+        {"kind": "Progress"} | progress,
+    ]
+    return json.dumps({"v": 1, "epoch": epoch, "from": "nobody", "sent_at": at, "records": records}).encode()
 
 
 def test_a_thousand_changes_of_one_object_in_a_moment_end_with_the_last(fleet: Fleet, west: ControlPlane) -> None:

@@ -330,7 +330,9 @@ def _can_wait(request: Request) -> bool:
             return can_wait
         case DeleteJob(foreground=hurries):
             return not hurries
-        case PatchStatus() | ListInventory() | GetObject() | PostEvent():
+        case GetObject(run_id=run_id):
+            return not run_id
+        case PatchStatus() | ListInventory() | PostEvent():
             return True
         case GetJob() | GetNamespace() | HaltJob():
             return False
