@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from hacron.core.manifests import as_json
 from hacron.core.model import key_of
 from hacron.kube.client import KubeClient
 from hacron.ports import Answer, CreateJob, FromKubernetes
@@ -72,8 +73,8 @@ def ours(kubeconfig: Path, bodies: list[dict[str, Any]]) -> float:
     client.start()
     try:
         key = key_of(NAMESPACE, "burst")
-        requests = [CreateJob(key=key, run_id="", namespace=NAMESPACE, body=body) for body in bodies]
         began = time.perf_counter()
+        requests = [CreateJob(key=key, run_id="", namespace=NAMESPACE, body=as_json(body)) for body in bodies]
         client.submit(requests)
         made = 0
         while made < len(requests):  # as the engine does: woken now and then, it takes all that is there

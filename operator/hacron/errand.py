@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+
+import msgspec
 
 from hacron.core.messages import Definition, Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, Uid, namespace_of
@@ -39,7 +40,7 @@ class Errand:
     state: RunState  # of the run, when it was last looked at
     in_flight: bool = False
     retry_at: datetime | None = None
-    body: dict[str, Any] | None = None  # rendered before the tick
+    body: msgspec.Raw | None = None  # the Job, rendered before the tick
     rendered_from: tuple[Definition, Uid | None] | None = None  # and its owner here
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
     job_is_gone: bool = False  # so the watch says, and the run has still to end
@@ -108,7 +109,7 @@ class Errand:
         log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
 
 
-def create_request(key: Key, run: Run, body: dict[str, Any], not_after: datetime | None = None) -> CreateJob:
+def create_request(key: Key, run: Run, body: msgspec.Raw, not_after: datetime | None = None) -> CreateJob:
     return CreateJob(key=key, run_id=run.id, namespace=namespace_of(key), body=body, not_after=not_after)
 
 

@@ -182,7 +182,8 @@ class Errands:
     def _take_name(self, run: Run, errand: Errand) -> None:
         ran = errand.job_is_gone or run.has_begun
         errand.job_is_gone = False
-        errand.send(create_request(errand.key, run, manifests.tombstone_body(run, errand.key, ran=ran)))
+        tombstone = manifests.tombstone_body(run, errand.key, ran=ran)
+        errand.send(create_request(errand.key, run, manifests.as_json(tombstone)))
 
     def _create(self, run: Run, errand: Errand, moment: Moment) -> bool:
         """Ask for the Job; return False when something else comes first, or it is not to be made."""
@@ -205,10 +206,11 @@ class Errands:
         match self._consent.to(definition, run.id, moment):
             case True:
                 errand.rendered_from = (definition, owner_uid)
-                errand.body = manifests.job_body(
+                body = manifests.job_body(
                     run, key, definition.spec, owner_uid=owner_uid, epoch=self._state.epoch, ledger=self._state.mark
                 )
-                manifests.keep(errand.body)
+                manifests.keep(body)
+                errand.body = manifests.as_json(body)
             case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:

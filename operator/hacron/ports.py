@@ -202,7 +202,7 @@ class CreateJob(_Request, frozen=True):
     key: Key
     run_id: str  # of a dry run: the uid and generation of the declaration that it is about
     namespace: str
-    body: dict[str, Any]
+    body: msgspec.Raw  # manifests.as_json
     dry_run: bool = False
     not_after: datetime | None = (
         None  # looked at right before sending: later than this, nothing is sent (status 0, reason TooLate)

@@ -114,7 +114,7 @@ class Trials:
             self._refuse(key, version, f"the template cannot be read: {type(error).__name__}", now)
             return []
         self._under_way[key] = version
-        return [CreateJob(key=key, run_id=version, namespace=namespace_of(key), body=body, dry_run=True)]
+        return [CreateJob(key=key, run_id=version, namespace=namespace_of(key), body=manifests.as_json(body), dry_run=True)]
 
     def _tried(self, key: Key, version: str, answer: Answer, now: datetime) -> datetime | None:
         if self._under_way.get(key) != version:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hacron.core.manifests import CRONJOB, LABEL, RUN_ID, TICK
+from hacron.core.manifests import CRONJOB, LABEL, RUN_ID, TICK, as_json
 from hacron.core.model import Key, Kind, key_of
 from hacron.kube.access import read_access
 from hacron.kube.client import KubeClient
@@ -103,7 +103,7 @@ def job_that_stands(name: str, version: int) -> dict[str, Any]:
 def create(name: str, namespace: str, body: dict[str, Any] | None = None, **how: Any) -> CreateJob:
     """Return the request to create a Job."""
     found = job(name, namespace) if body is None else body
-    return CreateJob(key=some_key(namespace), run_id=name, namespace=namespace, body=found, **how)
+    return CreateJob(key=some_key(namespace), run_id=name, namespace=namespace, body=as_json(found), **how)
 
 
 def some_key(namespace: str) -> Key:

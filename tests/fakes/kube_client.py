@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 
+import msgspec
+
 from hacron.core.model import Kind
 from hacron.ports import (
     Answer,
@@ -212,7 +214,7 @@ class FakeKube:
             return Answer(request=request, status=429, body={"message": "too many requests"}, sent_at=sent_at)
         if self.cluster.forbids:
             if isinstance(request, CreateJob) and not request.dry_run:
-                self.cluster.note_refusal(request.body["metadata"]["name"])
+                self.cluster.note_refusal(_job(request)["metadata"]["name"])
             said = {"message": 'jobs.batch is forbidden: User "hacron" cannot do resource "jobs"'}
             return Answer(request=request, status=403, body=said, sent_at=sent_at)
         status, body = self._perform(request, sent_at)
@@ -237,7 +239,7 @@ class FakeKube:
         cluster = self.cluster
         match request:
             case CreateJob():
-                return cluster.create_job(request.namespace, request.body, self._replica, dry_run=request.dry_run, asked=asked)
+                return cluster.create_job(request.namespace, _job(request), self._replica, dry_run=request.dry_run, asked=asked)
             case GetJob():
                 return cluster.get_job(request.namespace, request.name)
             case HaltJob():
@@ -258,3 +260,8 @@ class FakeKube:
                 return cluster.list_inventory(request.kind)
             case _:
                 assert_never(request)
+
+
+def _job(request: CreateJob) -> Body:
+    body: Body = msgspec.json.decode(request.body)
+    return body

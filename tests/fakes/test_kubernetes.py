@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hacron.core.manifests import Halting, job_body
+from hacron.core.manifests import Halting, as_json, job_body
 from hacron.core.messages import Outcome
 from hacron.core.model import Run, key_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
@@ -42,7 +42,7 @@ class Desk:
         return arrived
 
     def create(self, owner_uid: str | None = None, **changes: Any) -> Answer:
-        body = job_body(RUN, HELLO, spec(), owner_uid=owner_uid, epoch=1)
+        body = as_json(job_body(RUN, HELLO, spec(), owner_uid=owner_uid, epoch=1))
         fields = {"key": HELLO, "run_id": RUN.id, "namespace": "default", "body": body} | changes
         return self.ask(CreateJob(**fields))
 
@@ -174,9 +174,8 @@ def test_what_comes_too_late_is_not_sent() -> None:
 def test_what_is_held_on_its_way_arrives_later_even_if_the_process_has_died() -> None:
     desk = Desk()
     desk.kube.held = True
-    desk.kube.submit(
-        [CreateJob(key=HELLO, run_id=RUN.id, namespace="default", body=job_body(RUN, HELLO, spec(), owner_uid=None, epoch=1))]
-    )
+    body = as_json(job_body(RUN, HELLO, spec(), owner_uid=None, epoch=1))
+    desk.kube.submit([CreateJob(key=HELLO, run_id=RUN.id, namespace="default", body=body)])
     desk.kube.serve()
     desk.kube.close()
     assert desk.cluster.made == []

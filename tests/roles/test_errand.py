@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from hacron.core.model import Run, RunState, key_of
 from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request
 from hacron.ports import Answer
@@ -15,7 +17,7 @@ RUN = Run(id="hello-1", tick=NOON, cluster="west", start_by=NOON + timedelta(min
 
 def pause_after(errand: Errand, status: int, retry_after_s: float = 0.0) -> float:
     """Return for how many seconds the errand rests after such an answer."""
-    answer = Answer(request=create_request(KEY, RUN, {}), status=status, body={}, retry_after_s=retry_after_s)
+    answer = Answer(request=create_request(KEY, RUN, msgspec.Raw(b"{}")), status=status, body={}, retry_after_s=retry_after_s)
     errand.try_later(RUN, answer, NOON)
     assert errand.retry_at is not None
     return (errand.retry_at - NOON).total_seconds()

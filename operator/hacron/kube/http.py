@@ -115,7 +115,7 @@ class ApiServer:
         self,
         method: str,
         path: str,
-        body: dict[str, Any] | list[Any] | None = None,
+        body: dict[str, Any] | list[Any] | msgspec.Raw | None = None,
         *,
         kind: str = JSON,
         accept: str = JSON,
