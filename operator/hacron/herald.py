@@ -9,57 +9,35 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from hacron.core import events
-from hacron.core.messages import Definition, Demand, Entry, Progress
+from hacron.core.events import Event
+from hacron.core.messages import Definition, Entry
 from hacron.core.model import Home, Key, Kind
-from hacron.core.state import Applied, State, Was
+from hacron.core.state import Applied, State
 from hacron.ports import Answer, Kubernetes, PostEvent
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
 RECALLS = timedelta(seconds=15)  # longer than a takeover of the worker token takes; what is older is history
-MOST_WAITING = 5000  # changes
-TOLD_PER_TURN = 100
+MOST_WAITING = 5000  # Events
 POSTS_UNDER_WAY = 16
 PAUSE_S = 5.0  # after an API server that does not answer
 WITHOUT_RIGHT_S = 60.0  # after one that says that we may not
 
 
-class OfCronJob(NamedTuple):
-    """A cronjob before and after an entry of the ledger."""
+class News(NamedTuple):
+    """Something to be told on an object of ours in this cluster."""
 
     at: datetime
+    kind: Kind
     key: Key
-    was: Was
-    progress: Progress | None
-    homes: Mapping[str, Definition]
-
-
-class OfDemand(NamedTuple):
-    """A demand before and after an entry of the ledger."""
-
-    at: datetime
-    key: Key
-    before: Demand | None
-    after: Demand | None
-
-
-class OfTemplate(NamedTuple):
-    """What this cluster's API server has against the template of one object of ours."""
-
-    at: datetime
-    key: Key
-    uid: str
-    generation: int
-    words: str
-
-
-News = OfCronJob | OfDemand | OfTemplate
+    event: Event
+    uid: str = ""  # of the very object that it is about; empty: of that which has the name when it is posted
 
 
 class Herald:
@@ -94,20 +72,23 @@ class Herald:
         if not live and moment.wall - entry.batch.sent_at > RECALLS:
             return
         at = moment.wall if live else entry.batch.sent_at
+        state = self._state
         for key, was in applied.was.items():
-            if live or (was.progress is not None and was.winner is not None):  # else it is only met for the first time
-                homes = self._state.definitions.get(key, {})
-                self._news.append(OfCronJob(at, key, was, self._state.progress.get(key), homes))
+            homes = state.definitions.get(key, {})
+            is_met_first = not live and (was.progress is None or was.winner is None)
+            if self._cluster in homes and not is_met_first:
+                told = events.tell(was, state.progress.get(key), homes, state.winner(key), state.cronjob(key))
+                self._keep(News(at, Kind.CRONJOB, key, event) for event in told)
         for key, before in applied.demands.items():
-            after = self._state.demands.get(key)
-            if after is not before and (live or before is not None):
-                self._news.append(OfDemand(at, key, before, after))
+            after = state.demands.get(key)
+            if after is not None and after is not before and self._cluster in after.homes and (live or before is not None):
+                self._keep(News(at, Kind.DEMAND, key, event) for event in events.tell_demand(before, after))
         self._drop_oldest()
 
     def template_refused(self, key: Key, uid: str, generation: int, words: str, at: datetime) -> None:
         """Take in what no ledger says: this cluster's API server refuses a template. Only the worker asks it."""
         if self._which != "None":
-            self._news.append(OfTemplate(at, key, uid, generation, words))
+            self._keep([News(at, Kind.CRONJOB, key, events.refused_template(generation, words), uid)])
             self._drop_oldest()
 
     def take(self, answer: Answer, moment: Moment) -> None:
@@ -138,7 +119,7 @@ class Herald:
             return
         if moment.mono < self._not_before:
             return
-        self._put_into_words()
+        self._make_posts()
         requests = [self._posts.popleft() for _ in range(min(len(self._posts), POSTS_UNDER_WAY - self._under_way))]
         self._under_way += len(requests)
         if requests:
@@ -152,33 +133,26 @@ class Herald:
 
     # --- inside ---
 
-    def _put_into_words(self) -> None:
-        """Make posts of the oldest news, as many as can soon be sent."""
-        for _ in range(TOLD_PER_TURN):
-            if not self._news or len(self._posts) >= POSTS_UNDER_WAY:
-                return
-            self._posts.extend(self._worded(self._news.popleft()))
+    def _keep(self, news: Iterable[News]) -> None:
+        self._news.extend(one for one in news if one.event.problem or self._which == "All")
 
-    def _worded(self, news: News) -> Iterator[PostEvent]:
-        state, key = self._state, news.key
+    def _make_posts(self) -> None:
+        """Make posts of the oldest news, as many as can soon be sent."""
+        while self._news and len(self._posts) < POSTS_UNDER_WAY:
+            at, kind, key, event, wanted = self._news.popleft()
+            uid = self._uid_of(kind, key)
+            if uid is not None and wanted in ("", uid):
+                self._posts.append(PostEvent(key=key, body=events.body(event, kind, key, uid, self._replica, at)))
+
+    def _uid_of(self, kind: Kind, key: Key) -> str | None:
+        """Return the uid of the object here, if there is one to post on."""
         mine: Definition | Home | None
-        if isinstance(news, OfCronJob):
-            kind, mine = Kind.CRONJOB, state.definitions.get(key, {}).get(self._cluster)
-            told = events.tell(news.was, news.progress, news.homes, state.winner(key), state.cronjob(key))
-        elif isinstance(news, OfTemplate):
-            kind, mine = Kind.CRONJOB, state.definitions.get(key, {}).get(self._cluster)
-            if mine is not None and mine.uid != news.uid:
-                return
-            told = iter((events.refused_template(news.generation, news.words),))
+        if kind is Kind.CRONJOB:
+            mine = self._state.definitions.get(key, {}).get(self._cluster)
         else:
-            demand = state.demands.get(key)
-            kind, mine = Kind.DEMAND, demand.homes.get(self._cluster) if demand is not None else None
-            told = events.tell_demand(news.before, news.after)
-        if mine is None:
-            return  # there is no object here to post on
-        for event in told:
-            if event.problem or self._which == "All":
-                yield PostEvent(key=key, body=events.body(event, kind, key, mine.uid, self._replica, news.at))
+            demand = self._state.demands.get(key)
+            mine = demand.homes.get(self._cluster) if demand is not None else None
+        return mine.uid if mine is not None else None
 
     def _drop_oldest(self) -> None:
         surplus = len(self._news) - self._most_waiting

@@ -6,9 +6,10 @@ import logging
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from hacron.core.messages import Batch, Checkpoint, Definition, Entry, Progress, Record
-from hacron.core.model import Held, Key, key_of
+from hacron.core.model import Held, Key, Run, key_of
 from hacron.core.state import State
 from hacron.herald import PAUSE_S, POSTS_UNDER_WAY, RECALLS, WITHOUT_RIGHT_S, Herald
 from hacron.turn import Moment
@@ -44,6 +45,13 @@ class Desk:
         """Another tick of a cronjob waits."""
         held = Held(NOON + timedelta(minutes=tick), reason, "earlier runs")
         self.read(Progress(key=key, cronjob_id="x", last_tick=NOON, held=held), live=live, ago_s=ago_s)
+
+    def decides(self, tick: int, key: Key) -> None:
+        """Another run of a cronjob is decided, ahead of its tick."""
+        at = NOON + timedelta(minutes=tick)
+        run = Run(id=f"x.{tick}.1", tick=at, cluster="west", start_by=at, fencing=tick, job=f"job-{tick}")
+        before = self.state.progress[key]
+        self.read(replace(before, last_tick=at, open=(*before.open, run)))
 
     def read(self, *records: Record, live: bool = True, ago_s: float = 0) -> None:
         batch = Batch(epoch=1, sender="r", sent_at=self.now - timedelta(seconds=ago_s), records=records)
@@ -251,6 +259,21 @@ def test_when_too_much_waits_the_oldest_is_dropped_and_counted(caplog: pytest.Lo
     desk.turn()
     assert desk.ticks == [str(tick) for tick in range(21, 31)]
     assert desk.herald.tally["dropped"] == 20
+
+
+def test_what_tells_nothing_takes_no_place_and_is_not_dropped() -> None:
+    desk = Desk(most_waiting=10)
+    other, elsewhere = key_of("default", "other"), key_of("default", "elsewhere")
+    for key, cluster in ((HELLO, "west"), (other, "west"), (elsewhere, "east")):
+        desk.declare(key, cluster)
+    desk.turn()
+    desk.happens(1)
+    for tick in range(1, 31):
+        desk.decides(tick, other)
+        desk.happens(tick, elsewhere)
+    desk.turn()
+    assert desk.ticks == ["01"]
+    assert desk.herald.tally == {"posted": 1}
 
 
 # --- in a world ---------------------------------------------------------------------------------
