@@ -127,6 +127,7 @@ class Bench:
                 _sleep_until_minute()
                 _sleep(130, f"{SHARING} of {MANY} cronjobs every minute")
                 seen = list(arrivals.seen)
+            untold = f"{MANY - SHARING} have not run, and have no verdicts"
             last = [max((s.arrived - tick).total_seconds() for s in seen if s.tick == tick) for tick in _ticks(seen)]
             rows = [
                 (f"POST of {MANY} HACronJobs by {BARE}", f"{took:.0f} s"),
@@ -136,7 +137,7 @@ class Bench:
                 ("tick to the last of 1,000 Jobs, each minute", ", ".join(f"{value:.2f} s" for value in last)),
                 (f"POST of 1,000 such Jobs by {BARE}, three times", ", ".join(f"{value:.2f} s" for value in bare_s)),
                 ("ratio of the best of both", f"{min(last) / min(bare_s):.2f}"),
-                *[(f"memory of {replica.name} at most", f"{memory_mib(replica.pid):.0f} MiB") for replica in fleet],
+                *[(f"memory of {replica.name} at most; {untold}", f"{memory_mib(replica.pid):.0f} MiB") for replica in fleet],
             ]
             self.report.add(f"{MANY} cronjobs, of which {SHARING} share every minute; their Jobs are suspended", rows)
             self.report.add(f"Apply with {MANY} cronjobs there", self._apply_to_scheduled(fleet))
@@ -260,7 +261,15 @@ def _lateness(fleet: Fleet, seen: Sequence[Seen]) -> list[tuple[str, str]]:
         ("tick to POST, by the worker's clock, p50 / p99 / max", spread(posted, "ms")),
         ("tick to Job, by a watch, p50 / p99 / max", spread([_ms(one.arrived - one.tick) for one in seen], "ms")),
         ("creationTimestamp minus tick", counted),
+        ("Jobs that were asked for when they were there (409), for each that was made", f"{_conflicts(fleet) / len(posted):.3f}"),
     ]
+
+
+def _conflicts(fleet: Fleet) -> float:
+    """Return how many Jobs were asked for in vain: POSTs that were answered 409 but for those of Events."""
+    told = [replica.metrics() for replica in fleet]
+    posts = sum(each.get('hacron_kube_requests_total{code="409",verb="POST"}', 0.0) for each in told)
+    return posts - sum(each.get('hacron_events_total{outcome="known"}', 0.0) for each in told)
 
 
 def _ms(time_: timedelta) -> float:
