@@ -36,6 +36,7 @@ class Errand:
     key: Key
     cluster: str
     outgoing: Outgoing
+    tick: datetime  # of the run
     since: datetime  # when this replica first looked at the run
     state: RunState  # of the run, when it was last looked at
     in_flight: bool = False
@@ -58,9 +59,13 @@ class Errand:
         if isinstance(self.conclusion, RunRefused | RunStarted):
             self.conclusion = None
 
-    def has_begun_elsewhere(self, state: RunState) -> bool:
-        """Whether the run has begun since it was last looked at, and another replica has told of it."""
-        return self.state is RunState.PENDING and state is RunState.RUNNING and self._told is None
+    def was_told_of(self, run: Run | None, now: datetime) -> bool:
+        """Whether another replica has told what became of a run that was due. `run`: as it is open now.
+
+        What is closed before its tick was taken back.
+        """
+        became = (run is None and now >= self.tick) or (run is not None and run.state is RunState.RUNNING)
+        return self.state is RunState.PENDING and became and self._told is None
 
     def send(self, request: Request) -> None:
         self.in_flight = True

@@ -65,7 +65,7 @@ class Errands:
     def look(self, key: Key, active: bool, moment: Moment) -> datetime | None:
         """Do what is owed to the open runs of a cronjob; return when to look again."""
         runs = [run for run in self._open_runs(key) if run.cluster == self._cluster]
-        self._drop_closed(key, runs)
+        self._drop_closed(key, runs, moment.wall)
         instants = [self._tend(key, run, active, moment) for run in runs]
         return min((instant for instant in instants if instant is not None), default=None)
 
@@ -121,7 +121,7 @@ class Errands:
 
     def _tend(self, key: Key, run: Run, active: bool, moment: Moment) -> datetime | None:
         errand = self._errand(key, run, moment.wall)
-        if not active and errand.has_begun_elsewhere(run.state):
+        if errand.was_told_of(run, moment.wall):
             self._help.hear(moment.wall)
         errand.enter(run.state)
         if errand.in_flight:
@@ -302,7 +302,9 @@ class Errands:
     def _errand(self, key: Key, run: Run, now: datetime) -> Errand:
         errands = self._errands.setdefault(key, {})
         if run.id not in errands:
-            errands[run.id] = Errand(key=key, cluster=self._cluster, outgoing=self._outgoing, since=now, state=run.state)
+            errands[run.id] = Errand(
+                key=key, cluster=self._cluster, outgoing=self._outgoing, tick=run.tick, since=now, state=run.state
+            )
         return errands[run.id]
 
     def _is_held_back(self, run: Run, errand: Errand, moment: Moment) -> bool:
@@ -315,11 +317,12 @@ class Errands:
             log.warning("asked again and again, to no end", extra={"cronjob": errand.key, "job": run.job})
         return True
 
-    def _drop_closed(self, key: Key, runs: Sequence[Run]) -> None:
+    def _drop_closed(self, key: Key, runs: Sequence[Run], now: datetime) -> None:
         """Forget what was under way for runs that are closed."""
         errands = self._errands.get(key, {})
         for run_id in errands.keys() - {run.id for run in runs}:
-            del errands[run_id]
+            if errands.pop(run_id).was_told_of(None, now):
+                self._help.hear(now)
             self._help.forget(run_id)
         if not errands:
             self._errands.pop(key, None)

@@ -1,8 +1,8 @@
 """When a replica that is not its cluster's worker makes Jobs: the worker may be frozen, or only have much to do.
 
-The ledger tells: while runs begin there that others have told of, somebody makes their Jobs. A second after the last one, what is
-overdue is tried, one Job at a time: one that exists, the worker had made. The first that can be made, it has not made in time,
-and all that is overdue follows. A thousand Jobs tried twice would hold up the thousand that are being made.
+The ledger tells: while runs begin or are refused there, as others have told, somebody sees to them. A second after the last one,
+what is overdue is tried, one Job at a time: one that exists, the worker had made. The first that can be made, it has not made in
+time, and all that is overdue follows. A thousand Jobs tried twice would hold up the thousand that are being made.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class StandIn:
         self._patience = patience
         self._trying: str | None = None  # run id
         self._needed_until: datetime | None = None
-        self._heard_at: datetime | None = None  # when a run was last seen to begin that another replica has told of
+        self._heard_at: datetime | None = None  # when another replica was last seen to have told of a run
 
     def overdue_at(self, tick: datetime, known_since: datetime) -> datetime:
         """Return when a run that is still pending is overdue; one that was decided late is not overdue at once."""
         return max(tick, known_since) + self._patience
 
     def hear(self, now: datetime) -> None:
-        """Note that a run has begun, as another replica has told: it makes what is overdue, or is about to."""
+        """Note that another replica has told what became of a run: it makes what is overdue, or is about to."""
         self._heard_at, self._needed_until = now, None
 
     def begin(self, run_id: str, now: datetime) -> datetime | None:

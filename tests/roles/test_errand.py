@@ -24,7 +24,7 @@ def pause_after(errand: Errand, status: int, retry_after_s: float = 0.0) -> floa
 
 
 def errand() -> Errand:
-    return Errand(key=KEY, cluster="west", outgoing=Outgoing(), since=NOON, state=RunState.PENDING)
+    return Errand(key=KEY, cluster="west", outgoing=Outgoing(), tick=NOON, since=NOON, state=RunState.PENDING)
 
 
 def test_pauses_grow_up_to_a_limit() -> None:

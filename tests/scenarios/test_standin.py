@@ -37,6 +37,15 @@ def test_while_runs_begin_no_job_is_tried_twice() -> None:
     assert wrong(world) == []
 
 
+def test_nor_while_they_are_refused() -> None:
+    world = burst(50)
+    asked = count(1)
+    world.cluster("west").fate = lambda name: Fate(delay_s=EACH_S * next(asked), refused=422) if name == "CreateJob" else Fate()
+    world.at(at(75))
+    assert all_made([world.cluster("west")]) == []
+    assert next(asked) == 51
+
+
 def test_a_worker_frozen_in_the_middle_makes_the_rest_a_second_late() -> None:
     """Of its requests twenty arrive, the last five when it no longer takes answers."""
     world = burst(50)
