@@ -131,7 +131,8 @@ def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
 
 def test_a_request_that_makes_no_sense_gets_an_answer_too(begin: Begin) -> None:
     kube, _ = begin(lambda _: JOB)
-    answers = kube.ask_all([GetObject(key="without-a-slash"), create("x", "default", {"spec": {1, 2}, 3: object()})])  # type: ignore[typeddict-item]
+    senseless = PatchStatus(key=some_key("default"), uid="u", status={"spec": {1, 2}, 3: object()})  # type: ignore[dict-item]
+    answers = kube.ask_all([GetObject(key="without-a-slash"), senseless])
     assert [answer.status for answer in answers] == [0, 0]
     assert kube.ask(get("hello")).status == 201, "and the client goes on"
 

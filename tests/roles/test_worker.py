@@ -53,6 +53,7 @@ def test_a_turn_looks_at_a_bounded_number_of_runs() -> None:
         token=session.worker_token,
         outbox=session.outbox,
         kube=kube,  # type: ignore[arg-type]  # it only submits
+        seen_here=lambda _: True,
     )
     session.worker_token.put_back()
     for _ in range(6):  # the first ones bring it the token
