@@ -103,7 +103,7 @@ class Executor:
         self._reported_at = 0.0  # monotonic; when the last report came, or could begin to
         self._outstanding = 0  # batches appended and not read back
         self._life_at: float | None = None  # monotonic; last sign of any executor
-        self._token_put_back_at: float | None = None
+        self._missed_at: float | None = None  # monotonic; when the token last counted as gone
         self._has_read_since = False  # anything of the ledger, since then
 
     def turn(self, moment: Moment, folded: Sequence[Folded]) -> None:
@@ -174,12 +174,12 @@ class Executor:
 
         If nothing at all is read for as long again, it may be this replica alone that hears nothing, though its connection lives.
         """
-        never_begun = self._state.epoch == 0 and self._token_put_back_at is None
+        never_begun = self._state.epoch == 0 and self._missed_at is None
         if not never_begun and moment.mono < self._missing_at(moment):
             return
-        if self._token_put_back_at is not None and not self._has_read_since:
+        if self._missed_at is not None and not self._has_read_since:
             raise BrokerUnavailable("nothing is heard from the ledger")
-        self._token_put_back_at, self._has_read_since = moment.mono, False
+        self._missed_at, self._has_read_since = moment.mono, False
         if not self._may_execute:
             return  # nor may it write to the token's queue
         log.info("puts a token back: no sign of an executor")
@@ -190,7 +190,7 @@ class Executor:
         """Return from when on the token counts as gone (monotonic)."""
         if self._life_at is None:
             self._life_at = moment.mono
-        return max(self._life_at, self._token_put_back_at or 0.0) + self._lease.token_missing_after_s
+        return max(self._life_at, self._missed_at or 0.0) + self._lease.token_missing_after_s
 
     # --- being executor ---
 

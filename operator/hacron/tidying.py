@@ -87,15 +87,18 @@ class Tidying:
 
     def _nobodys(self, key: Key, jobs: list[JobView]) -> list[JobView]:
         """Return the Jobs of a HACronJob that is gone, as its runs' ledger says."""
+        if self._is_forgotten(key):
+            return left_over(jobs, self._state.mark)
         progress = self._state.progress.get(key)
-        if not self.knows_all:
+        if progress is None or progress.withdrawn_at is not None or not self.knows_all:
             return []
-        if progress is not None:
-            return of_an_earlier(jobs, progress, self._state.mark) if progress.withdrawn_at is None else []
-        return left_over(jobs, self._state.mark) if key not in self._state.definitions else []
+        return of_an_earlier(jobs, progress, self._state.mark)
+
+    def _is_forgotten(self, key: Key) -> bool:
+        return self.knows_all and key not in self._state.progress and key not in self._state.definitions
 
     def _tell_of_strange(self, key: Key, old: list[JobView]) -> None:
-        if not self.knows_all or key in self._state.progress or key in self._state.definitions:
+        if not self._is_forgotten(key):
             return
         strange = [job for job in old if not job.owned and not job.tombstone and job.ledger != self._state.mark]
         if strange and key not in self._left:

@@ -165,3 +165,14 @@ def _tell(verdict: Verdict) -> str:
     many = f" x{verdict.count}" if verdict.count > 1 else ""
     reason = f" {verdict.reason}" if verdict.reason else ""
     return f"{_seconds(verdict.tick)} {verdict.verdict}{reason}{many}"
+
+
+def refused_and_waiting() -> Story:
+    """Return a story in which west has refused the run of 12:01, which waits until another cluster is heard of."""
+    story = Story()
+    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    story.refused(story.run)
+    return story

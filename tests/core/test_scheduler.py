@@ -525,12 +525,18 @@ def test_of_several_that_wait_for_a_further_attempt_the_first_goes_first() -> No
     assert story.runs == ["20 Pending west #2"]
 
 
-def test_what_waits_for_a_further_attempt_when_its_cronjob_is_deleted_has_its_verdict() -> None:
+def late_and_waiting() -> Story:
+    """Return a story in which the run of 20 s after noon was too late, and no cluster is left for another attempt."""
     story = Story()
     story.declare(spec("@every 20s", **ALO))
     story.at(20)
     story.alive = set()
     story.refused(story.run, too_late=True)
+    return story
+
+
+def test_what_waits_for_a_further_attempt_when_its_cronjob_is_deleted_has_its_verdict() -> None:
+    story = late_and_waiting()
     assert story.runs == ["20 Lost west #1"]
     story.withdraw()
     assert story.runs == []
@@ -540,11 +546,7 @@ def test_what_waits_for_a_further_attempt_when_its_cronjob_is_deleted_has_its_ve
 
 
 def test_so_it_has_when_its_cronjob_is_made_anew_in_the_same_moment() -> None:
-    story = Story()
-    story.declare(spec("@every 20s", **ALO))
-    story.at(20)
-    story.alive = set()
-    story.refused(story.run, too_late=True)
+    story = late_and_waiting()
     story.declare(spec("@every 20s", **ALO), uid="uid-anew")
     assert [(said.tick, said.verdict, said.reason) for said in story.progress.recent] == [
         (NOON + timedelta(seconds=20), "Skipped", "Withdrawn")

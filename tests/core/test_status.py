@@ -12,7 +12,7 @@ from hacron.core.messages import Outcome
 from hacron.core.model import Pause, key_of
 from hacron.core.rules import Rules
 from hacron.core.status import Trial, render
-from tests.core.ledger_story import HELLO, NOON, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, refused_and_waiting, spec
 
 
 def shown(story: Story, cluster: str = "west", refusal: str | None = None) -> dict[str, Any]:
@@ -62,12 +62,7 @@ def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
 
 
 def test_a_run_that_was_refused_and_waits_says_so_and_why() -> None:
-    story = Story()
-    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
-    story.at(40)
-    story.alive = {"west"}
-    story.at(60)
-    story.refused(story.run)
+    story = refused_and_waiting()
     (run,) = shown(story)["active"]
     assert (run["state"], run["reason"]) == ("Lost", "NotStarted")
     assert run["message"].startswith("west had refused it (Invalid: ")

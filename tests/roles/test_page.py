@@ -26,7 +26,7 @@ from hacron.page.view import View, Viewfinder
 from hacron.settings.fields import Settings
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
-from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
+from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, refused_and_waiting, spec
 from tests.roles.onlooker import MARKUP, Onlooker, a_night
 from tests.scenarios.script import Script
 
@@ -57,12 +57,7 @@ def test_the_overview_says_who_decides_and_how_the_clusters_are(night: Onlooker)
 
 
 def test_a_run_that_was_refused_and_waits_is_not_told_to_be_in_a_silent_cluster() -> None:
-    story = Story()
-    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
-    story.at(40)
-    story.alive = {"west"}
-    story.at(60)
-    story.refused(story.run)
+    story = refused_and_waiting()
     why = "refused, waits for another cluster: west had refused it (Invalid: "
     (told,) = of_cronjob(story.progress, story.state.winner(HELLO), story.state.cronjob(HELLO), None, drifted=False)
     assert (told.kind, told.cluster, told.message[: len(why)]) == ("NotStarted", "west", why)

@@ -9,13 +9,19 @@ from tests.scenarios.script import spec
 from tests.scenarios.world import World
 
 
-def test_a_job_that_its_template_has_deleted_at_once_keeps_its_name_while_a_request_may_come() -> None:
-    """The API server carries out the first request 45 seconds late; the second one has made the Job."""
+def about_to_make_a_job(ttl: str) -> World:
+    """Two seconds before 12:01, whose Job ends in a second, and is to be deleted `ttl` seconds after that."""
     world = World()
     world.start("west-1")
-    west = world.cluster("west")
-    west.apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "1", "ttl": "5"}))
+    world.cluster("west").apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "1", "ttl": ttl}))
     world.at(at(58))
+    return world
+
+
+def test_a_job_that_its_template_has_deleted_at_once_keeps_its_name_while_a_request_may_come() -> None:
+    """The API server carries out the first request 45 seconds late; the second one has made the Job."""
+    world = about_to_make_a_job(ttl="5")
+    west = world.cluster("west")
     first = iter([Fate(delay_s=45)])
     west.fate = lambda name: next(first, Fate()) if name == "CreateJob" else Fate()
     world.at(at(140))
@@ -28,11 +34,8 @@ def test_a_job_that_its_template_has_deleted_at_once_keeps_its_name_while_a_requ
 
 def test_a_job_that_its_template_has_deleted_at_once_is_there_until_its_end_is_known() -> None:
     """The only cluster is cut off as it has made the Job, and for ten minutes: the run would look as if it had never begun."""
-    world = World()
-    world.start("west-1")
+    world = about_to_make_a_job(ttl="0")
     west = world.cluster("west")
-    west.apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "1", "ttl": "0"}))
-    world.at(at(58))
     west.fate = lambda name: world.silence("west") or Fate() if name == "CreateJob" else Fate()
     world.at(at(660))
     west.fate = None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.fakes.broker import TOKEN
+from tests.fakes.broker import TOKEN, FakeSession
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -25,6 +25,12 @@ def east_makes_hello() -> World:
     return world
 
 
+def connection(world: World, name: str) -> FakeSession:
+    found = world.processes[name].broker
+    assert found is not None
+    return found
+
+
 def last_seen(world: World, cluster: str) -> datetime:
     assert world.executor is not None
     assert world.executor.session is not None
@@ -36,8 +42,7 @@ def last_seen(world: World, cluster: str) -> datetime:
 
 def test_a_worker_that_reads_nothing_connects_anew_when_it_has_put_a_token_back_in_vain() -> None:
     world = east_makes_hello()
-    deaf = world.processes["east-1"].broker
-    assert deaf is not None
+    deaf = connection(world, "east-1")
     deaf.reads_nothing = True
     world.at(at(70 + 23))
     assert world.processes["east-1"].broker is deaf
@@ -50,8 +55,7 @@ def test_a_worker_that_reads_nothing_connects_anew_when_it_has_put_a_token_back_
 
 def test_its_cluster_is_silent_meanwhile() -> None:
     world = east_makes_hello()
-    deaf = world.processes["east-1"].broker
-    assert deaf is not None
+    deaf = connection(world, "east-1")
     deaf.reads_nothing = True
     world.at(at(70 + 23))
     assert at(70 + 5) < last_seen(world, "east") <= at(70 + 12)
@@ -91,9 +95,8 @@ def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tu
         world.settle()
     world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
     world.at(at(70))
-    stuck = world.processes["west-1"].broker
+    stuck = connection(world, "west-1")
     assert world.executor is world.processes["west-1"]
-    assert stuck is not None
     stuck.inbox_is_stuck = True
     world.at(at(70 + 28))
     assert world.processes["west-1"].broker is stuck

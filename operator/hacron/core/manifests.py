@@ -91,7 +91,14 @@ def pause_of(annotations: dict[str, Any]) -> Pause | None:
 
 def version(text: object) -> int:
     """Read a resourceVersion; Kubernetes lets them be compared as numbers, also those of different objects. 0: it is none."""
-    return int(text) % 2**53 if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return (_whole(text, 19) or 0) % 2**53
+
+
+def _whole(text: object, most_digits: int) -> int | None:
+    """Read a whole number; None when it is none, or too long."""
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > most_digits:
+        return None
+    return int(text)
 
 
 def instant(text: object) -> datetime | None:
@@ -356,9 +363,8 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
 
 
 def _expires(ttl: object, finished: datetime | None) -> datetime | None:
-    if finished is None or not isinstance(ttl, str) or not ttl.isascii() or not ttl.isdigit() or len(ttl) > len(str(KEPT_S)):
-        return None
-    return finished + timedelta(seconds=int(ttl))
+    seconds = _whole(ttl, len(str(KEPT_S)))
+    return finished + timedelta(seconds=seconds) if finished is not None and seconds is not None else None
 
 
 def _halt(body: dict[str, Any], annotations: dict[str, Any]) -> Halting:

@@ -181,7 +181,7 @@ def _planned(draft: Draft, demand: Demand, scene: Scene) -> Demand:
     if account.total:
         return demand
     if wanted.begin is None:
-        return replace(demand, account=replace(account, total=1, next_tick=wanted.at or demand.created_at.replace(microsecond=0)))
+        return replace(demand, account=replace(account, total=1, next_tick=_its_one_tick(demand)))
     calendar = scene.cronjob.schedule
     before = max(wanted.begin, EARLIEST) - timedelta(microseconds=1)
     count, last = demand.counted, demand.counted_to or before
@@ -200,6 +200,11 @@ def _planned(draft: Draft, demand: Demand, scene: Scene) -> Demand:
     if count == 0:
         return replace(demand, wrong="the schedule has no tick in the range")
     return replace(demand, account=replace(account, total=count, next_tick=_next(calendar, before, wanted)))
+
+
+def _its_one_tick(demand: Demand) -> datetime:
+    """Return the tick of a demand for a single run: the one it names, or when it was made."""
+    return demand.wanted.at or demand.created_at.replace(microsecond=0)
 
 
 def _next(schedule: Calendar, after: datetime, wanted: Wanted) -> datetime | None:
@@ -280,7 +285,7 @@ def _behind(demand: Demand, scene: Scene) -> Demand:
     """Note what holds up one that is behind others, apart from these."""
     tick = demand.account.next_tick
     if tick is None and not demand.account.total:
-        tick = demand.wanted.at or demand.created_at.replace(microsecond=0)
+        tick = _its_one_tick(demand)
     return _hold(demand, _obstacle_of_its_own(demand, tick, scene)) if tick is not None else demand
 
 
