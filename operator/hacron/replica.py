@@ -305,11 +305,18 @@ def run(settings: Settings) -> int:
         log.critical("fails", exc_info=True)  # a fault of ours: another replica takes over, and this one is to be started again
         return FAILED
     finally:
-        for watch in watches.values():
-            watch.stop()
-        kube.stop()
+        _stop_together(*(watch.stop for watch in watches.values()), kube.stop)
         http.stop()
     return 0
+
+
+def _stop_together(*stops: Callable[[], None]) -> None:
+    """Call all of them at once: each waits for its thread for a bounded time, and a Pod has not long to end."""
+    threads = [threading.Thread(target=stop, daemon=True) for stop in stops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _when_asked_to_end(stop: Callable[[], None]) -> None:

@@ -101,7 +101,7 @@ def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fl
     executor = fleet.await_executor()
     stopped = time.monotonic()
     assert executor.terminate(timeout=10) == 0
-    assert time.monotonic() - stopped < 5
+    assert time.monotonic() - stopped < 8, executor.log()[-2000:]  # 0.4 s is usual
     successor = fleet.await_executor(other_than=executor)
     end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
