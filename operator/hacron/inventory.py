@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hacron.core import manifests
-from hacron.core.model import Key, Kind, key_of
+from hacron.core.model import Key, Kind, key_of, namespace_of
 from hacron.ports import Answer, ListInventory
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
+LACKS: Final = "we lack the right to"
 LIST_AGAIN_S = 5.0  # after a list that failed
+LOOK_IN_AGAIN_S = 20.0  # into a namespace in which we could list nothing
 LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will not tell of
 LIST_ANEW_S = 30.0  # an API server that is away again and again is asked no more often than this
 
@@ -27,7 +29,12 @@ class Listing(NamedTuple):
 
     asked_at: float  # monotonic; it is no older than this
     objects: dict[Key, tuple[str, int]]  # uid and generation
+    left_out: frozenset[str]  # namespaces in which we may list nothing
     watch_lists_too: bool  # what it does not have may be told by the watch any moment
+
+    def lacks(self, key: Key) -> bool:
+        """Whether it says that there is no such object."""
+        return key not in self.objects and namespace_of(key) not in self.left_out
 
 
 class Inventory:
@@ -43,10 +50,23 @@ class Inventory:
         self._version = 0  # newest that the API server has told of, of any object
         self._version_then = 0  # when the list that is under way was asked for
         self._was_away = False  # the API server
-        self.listed: frozenset[Key] = frozenset()  # what the newest list has
+        self._listing: Listing | None = None  # the newest
         self.was_put_back = False  # the API server knows less than it did: what watches go by is of the future
-        self.complete = False  # there has been a list: what was not seen may not exist
         self.complaint = ""  # why there is none, if the API server answers; told to people
+
+    @property
+    def complete(self) -> bool:
+        """Whether there has been a list: what was not seen may not exist."""
+        return self._listing is not None
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Namespaces that the newest list could not look into."""
+        return self._listing.left_out if self._listing is not None else frozenset()
+
+    def lacks(self, key: Key) -> bool:
+        """Whether the newest list says that there is no such object."""
+        return self._listing is not None and self._listing.lacks(key)
 
     def watch_began(self, moment: Moment) -> None:
         """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
@@ -77,11 +97,10 @@ class Inventory:
         """Take in what came of asking; return the list, if it is one."""
         asked_at, self._under_way_since = self._under_way_since, None
         if not answer.unreachable or answer.status == 401:
-            self._complain("" if answer.ok else _why_not(answer, self._kind))
+            self._complain(_why_not(answer, self._kind))
         if not answer.ok or asked_at is None:
             self._due_at = moment.mono + LIST_AGAIN_S
             return None
-        self.complete = True
         self._came_at = moment.mono
         self._look_whether_put_back(manifests.version(answer.body.get("version")))
         watch_has_listed_by = self._watch_began + LET_THE_WATCH_LIST_S
@@ -91,8 +110,10 @@ class Inventory:
         else:
             self._due_at = watch_has_listed_by if watch_lists_too else moment.mono + self._interval_s
         objects = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
-        self.listed = frozenset(objects)
-        return Listing(asked_at, objects, watch_lists_too)
+        self._listing = Listing(asked_at, objects, frozenset(answer.body.get("left_out", ())), watch_lists_too)
+        if self._listing.left_out:
+            self._due_at = min(self._due_at, moment.mono + LOOK_IN_AGAIN_S)
+        return self._listing
 
     def _look_whether_put_back(self, version: int) -> None:
         """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""
@@ -112,10 +133,13 @@ class Inventory:
 
 def _why_not(answer: Answer, kind: Kind) -> str:
     match answer.status:
+        case 200:
+            left_out: dict[str, str] = answer.body.get("left_out", {})
+            return "; ".join(f"in namespace {namespace} {LACKS}: {why}" for namespace, why in left_out.items())
         case 401:
             return "the API server does not accept our credentials"
         case 403:
-            return f"we lack the right to: {answer.body.get('message', '')}"
+            return f"{LACKS}: {answer.body.get('message', '')}"
         case 404:
             return f"the API server does not know the resource: apply crds/{kind.lower()}.yaml"
         case _:

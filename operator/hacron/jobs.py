@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from hacron.core.manifests import JobView
-from hacron.core.model import Key
+from hacron.core.model import Key, namespace_of
 
 REMEMBERED = 1000  # of those that are gone; an answer is late by seconds
 
@@ -36,11 +36,11 @@ class Jobs:
         """Return the newest tick of the schedule whose Job is known to exist."""
         return max((job.tick for job in self.of(key) if (job.ran or not job.tombstone) and not job.demand), default=None)
 
-    def list_anew(self, views: Sequence[JobView]) -> list[Key]:
-        """Take in a complete list; return the cronjobs that may have changed."""
+    def list_anew(self, views: Sequence[JobView], left_out: Collection[str] = ()) -> list[Key]:
+        """Take in a list that is complete, but for the namespaces left out; return the cronjobs that may have changed."""
         self.listed = True
         keys = list(self._by_key)
-        self._by_key.clear()
+        self._by_key = {key: known for key, known in self._by_key.items() if namespace_of(key) in left_out}
         for view in views:
             self.keep(view)
         return [*keys, *(view.key for view in views)]

@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import kopf
@@ -78,6 +78,7 @@ class KopfWatch:
         self._on_arrival = on_arrival
         self._kind = kind
         self._namespaces = tuple(namespaces)
+        self._left_out: frozenset[str] = frozenset()
         self._reachable = reachable
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
@@ -95,8 +96,13 @@ class KopfWatch:
         if self._thread.is_alive():
             self._thread.join(2.0)
 
-    def begin_again(self) -> None:
-        """End Kopf and start it anew: it looks for the resource only when it starts. From any thread."""
+    def begin_again(self, left_out: Collection[str] | None = None) -> None:
+        """End Kopf and start it anew: it looks for the resource only when it starts. From any thread.
+
+        `left_out` are namespaces in which we may list nothing, from now on: one of them would end Kopf again and again.
+        """
+        if left_out is not None:
+            self._left_out = frozenset(left_out)
         if self._present is not None:
             loop, operator = self._present
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
@@ -155,7 +161,8 @@ class KopfWatch:
 
         # Kopf would name itself after the user that it runs as, who has no name in a container.
         identity: Any = "hacron"
-        where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        namespaces = [namespace for namespace in self._namespaces if namespace not in self._left_out]
+        where: dict[str, Any] = {"namespaces": namespaces} if self._namespaces else {"clusterwide": True}
         operator = asyncio.create_task(
             kopf.operator(registry=registry, settings=_settings(), identity=identity, standalone=True, **where)
         )

@@ -314,9 +314,11 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobsListed(msgspec.Struct, frozen=True, kw_only=True):
-    """From the watch on our Jobs: a complete list; what is not in it does not exist."""
+    """From the watch on our Jobs: a complete list; what is not in it does not exist, but where we may list nothing."""
 
     views: tuple[JobView, ...]
+    left_out: frozenset[str] = frozenset()
+    """namespaces in which we may list nothing"""
 
 
 class ObjectSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -213,7 +213,7 @@ class Relay:
             self._gone.pop(key, None)
             return None
         if self._gone.get(key) != entry.uid:
-            if self.inventory.complete and key not in self.inventory.listed:
+            if self.inventory.lacks(key):
                 self._ask(key, now)  # absence from what was seen proves nothing: it may be newer than that
             return None
         if not self._is_time(key, (entry.uid, 0, None), worker, now):
@@ -314,8 +314,8 @@ class Relay:
             if seen is None or (seen.declared.uid, seen.declared.generation) != (uid, generation):
                 self._ask(key, moment)
         for key, seen in self._seen.items():
-            if key not in listing.objects and seen.at < listing.asked_at:
+            if listing.lacks(key) and seen.at < listing.asked_at:
                 self._ask(key, moment)
         for key in self._objects.keys(self._state):
-            if self._entry(key) is not None and key not in listing.objects:
+            if self._entry(key) is not None and listing.lacks(key):
                 self._ask(key, moment)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 from hacron.broker.session import Access, open_broker
@@ -70,7 +70,8 @@ class Replica:
         self._said_unavailable = "", 0.0  # why, and when (monotonic)
         self._complained: set[Kind] = set()  # what could not be listed
         self.health: Callable[[Health], None] = lambda _: None
-        self.watch_again: Callable[[Kind], None] = lambda _: None
+        self._left_out: dict[Kind, frozenset[str]] = {}  # namespaces in which it could not
+        self.watch_again: Callable[[Kind, Collection[str]], None] = lambda *_: None
 
     def stop(self) -> None:
         """End after the present turn. From any thread; not from a signal handler, which may have interrupted whoever wakes it."""
@@ -177,14 +178,18 @@ class Replica:
         self._meter.turned(session, now, time.perf_counter() - began, self._arrivals.qsize())
         self.finder.turned(session, now)
         for relay in (self._engine.relay, self._engine.demand_relay):
-            kind, inventory = relay.kind, relay.inventory
-            if kind in self._complained and not inventory.complaint:
-                self.watch_again(kind)  # the resource may not have been there when the watch looked for it
-            (self._complained.add if inventory.complaint else self._complained.discard)(kind)
-            if inventory.was_put_back:
-                inventory.was_put_back = False
-                self.watch_again(kind)  # it waits for what comes after a version that is still to come
+            self._watch_as_lists_tell(relay.kind, relay.inventory)
         self._say(session, *shortcomings(session, self._engine.relay.inventory, self._kube))
+
+    def _watch_as_lists_tell(self, kind: Kind, inventory: Inventory) -> None:
+        """Have the watch on a kind begin again where it would not by itself do, or not see, what lists do."""
+        was_missing = kind in self._complained and not inventory.complaint  # perhaps when the watch looked for the resource
+        (self._complained.add if inventory.complaint else self._complained.discard)(kind)
+        rights_differ = inventory.left_out != self._left_out.get(kind, frozenset())
+        self._left_out[kind] = inventory.left_out
+        if was_missing or rights_differ or inventory.was_put_back:  # put back: it waits for versions that are still to come
+            inventory.was_put_back = False
+            self.watch_again(kind, inventory.left_out)
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):
@@ -287,7 +292,7 @@ def run(settings: Settings) -> int:
     }
     kube.on_new_connections = watch_anew
     engine = Replica(settings, kube, arrivals, metrics)
-    engine.watch_again = lambda kind: watches[kind].begin_again()
+    engine.watch_again = lambda kind, left_out: watches[kind].begin_again(left_out)
     engine.health = lambda health: setattr(http, "health", health)
     if settings.page:
         http.page = Page(settings, engine.finder, lambda: http.health, lambda: moment().wall).respond

@@ -104,8 +104,8 @@ class Worker:
     def take(self, arrival: Answer | JobSeen | JobsListed, moment: Moment) -> None:
         """Take in what Kubernetes says."""
         match arrival:
-            case JobsListed(views=views):
-                self.touch(self._jobs.list_anew(views))
+            case JobsListed(views=views, left_out=left_out):
+                self.touch(self._jobs.list_anew(views, left_out))
             case JobSeen(view=view, gone=True):
                 self._jobs.bury(view)
                 self._errands.gone(view, moment)

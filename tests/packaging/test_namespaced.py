@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hacron.core.manifests import CRONJOB_LABEL
 from hacron.core.messages import Outcome
 from hacron.core.model import Kind, key_of
 from hacron.kopf_watch import KopfWatch
@@ -33,6 +34,7 @@ class Place:
     watched: tuple[str, str]
     other: str
     kubeconfig: Path
+    rights: str
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +50,9 @@ def place(west: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert len(manifests) == 5
     west.apply(yaml.safe_dump_all(manifests))
     token = west.kubectl("-n", NAMESPACE, "create", "token", account).strip()
-    yield Place((one, two), other, with_user(west, tmp_path_factory.mktemp("limited") / "kubeconfig", token=token))
-    west.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(manifests))
+    kubeconfig = with_user(west, tmp_path_factory.mktemp("limited") / "kubeconfig", token=token)
+    yield Place((one, two), other, kubeconfig, yaml.safe_dump_all(manifests))
+    west.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(manifests))
     west.kubectl("delete", "namespace", one, two, other, "--wait=false")
 
 
@@ -136,10 +139,8 @@ def test_what_is_elsewhere_counts_as_not_there_and_nobody_is_asked(told: Asking,
         assert (answer.status, answer.body["message"]) == (404, f"namespace {place.other} is not watched")
 
 
-@pytest.mark.broker
-def test_a_replica_is_ready_and_stays_so_and_runs_what_is_declared_there(
-    place: Place, west: ControlPlane, broker: Broker, prefix: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def replica(place: Place, broker: Broker, prefix: str, tmp_path: Path) -> Iterator[Replica]:
     replica = Replica(
         "west-1",
         cluster="west",
@@ -148,15 +149,46 @@ def test_a_replica_is_ready_and_stays_so_and_runs_what_is_declared_there(
         log=tmp_path / "west-1.log",
         env={"HACRON_BROKER_PREFIX": prefix, "HACRON_WATCH_NAMESPACES": ",".join(place.watched)},
     )
+    yield replica
+    replica.kill()
+
+
+@pytest.mark.broker
+def test_a_replica_is_ready_and_stays_so_and_runs_what_is_declared_there(
+    place: Place, west: ControlPlane, replica: Replica
+) -> None:
     for namespace in (*place.watched, place.other):
         west.apply(manifest("steady", namespace=namespace))
     replica.start()
-    try:
-        replica.wait_ready()
-        for namespace in place.watched:
-            await_status(west, "steady", lambda said: said.get("lastResult") == "Succeeded", "a Job's end", namespace=namespace)
-        assert replica.is_ready()
-        assert replica.lines("the API server cannot be worked with") == []
-    finally:
-        replica.kill()
+    replica.wait_ready()
+    for namespace in place.watched:
+        await_success(west, "steady", namespace)
+    assert replica.is_ready()
+    assert replica.lines("the API server cannot be worked with") == []
     assert west.kubectl("-n", place.other, "get", "jobs", "-o", "name") == ""
+
+
+@pytest.mark.broker
+def test_without_rights_in_one_of_them_the_others_go_on_and_with_them_it_goes_on_too(
+    place: Place, west: ControlPlane, replica: Replica
+) -> None:
+    """A Role is gone with its namespace, which may be the one where the API server is probed."""
+    lost, kept = place.watched
+    bindings = west.kubectl("-n", lost, "get", "rolebindings", "-o", "name").split()
+    west.kubectl("-n", lost, "delete", *bindings)
+    for namespace in place.watched:
+        west.apply(manifest("alone", namespace=namespace))
+    replica.start()
+    until(lambda: f"in namespace {lost} we lack the right to" in str(replica.told().get("reasons")), 30, "why it is not ready")
+    await_success(west, "alone", kept)
+    west.apply(manifest("later", namespace=kept))
+    await_success(west, "later", kept)
+    assert replica.metrics()["hacron_kube_reachable"] == 1
+    assert west.kubectl("-n", lost, "get", "jobs", "-l", f"{CRONJOB_LABEL}=alone", "-o", "name") == ""
+    west.apply(place.rights)
+    replica.wait_ready()
+    await_success(west, "alone", lost)
+
+
+def await_success(west: ControlPlane, name: str, namespace: str) -> None:
+    await_status(west, name, lambda said: said.get("lastResult") == "Succeeded", "a Job's end", namespace=namespace)

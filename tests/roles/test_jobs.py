@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.manifests import Halting, JobView
+from hacron.core.model import key_of
 from hacron.jobs import Jobs
 from tests.roles.views import HELLO, YOUNG
 
@@ -33,3 +34,12 @@ def test_a_newer_version_that_says_the_same_is_no_news_and_is_remembered() -> No
     assert not jobs.keep(replace(YOUNG, version=12))
     assert not jobs.keep(replace(OLD, version=11))
     assert jobs.get(HELLO, "hello.1") == replace(YOUNG, version=12)
+
+
+def test_a_list_that_leaves_a_namespace_out_says_nothing_of_the_jobs_there() -> None:
+    jobs, other = Jobs(), replace(YOUNG, key=key_of("shop", "hello"), namespace="shop", uid="u2")
+    jobs.list_anew([YOUNG, other])
+    jobs.list_anew([], left_out={"shop"})
+    assert (jobs.get(HELLO, "hello.1"), jobs.get(other.key, "hello.1")) == (None, other)
+    jobs.list_anew([])
+    assert jobs.get(other.key, "hello.1") is None

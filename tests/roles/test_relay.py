@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import Key, Kind
+from hacron.core.model import Key, Kind, namespace_of
 from hacron.core.nesting import encoded
 from hacron.core.state import State
 from hacron.inventory import LET_THE_WATCH_LIST_S
@@ -259,6 +259,16 @@ def test_an_object_that_is_in_the_ledger_but_not_in_the_inventory_is_asked_for()
     library.state.definitions[OTHER] = {"west": gone}
     library.relay.touch([OTHER])
     assert library.turn_at(1.0) == [GetObject(key=OTHER)]
+
+
+def test_of_a_namespace_into_which_the_list_could_not_look_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    library.turn_at(0.0)
+    for hour, left_out, asked in ((1, {namespace_of(HELLO): "forbidden"}, []), (2, {}, [GetObject(key=HELLO)])):
+        listed = {"items": [], "left_out": left_out}
+        monkeypatch.setattr(library.cluster, "list_inventory", lambda _, listed=listed: (200, listed))
+        assert library.turn_at(hour * 3600.0) == [ListInventory()]
+        assert library.turn_at(hour * 3600.0 + 1) == asked
 
 
 # --- what the API server has no more --------------------------------------------------------------------------------------------

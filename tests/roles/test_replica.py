@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import queue
 import signal
 import sys
@@ -23,6 +24,7 @@ from hacron.replica import Replica, introduce, run, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
+from hacron.turn import Moment
 from tests.cluster.oddities import kubeconfig
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
@@ -113,6 +115,18 @@ def test_a_replica_that_cannot_list_its_cluster_says_what_is_missing(
     assert wanting(script) == [f"kubernetes: HACronJobs cannot be listed: {helps}"]
     assert caplog.messages.count("HACronJobs cannot be listed") == 1
     script.run("at 12:05:10")
+    assert wanting(script) == []
+
+
+def test_a_replica_that_lacks_the_right_in_one_namespace_says_in_which_and_knows_of_the_others() -> None:
+    script = running("west-1")
+    process = script.world.processes["west-1"]
+    listed = {"items": [], "version": "9", "left_out": {"shop": "hacronjobs.hacron.io is forbidden"}}
+    process.engine.relay.inventory.ask_when_due(True, Moment(process.moment().wall, math.inf))
+    process.engine.relay.take(Answer(request=ListInventory(), status=200, body=listed), process.moment())
+    helps = "in namespace shop we lack the right to: hacronjobs.hacron.io is forbidden"
+    assert wanting(script) == [f"kubernetes: HACronJobs cannot be listed: {helps}"]
+    script.run("at 12:01:10")
     assert wanting(script) == []
 
 

@@ -23,8 +23,8 @@ from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
 from hacron.kube.http import JSON_PATCH, MERGE_PATCH, PROBED, ApiServer
 from hacron.kube.job_watch import JobWatch
-from hacron.kube.listing import list_all, scopes
-from hacron.kube.reply import NoAnswer, Reply, TooLate
+from hacron.kube.listing import list_each, scopes
+from hacron.kube.reply import NoAnswer, Refused, Reply, TooLate
 from hacron.ports import (
     Answer,
     CreateJob,
@@ -84,7 +84,7 @@ class KubeClient:
             connections=connections,
             timeout_s=timeout_s,
             on_new_connections=lambda: self.on_new_connections(),
-            probed=next(iter(namespaces), PROBED),  # we may have no rights but in these
+            probed=namespaces or (PROBED,),  # we may have no rights but in these
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
@@ -302,6 +302,8 @@ class KubeClient:
             case ListInventory():
                 try:
                     return await self._list_inventory(request.kind)
+                except Refused as refused:
+                    return refused.reply
                 except NoAnswer as error:
                     if error.status != 404:
                         raise
@@ -311,13 +313,10 @@ class KubeClient:
                 assert_never(request)
 
     async def _list_inventory(self, kind: Kind) -> Reply:
-        found: list[dict[str, Any]] = []
-        for scope in self._scopes:
-            reply, items = await list_all(self._api, f"/apis/{GROUP}/v1/{scope}{kind.plural}?", _entry, METADATA_ONLY)
-            if reply.status != 200:
-                return reply
-            found += items
-        return reply._replace(body={"items": found, "version": reply.body["metadata"].get("resourceVersion")})
+        paths = {namespace: f"/apis/{GROUP}/v1/{scope}{kind.plural}?" for namespace, scope in self._scopes.items()}
+        found = await list_each(self._api, paths, _entry, METADATA_ONLY)
+        *_, version = found.versions.values()
+        return found.reply._replace(body={"items": found.items, "version": version, "left_out": found.left_out})
 
     def _watches(self, namespace: str) -> bool:
         return not self._namespaces or namespace in self._namespaces

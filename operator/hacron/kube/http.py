@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -78,18 +78,18 @@ class ApiServer:
         connections: int,
         timeout_s: float,
         on_new_connections: Callable[[], None] = lambda: None,
-        probed: str = PROBED,
+        probed: Sequence[str] = (PROBED,),
     ) -> None:
         """`on_new_connections` is called when other certificates, or another server, have taken the place of those before.
 
-        `probed` is a namespace in which we may look at Jobs.
+        `probed` are namespaces in which we may look at Jobs; one that answers is enough.
         """
         self.tally: dict[tuple[str, int], int] = {}  # (verb, HTTP status; 0: no answer) → requests sent
         self.clock = DistantClock()
         self._access = access
         self._read_access = read_access  # may wait for a program, or hang, so it is called in a thread
         self._on_new_connections = on_new_connections
-        self._probe = probe(probed)
+        self._probes = tuple(map(probe, probed))
         self._read_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
         self._limit = connections
@@ -160,7 +160,7 @@ class ApiServer:
             answered_at = self._answered_at
             try:
                 async with asyncio.timeout(2 * PROBE_S):  # with a token that has to be renewed
-                    reply = await self.send("GET", self._probe, timeout_s=PROBE_S)
+                    reply = await self._ask_something_small()
                 why = f"status {reply.status}: {reply.body.get('message', '')}"
             except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
                 why = f"{type(error).__name__}: {str(error) or 'no answer came'}"
@@ -170,6 +170,15 @@ class ApiServer:
             while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._doubt.wait(), PROBE_S - (time.monotonic() - self._answered_at))
+
+    async def _ask_something_small(self) -> Reply:
+        """Ask where we may look at Jobs, if that is anywhere."""
+        for path in self._probes:
+            reply = await self.send("GET", path, timeout_s=PROBE_S)
+            if not lacks_right(reply.status, reply.body):
+                self._doubt.clear()  # which those before may have raised
+                break
+        return reply
 
     async def renew_access(self) -> None:
         """Read token and certificates again and again, for ever."""

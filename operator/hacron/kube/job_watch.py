@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
-from hacron.core.manifests import LABEL, JobView, job_view
+from hacron.core.manifests import LABEL, job_view
 from hacron.kube.http import ApiServer
-from hacron.kube.listing import list_all
+from hacron.kube.listing import list_each, scopes
 from hacron.kube.reply import NoAnswer
 from hacron.ports import JobSeen, JobsListed
 
@@ -25,20 +25,26 @@ log = logging.getLogger(__name__)
 
 QUERY: Final = f"jobs?labelSelector={LABEL}%3Dtrue"
 WATCH_S: Final = 300  # after it the server ends the watch, and it is begun again where it ended
+LOOK_AGAIN_S: Final = 20  # the same while a namespace is left out: then all is listed anew
 QUIET_S: Final = 90.0  # the server sends a bookmark every minute; a watch without one is cut
 DEAF_S = 3 * 90.0  # nothing was heard by several watches, and no list came through
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0
+ALL_NAMESPACES: Final = scopes(())
 
 
 class JobWatch:
     """The watch on all Jobs with our label, until its task is cancelled. `scopes` are as `listing.scopes` has them."""
 
-    def __init__(self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None], scopes: Sequence[str] = ("",)) -> None:
+    def __init__(
+        self, api: ApiServer, deliver: Callable[[JobSeen | JobsListed], None], scopes: Mapping[str, str] = ALL_NAMESPACES
+    ) -> None:
         self._api = api
         self._deliver = deliver
         self._heard_at = time.monotonic()
-        # Up to where all changes were delivered; "": everything is to be listed.
-        self._versions = dict.fromkeys((f"/apis/batch/v1/{scope}{QUERY}" for scope in scopes), "")
+        self._paths = {namespace: f"/apis/batch/v1/{scope}{QUERY}" for namespace, scope in scopes.items()}
+        # Up to where all changes were delivered, by namespace; "": everything is to be listed.
+        self._versions = dict.fromkeys(self._paths, "")
+        self._left_out: dict[str, str] = {}  # namespaces in which we may list nothing
 
     @property
     def hears(self) -> bool:
@@ -66,21 +72,19 @@ class JobWatch:
                 pause_s = FIRST_PAUSE_S
 
     async def _list(self) -> None:
-        found: list[JobView] = []
-        versions: dict[str, str] = {}
-        for path in self._versions:
-            reply, items = await list_all(self._api, path, job_view)
-            if reply.status != 200:
-                raise NoAnswer(reply.status, str(reply.body.get("message", "")))
-            found += (view for view in items if view is not None)
-            versions[path] = str(reply.body["metadata"]["resourceVersion"])
-        self._deliver(JobsListed(views=tuple(found)))
+        found = await list_each(self._api, self._paths, job_view)
+        views = tuple(view for view in found.items if view is not None)
+        self._deliver(JobsListed(views=views, left_out=frozenset(found.left_out)))
         self._heard_at = time.monotonic()
-        self._versions = versions
+        self._versions = dict.fromkeys(self._paths, "") | found.versions
+        if found.left_out != self._left_out:
+            self._left_out = found.left_out
+            for namespace, why in found.left_out.items():
+                log.warning("nothing is heard of Jobs in a namespace", extra={"namespace": namespace, "why": why[:200]})
 
     async def _watch_all(self) -> None:
-        """Watch every scope until one of the watches ends. The others begin again with it, where they are."""
-        watches = [asyncio.ensure_future(self._watch(path)) for path in self._versions]
+        """Watch every namespace until one of the watches ends. The others begin again with it, where they are."""
+        watches = [asyncio.ensure_future(self._watch(namespace)) for namespace, since in self._versions.items() if since]
         try:
             ended, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -90,24 +94,25 @@ class JobWatch:
         for watch in ended:
             watch.result()
 
-    async def _watch(self, path: str) -> None:
+    async def _watch(self, namespace: str) -> None:
         """Deliver changes until the server ends the watch.
 
         Whatever ends it otherwise, all is listed again unless something was heard from this very watch: a server that was
         set back waits for changes after a version that is still to come.
         """
-        since, self._versions[path] = self._versions[path], ""
-        query = f"&watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&resourceVersion={since}"
-        async with aclosing(self._api.lines(path + query, QUIET_S)) as lines:
+        since, self._versions[namespace] = self._versions[namespace], ""
+        watch_s = LOOK_AGAIN_S if self._left_out else WATCH_S
+        query = f"&watch=true&allowWatchBookmarks=true&timeoutSeconds={watch_s}&resourceVersion={since}"
+        async with aclosing(self._api.lines(self._paths[namespace] + query, QUIET_S)) as lines:
             async for line in lines:
                 event = msgspec.json.decode(line)
                 changed = event["object"]
                 self._heard_at = time.monotonic()
                 if event["type"] == "ERROR":
-                    self._versions[path] = ""
+                    self._versions[namespace] = ""
                     raise NoAnswer(changed.get("code", 0), str(changed.get("message", "")))
                 view = job_view(changed) if event["type"] != "BOOKMARK" else None
                 if view is not None:
                     self._deliver(JobSeen(view=view, gone=event["type"] == "DELETED"))
-                self._versions[path] = changed["metadata"]["resourceVersion"]
-        self._versions[path] = self._versions[path] or since
+                self._versions[namespace] = changed["metadata"]["resourceVersion"]
+        self._versions[namespace] = self._versions[namespace] or since

@@ -1,21 +1,58 @@
-"""A list that comes in pages, and where lists are asked for."""
+"""A list that comes in pages, and where lists are asked for: of everything at once, or of each namespace that we may see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from hacron.kube.http import JSON, ApiServer
-from hacron.kube.reply import Reply
+from hacron.kube.reply import Refused, Reply
+from hacron.ports import lacks_right
 
 PAGE: Final = 500
 
 T = TypeVar("T")
 
 
-def scopes(namespaces: Sequence[str]) -> tuple[str, ...]:
-    """Return what goes before the plural in a path, for each list that has to be made: one of everything, or one of each."""
-    return tuple(f"namespaces/{namespace}/" for namespace in namespaces) or ("",)
+class Lists(NamedTuple, Generic[T]):
+    """What there is in all namespaces, or in those that were named."""
+
+    items: list[T]
+    versions: dict[str, str]  # the resourceVersion of each list, by namespace
+    left_out: dict[str, str]  # namespaces in which we may list nothing, and what the API server says of it
+    reply: Reply  # that held the last of it
+
+
+def scopes(namespaces: Sequence[str]) -> dict[str, str]:
+    """Return what goes before the plural in a path, for each list that has to be made: by namespace, or by "" for all of them."""
+    return {namespace: f"namespaces/{namespace}/" for namespace in namespaces} or {"": ""}
+
+
+async def list_each(
+    api: ApiServer, paths: Mapping[str, str], keep: Callable[[dict[str, Any]], T], accept: str = JSON
+) -> Lists[T]:
+    """Return what is to be kept of each item of these lists, whose paths stand by namespace.
+
+    A namespace in which we lack the right is left out: a Role goes with its namespace, and that one was deleted is no reason to
+    know nothing of the others. Raises Refused when none is left, or another reason is given.
+    """
+    kept: list[T] = []
+    versions: dict[str, str] = {}
+    refused: dict[str, Reply] = {}
+    for namespace, path in paths.items():
+        reply, items = await list_all(api, path, keep, accept)
+        if reply.status == 200:
+            kept += items
+            versions[namespace] = str(reply.body["metadata"].get("resourceVersion", ""))
+            answered = reply
+        elif lacks_right(reply.status, reply.body):
+            refused[namespace] = reply
+        else:
+            raise Refused(reply)
+    if not versions:
+        raise Refused(next(iter(refused.values())))
+    left_out = {namespace: str(reply.body.get("message", "")) for namespace, reply in refused.items()}
+    return Lists(kept, versions, left_out, answered)
 
 
 async def list_all(api: ApiServer, path: str, keep: Callable[[dict[str, Any]], T], accept: str = JSON) -> tuple[Reply, list[T]]:

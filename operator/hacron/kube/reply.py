@@ -31,6 +31,14 @@ class Reply(NamedTuple):
     retry_after_s: float = 0.0
 
 
+class Refused(Exception):
+    """The API server has answered, but not with what was asked for."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"status {reply.status}: {reply.body.get('message', '')}")
+        self.reply = reply
+
+
 def understood(status: int, content: bytes) -> dict[str, Any]:
     """Return what the API server says.
 
