@@ -25,7 +25,8 @@ from hacron.plugin.output import (
 
 DESCRIPTION = """\
 List HACronJobs: what is due when, whether it will fire and if not why, how many runs may be running, what became of the last tick
-and in which cluster, the next tick in this machine's local time, and the guarantee. The same in every cluster.
+and in which cluster, the next tick in this machine's local time, and the guarantee. Of those that this cluster declares; what is
+told is the same in every cluster that declares them.
 """
 
 EPILOG = """\

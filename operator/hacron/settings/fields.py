@@ -118,7 +118,7 @@ class Settings:
         matching(r"[A-Za-z0-9]([-\w.]{0,251}[A-Za-z0-9])?", "a name of letters, digits and - . _"),
         "The name of this replica in records, logs and metrics. Two replicas of one name cannot be told apart.",
         default_factory=_host_and_pid,
-        default_in_words="<host name>-<process id>",
+        default_in_words="host name-process id",
     )
     kubeconfig: Path | None = setting(  # noqa: RUF009 - it is a field
         "path",
@@ -320,7 +320,8 @@ class Settings:
     forget_after_s: float = setting(
         "seconds",
         seconds(1, 7 * _DAY_S),
-        "A withdrawn cronjob is remembered so long, to delete its Jobs. A cluster that is away for longer keeps them.",
+        "A withdrawn cronjob is remembered so long, to delete its Jobs and to know late news of it. "
+        "A cluster that is away for longer deletes them when it is back, if this ledger gave their runs.",
         default=600.0,
     )
     recent_limit: int = setting(

@@ -1,0 +1,38 @@
+"""The queues that docs/security.md has people make are those that replicas make."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hacron.broker.topology import MAIL, TOKEN, Arguments, Names, ledger_arguments
+from hacron.settings.fields import Settings
+
+DEFAULT = Settings(cluster="CLUSTER", replica="r", broker_url="amqp://b")
+NAMES = Names(DEFAULT.broker_prefix, DEFAULT.cluster)
+LEDGER = ledger_arguments(DEFAULT.ledger_max_bytes, DEFAULT.ledger_segment_bytes)
+ROW = re.compile(r"^ *\| (`hacron\..*) \| (`x-.*) \|$", re.MULTILINE)
+
+
+def in_docs() -> dict[str, dict[str, str]]:
+    """Return the arguments of each queue as they stand there."""
+    rows = ROW.findall(Path("docs/security.md").read_text())
+    return {
+        queue: dict(argument.split(": ") for argument in re.findall(r"`(x-[^`]*)`", arguments))
+        for queues, arguments in rows
+        for queue in re.findall(r"`([^`]+)`", queues)
+    }
+
+
+@pytest.mark.parametrize(
+    ("queue", "arguments"),
+    [(NAMES.token, TOKEN), (NAMES.worker, TOKEN), (NAMES.commands, MAIL), (NAMES.reports, MAIL), (NAMES.ledger, LEDGER)],
+)
+def test_a_queue_has_the_arguments_with_which_replicas_make_it(queue: str, arguments: Arguments) -> None:
+    assert in_docs()[queue] == {name: str(value).lower() for name, value in arguments.items()}
+
+
+def test_no_other_queue_stands_there() -> None:
+    assert len(in_docs()) == 5
