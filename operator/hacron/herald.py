@@ -2,7 +2,8 @@
 
 Only the cluster's worker posts. All replicas remember what has happened lately, so that a new worker goes on where the old one
 stopped: an Event's name is made of what it tells, and one that stands there already answers 409. Nothing waits for Events: when
-there are too many the oldest are dropped, and what the API server refuses is not tried again.
+there are too many the oldest are dropped, and what the API server refuses is not tried again. What only fails, as with a webhook
+that is away, is tried a few times after all else, and holds up no others.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from hacron.core import events
 from hacron.core.events import Event
 from hacron.core.messages import Definition, Entry
-from hacron.core.model import Home, Key, Kind
+from hacron.core.model import Home, Key, Kind, namespace_of
 from hacron.core.state import Applied, State
 from hacron.ports import Answer, Kubernetes, PostEvent
 from hacron.turn import Moment
@@ -26,7 +29,9 @@ log = logging.getLogger(__name__)
 RECALLS = timedelta(seconds=15)  # longer than a takeover of the worker token takes; what is older is history
 MOST_WAITING = 5000  # Events
 POSTS_UNDER_WAY = 16
-PAUSE_S = 5.0  # after an API server that does not answer
+PAUSE_S = 5.0  # after an API server that does not answer; one Event that fails is tried again as much later
+MOST_ATTEMPTS = 3
+NOT_NOW = (401, 429)  # of us, whatever the Event says
 WITHOUT_RIGHT_S = 60.0  # after one that says that we may not
 
 
@@ -54,10 +59,11 @@ class Herald:
         self._state = State()
         self._news: deque[News] = deque()
         self._posts: deque[PostEvent] = deque()  # made of news, and not sent, or to be sent again
+        self._failed: deque[tuple[float, PostEvent]] = deque()  # to be sent again from then on (monotonic), earliest first
         self._under_way = 0
         self._not_before = 0.0  # monotonic
         self._active = False
-        self._complained = False
+        self._complained: set[str] = set()  # namespaces
         self._dropping = False
         self.tally: Counter[str] = Counter()  # what became of Events; telemetry reads it
 
@@ -99,10 +105,15 @@ class Herald:
         self._under_way -= 1
         if answer.ok or answer.status == 409:
             self.tally["posted" if answer.ok else "known"] += 1
-            self._complained = False
-        elif answer.unreachable:
+            self._complained.discard(namespace_of(request.key))
+        elif answer.status in NOT_NOW or (answer.unreachable and not self._kube.reachable):
             self._posts.appendleft(request)
             self._not_before = moment.mono + max(PAUSE_S, answer.retry_after_s)
+        elif answer.unreachable and request.attempt < MOST_ATTEMPTS and len(self._failed) < self._most_waiting:
+            self._failed.append((moment.mono + PAUSE_S, replace(request, attempt=request.attempt + 1)))
+        elif answer.unreachable:
+            self.tally["dropped"] += 1
+            self._complain(request, answer)
         else:
             self.tally["refused"] += 1
             self._complain(request, answer)
@@ -114,12 +125,14 @@ class Herald:
         self._active = active
         if not active:
             self._posts.clear()
+            self._failed.clear()
             while self._news and moment.wall - self._news[0].at > RECALLS:
                 self._news.popleft()
             return
         if moment.mono < self._not_before:
             return
         self._make_posts()
+        self._take_up_failed(moment)
         requests = [self._posts.popleft() for _ in range(min(len(self._posts), POSTS_UNDER_WAY - self._under_way))]
         self._under_way += len(requests)
         if requests:
@@ -127,9 +140,12 @@ class Herald:
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
-        if not self._active or not (self._news or self._posts) or self._under_way >= POSTS_UNDER_WAY:
+        if not self._active or self._under_way >= POSTS_UNDER_WAY:
             return 5.0  # an answer wakes us
-        return max(0.05, self._not_before - moment.mono)
+        if not self._news and not self._posts and not self._failed:
+            return 5.0
+        due = 0.0 if self._news or self._posts else self._failed[0][0]
+        return max(0.05, max(due, self._not_before) - moment.mono)
 
     # --- inside ---
 
@@ -143,6 +159,11 @@ class Herald:
             uid = self._uid_of(kind, key)
             if uid is not None and wanted in ("", uid):
                 self._posts.append(PostEvent(key=key, body=events.body(event, kind, key, uid, self._replica, at)))
+
+    def _take_up_failed(self, moment: Moment) -> None:
+        """Have what has failed sent again when its time has come, and there is room besides the news."""
+        while self._failed and self._failed[0][0] <= moment.mono and len(self._posts) < POSTS_UNDER_WAY:
+            self._posts.append(self._failed.popleft()[1])
 
     def _uid_of(self, kind: Kind, key: Key) -> str | None:
         """Return the uid of the object here, if there is one to post on."""
@@ -169,8 +190,8 @@ class Herald:
             log.warning("Events are dropped: more happens than the API server takes", extra={"waiting": len(self._news)})
 
     def _complain(self, request: PostEvent, answer: Answer) -> None:
-        """Say once that Events are refused, until one is taken."""
-        if not self._complained:
-            self._complained = True
+        """Say once that Events of a namespace are refused, until one is taken."""
+        if namespace_of(request.key) not in self._complained:
+            self._complained.add(namespace_of(request.key))
             why = str(answer.body.get("message") or answer.reason)[:300]
             log.warning("Event refused", extra={"cronjob": request.key, "status": answer.status, "why": why})

@@ -263,6 +263,7 @@ class PostEvent(_Request, frozen=True):
 
     key: Key
     body: dict[str, Any]
+    attempt: int = 1
 
 
 class ListInventory(_Request, frozen=True):

@@ -131,6 +131,7 @@ class FakeCluster:
         self.refused: dict[str, list[datetime]] = {}  # when, by name: those that were not, and those that somebody else has taken
         self.events: dict[tuple[str, str], Body] = {}  # by namespace and name, oldest first
         self.denies_events: set[str] = set()  # on objects of these names, as in a namespace that is being deleted
+        self.fails_events: set[str] = set()  # likewise, as where a webhook is away
         self.patches = 0
         self.watchers: list[Callable[[Event], None]] = []  # each client's, which knows whether it watches
         self.tell: Callable[[str], None] = lambda _: None
@@ -334,6 +335,8 @@ class FakeCluster:
         at = body["metadata"]["namespace"], body["metadata"]["name"]
         if body["involvedObject"]["name"] in self.denies_events:
             return _status(403, "Forbidden", f'events "{at[1]}" is forbidden: unable to create new content in namespace {at[0]}')
+        if body["involvedObject"]["name"] in self.fails_events:
+            return _status(500, "InternalError", 'Internal error occurred: failed calling webhook "events": connection refused')
         if at in self.events:
             return _status(409, "AlreadyExists", f'events "{at[1]}" already exists')
         self.events[at] = _copy(body)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hacron.core.messages import Batch, Checkpoint, Definition, Entry, Progress, Record
 from hacron.core.model import Held, Key, Run, key_of
 from hacron.core.state import State
-from hacron.herald import PAUSE_S, POSTS_UNDER_WAY, RECALLS, WITHOUT_RIGHT_S, Herald
+from hacron.herald import MOST_ATTEMPTS, PAUSE_S, POSTS_UNDER_WAY, RECALLS, WITHOUT_RIGHT_S, Herald
 from hacron.turn import Moment
 from tests.core.ledger_story import spec
 from tests.fakes.kube_client import FakeKube
@@ -233,6 +233,57 @@ def test_a_namespace_that_is_being_deleted_harms_nothing(caplog: pytest.LogCaptu
         desk.turn()
     assert [event["involvedObject"]["name"] for event in desk.told] == ["other"]
     assert len(caplog.records) == 1
+
+
+def test_a_webhook_that_fails_for_some_holds_up_no_others(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    other = key_of("fine", "other")
+    desk.declare()
+    desk.declare(other)
+    desk.cluster.fails_events = {"hello"}
+    for tick in range(POSTS_UNDER_WAY):
+        desk.happens(10 + tick)
+    desk.happens(1, other)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(MOST_ATTEMPTS - 1):
+            desk.turn()
+            assert desk.ticks == ["01"]
+            assert caplog.records == []
+            assert desk.herald.next_turn(desk.moment) == pytest.approx(PAUSE_S)
+            desk.pass_time(PAUSE_S)
+        desk.turn()
+    assert [record.message for record in caplog.records] == ["Event refused"]
+    assert desk.herald.tally == {"posted": 1, "dropped": POSTS_UNDER_WAY}
+    desk.pass_time(60)
+    desk.turn()
+    assert desk.herald.tally["dropped"] == POSTS_UNDER_WAY, "it is over"
+
+
+def test_what_a_webhook_failed_for_is_told_when_that_is_back_soon() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.cluster.fails_events = {"hello"}
+    desk.happens(1)
+    desk.turn()
+    desk.cluster.fails_events = set()
+    desk.pass_time(PAUSE_S)
+    desk.turn()
+    assert desk.ticks == ["01"]
+    assert desk.herald.tally == {"posted": 1}
+
+
+@pytest.mark.parametrize("trouble", ["busy", "down"])
+def test_an_api_server_that_is_away_or_busy_costs_no_attempt(trouble: str) -> None:
+    desk = Desk()
+    desk.declare()
+    desk.cluster.busy, desk.cluster.up = trouble == "busy", trouble != "down"
+    desk.happens(1)
+    for _ in range(2 * MOST_ATTEMPTS):
+        desk.turn()
+        desk.pass_time(PAUSE_S)
+    desk.cluster.busy, desk.cluster.up = False, True
+    desk.turn()
+    assert desk.ticks == ["01"]
 
 
 def test_only_some_posts_are_under_way_at_once() -> None:

@@ -173,7 +173,7 @@ class Metrics:
         self.events = self._counter(
             "events",
             "What became of Events on HACronJobs: posted by this replica, found to be there already, refused by the API server, "
-            "or dropped because too many waited.",
+            "or dropped because too many waited or three attempts failed.",
             outcome=EVENTS,
         )
 
