@@ -6,7 +6,6 @@ objects is looked at only so as not to write it again. It also has templates tri
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,14 +18,13 @@ from hacron.core.kinds import CRONJOBS, Known, Objects
 from hacron.core.model import Key, Kind
 from hacron.core.state import State
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
+from hacron.retries import Retries
 from hacron.trials import Tell, Trials, version_of
 from hacron.turn import Moment
 
-log = logging.getLogger(__name__)
-
 WAITS_FOR_TRIAL = timedelta(seconds=2)
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
-RETRY_S = 3.0
+RETRY = timedelta(seconds=3)  # what is refused, ever more rarely
 PATCHES_UNDER_WAY = 40
 LOOKS_PER_TURN = 100
 
@@ -52,6 +50,7 @@ class Mirror:
         self._waits: dict[Key, tuple[str, datetime]] = {}  # uid/generation → not shown before, unless the trial is over
         self._under_way: dict[Key, int] = {}
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
+        self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
         self._dirty: dict[Key, None] = {}
         self._was_active = False
@@ -88,6 +87,7 @@ class Mirror:
         if not active:
             self._was_active = False
             self._dirty.clear()
+            self._retries.forget()
             return
         if not self._was_active:
             self._was_active = True
@@ -155,14 +155,15 @@ class Mirror:
 
     def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
         digest = self._under_way.pop(key, None)
+        if answer.ok or answer.status == 404:
+            self._retries.end(key)
         if answer.status == 404:
             return
         if answer.ok and digest is not None:
             self._shown[key] = digest
             again_at = moment.wall + SHOW_AGAIN  # for what has changed meanwhile
         else:
-            log.info("status not written", extra={"cronjob": key, "status": answer.status, "why": answer.reason})
-            again_at = moment.wall + timedelta(seconds=max(RETRY_S, answer.retry_after_s))
+            again_at = moment.wall + self._retries.wait(key, answer, reachable=self._kube.reachable)
         self._again_at[key] = again_at
         self._agenda.put(key, again_at)
 
@@ -173,8 +174,11 @@ class Mirror:
         except (KeyError, TypeError, ValueError):
             return  # the relay tells
         key = declared.key
+        if gone or self._here.get(key) != declared.uid:
+            self._again_at.pop(key, None)
+            self._retries.end(key)
         if gone:
-            for known in (self._here, self._shown, self._waits, self._again_at):
+            for known in (self._here, self._shown, self._waits):
                 known.pop(key, None)
             self._trials.forget(key)
             return

@@ -297,6 +297,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in (0, 401, 408, 429) or self.status >= 500
 
     @property
+    def refused(self) -> bool:
+        """A no that will be said again, by whoever looks at what is written: rights, rules, webhooks, also one that is away."""
+        if self.unreachable:
+            return self.status >= 500 and "webhook" in str(self.body.get("message", ""))
+        return self.status >= 400 and self.status not in (404, 409)
+
+    @property
     def lacks_right(self) -> bool:
         """The operator lacks a right, or is not known to have it yet: an API server that has just started knows of none."""
         return lacks_right(self.status, self.body)

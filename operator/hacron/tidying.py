@@ -17,10 +17,11 @@ from hacron.core.state import State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs
 from hacron.ports import Answer, DeleteJob
+from hacron.retries import Retries
 
 log = logging.getLogger(__name__)
 
-RETRY = timedelta(seconds=5)
+RETRY = timedelta(seconds=5)  # what is refused, ever more rarely
 
 
 class Tidying:
@@ -35,27 +36,33 @@ class Tidying:
         self.knows_all = False  # what State does not say is not so
         self._under_way: set[str] = set()  # uids that are being deleted
         self._retry_at: dict[Key, datetime] = {}
+        self._retries = Retries(RETRY, refused="Job not deleted", over="no deletion of a Job is refused any more")
         self._left: set[Key] = set()  # whose Jobs stay, as has been told
 
     def look(self, key: Key, now: datetime) -> datetime | None:
         """Ask for the deletion of what is to go; return when to look again."""
-        jobs = [job for job in self._jobs.of(key) if job.uid not in self._under_way]
+        known = self._jobs.of(key)
+        jobs = [job for job in known if job.uid not in self._under_way]
         retry_at = self._retry_at.get(key)
-        if not jobs:
-            return None
+        refused = self._retries.refused(key)
+        if not known:
+            self._retries.end(key)
+        if not jobs or (refused and len(jobs) < len(known)):
+            return None  # an answer tells more
         if retry_at is not None and now < retry_at:
             return retry_at
         self._retry_at.pop(key, None)
         doomed = self._doomed(key, jobs, now)
-        for job in {job.uid: job for job in doomed}.values():
-            if not job.tombstone and now <= name_free_at(job, self._start_window):
-                continue
-            self._under_way.add(job.uid)
-            request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
-            self._outgoing.requests.append(request)
+        due = [job for job in {job.uid: job for job in doomed}.values() if job.tombstone or now > self._name_free_at(job)]
+        if refused and due:
+            self._delete(key, due[refused % len(due)])  # one of them tells whether it is still refused; each time another
+            return None
+        self._retries.end(key)
+        for job in due:
+            self._delete(key, job)
         left = [job for job in jobs if job.uid not in self._under_way]
         instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
-        instants += [name_free_at(job, self._start_window) for job in doomed if job.uid not in self._under_way]
+        instants += [self._name_free_at(job) for job in doomed if job.uid not in self._under_way]
         instants += [max(now, known_by(job)) + RETRY for job in self._nobodys(key, left)]
         instants += [job.expires for job in left if job.expires is not None and job.expires > now]
         return min(instants) + timedelta(seconds=1) if instants else None
@@ -63,11 +70,20 @@ class Tidying:
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
         """Take in what became of a deletion that `look` asked for."""
         self._under_way.discard(request.uid or "")
+        key = request.key
         if answer.ok or answer.status in (404, 409):  # gone, or another Job of that name
-            self._jobs.forget(request.key, request.run_id, request.uid)
-            return
-        log.info("Job not deleted", extra={"cronjob": request.key, "job": request.name, "status": answer.status})
-        self._retry_at[request.key] = now + RETRY
+            self._jobs.forget(key, request.run_id, request.uid)
+            self._retries.ease(key)
+        elif key not in self._retry_at:  # of many that were asked for together, one counts
+            self._retry_at[key] = now + self._retries.wait(key, answer)
+
+    def _delete(self, key: Key, job: JobView) -> None:
+        self._under_way.add(job.uid)
+        request = DeleteJob(key=key, run_id=job.run_id, namespace=job.namespace, name=job.name, uid=job.uid)
+        self._outgoing.requests.append(request)
+
+    def _name_free_at(self, job: JobView) -> datetime:
+        return name_free_at(job, self._start_window)
 
     def _doomed(self, key: Key, jobs: list[JobView], now: datetime) -> list[JobView]:
         progress, cronjob = self._state.progress.get(key), self._state.cronjob(key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -221,6 +223,82 @@ def test_what_another_worker_has_found_since_is_believed_and_of_ones_own_words_t
     desk.see(READY, 4)
     (patch,) = desk.turn(5)
     assert conditions(patch)["Ready"] == ("True", "Ready")
+
+
+# --- a status that is refused ---
+
+
+def patched_at(desk: Desk, status: int, message: str, minutes: int = 60) -> list[float]:
+    """Return when a status was tried to be written while all are answered so."""
+    desk.see(READY, 0)
+    second, tried = 0.0, []
+    while second < 60 * minutes:
+        for request in desk.turn(second):
+            assert isinstance(request, PatchStatus)
+            tried.append(second)
+            desk.answer(request, second, status, message=message)
+        second += 0.5
+    return tried
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        pytest.param(403, 'User "hacron" cannot patch resource "hacronjobs/status"', id="a right is missing"),
+        pytest.param(422, "status.phase: Unsupported value", id="an older custom resource"),
+        pytest.param(400, 'admission webhook "rules" denied the request: no', id="a webhook says no"),
+        pytest.param(500, 'failed calling webhook "rules": connection refused', id="a webhook is away"),
+    ],
+)
+def test_a_status_that_is_refused_is_tried_ever_more_rarely(status: int, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        tried = patched_at(Desk(), status, message)
+    between = [after - before for before, after in pairwise(tried)]
+    assert between == [3, 6, 12, 24, 48, 96, 192] + [300] * 10
+    assert [(each.message, getattr(each, "why", "")) for each in caplog.records] == [("status not written", message)]
+
+
+@pytest.mark.parametrize("status", [0, 429, 500])
+def test_an_api_server_that_cannot_take_a_status_now_is_asked_again_as_often_as_ever(status: int) -> None:
+    tried = patched_at(Desk(), status, "etcdserver: request timed out", minutes=1)
+    assert {after - before for before, after in pairwise(tried)} == {3}
+
+
+def test_what_an_api_server_says_that_cannot_be_worked_with_is_nothing_against_a_status() -> None:
+    desk = Desk()
+    desk.reachable = False
+    tried = patched_at(desk, 403, 'User "hacron" cannot patch resource "hacronjobs/status"', minutes=1)
+    assert {after - before for before, after in pairwise(tried)} == {3}
+
+
+def test_one_that_was_made_anew_does_not_wait_for_what_the_one_before_was_refused() -> None:
+    desk = Desk()
+    patched_at(desk, 422, "testing value /metadata/uid failed: test failed", minutes=2)
+    desk.story.declare(spec(), uid="made anew")
+    desk.see(READY, 121)
+    (trial,) = desk.turn(121)
+    desk.answer(trial, 121, 201)
+    (patch,) = desk.turn(121)
+    assert isinstance(patch, PatchStatus)
+    assert patch.uid == "made anew"
+
+
+def test_that_statuses_are_refused_is_said_once_for_a_namespace_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    many = [HELLO, *(Key(f"default/hello-{number}") for number in range(3))]
+    for key in many:
+        if key != HELLO:
+            desk.story.declare(spec(), key=key)
+        desk.see(READY, 0, key=key)
+    with caplog.at_level(logging.INFO):
+        for request in desk.turn(0):
+            desk.answer(request, 0, 403, message="no")
+        *others, last = desk.turn(3)
+        for request in others:
+            desk.answer(request, 3)
+        assert [record.message for record in caplog.records] == ["status not written"]
+        desk.answer(last, 3)
+    assert [record.message for record in caplog.records] == ["status not written", "no status is refused any more"]
 
 
 # --- a run that was decided ahead ---

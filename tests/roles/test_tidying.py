@@ -1,17 +1,20 @@
-"""Jobs of which the ledger knows nothing: whether it has been read so far that it must."""
+"""Jobs of which the ledger knows nothing: whether it has been read so far that it must. And Jobs that may not be deleted."""
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
-from hacron.core.messages import Proof
+from hacron.core.messages import Outcome, Proof
 from hacron.core.state import LONG_AGO, State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs
+from hacron.ports import Answer, DeleteJob
 from hacron.tidying import Tidying
+from tests.core.ledger_story import Story, spec
 from tests.roles.views import HELLO, NOON, YOUNG
 
 
@@ -46,3 +49,69 @@ def test_ten_minutes_later_it_is_deleted() -> None:
 def test_a_ledger_that_does_not_know_when_it_began_deletes_nothing(born: datetime | None) -> None:
     read = state(NOON + timedelta(minutes=11), born)
     assert deleted(read, NOON + timedelta(minutes=11), read.mark) == (0, None)
+
+
+class Desk:
+    """The tidying of west's worker, in a cluster where many Jobs of a cronjob have ended that keeps none."""
+
+    def __init__(self, jobs: int) -> None:
+        story = Story(clusters=("west",))
+        story.declare(spec("1 12 * * *", successfulJobsHistoryLimit=0))
+        self.jobs, self.outgoing = Jobs(), Outgoing()
+        ended = replace(YOUNG, terminal=Outcome.SUCCEEDED, finished=NOON, created=NOON - timedelta(minutes=5))
+        for number in range(jobs):
+            self.jobs.keep(replace(ended, run_id=f"run-{number}", uid=f"uid-{number}", name=f"job-{number}"))
+        window = timedelta(seconds=22)
+        self.tidying = Tidying(cluster="west", state=story.state, jobs=self.jobs, outgoing=self.outgoing, start_window=window)
+        self.protected = {job.name for job in self.jobs.of(HELLO)}
+        self.why = "a policy says no"
+        self.status = 403
+        self.asked: list[str] = []  # names of Jobs, as their deletion was asked for
+
+    def pass_seconds(self, begin: int, end: int) -> None:
+        for second in range(begin, end):
+            now = NOON + timedelta(seconds=second)
+            self.tidying.look(HELLO, now)
+            while self.outgoing.requests:
+                requests, self.outgoing.requests = self.outgoing.requests, []
+                for request in requests:
+                    assert isinstance(request, DeleteJob)
+                    self.asked.append(request.name)
+                    refused = request.name in self.protected
+                    answer = Answer(request=request, status=self.status if refused else 200, body={"message": self.why})
+                    self.tidying.deleted(request, answer, now)
+                self.tidying.look(HELLO, now)
+
+
+def test_where_no_job_may_be_deleted_one_is_tried_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(jobs=20)
+    with caplog.at_level(logging.INFO):
+        desk.pass_seconds(0, 3600)
+    assert len(desk.asked) <= 20 + 18
+    assert len(set(desk.asked[20:])) > 10, "each time another"
+    assert [(each.message, getattr(each, "why", "")) for each in caplog.records] == [("Job not deleted", "a policy says no")]
+
+
+def test_jobs_are_deleted_one_after_the_other_when_it_is_allowed_again(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(jobs=20)
+    desk.pass_seconds(0, 600)
+    desk.protected.clear()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        desk.pass_seconds(600, 900)
+    assert list(desk.jobs.of(HELLO)) == []
+    assert [record.message for record in caplog.records] == ["no deletion of a Job is refused any more"]
+
+
+def test_a_job_that_is_protected_keeps_no_others() -> None:
+    desk = Desk(jobs=20)
+    desk.protected = {"job-3", "job-7"}
+    desk.pass_seconds(0, 60)
+    assert {job.name for job in desk.jobs.of(HELLO)} == desk.protected
+
+
+def test_an_api_server_that_cannot_delete_now_is_asked_again_as_often_as_ever() -> None:
+    desk = Desk(jobs=2)
+    desk.status = 503
+    desk.pass_seconds(0, 60)
+    assert len(desk.asked) == 2 * 60 / 5
