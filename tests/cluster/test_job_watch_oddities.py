@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,13 +73,74 @@ def test_a_watch_that_ends_goes_on_where_it_ended(follow: Callable[[Script], Ask
     assert len(kube.sightings("hello")) == 1
 
 
-@pytest.mark.parametrize("said", [watch(TOO_OLD), status(410, "Expired"), status(500), Said(200, b"{broken\n")])
+@pytest.mark.parametrize("said", [watch(TOO_OLD), status(410, "Expired"), status(403), Said(200, b"{broken\n")])
 def test_a_watch_that_cannot_go_on_lists_everything_again(follow: Callable[[Script], Asking], said: Said) -> None:
     script = Script([listed(5, "a", "b"), listed(9, "b")], [said])
     kube = follow(script)
     until(lambda: len(script.since) == 2, 20, "the second watch")
     assert kube.lists() == [{"a", "b"}, {"b"}]
     assert script.since == ["5", "9"]
+
+
+@pytest.mark.parametrize("code", [429, 500, 503, 504])
+def test_a_watch_that_a_busy_server_does_not_let_begin_goes_on_where_it_was(
+    follow: Callable[[Script], Asking], code: int
+) -> None:
+    added = {"type": "ADDED", "object": job_that_stands("hello", 7)}
+    script = Script([listed(5)], [status(code), status(code), watch(added), status(code)])
+    kube = follow(script)
+    until(lambda: len(script.since) == 5, 20, "the fifth watch")
+    assert script.since == ["5", "5", "5", "7", "7"]
+    assert len(kube.lists()) == 1
+
+
+def test_a_watch_that_a_busy_server_does_not_let_begin_waits_as_long_as_it_says(follow: Callable[[Script], Asking]) -> None:
+    script = Script([listed(5)], [status(429)._replace(headers={"Retry-After": "1"})])
+    follow(script)
+    until(lambda: len(script.since) == 1, 20, "a watch")
+    began = time.monotonic()
+    until(lambda: len(script.since) == 2, 20, "the second watch")
+    assert time.monotonic() - began > 0.9
+
+
+def test_a_watch_that_is_never_let_begin_is_given_up_when_nothing_was_heard_for_long(
+    follow: Callable[[Script], Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was set back may say that the version is too large."""
+    monkeypatch.setattr(job_watch, "DEAF_S", 0.3)
+    script = Script([listed(5), listed(3)], [status(504, "Too large resource version") for _ in range(50)])
+    follow(script)
+    until(lambda: "3" in script.since, 20, "a watch after another list")
+    assert script.since[:2] == ["5", "5"]
+
+
+def test_a_watch_that_is_not_let_begin_costs_no_list_in_other_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_watch, "FIRST_PAUSE_S", 0.01)
+    watches: Counter[str] = Counter()
+    lists: list[str] = []
+    over = threading.Event()
+
+    def reply(asked: Asked) -> Said:
+        namespace = asked.path.split("/")[5]
+        if "watch=true" in asked.path:
+            watches[namespace] += 1
+            if namespace == "one" and watches["one"] < 3:
+                until(lambda: watches["other"] == watches["one"], 20, "the other's watch")
+                return status(429)
+            over.wait(30)
+            return watch()
+        if "limit=" in asked.path:
+            lists.append(namespace)
+            return listed(5)
+        return status(404)
+
+    with odd_server(reply) as server:
+        config = kubeconfig(tmp_path / "kubeconfig", server.url)
+        with asking(config, namespaces=("one", "other")) as kube:
+            kube.client.watch_jobs(True)
+            until(lambda: watches["one"] == 3, 20, "the third watch")
+            over.set()
+    assert sorted(lists) == ["one", "other"]
 
 
 def test_a_watch_that_was_cut_goes_on_where_it_ended(follow: Callable[[Script], Asking]) -> None:

@@ -22,7 +22,7 @@ from hacron.aside import aside
 from hacron.kube.access import Access
 from hacron.kube.clock import DistantClock
 from hacron.kube.connections import Connections
-from hacron.kube.reply import NoAnswer, Reply, TooLate, understood
+from hacron.kube.reply import NoAnswer, NotNow, Reply, TooLate, understood
 from hacron.ports import lacks_right, seconds_to_wait
 from hacron.settings.loading import InvalidSettings
 
@@ -38,6 +38,7 @@ PROBE_S: Final = 5.0
 PROBE_AGAIN_S: Final = 1.0
 
 NOT_LET_IN: Final = 401
+TOO_MANY: Final = 429
 NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in doubt whether the API server can be worked with
 
 
@@ -134,7 +135,10 @@ class ApiServer:
         return reply
 
     async def lines(self, path: str, quiet_s: float) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of a watch until the server ends it. Raises TimeoutError when nothing comes for `quiet_s`."""
+        """Yield the lines of a watch until the server ends it.
+
+        Raises TimeoutError when nothing comes for `quiet_s`, NotNow when it may begin later as it is.
+        """
         connections, timeout = self._connected(), aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
         # Timeouts of our own: those of aiohttp end with the session, and whoever waits then waits for ever.
         async with asyncio.timeout(CONNECT_S + quiet_s):
@@ -146,7 +150,7 @@ class ApiServer:
                 async with asyncio.timeout(quiet_s):
                     chunk = await response.content.readany()
                 if response.status != 200:
-                    raise NoAnswer(response.status, chunk[:200].decode(errors="replace"))
+                    raise _refusal(response, chunk[:200].decode(errors="replace"))
                 if not chunk:
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -294,3 +298,9 @@ class ApiServer:
             await asyncio.sleep(self._timeout.total or CONNECT_S)
         finally:
             await connections.close()
+
+
+def _refusal(response: aiohttp.ClientResponse, text: str) -> NoAnswer:
+    if response.status == TOO_MANY or response.status >= 500:
+        return NotNow(response.status, text, seconds_to_wait(response.headers.get("Retry-After")))
+    return NoAnswer(response.status, text)

@@ -1,7 +1,7 @@
 """The watch on our Jobs: a list, then every change after it, for ever; of all namespaces, or of each of some.
 
-A watch that was cut goes on where it ended; when the API server no longer knows what has changed since then, everything is listed
-again.
+A watch that was cut, or not let begin, goes on where it ended; when the API server no longer knows what has changed since then,
+everything is listed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from hacron.core.manifests import LABEL, job_view
 from hacron.kube.http import ApiServer
 from hacron.kube.listing import list_each, scopes
-from hacron.kube.reply import NoAnswer
+from hacron.kube.reply import NoAnswer, NotNow
 from hacron.ports import JobSeen, JobsListed
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class JobWatch:
         """Deliver JobsListed, then a JobSeen for every change, for ever."""
         pause_s = FIRST_PAUSE_S
         while True:
-            began = time.monotonic()
+            began, asked_to_wait_s = time.monotonic(), 0.0
             try:
                 if not all(self._versions.values()):
                     await self._list()
@@ -63,9 +63,10 @@ class JobWatch:
             except Exception as error:  # noqa: BLE001  whatever has ended it, it begins again
                 level = logging.INFO if pause_s == FIRST_PAUSE_S else logging.DEBUG  # that it goes on failing is no news
                 log.log(level, "the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
+                asked_to_wait_s = error.retry_after_s if isinstance(error, NotNow) else 0.0
             if time.monotonic() - began > LAST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(max(pause_s, asked_to_wait_s))
             pause_s = min(LAST_PAUSE_S, pause_s * 2)
             if not self._api.reachable:  # the watch is back as soon as the API server is
                 await self._api.until_reachable()
@@ -98,9 +99,18 @@ class JobWatch:
         """Deliver changes until the server ends the watch.
 
         Whatever ends it otherwise, all is listed again unless something was heard from this very watch: a server that was
-        set back waits for changes after a version that is still to come.
+        set back waits for changes after a version that is still to come. Not so when it was not let begin, or made way for
+        another that has ended.
         """
         since, self._versions[namespace] = self._versions[namespace], ""
+        try:
+            await self._hear(namespace, since)
+        except (NotNow, asyncio.CancelledError):
+            self._versions[namespace] = self._versions[namespace] or (since if self.hears else "")
+            raise
+        self._versions[namespace] = self._versions[namespace] or since
+
+    async def _hear(self, namespace: str, since: str) -> None:
         watch_s = LOOK_AGAIN_S if self._left_out else WATCH_S
         query = f"&watch=true&allowWatchBookmarks=true&timeoutSeconds={watch_s}&resourceVersion={since}"
         async with aclosing(self._api.lines(self._paths[namespace] + query, QUIET_S)) as lines:
@@ -115,4 +125,3 @@ class JobWatch:
                 if view is not None:
                     self._deliver(JobSeen(view=view, gone=event["type"] == "DELETED"))
                 self._versions[namespace] = changed["metadata"]["resourceVersion"]
-        self._versions[namespace] = self._versions[namespace] or since

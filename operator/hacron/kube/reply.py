@@ -22,6 +22,14 @@ class NoAnswer(Exception):
         self.status = status
 
 
+class NotNow(NoAnswer):
+    """A watch was not let begin, by a server that is busy or in trouble: nothing is said against it."""
+
+    def __init__(self, status: int, text: str, retry_after_s: float) -> None:
+        super().__init__(status, text)
+        self.retry_after_s = retry_after_s
+
+
 class Reply(NamedTuple):
     """What the API server said."""
 
