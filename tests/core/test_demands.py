@@ -19,7 +19,7 @@ from hacron.core.manifests import job_name
 from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outcome, RunFinished, RunsDemanded
 from hacron.core.model import Account, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, Wanted, key_of, name_of
 from hacron.core.rules import Rules
-from tests.core.ledger_story import NOON, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 AGAIN = key_of("default", "again")
 
@@ -415,6 +415,64 @@ def test_however_much_is_told_to_be_open_a_cronjobs_record_can_be_read() -> None
         story.finished(story.progress.open[0])
     story.at(30)
     assert len(story.progress.open) == 2 * MOST_OPEN  # those that there was no room for have followed
+
+
+def known_again(story: Story, alive: str, **fields: Any) -> Story:
+    """Return what follows when the ledger is lost, and the `.status` in west is all that is known of a demand."""
+    shown = accounts.render(story.state, AGAIN, "west")
+    assert shown is not None
+    another = Story(clusters=(alive,))
+    another.declare(story.state.definitions[HELLO]["west"].spec)
+    demanded(another, account=accounts.remembered(msgspec.json.decode(msgspec.json.encode(shown))), **fields)
+    return another
+
+
+def test_a_run_that_waits_for_a_cluster_still_waits_for_one_after_the_ledger_was_lost() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("0 0 1 1 *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    demanded(story)
+    story.refused(story.run)
+    assert (story.run.state, story.run.reason) == (RunState.LOST, "NotStarted")
+    another = known_again(story, alive="east")
+    assert another.runs == ["0 Lost west #1"]
+    another.at(20)
+    assert another.runs == ["0 Pending east #2"]
+    another.finished(another.run)
+    assert results(another) == ["12:00 Succeeded"]
+    assert demand(another).account.finished is not None
+
+
+def test_a_run_that_was_placed_elsewhere_is_not_placed_once_more_after_the_ledger_was_lost() -> None:
+    story = Story(clusters=("west", "east"))
+    clusters = ["west", "east", "north"]
+    story.declare(spec("0 0 1 1 *", guarantee="AtLeastOnce", placement={"strategy": "Preferred", "clusters": clusters}))
+    demanded(story)
+    story.alive = {"east"}
+    story.at(60)
+    story.started(story.run)
+    assert story.runs == ["0 Lost west #1", "0 Running east #2"]
+    another = known_again(story, alive="north")
+    another.at(20)
+    assert another.runs == story.runs
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_a_run_that_was_given_up_is_not_taken_for_running_after_the_ledger_was_lost(began: bool) -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid"))
+    asked = span("08:00:00", "10:00:00")
+    demanded(story, range=asked)
+    if began:
+        story.started(story.run)
+    story.alive = set()
+    story.at(400)
+    assert (story.run.state, results(story)) == (RunState.LOST, ["08:00 Lost"])
+    another = known_again(story, alive="east", range=asked)
+    (run,) = another.progress.open
+    assert (run.state, run.reason, run.has_begun) == (RunState.LOST, "ClusterSilent", began)
+    assert results(another) == ["08:00 Lost"]
+    another.finished(run)
+    assert results(another) == ["08:00 Succeeded"]
 
 
 def test_what_its_status_says_to_be_over_does_not_run_again() -> None:

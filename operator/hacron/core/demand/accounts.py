@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hacron.core import readiness
 from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Demand
-from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, Verdict, VerdictKind
+from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import run_id
 from hacron.core.state import State
 from hacron.core.status import active_run, recent, time_of
@@ -83,7 +83,7 @@ def _remembered(status: dict[str, Any]) -> Account | None:
         succeeded=_number(status, "succeeded"),
         failed=_number(status, "failed"),
         results=tuple(sorted(results, key=lambda verdict: verdict.tick)),
-        open=tuple(_open(entry, identity) for entry in (status.get("active") or [])[:MOST_READ]),
+        open=tuple(_open(entry, identity, results) for entry in (status.get("active") or [])[:MOST_READ]),
         finished=instant(status.get("completionTime")),
     )
 
@@ -118,12 +118,19 @@ def _text(entry: dict[str, Any], name: str) -> str:
     return str(entry.get(name) or "")[:200]
 
 
-def _open(entry: dict[str, Any], identity: str) -> Run:
-    """Return a run that may still be running: whoever is the worker there tells what has become of it."""
+def _open(entry: dict[str, Any], identity: str, results: list[Verdict]) -> Run:
+    """Return a run that may still be running: whoever is the worker there tells what has become of it.
+
+    One that was given up, or waits for a cluster that takes it, is as it was: taken for running, it would be over as soon as its
+    worker finds no Job.
+    """
     tick, attempt = instant(entry["tick"]), int(entry.get("attempt") or 1)
     if tick is None:
         raise ValueError("tick")
-    told = {"cluster": entry["cluster"], "job": entry["job"], "attempt": attempt, "state": "Running"}
+    told = {"cluster": entry["cluster"], "job": entry["job"], "attempt": attempt, "state": RunState.RUNNING}
+    if entry.get("state") == RunState.LOST:
+        began = [one.started for one in results if (one.tick, one.attempt) == (tick, attempt)]
+        told |= {"state": RunState.LOST, "reason": _text(entry, "reason"), "started": began[0] if began else None}
     times = {"tick": tick, "start_by": tick}
     return msgspec.convert(told | times | {"id": run_id(identity, tick, attempt), "fencing": 0}, Run)
 

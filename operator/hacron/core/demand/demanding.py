@@ -7,7 +7,6 @@ It ends when no cluster has that object any more, and is then remembered for a w
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,7 +14,7 @@ from hacron.core.admission import MOST_OPEN
 from hacron.core.demand.wanted import MOST, read
 from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
-from hacron.core.model import Account, Home, InvalidCronJob, Key, key_of, namespace_of
+from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, key_of, namespace_of
 
 MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
 
@@ -120,9 +119,13 @@ def _told(command: RunsDemanded) -> Account | None:
         return None
     if len(told.results) > MOST or len(told.open) > MOST_OPEN or not all(run.job for run in told.open):
         return None
-    # No status says more of a run that is open; it would be in each record of its cronjob.
-    unsaid: dict[str, Any] = {"demand": "", "reason": "", "because": "", "refused_by": (), "started": None}
-    return replace(told, open=tuple(replace(run, **unsaid) for run in told.open))
+    return replace(told, open=tuple(map(_as_read_back, told.open)))
+
+
+def _as_read_back(run: Run) -> Run:
+    """Keep what is read of an open run in a status: more would be in each record of its cronjob."""
+    bare = replace(run, demand="", because="", refused_by=())
+    return bare if run.state is RunState.LOST else replace(bare, reason="", started=None)
 
 
 def _fuller(known: Account, command: RunsDemanded) -> Account:
