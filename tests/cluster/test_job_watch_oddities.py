@@ -94,12 +94,17 @@ def test_a_watch_that_a_busy_server_does_not_let_begin_goes_on_where_it_was(
     assert len(kube.lists()) == 1
 
 
-def test_a_watch_that_a_busy_server_does_not_let_begin_waits_as_long_as_it_says(follow: Callable[[Script], Asking]) -> None:
-    script = Script([listed(5)], [status(429)._replace(headers={"Retry-After": "1"})])
-    follow(script)
-    until(lambda: len(script.since) == 1, 20, "a watch")
+BUSY = status(429)._replace(headers={"Retry-After": "1"})
+
+
+@pytest.mark.parametrize(("lists", "watches"), [([listed(5)], [BUSY]), ([BUSY, listed(5)], [])], ids=["a watch", "a list"])
+def test_what_a_busy_server_does_not_let_begin_waits_as_long_as_it_says(
+    follow: Callable[[Script], Asking], lists: list[Said], watches: list[Said]
+) -> None:
+    script = Script(lists, list(watches))
     began = time.monotonic()
-    until(lambda: len(script.since) == 2, 20, "the second watch")
+    follow(script)
+    until(lambda: len(script.since) == 1 + len(watches), 20, "a watch that may begin")
     assert time.monotonic() - began > 0.9
 
 

@@ -18,7 +18,7 @@ import msgspec
 from hacron.core.manifests import LABEL, job_view
 from hacron.kube.http import ApiServer
 from hacron.kube.listing import list_each, scopes
-from hacron.kube.reply import NoAnswer, NotNow
+from hacron.kube.reply import NoAnswer, NotNow, Refused
 from hacron.ports import JobSeen, JobsListed
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class JobWatch:
             except Exception as error:  # noqa: BLE001  whatever has ended it, it begins again
                 level = logging.INFO if pause_s == FIRST_PAUSE_S else logging.DEBUG  # that it goes on failing is no news
                 log.log(level, "the watch on Jobs begins again", extra={"why": f"{type(error).__name__}: {error}"[:200]})
-                asked_to_wait_s = error.retry_after_s if isinstance(error, NotNow) else 0.0
+                asked_to_wait_s = error.retry_after_s if isinstance(error, NotNow | Refused) else 0.0
             if time.monotonic() - began > LAST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(max(pause_s, asked_to_wait_s))

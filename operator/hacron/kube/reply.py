@@ -45,6 +45,7 @@ class Refused(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"status {reply.status}: {reply.body.get('message', '')}")
         self.reply = reply
+        self.retry_after_s = reply.retry_after_s
 
 
 def understood(status: int, content: bytes) -> dict[str, Any]:
