@@ -48,6 +48,7 @@ class Consumer:
     sent: deque[bytes] = field(default_factory=deque)
     arrived: deque[bytes] = field(default_factory=deque)
     revoked: bool = False  # what it holds has been given to others, and it does not know
+    stuck: bool = False  # it is in line, and is given nothing
 
     def returned(self) -> list[bytes]:
         """What goes back to the queue from here."""
@@ -56,7 +57,7 @@ class Consumer:
 
 @dataclass(slots=True)
 class Queue:
-    """Messages and who gets them: with `single` all go to the first in line, otherwise in turn."""
+    """Messages and who gets them: with `single` all go to the first in line, otherwise in turn to those that are not stuck."""
 
     single: bool
     ready: deque[bytes] = field(default_factory=deque)
@@ -69,10 +70,15 @@ class Queue:
         self.deliver()
 
     def deliver(self) -> None:
-        while self.ready and self.line and not self.stalls:
-            self.line[0].sent.append(self.ready.popleft())
+        while self.ready and not self.stalls and (consumer := self._next()) is not None:
+            consumer.sent.append(self.ready.popleft())
             if not self.single:
-                self.line.append(self.line.pop(0))
+                self.line.remove(consumer)
+                self.line.append(consumer)
+
+    def _next(self) -> Consumer | None:
+        served = [consumer for consumer in (self.line[:1] if self.single else self.line) if not consumer.stuck]
+        return served[0] if served else None
 
     def leave(self, consumer: Consumer) -> None:
         if consumer in self.line:
@@ -222,6 +228,12 @@ class FakeBroker:
         queue.stalls = stalls
         queue.deliver()
 
+    def stick(self, session: FakeSession, name: str) -> None:
+        """Let a session's consumer of a queue bring nothing any more, for as long as its connection lives; it stays in line."""
+        queue = self.queue(name)
+        for consumer, consumed in session.consumers:
+            consumer.stuck = consumer.stuck or consumed is queue
+
     def deafen(self, session: FakeSession) -> None:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
         session.deaf = True
@@ -265,7 +277,6 @@ class FakeSession:
         self.stranded = False  # on a node that is cut off from the others
         self.deaf = False  # its connection works in one direction only
         self.reads_nothing = False  # the ledger's messages are late; all else arrives
-        self.inbox_is_stuck = False  # its consumers bring nothing any more
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
@@ -282,10 +293,10 @@ class FakeSession:
         """Whether the next turn brings something."""
         if self.doubt is not None or self.ledger.has_news:
             return True
-        return any(consumer.sent and self.is_served(consumer, queue) for consumer, queue in self.consumers)
+        return any(consumer.sent and self.is_served(consumer) for consumer, _ in self.consumers)
 
-    def is_served(self, consumer: Consumer, queue: Queue) -> bool:
-        return not (consumer.revoked or self.deaf or (self.inbox_is_stuck and not queue.single))
+    def is_served(self, consumer: Consumer) -> bool:
+        return not (consumer.revoked or consumer.stuck or self.deaf)
 
     def check(self) -> None:
         if self.doubt is not None:
@@ -333,8 +344,8 @@ class FakeConnection:
     def turn(self, timeout_s: float) -> None:  # noqa: ARG002 - there is nothing to wait for
         session = self._session
         session.check()
-        for consumer, queue in session.consumers:
-            if not session.is_served(consumer, queue):
+        for consumer, _ in session.consumers:
+            if not session.is_served(consumer):
                 continue
             consumer.arrived.extend(consumer.sent)
             consumer.sent.clear()

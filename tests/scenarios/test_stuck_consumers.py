@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.fakes.broker import TOKEN, FakeSession
+from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, FakeSession
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -97,7 +97,8 @@ def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tu
     world.at(at(70))
     stuck = connection(world, "west-1")
     assert world.executor is world.processes["west-1"]
-    stuck.inbox_is_stuck = True
+    for queue in (COMMANDS, REPORTS):
+        world.broker.stick(stuck, queue)
     world.at(at(70 + 28))
     assert world.processes["west-1"].broker is stuck
     world.at(at(70 + 31))

@@ -12,7 +12,7 @@ from hacron.core import manifests, namelock
 from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
-from tests.fakes.broker import COMMANDS, TOKEN, worker_queue
+from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
@@ -164,7 +164,8 @@ def befall(what: str, name: str) -> Act:
         elif process.broker is not None and what in ("reads nothing of the ledger", "reads the ledger again"):
             process.broker.reads_nothing = what == "reads nothing of the ledger"
         elif process.broker is not None and what == "is told nothing any more, if it is the executor":
-            process.broker.inbox_is_stuck = process is world.executor  # for as long as the connection lives; nothing else ends it
+            for queue in (COMMANDS, REPORTS) if process is world.executor else ():
+                world.broker.stick(process.broker, queue)
         elif what == "loses its connection":
             world.cut(name)
 
