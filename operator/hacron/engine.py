@@ -211,7 +211,7 @@ class Session:
             self._recency.note(sign.at, now)
             self.worker.hear(now)
         if applied.checkpoint is not None:
-            self.worker.greet()
+            self.worker.greet(now)
 
 
 def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernetes, now: Moment) -> None:

@@ -18,7 +18,7 @@ from hacron.core.state import State
 from hacron.errand import Outgoing
 from hacron.errands import Errands, WorkerTally
 from hacron.jobs import Jobs
-from hacron.ports import Answer, CreateJob, DeleteJob, JobSeen, JobsListed, Kubernetes, Outbox, Token
+from hacron.ports import Answer, BrokerUnavailable, CreateJob, DeleteJob, JobSeen, JobsListed, Kubernetes, Outbox, Token
 from hacron.tidying import Tidying
 from hacron.turn import Moment
 
@@ -64,7 +64,8 @@ class Worker:
         self._seen_interval_s = seen_interval_s
         self._token_missing_after_s = token_missing_after_s
         self._life: datetime | None = None  # when the executor last heard of this cluster
-        self._life_at: float | None = None  # monotonic; when we read that
+        self._life_at: float | None = None  # monotonic; when we read that, or could begin to
+        self._has_put_back = False  # a token, since then
         self.tally = tally or WorkerTally()
         self.active = False  # holds the cluster's worker token
         self._jobs = Jobs()
@@ -95,11 +96,14 @@ class Worker:
 
     def hear(self, moment: Moment) -> None:
         """Note a sign of life of the executor."""
+        if not self._hears(moment):
+            self._listen_anew(moment)
         self._executor_at = moment.mono
 
-    def greet(self) -> None:
+    def greet(self, moment: Moment) -> None:
         """Note that there is a new executor: it wants to hear of this cluster at once."""
         self._hastens = True
+        self._listen_anew(moment)
 
     def take(self, arrival: Answer | JobSeen | JobsListed, moment: Moment) -> None:
         """Take in what Kubernetes says."""
@@ -206,18 +210,31 @@ class Worker:
         self.touch(self._state.open_runs.get(self._cluster, {}).values())
 
     def _put_back_if_missing(self, moment: Moment) -> None:
-        """No worker of this cluster has spoken for longer than a takeover takes: its token is gone. A second one does no harm."""
+        """No worker of this cluster has spoken for longer than a takeover takes: its token is gone. A second one does no harm.
+
+        If none has for as long again, though there is an executor to hear it, the token goes to somebody who does not get it,
+        because his consumer is stuck; perhaps it is ours. A connection that is dropped takes its place in the line with it.
+        """
         heard = self._state.clusters.get(self._cluster)
         first_look = self._life_at is None
         if first_look or self._token.held or (heard is not None and heard.seen_at != self._life):
-            self._life, self._life_at = heard.seen_at if heard else None, moment.mono
+            self._life, self._life_at, self._has_put_back = heard.seen_at if heard else None, moment.mono, False
         never_heard = first_look and heard is None
         assert self._life_at is not None
         if self._token.held or not (never_heard or moment.mono - self._life_at > self._token_missing_after_s):
             return
+        if self._has_put_back:
+            if self._hears(moment):
+                raise BrokerUnavailable("nobody of this cluster gets the worker token")
+            return
         log.info("puts the worker token back: no sign of a worker in this cluster")
-        self._life_at = moment.mono
+        self._life_at, self._has_put_back = moment.mono, True
         self._token.put_back()
+
+    def _listen_anew(self, moment: Moment) -> None:
+        """After a token was put back, count silence from now on: what was said before, no executor could write down."""
+        if self._has_put_back:
+            self._life_at = moment.mono
 
     def _hears(self, moment: Moment) -> bool:
         """Whether the ledger tells of an executor. If not, nothing that is decided for this cluster now should wait for it."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, FakeSession
+from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, FakeSession, worker_queue
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -117,3 +117,29 @@ def test_one_that_hears_a_single_cluster_goes_on() -> None:
     world.at(at(200))
     assert world.executor is world.processes["west-1"]
     assert world.executor.engine.tally.takeovers == 1
+
+
+# --- the worker token's ---
+
+
+def test_where_nobody_gets_the_worker_token_who_waits_for_it_connects_anew() -> None:
+    world = World()
+    for name in ("west-1", "east-1", "east-2"):
+        world.start(name)
+        world.settle()
+    world.cluster("east").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(70))
+    assert world.worker("east") is world.processes["east-1"]
+    stuck = connection(world, "east-2")
+    world.broker.stick(stuck, worker_queue("east"))
+    world.processes["east-1"].die()
+    world.at(at(80))
+    world.start_again("east-1")
+    world.at(at(70 + 23))
+    assert connection(world, "east-2") is stuck
+    world.at(at(70 + 32))
+    assert connection(world, "east-2") is not stuck
+    assert world.worker("east") is not None
+    world.at(at(310))
+    assert last_seen(world, "east") > at(300)
+    assert wrong(world) == []
