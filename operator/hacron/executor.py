@@ -105,6 +105,7 @@ class Executor:
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._missed_at: float | None = None  # monotonic; when the token last counted as gone
         self._has_read_since = False  # anything of the ledger, since then
+        self._read_at: float | None = None  # monotonic; when we last read any of what stood in it, or could begin to
 
     def turn(self, moment: Moment, folded: Sequence[Folded]) -> None:
         """Do all that can be done now; never waits for more than the broker's confirms. Raises SteppedDown, BrokerUnavailable."""
@@ -112,6 +113,7 @@ class Executor:
         for entry, applied in folded:
             self._read_back(entry, applied, moment)
         if not self._ledger.caught_up:
+            self._read_on(moment, bool(folded))
             return
         if self.epoch is None:
             self._stand_by(moment)
@@ -149,6 +151,13 @@ class Executor:
         return max(0.0, wait)
 
     # --- becoming executor ---
+
+    def _read_on(self, moment: Moment, has_read: bool) -> None:
+        """See that what stood in the ledger when it was opened goes on coming."""
+        if has_read or self._read_at is None:
+            self._read_at = moment.mono
+        if moment.mono - self._read_at > self._lease.token_missing_after_s:
+            raise BrokerUnavailable("the ledger is not read on")
 
     def _stand_by(self, moment: Moment) -> None:
         self._prepared = self._scheduler.prepare(PREPARED_PER_TURN)

@@ -63,6 +63,22 @@ def test_its_cluster_is_silent_meanwhile() -> None:
     assert last_seen(world, "east") >= at(70 + 24)
 
 
+def test_a_worker_that_reads_nothing_from_the_first_on_connects_anew() -> None:
+    world = east_makes_hello()
+    world.processes["east-1"].opens_deaf = True
+    world.cut("east-1")
+    world.at(at(71))
+    deaf = connection(world, "east-1")
+    assert deaf.reads_nothing
+    world.at(at(82))
+    assert connection(world, "east-1") is deaf
+    world.at(at(85))
+    assert connection(world, "east-1") is not deaf
+    world.at(at(310))
+    assert [one.tick for one in world.cluster("east").made] == [at(60 * minute) for minute in range(1, 6)]
+    assert wrong(world) == []
+
+
 def test_replicas_that_hear_nothing_since_there_is_no_executor_choose_one_as_soon_as_they_may() -> None:
     world = World()
     for name in ("west-1", "east-1"):

@@ -117,6 +117,7 @@ class Process:
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # another version of the program writes otherwise
         self.reaches_broker = True
         self.copy_ends: int | None = None  # of the ledger, at its broker node; None: it has all
+        self.opens_deaf = False  # the next connection brings nothing of the ledger
         self.skew = timedelta()
         self.session: Session | None = None
         self.broker: FakeSession | None = None
@@ -235,6 +236,7 @@ class Process:
             raise BrokerUnavailable("cut off")
         broker, cluster = self._world.broker, self.settings.cluster
         self.broker = broker.connect(self.name, cluster, lambda: self.moment().wall, self.copy_ends)
+        self.broker.reads_nothing, self.opens_deaf = self.opens_deaf, False
         self.broker.before = lambda effect: self.on_effect(effect, False)
         self.broker.after = lambda effect: self.on_effect(effect, True)
         self.broker.dialect = self.dialect
