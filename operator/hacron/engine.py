@@ -157,7 +157,7 @@ class Session:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
         folded = self._fold(now)
         self._timepiece.look(now, self.state.proof if self.broker.ledger.caught_up else None)
-        if self.caught_up:
+        if self.broker.ledger.caught_up:  # as soon as the executor may compete
             self._namesake.look(self.state, now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):

@@ -28,7 +28,7 @@ class Namesake:
         self._heard_at = 0.0  # monotonic; when that was read first
 
     def look(self, state: State, moment: Moment) -> None:
-        """Compare with a State that is of now. Raises NameTaken."""
+        """Compare with a State that is of now, as far as can be known without an executor. Raises NameTaken."""
         known, uid = state.clusters.get(self._cluster), self._kube.uid
         if known is None or not known.uid or not uid or known.uid == uid:
             self._heard = None
