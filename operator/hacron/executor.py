@@ -37,6 +37,7 @@ from hacron.turn import Folded, Moment
 log = logging.getLogger(__name__)
 
 PREPARED_PER_TURN = 2000  # cronjobs; a turn must stay far below a second
+LOOK_INTERVAL_S = 5.0  # between two looks at what waits at the broker
 REWRITE_AFTER_BYTES = 32 * 1024 * 1024
 
 
@@ -101,6 +102,8 @@ class Executor:
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
         self._proved_at = 0.0  # monotonic; when we last wrote a proof
         self._reported_at = 0.0  # monotonic; when the last report came, or could begin to
+        self._looked_at = 0.0  # monotonic; when the inbox was last looked at for what is held up
+        self._held_up_since: dict[str, float] = {}  # monotonic; commands, reports
         self._outstanding = 0  # batches appended and not read back
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._missed_at: float | None = None  # monotonic; when the token last counted as gone
@@ -235,6 +238,19 @@ class Executor:
         unheard_s = moment.mono - self._reported_at
         if self.decides and unheard_s > self._lease.unheard_after_s:
             raise SteppedDown(Why.NO_REPORTS, f"no report of any cluster, not even of its own, for {unheard_s:.0f} s")
+        if self.decides:
+            self._check_inbox(moment)
+
+    def _check_inbox(self, moment: Moment) -> None:
+        """Step down when what waits at the broker does not come: it comes to a successor, as the consumer is gone by then."""
+        self._held_up_since = {kind: self._held_up_since.get(kind, moment.mono) for kind in self._inbox.held_up}
+        for kind, since in self._held_up_since.items():
+            held_up_s = moment.mono - since
+            if held_up_s > self._lease.unheard_after_s:
+                raise SteppedDown(Why.INBOX_STUCK, f"{kind} wait at the broker, and none has come for {held_up_s:.0f} s")
+        if moment.mono - self._looked_at >= LOOK_INTERVAL_S:
+            self._looked_at = moment.mono
+            self._inbox.look()
 
     def _decide(self, moment: Moment) -> None:
         messages = self._inbox.take()

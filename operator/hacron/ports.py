@@ -7,7 +7,7 @@ dumb: they carry, they do not decide. All calls are made from the engine's threa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -47,6 +47,7 @@ class Why(StrEnum):
     SUPERSEDED = "Superseded"  # a newer checkpoint counts
     NO_PROOF = "NoProof"  # nothing of its own was read back for too long
     NO_REPORTS = "NoReports"  # no worker was heard for too long: what consumes them may be stuck
+    INBOX_STUCK = "InboxStuck"  # commands or reports waited at the broker for too long, and none came
     TOKEN_LOST = "TokenLost"  # the broker has taken the token away
     CONNECTION_LOST = "ConnectionLost"  # a BrokerUnavailable, which others than an executor know too
 
@@ -111,6 +112,14 @@ class Inbox(Protocol):
 
     def open(self) -> None:
         """Begin to receive."""
+
+    def look(self) -> None:
+        """Ask the broker what waits there; never waits for the answer."""
+
+    @property
+    def held_up(self) -> Collection[str]:
+        """Of "commands" and "reports" those that waited at the broker by its last answer, and of which none has come since, or
+        is in hand."""
 
     def take(self) -> Sequence[Command | Report]:
         """Return what has arrived since the last call, or the first part of it, if it is much.

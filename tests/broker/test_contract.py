@@ -383,6 +383,33 @@ def test_the_longest_command_arrives_between_its_neighbours(world: World) -> Non
     assert take(session, 3) == [withdrawn(1), big, withdrawn(2)]
 
 
+def test_what_waits_at_the_broker_is_held_up_until_some_of_it_comes(world: World) -> None:
+    session = world.open()
+    session.inbox.look()
+    settle(session)
+    assert not session.inbox.held_up
+    session.outbox.send_commands([withdrawn(1)])
+    session.inbox.look()
+    settle(session)
+    assert list(session.inbox.held_up) == ["commands"]
+    session.inbox.open()
+    settle(session)
+    assert not session.inbox.held_up, "it is in hand"
+    assert take(session, 1) == [withdrawn(1)]
+    session.inbox.acknowledge()
+    assert not session.inbox.held_up
+
+
+def test_what_is_in_hand_does_not_wait(world: World) -> None:
+    session = world.open()
+    session.inbox.open()
+    session.outbox.send_reports([started(1)])
+    settle(session)
+    session.inbox.look()
+    settle(session)
+    assert not session.inbox.held_up
+
+
 # --- the connection -----------------------------------------------------------------------------------------------------
 
 

@@ -146,6 +146,8 @@ def test_replicas_do_their_work_with_no_more_than_these_rights(neighbours: Neigh
     assert {type(message) for message in take(west, 2)} == {ClusterSeen, CronJobWithdrawn}
     until(edge, lambda: edge.ledger.read())
     west.inbox.acknowledge()
+    west.inbox.look()
+    settle(west)
     west.token.give_back()
 
 

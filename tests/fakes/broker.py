@@ -8,7 +8,7 @@ broker, delete a queue, cut a session off, or raise from the hooks `before` and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -497,6 +497,7 @@ class FakeInbox:
         self._session = session
         self._ways: list[tuple[Consumer, Way]] = []
         self._taken: list[int] = []  # of each way: how many of those that have arrived
+        self._waiting: set[str] = set()  # of which kinds some were ready when last looked at, and none has come since
         self.unreadable = {COMMANDS: 0, REPORTS: 0}
 
     def open(self) -> None:
@@ -507,11 +508,20 @@ class FakeInbox:
                 self._ways.append((self._session.consume(self._session.broker.queue(way.kind)), way))
             self._taken = [0] * len(self._ways)
 
+    def look(self) -> None:
+        self._waiting = {kind for kind in (COMMANDS, REPORTS) if self._session.broker.queue(kind).ready}
+
+    @property
+    def held_up(self) -> Collection[str]:
+        return self._waiting - {way.kind for consumer, way in self._ways if consumer.arrived}
+
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
         for number, (consumer, way) in enumerate(self._ways):
             for body in list(consumer.arrived)[self._taken[number] :]:
                 messages.extend(self._read(body, way))
+            if len(consumer.arrived) > self._taken[number]:
+                self._waiting.discard(way.kind)
             self._taken[number] = len(consumer.arrived)
         return messages
 

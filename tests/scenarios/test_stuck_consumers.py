@@ -124,6 +124,28 @@ def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tu
     assert wrong(world) == []
 
 
+@pytest.mark.parametrize("others", [("west-2", "east-1"), ()])
+def test_an_executor_to_which_no_commands_come_steps_down(others: tuple[str, ...]) -> None:
+    world = World()
+    for name in ("west-1", *others):
+        world.start(name)
+        world.settle()
+    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(70))
+    stuck = connection(world, "west-1")
+    world.broker.stick(stuck, COMMANDS)
+    world.at(at(130))
+    assert connection(world, "west-1") is stuck, "nothing waits"
+    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "suspend": "true"}))
+    world.at(at(130 + 30))
+    assert connection(world, "west-1") is stuck
+    world.at(at(130 + 37))
+    assert connection(world, "west-1") is not stuck
+    world.at(at(310))
+    assert [one.tick for one in world.cluster("west").made] == [at(60), at(120)]
+    assert wrong(world) == []
+
+
 def test_one_that_hears_a_single_cluster_goes_on() -> None:
     world = World()
     for name in ("west-1", "east-1"):

@@ -106,6 +106,13 @@ class Channel:
             DECLARE_TIMEOUT_S,
         )
 
+    def count_ready(self, queue: str, answer: Callable[[int], None]) -> None:
+        """Ask how many messages wait in the queue and are with no consumer; the answer comes in a later turn."""
+        self._connection.check()
+        self._doing = f"looking at queue {queue}"
+        with self._connection.translated():
+            self._channel.queue_declare(queue, passive=True, callback=lambda reply: answer(reply.method.message_count))
+
     def declare_way_in(self, queue: str) -> None:
         """Make sure that messages can come to the queue."""
         exchange = way_in(queue)

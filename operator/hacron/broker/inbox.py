@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -63,15 +63,30 @@ class QueueInbox:
         self._arrived: deque[tuple[Delivery, Way]] = deque()
         self._in_hand = 0  # bytes of what has arrived
         self._taken: dict[Way, int] = {}  # delivery tags of the last envelopes that were taken and not acknowledged yet
+        self._onlooker: Channel | None = None
+        self._asked: set[Way] = set()  # of which the broker has not answered yet how many wait there
+        self._waiting: set[Way] = set()  # of which some did by its last answer, and none has come since
         self._complaints = Complaints(log)
         self.unreadable = {COMMANDS.kind: 0, REPORTS.kind: 0}  # messages, or whole envelopes, that were set aside
 
     def open(self) -> None:
         if self._channels:
             return
-        for queue, way in ((self._names.commands, COMMANDS), (self._names.reports, REPORTS)):
+        for queue, way in self._queues:
             self._channels[way] = Channel(self._connection, PREFETCH, codec.LONGEST_ENVELOPE)
             self._channels[way].consume(queue, partial(self._on_envelope, way))
+
+    def look(self) -> None:
+        self._onlooker = self._onlooker or Channel(self._connection)
+        for queue, way in self._queues:
+            if way not in self._asked:
+                self._asked.add(way)
+                self._onlooker.count_ready(queue, partial(self._on_count, way))
+
+    @property
+    def held_up(self) -> Collection[str]:
+        in_hand = self._taken.keys() | {way for _, way in self._arrived} if self._waiting else ()
+        return [way.kind for way in self._waiting if way not in in_hand]
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
@@ -97,7 +112,16 @@ class QueueInbox:
             self._channels[way].acknowledge(tag, all_before=True)
         self._taken.clear()
 
+    @property
+    def _queues(self) -> Iterable[tuple[str, Way]]:
+        return (self._names.commands, COMMANDS), (self._names.reports, REPORTS)
+
+    def _on_count(self, way: Way, ready: int) -> None:
+        self._asked.discard(way)
+        (self._waiting.add if ready else self._waiting.discard)(way)
+
     def _on_envelope(self, way: Way, delivery: Delivery) -> None:
+        self._waiting.discard(way)
         if delivery.size > 1.2 * ENVELOPE_BYTES and self._in_hand + delivery.size > HAND_BYTES:
             delivery = delivery.without_body()
         self._in_hand += len(delivery.body)

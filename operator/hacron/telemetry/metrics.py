@@ -30,7 +30,7 @@ TURN_BUCKETS_S: Final = (
 
 CONDITIONS: Final = ("valid", "invalid", "suspended", "paused")
 EVENTS: Final = ("posted", "known", "refused", "dropped")
-STEP_DOWNS: Final = ("Superseded", "NoProof", "NoReports", "TokenLost", "ConnectionLost")  # as `ports.Why` has them
+STEP_DOWNS: Final = ("Superseded", "NoProof", "NoReports", "InboxStuck", "TokenLost", "ConnectionLost")  # as `ports.Why` has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
