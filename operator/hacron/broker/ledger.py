@@ -28,6 +28,11 @@ PROBE_PREFETCH: Final = 1000
 MOST_PROBES: Final = 40
 """Questions, each of which may bring so many messages: two seconds where an answer takes 50 ms. Then the end is far enough."""
 
+NOTHING_AFTER: Final = 10
+"""Questions in a row, each answered before anything has come, until nothing stands there. In between it waits for so long:"""
+
+LOOK_AGAIN_S: Final = 0.05
+
 LOOK_BACK: Final = 50
 """Messages at the end that are looked at for the floor. An executor writes one a second; what lands late are a few."""
 
@@ -138,8 +143,9 @@ def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
 def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
     """Return the last of what stands in the ledger from there on, in its order.
 
-    The broker sends what there is, up to the prefetch, before it answers the next question on that channel: when an answer brings
-    less, that was the end, though more may be written meanwhile.
+    Once it sends, the broker sends what there is, up to the prefetch, before it answers the next question on that channel: when
+    an answer brings less, that was the end, though more may be written meanwhile. But it begins only when the stream's own
+    process has told it where the stream ends, and answers meanwhile: that nothing stands there is believed after half a second.
     """
     last: deque[Delivery] = deque(maxlen=LOOK_BACK)
     seen = 0
@@ -152,11 +158,13 @@ def _from(connection: Connection, queue: str, start: str | int) -> list[Noted]:
         channel.acknowledge(delivery.tag)
 
     channel.consume(queue, see, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
-    for _ in range(MOST_PROBES):
+    for probe in range(MOST_PROBES):
         before = seen
         channel.barrier()
-        if seen - before < PROBE_PREFETCH:
+        if seen - before < PROBE_PREFETCH and (seen or probe >= NOTHING_AFTER):
             break
+        if not seen:
+            connection.turn(LOOK_AGAIN_S)
     # Not cancelled first: pika would reject what comes after it, which a stream does not allow.
     channel.close()
     found = [(_number(delivery.headers, OFFSET), delivery) for delivery in last]
