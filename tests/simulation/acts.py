@@ -26,6 +26,11 @@ LONG_KNOWN = timedelta(seconds=125)
 KEEPS_ITS_NAME = timedelta(seconds=85)  # does a Job, or a tombstone
 MOMENT = timedelta(milliseconds=1)  # epochs go by it
 STARTS_WITHIN, SKEW = timedelta(seconds=20), timedelta(seconds=2)
+STUCK = {  # what befalls a consumer alone: its queue, if it is not the one of its cluster's worker token
+    "gets no commands any more": COMMANDS,
+    "gets no reports any more": REPORTS,
+    "gets no worker token any more": "",
+}
 KINDS = {  # of cronjobs; what each stays as long as the story lasts, unless it is applied like another
     "a": {"policy": "Allow"},
     "b": {"policy": "Forbid"},
@@ -163,6 +168,11 @@ def befall(what: str, name: str) -> Act:
             world.deafen(name)
         elif process.broker is not None and what in ("reads nothing of the ledger", "reads the ledger again"):
             process.broker.reads_nothing = what == "reads nothing of the ledger"
+        elif process.broker is not None and what in STUCK:
+            world.broker.stick(process.broker, STUCK[what] or worker_queue(process.settings.cluster))
+        elif what == "connects anew, and reads nothing of the ledger":
+            process.opens_deaf = True
+            world.cut(name)
         elif process.broker is not None and what == "is told nothing any more, if it is the executor":
             for queue in (COMMANDS, REPORTS) if process is world.executor else ():
                 world.broker.stick(process.broker, queue)
@@ -649,6 +659,13 @@ def passes(seconds: float) -> Act:
 # --- how it ends ---
 
 
+def cut_who_is_stuck(world: World, queue: str) -> None:
+    """Reset the connections on which a queue's consumer brings nothing any more."""
+    for consumer in list(world.broker.queue(queue).line):
+        if consumer.stuck:
+            world.broker.cut(consumer.session)
+
+
 def heal(world: World) -> None:
     """End whatever is wrong, but for consumers that bring nothing any more: replicas have to notice that themselves."""
     broker = world.broker
@@ -668,6 +685,9 @@ def heal(world: World) -> None:
     for queue in (TOKEN, *map(worker_queue, world.clusters)):
         if broker.holds_what_was_lost(queue) and not broker.has(queue):
             broker.put(queue, b"{}")  # nobody misses it; what nobody holds is missed, and replicas put it back
+    for home in world.clusters:
+        if world.worker(home) is not None:  # nobody misses a place in the line behind it either
+            cut_who_is_stuck(world, worker_queue(home))
     for process in list(world.processes.values()):
         process.skew = timedelta()
         world.lag(process.name, None)

@@ -141,6 +141,9 @@ class Hand:
             "a late ledger": lambda: befall(self._one_of(*whats), self._replica()),
             "copies that lag": self._lags,
             "stuck inboxes": lambda: befall("is told nothing any more, if it is the executor", self._replica()),
+            "single stuck consumers": lambda: befall(
+                self._one_of(*acts.STUCK, "connects anew, and reads nothing of the ledger"), self._replica()
+            ),
             "requests that are ready": lambda: self._one_of(
                 acts.freezes_with_a_request_ready(self._neighbours(self._home())), befall("thaws", self._replica())
             ),

@@ -134,6 +134,27 @@ def never_doubts_its_reading(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executor, "_put_back_if_missing", put_back_if_missing)
 
 
+def goes_on_though_nobody_gets_the_workers_token(patch: pytest.MonkeyPatch) -> None:
+    """A cluster would be silent for good where the next in line does not get it."""
+    real = Worker._put_back_if_missing
+
+    def put_back_if_missing(self: Worker, moment: Moment) -> None:
+        self._has_put_back = False
+        real(self, moment)
+
+    patch.setattr(Worker, "_put_back_if_missing", put_back_if_missing)
+
+
+def does_not_look_what_waits_for_it(patch: pytest.MonkeyPatch) -> None:
+    """What people change would never count where an executor gets no commands, though it hears of workers."""
+    patch.setattr(Executor, "_check_inbox", lambda self, moment: None)  # noqa: ARG005
+
+
+def waits_for_what_it_reads_first(patch: pytest.MonkeyPatch) -> None:
+    """A replica would take part in nothing where its new connection brings nothing of the ledger."""
+    patch.setattr(Executor, "_read_on", lambda self, moment, has_read: None)  # noqa: ARG005
+
+
 def keeps_the_oldest_token(patch: pytest.MonkeyPatch) -> None:
     """The oldest may be one that the broker has lost: given back, it is gone."""
 

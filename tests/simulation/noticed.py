@@ -18,6 +18,7 @@ from tests.simulation.draw import draw
 from tests.simulation.mutations import Mutation
 from tests.simulation.telling import Told, first_failure, tell
 
+STUCK = "single stuck consumers"
 CUTS = ("cuts", "cuts at effects", "deafness")
 
 
@@ -50,6 +51,9 @@ MISSED = (
     Missed((mutations.never_steps_down,), ("cuts",), 33, "was late: the executor was lost"),
     Missed((mutations.never_doubts_its_inbox,), ("stuck inboxes",), 0, "e 12:06:41 did not run in time"),
     Missed((mutations.never_doubts_its_reading,), ("a late ledger",), 4, "a 12:05:01 is not in the status that west shows"),
+    Missed((mutations.goes_on_though_nobody_gets_the_workers_token,), (STUCK, "deaths"), 47, "west has no worker"),
+    Missed((mutations.does_not_look_what_waits_for_it,), (STUCK, "edits"), 1, "c as west declares it is not known"),
+    Missed((mutations.waits_for_what_it_reads_first,), (STUCK,), 0, "east has no worker"),
     Missed((mutations.keeps_the_oldest_token,), ("tokens",), 6, "was late: the executor was lost"),
     Missed((mutations.puts_no_token_back,), ("tokens",), 1, "there is no executor"),
     Missed((mutations.puts_no_workers_token_back,), ("tokens",), 0, "has no worker"),
