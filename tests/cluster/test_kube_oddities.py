@@ -214,6 +214,48 @@ def test_events_wait_until_statuses_are_written(begin: Begin) -> None:
     assert [asked.method for asked in server.asked][:50].count("POST") <= SLOW_LANE
 
 
+# --- namespaces -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hanging(begin: Begin) -> Iterator[Asking]:
+    """A server at which new Jobs in the namespace "bad" hang, and a client of it."""
+    over = threading.Event()
+
+    def reply(asked: Asked) -> Said:
+        if asked.method == "POST" and "/namespaces/bad/" in asked.path:
+            over.wait(20)
+        return JOB
+
+    kube, _ = begin(reply)
+    yield kube
+    over.set()
+
+
+def answered(kube: Asking, names: set[str]) -> bool:
+    return names <= {getattr(answer.request, "run_id", "") for answer in kube.answers()}
+
+
+def test_a_namespace_whose_jobs_hang_holds_up_no_job_of_another(hanging: Asking) -> None:
+    hanging.client.submit([create(f"bad-{number}", "bad") for number in range(96)])
+    hanging.client.submit([create(f"good-{number}", "good") for number in range(96)])
+    until(lambda: answered(hanging, {f"good-{number}" for number in range(96)}), 4, "the Jobs of the other namespace")
+    assert not any(answer.request.key == some_key("bad") for answer in hanging.answers())  # type: ignore[union-attr]
+
+
+def test_a_namespace_whose_dry_runs_hang_holds_up_no_status_of_another(hanging: Asking) -> None:
+    tries = [create(f"try-{number}", "bad", dry_run=True) for number in range(24)]
+    hanging.client.submit(tries)
+    assert hanging.ask(PatchStatus(key=some_key("good"), uid="1", status={}), 4).status == 201
+
+
+def test_statuses_do_not_give_way_to_jobs_of_a_namespace_that_hangs(hanging: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "GIVES_WAY_S", 3600.0)
+    hanging.client.submit([create(f"bad-{number}", "bad") for number in range(96)])
+    hanging.client.submit([PatchStatus(key=some_key("good"), uid="1", status={})])
+    until(lambda: any(isinstance(answer.request, PatchStatus) for answer in hanging.answers()), 20, "the status")
+
+
 FORBIDDEN = 'jobs.batch is forbidden: User "us" cannot create resource "jobs" in API group "batch" in the namespace "default"'
 DENIED = [
     'admission webhook "policy.example" denied the request: nobody may',

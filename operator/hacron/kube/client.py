@@ -1,6 +1,7 @@
 """Requests to this cluster's API server, many at once, and exactly one Answer to each.
 
-One thread with one asyncio loop. Nothing is tried again here: whoever asked decides.
+One thread with one asyncio loop. Nothing is tried again here: whoever asked decides. Namespaces take turns, so that one whose
+requests hang, behind a webhook, holds up no other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final, assert_never
 from urllib.parse import quote
 
 from hacron.core import manifests
+from hacron.core.lanes import Lanes
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
 TOO_MANY: Final = 429
+TOO_LATE: Final = "TooLate"
 SHUT_S = 1.5  # after a 429 to a Job, which waits with its errand then, and in no lane
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 WHICH: Final = "/api/v1/namespaces/kube-system"  # as old as the cluster
@@ -72,11 +75,12 @@ class KubeClient:
         """
         self._arrivals = arrivals
         self._on_arrival = on_arrival
-        self._concurrency = concurrency
         self._namespaces = tuple(namespaces)
         self._scopes = scopes(namespaces)
         self._read_access = partial(read_access, kubeconfig, service_account)
-        connections = concurrency + SLOW_LANE + OTHERS + len(self._scopes)
+        self._fast: Lanes[Request] = Lanes(concurrency)
+        self._slow: Lanes[Request] = Lanes(SLOW_LANE)
+        connections = self._fast.most + self._slow.most + OTHERS + len(self._scopes)
         self.on_new_connections: Callable[[], None] = lambda: None  # called from this client's thread
         self._api = ApiServer(
             self._read_access(),
@@ -89,10 +93,8 @@ class KubeClient:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fast: asyncio.Queue[Request] = asyncio.Queue()
-        self._slow: asyncio.PriorityQueue[tuple[bool, int, Request]] = asyncio.PriorityQueue()  # Events after all else
-        self._taken = 0
-        self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn
+        self._unanswered: set[str] = set()  # namespaces whose last request in the fast lane got no answer
+        self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn, but for those namespaces
         self._calm.set()
         self._shut_until = 0.0  # by the loop's clock: a Job was turned away, and is to be tried again before what can wait
         self._job_watch: JobWatch | None = None
@@ -164,10 +166,6 @@ class KubeClient:
             self._spawn(self._api.probe())
             self._spawn(self._api.renew_access())
             self._spawn(self._learn_uid())
-            for _ in range(self._concurrency):
-                self._spawn(self._serve_fast())
-            for _ in range(SLOW_LANE):
-                self._spawn(self._serve_slow())
             self._loop.run_forever()
         finally:
             self._loop.run_until_complete(self._close())
@@ -206,11 +204,24 @@ class KubeClient:
     def _take(self, requests: list[Request]) -> None:
         for request in requests:
             if _can_wait(request):
-                self._taken += 1
-                self._slow.put_nowait((isinstance(request, PostEvent), self._taken, request))
+                self._slow.put(_namespace(request), request, after_all_else=isinstance(request, PostEvent))
             else:
-                self._fast.put_nowait(request)
-                self._calm.clear()
+                self._fast.put(_namespace(request), request)
+        self._begin()
+
+    def _begin(self) -> None:
+        while (request := self._next_fast()) is not None:
+            self._spawn(self._serve_fast(request))
+        while (request := self._slow.take()) is not None:
+            self._spawn(self._serve_slow(request))
+
+    def _next_fast(self) -> Request | None:
+        request = self._fast.take()
+        if self._fast.somebody_waits(besides=self._unanswered):
+            self._calm.clear()
+        else:
+            self._calm.set()
+        return request
 
     def _watch(self, on: bool) -> None:
         if on and self._watching is None:
@@ -232,26 +243,33 @@ class KubeClient:
 
     # --- one request ---
 
-    async def _serve_fast(self) -> None:
-        while True:
-            request = await self._fast.get()
-            if self._fast.empty():
-                self._calm.set()
+    async def _serve_fast(self, request: Request | None) -> None:
+        while request is not None:
             answer = await self._answer(request)
             if answer.status == TOO_MANY:
                 self._shut_until = self._loop.time() + max(SHUT_S, answer.retry_after_s)
+            namespace = _namespace(request)
+            if answer.status == 0 and answer.reason != TOO_LATE:
+                self._unanswered.add(namespace)
+            else:
+                self._unanswered.discard(namespace)
+            self._fast.end(namespace)
             self._deliver(answer)
+            request = self._next_fast()
 
-    async def _serve_slow(self) -> None:
+    async def _serve_slow(self, request: Request | None) -> None:
         """Begin nothing while a Job waits for its turn: a thousand statuses would share the API server with a thousand Jobs.
 
-        Nor while one that was turned away waits to be tried again. What has begun is not waited for: a webhook may hang.
+        Nor while one that was turned away waits to be tried again. What has begun is not waited for, nor what waits behind it in
+        the same namespace: a webhook may hang.
         """
-        while True:
-            _, _, request = await self._slow.get()
+        while request is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._no_job_waits(), GIVES_WAY_S)
-            self._deliver(await self._answer(request))
+            answer = await self._answer(request)
+            self._slow.end(_namespace(request))
+            self._deliver(answer)
+            request = self._slow.take()
 
     async def _no_job_waits(self) -> None:
         await self._calm.wait()
@@ -263,7 +281,7 @@ class KubeClient:
         try:
             reply = await self._perform(request)
         except TooLate:
-            return Answer(request=request, status=0, body={}, reason="TooLate")
+            return Answer(request=request, status=0, body={}, reason=TOO_LATE)
         except Exception as error:  # noqa: BLE001  whoever asked waits for one answer, whatever has happened
             return Answer(request=request, status=0, body={}, reason=f"{type(error).__name__}: {error}"[:300])
         return Answer(
@@ -320,6 +338,10 @@ class KubeClient:
 
     def _watches(self, namespace: str) -> bool:
         return not self._namespaces or namespace in self._namespaces
+
+
+def _namespace(request: Request) -> str:
+    return "" if isinstance(request, ListInventory) else namespace_of(request.key)
 
 
 def _can_wait(request: Request) -> bool:
