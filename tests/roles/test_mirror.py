@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from hacron.core.manifests import job_body, tombstone_body
-from hacron.core.model import Key, name_of, namespace_of
+from hacron.core.model import Key, key_of, name_of, namespace_of
 from hacron.mirror import PATCHES_UNDER_WAY, WAITS_FOR_TRIAL, Mirror
 from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
-from hacron.trials import TRY_AGAIN
+from hacron.trials import AT_ONCE, TRY_AGAIN
 from hacron.turn import Moment
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -58,6 +58,7 @@ class Desk:
         return self.story.state.definitions[HELLO]["west"]
 
 
+LACKS_RIGHT = 'jobs.batch is forbidden: User "us" cannot create resource "jobs" in API group "batch"'
 READY, REFUSED = (
     {"conditions": [{"type": "Ready", "reason": reason, "message": "no", "observedGeneration": 1}]}
     for reason in ("Ready", "TemplateRefused")
@@ -190,9 +191,59 @@ def test_however_many_templates_were_refused_one_is_tried_again_in_a_second() ->
         desk.story.declare(spec(), key=key)
         desk.see(REFUSED, 0, key=key)
     later = TRY_AGAIN.total_seconds()
-    sent = [request for tenth in range(100) for request in desk.turn(later + tenth / 10)]
-    trials = [request.key for request in sent if isinstance(request, CreateJob) and request.key != HELLO]
+    trials = []
+    for tenth in range(100):
+        for request in desk.turn(later + tenth / 10):
+            if isinstance(request, CreateJob) and request.key != HELLO:
+                trials.append(request.key)
+                desk.answer(request, later + tenth / 10, 403, message="a webhook says no")
     assert len(trials) == len(set(trials)) == 10
+
+
+def tried(desk: Desk, second: float) -> list[CreateJob]:
+    return [request for request in desk.turn(second) if isinstance(request, CreateJob)]
+
+
+def test_few_templates_are_tried_at_a_time_and_a_namespace_that_hangs_holds_up_no_other() -> None:
+    desk = Desk()
+    (hello,) = tried(desk, 0)
+    desk.answer(hello, 0, 201)
+    for namespace in ("bad", "good"):
+        for number in range(5):
+            desk.story.declare(spec(), key=key_of(namespace, f"{number}"), uid=f"{namespace}-{number}")
+            desk.mirror.touch([key_of(namespace, f"{number}")])
+    found = tried(desk, 1)
+    names = [request.key for request in found]
+    while good := [request for request in found if request.namespace == "good"]:
+        for request in good:
+            desk.answer(request, 2, 201)
+        found = tried(desk, 2)
+        names += [request.key for request in found]
+    assert names.count(Key("bad/0")) == 1
+    assert len([key for key in names if namespace_of(key) == "bad"]) == AT_ONCE
+    assert [key for key in names if namespace_of(key) == "good"] == [key_of("good", f"{number}") for number in range(5)]
+
+
+@pytest.mark.parametrize("answer", [{"status": 0}, {"status": 500}, {"status": 403, "message": LACKS_RIGHT}])
+def test_what_gets_no_answer_is_tried_again_after_a_pause_that_grows(answer: dict[str, Any]) -> None:
+    desk = Desk()
+    asked_at = []
+    for second in range(400):
+        for request in tried(desk, second):
+            asked_at.append(second)
+            desk.answer(request, second, **answer)
+        desk.mirror.touch([HELLO])
+    assert asked_at == [0, 3, 9, 21, 45, 93, 189, 381]
+
+
+def test_a_template_that_has_changed_is_tried_at_once() -> None:
+    desk = Desk()
+    (trial,) = tried(desk, 0)
+    desk.answer(trial, 0, 500)
+    assert tried(desk, 1) == []
+    desk.story.declare(spec(suspend=True), generation=2)
+    desk.mirror.touch([HELLO])
+    assert len(tried(desk, 2)) == 1
 
 
 @pytest.mark.parametrize(

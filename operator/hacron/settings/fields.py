@@ -336,8 +336,8 @@ class Settings:
     kube_concurrency: int = setting(
         "requests",
         whole(1, 1000),
-        "How many requests to the API server are under way at once; while those of one namespace hang, up to half as many more of "
-        "others. Many Jobs in one second want many.",
+        "How many requests to the API server are under way at once; while those of one namespace hang, up to half as many more "
+        "of others. Many Jobs in one second want many.",
         default=32,
     )
     kube_timeout_s: float = setting(
