@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 LOOK_AGAIN = timedelta(milliseconds=50)  # while a try is under way
+TRY_LASTS = timedelta(seconds=2)  # then another is tried: this one may hang, behind a webhook of its namespace
 NEEDED_FOR = timedelta(seconds=10)  # after a Job that nobody else had made
 
 
@@ -19,6 +20,7 @@ class StandIn:
     def __init__(self, patience: timedelta) -> None:
         self._patience = patience
         self._trying: str | None = None  # run id
+        self._tried_at: datetime | None = None
         self._needed_until: datetime | None = None
         self._heard_at: datetime | None = None  # when another replica was last seen to have told of a run
 
@@ -36,9 +38,10 @@ class StandIn:
             return None
         if self._heard_at is not None and now < self._heard_at + self._patience:
             return self._heard_at + self._patience
-        if self._trying is not None and self._trying != run_id:
-            return now + LOOK_AGAIN
-        self._trying = run_id
+        if self._trying != run_id:
+            if self._trying is not None and self._tried_at is not None and now < self._tried_at + TRY_LASTS:
+                return now + LOOK_AGAIN
+            self._trying, self._tried_at = run_id, now
         return None
 
     def end(self, run_id: str, made: bool, existed: bool, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hacron.standin import NEEDED_FOR, StandIn
+from hacron.standin import NEEDED_FOR, TRY_LASTS, StandIn
 
 TICK = datetime(2030, 1, 1, tzinfo=UTC)
 LATE = TICK + timedelta(seconds=1)
@@ -70,3 +70,13 @@ def test_a_run_that_is_not_tried_any_more_holds_nobody_up() -> None:
     helper.begin("a", LATE)
     helper.forget("a")
     assert helper.begin("b", LATE) is None
+
+
+def test_a_try_that_hangs_is_not_waited_for_long() -> None:
+    helper = StandIn(timedelta(seconds=1))
+    helper.begin("a", LATE)
+    assert helper.begin("b", LATE + TRY_LASTS / 2) is not None
+    assert helper.begin("b", LATE + TRY_LASTS) is None
+    assert helper.begin("c", LATE + TRY_LASTS * 1.5) is not None, "b is tried now"
+    helper.end("a", made=False, existed=False, now=LATE + TRY_LASTS * 1.5)
+    assert helper.begin("c", LATE + TRY_LASTS * 1.5) is not None
