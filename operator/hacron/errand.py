@@ -20,6 +20,7 @@ from hacron.turn import TELL_AGAIN
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
+PATIENT_RETRY_S = 60.0  # of what is in no hurry, and fails where other requests do not: behind a webhook
 AT_ONCE, PER_S = 30, 1.5  # requests about one run; far more than what is in order takes
 
 
@@ -106,10 +107,10 @@ class Errand:
         """Note that the API server did what it was asked: the next failure is a first one."""
         self._delay_s = FIRST_RETRY_S
 
-    def try_later(self, run: Run, answer: Answer, now: datetime) -> None:
+    def try_later(self, run: Run, answer: Answer, now: datetime, longest_s: float = LAST_RETRY_S) -> None:
         """Try again, after a pause that grows, and not before the API server wants to be asked again."""
         self.retry_at = now + timedelta(seconds=max(self._delay_s, answer.retry_after_s))
-        self._delay_s = min(LAST_RETRY_S, self._delay_s * 2)
+        self._delay_s = min(longest_s, self._delay_s * 2)
         what = answer.reason or str(answer.body.get("message", ""))[:200]
         log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
 

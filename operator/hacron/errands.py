@@ -13,10 +13,10 @@ from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
-from hacron.core.model import CronJob, Key, Run, RunState
-from hacron.core.namelock import may_be_made_again
+from hacron.core.model import CronJob, Guarantee, Key, Run, RunState
+from hacron.core.namelock import is_asked_for_no_more, may_be_made_again
 from hacron.core.state import State
-from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
+from hacron.errand import LAST_RETRY_S, PATIENT_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace, GetObject, HaltJob
 from hacron.standin import StandIn
@@ -48,6 +48,7 @@ class Errands:
         cluster: str,
         state: State,
         seen_here: Callable[[Key], bool],
+        reachable: Callable[[], bool],
         jobs: Jobs,
         outgoing: Outgoing,
         backup_after: timedelta,
@@ -55,6 +56,7 @@ class Errands:
     ) -> None:
         self._cluster = cluster
         self._state = state
+        self._reachable = reachable  # the API server, as a whole
         self._jobs = jobs
         self._outgoing = outgoing
         self._help = StandIn(backup_after)
@@ -235,11 +237,26 @@ class Errands:
             pass  # what is settled is told; the name is asked for again when the ledger shows it
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))
-        elif answer.unreachable or ((answer.lacks_right or answer.over_quota) and moment.wall <= run.start_by):
+        elif answer.unreachable and not self._does_without_tombstone(errand.key, run, moment):
+            patient = moment.wall > run.start_by and self._reachable()
+            errand.try_later(run, answer, moment.wall, PATIENT_RETRY_S if patient else LAST_RETRY_S)
+        elif (answer.lacks_right or answer.over_quota) and moment.wall <= run.start_by:
             errand.try_later(run, answer, moment.wall)
         else:
             reason = "QuotaExceeded" if answer.over_quota else str(answer.body.get("reason") or f"Status{answer.status}")
-            errand.refuse(run, reason, str(answer.body.get("message") or "the API server refused the Job"))
+            words = answer.body.get("message") or answer.reason or "the API server refused the Job"
+            errand.refuse(run, reason if answer.status else "NoAnswer", str(words))
+
+    def _does_without_tombstone(self, key: Key, run: Run, moment: Moment) -> bool:
+        """Whether there is nothing left that one would keep out, where it cannot be made: a webhook may fail for days.
+
+        What is to run at least once waits for that: the executor places it elsewhere by itself, if it can.
+        """
+        cronjob = self._state.cronjob(key)
+        at_least_once = isinstance(cronjob, CronJob) and cronjob.guarantee is Guarantee.AT_LEAST_ONCE
+        if at_least_once and run.state is not RunState.STOPPING:
+            return False
+        return self._reachable() and is_asked_for_no_more(run, moment.wall)
 
     def _count(self, run: Run, errand: Errand, answer: Answer) -> None:
         late_s = ((answer.sent_at or run.tick) - run.tick).total_seconds()

@@ -74,6 +74,7 @@ class Worker:
             cluster=cluster,
             state=state,
             seen_here=seen_here,
+            reachable=lambda: kube.reachable,
             jobs=self._jobs,
             outgoing=self._outgoing,
             backup_after=backup_after,

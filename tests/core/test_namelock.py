@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.model import Run
-from hacron.core.namelock import may_be_made_again, name_free_at, outlived
+from hacron.core.namelock import is_asked_for_no_more, may_be_made_again, name_free_at, outlived
 from hacron.core.rules import Rules
 from tests.roles.views import NOON, YOUNG
 
@@ -25,6 +25,12 @@ def test_until_then_a_request_to_make_it_may_be_on_its_way() -> None:
     last = NOON + timedelta(seconds=80)
     assert may_be_made_again(RUN, last)
     assert not may_be_made_again(RUN, last + MOMENT)
+
+
+def test_a_minute_later_nobody_has_sent_one_whose_clock_is_as_wrong_as_it_may_be() -> None:
+    last = NOON + timedelta(seconds=140)
+    assert not is_asked_for_no_more(RUN, last)
+    assert is_asked_for_no_more(RUN, last + MOMENT)
 
 
 @pytest.mark.parametrize(("ran", "stands"), [(True, timedelta(seconds=80)), (False, timedelta(hours=1))])

@@ -134,7 +134,7 @@ class FakeKube:
             if isinstance(request, CreateJob) and request.not_after is not None and now > request.not_after:
                 self.arrivals.append(Answer(request=request, status=0, body={}, reason="TooLate"))
                 continue
-            fate = self.cluster.fate(type(request).__name__) if self.cluster.fate is not None else WELL
+            fate = self._fate(request)
             if (
                 fate is WELL or self.cluster.denies or self.cluster.forbids
             ):  # who asks is looked at first, and nothing waits before
@@ -176,6 +176,11 @@ class FakeKube:
         self._untold -= 1
         if not self._closed and watch in (None, self._watch):
             self.arrivals.append(event)
+
+    def _fate(self, request: Request) -> Fate:
+        if isinstance(request, CreateJob) and request.namespace in self.cluster.webhooks:
+            return self.cluster.webhooks[request.namespace]
+        return self.cluster.fate(type(request).__name__) if self.cluster.fate is not None else WELL
 
     def _travel(self, journey: Journey, fate: Fate) -> None:
         now = self.cluster.now

@@ -43,6 +43,7 @@ class Asked(NamedTuple):
 
 
 WELL = Fate()
+HANGS, FAILS = Fate(delay_s=30.0, refused=504), Fate(refused=500)  # what webhooks do
 STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job are gone that is halted, or deleted in the foreground
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
 
@@ -119,6 +120,7 @@ class FakeCluster:
         self.fate: Callable[[str], Fate] | None = None  # of each request, by its name; None: all go through at once
         self.on_loss: Callable[[Job], None] = lambda _: None  # called with a Job that goes since somebody has deleted its owner
         self.denies = ""  # what an admission webhook says against every new Job
+        self.webhooks: dict[str, Fate] = {}  # what becomes of each new Job in a namespace, and of dry runs
         self.pins = False  # an admission policy lets nobody change a Job
         self.quota: int | None = None  # Jobs that have not ended, in each namespace
         self.namespaces: dict[str, dict[str, str]] = {"default": {}}  # annotations of each

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hacron.core.model import Run, RunState, key_of
-from hacron.errand import LAST_RETRY_S, Errand, Outgoing, create_request
+from hacron.errand import LAST_RETRY_S, PATIENT_RETRY_S, Errand, Outgoing, create_request
 from hacron.ports import Answer
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -17,10 +17,13 @@ RUN = Run(id="hello-1", tick=NOON, cluster="west", start_by=NOON + timedelta(min
 
 def pause_after(errand: Errand, status: int, retry_after_s: float = 0.0) -> float:
     """Return for how many seconds the errand rests after such an answer."""
-    answer = Answer(request=create_request(KEY, RUN, msgspec.Raw(b"{}")), status=status, body={}, retry_after_s=retry_after_s)
-    errand.try_later(RUN, answer, NOON)
+    errand.try_later(RUN, answer_of(status, retry_after_s), NOON)
     assert errand.retry_at is not None
     return (errand.retry_at - NOON).total_seconds()
+
+
+def answer_of(status: int, retry_after_s: float = 0.0) -> Answer:
+    return Answer(request=create_request(KEY, RUN, msgspec.Raw(b"{}")), status=status, body={}, retry_after_s=retry_after_s)
 
 
 def errand() -> Errand:
@@ -33,6 +36,15 @@ def test_pauses_grow_up_to_a_limit() -> None:
     assert pauses == sorted(pauses)
     assert pauses[0] < pauses[1]
     assert pauses[-1] == LAST_RETRY_S
+
+
+def test_what_is_in_no_hurry_may_wait_for_longer() -> None:
+    under_way = errand()
+    for _ in range(12):
+        under_way.try_later(RUN, answer_of(503), NOON, PATIENT_RETRY_S)
+    assert under_way.retry_at == NOON + timedelta(seconds=PATIENT_RETRY_S)
+    assert pause_after(under_way, 503) == PATIENT_RETRY_S
+    assert pause_after(under_way, 503) == LAST_RETRY_S
 
 
 def test_an_api_server_that_wants_to_be_left_alone_is_left_alone_for_so_long() -> None:

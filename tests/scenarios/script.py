@@ -15,7 +15,7 @@ from typing import Any
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, key_of
 from tests.fakes.broker import TOKEN, worker_queue
-from tests.fakes.kubernetes import all_made
+from tests.fakes.kubernetes import FAILS, HANGS, WELL, all_made
 from tests.scenarios.chronicle import Chronicle, clock, short
 from tests.scenarios.world import NOON
 
@@ -208,6 +208,11 @@ class Script:
 
     def do_deny(self, cluster: str, words: str = "") -> None:
         self.world.cluster(cluster).denies = words
+
+    def do_webhook(self, cluster: str, namespace: str, what: str) -> None:
+        """Have a webhook on the Jobs of a namespace fail or hang, or work again."""
+        fates = {"hangs": HANGS, "fails": FAILS, "works": WELL}
+        self.world.cluster(cluster).webhooks[namespace] = fates[what]
 
     def do_pin_jobs(self, cluster: str) -> None:
         self.world.cluster(cluster).pins = True

@@ -50,6 +50,7 @@ BY_REASON: Final[dict[tuple[VerdictKind, str], Told]] = {
     (VerdictKind.MISSED, "CatchingUp"): Told("Superseded", True),
     (VerdictKind.REFUSED, "NotAccepted"): Told("FailedCreate", True),
     (VerdictKind.REFUSED, "QuotaExceeded"): Told("FailedCreate", True),
+    (VerdictKind.REFUSED, "NoAnswer"): Told("FailedCreate", True),
     (VerdictKind.REFUSED, "JobNameTaken"): Told("FailedCreate", True),
     (VerdictKind.REFUSED, "Withdrawn"): Told("FailedCreate", True),
     (VerdictKind.LOST, "ClusterSilent"): Told("Lost", True),
