@@ -9,8 +9,8 @@ from hacron.core import pausing
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Record
 from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
+from hacron.core.runs import NOT_STARTED
 from hacron.core.state import State, understand
-from hacron.core.tending import NOT_STARTED
 
 log = logging.getLogger(__name__)
 

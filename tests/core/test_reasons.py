@@ -22,7 +22,7 @@ from tests.core.test_events import TOLD
 HOUSE = Path(hacron.__file__).parent
 # What gives a reason: by keyword, or among its arguments.
 GIVERS = {"Verdict", "Skip", "Hold", "Held", "RunRefused", "RunStopped", "replace", "refuse", "verdict_of"}
-GIVERS |= {"_lost", "_pass_over_rest", "_pass_over"}
+GIVERS |= {"never_begun", "_lost", "_pass_over_rest", "_pass_over"}
 
 Names = dict[str, set[str]]  # name of a variable or a function → texts that it may be or return
 

@@ -28,7 +28,7 @@ from hacron.core.admission import (
     most_at_once,
 )
 from hacron.core.draft import with_verdict
-from hacron.core.hearing import Hearing
+from hacron.core.hearing import Hearing, to_be_forgotten
 from hacron.core.manifests import job_name
 from hacron.core.messages import Progress
 from hacron.core.model import (
@@ -42,7 +42,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import run_id
+from hacron.core.runs import NOT_STARTED, never_begun, run_id
 from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.calendar import Calendar
 
@@ -76,7 +76,14 @@ class Scene:
 
     def may_choose(self, without: Collection[str]) -> bool:
         """Whether there is a cluster that may be chosen, now or when it is heard of again."""
-        return any(name not in without for name in self._field.candidates())
+        return any(name not in without and self._may_be_heard_of(name) for name in self._field.candidates())
+
+    def _may_be_heard_of(self, name: str) -> bool:
+        """Whether to wait for a cluster: not if it is declared gone, nor if it was never there since anybody listens."""
+        if name not in self.hearing.clusters:
+            return self.now < self.hearing.since + self.rules.lost_after
+        gone = self.hearing.is_gone(name, self.now, self.rules.silent_after)
+        return not gone and name not in to_be_forgotten(self.hearing.clusters)
 
     def why_none(self) -> str:
         return self._field.why_none()
@@ -127,6 +134,7 @@ def start(
     *,
     identity: str = "",
     demand: str = "",
+    was_in_time: bool = False,
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
 
@@ -142,8 +150,9 @@ def start(
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held
     start_by = max(tick, scene.now) + scene.rules.start_window
-    bound = _deadline_of(tick, progress, scene.cronjob, scene.rules)
-    if bound is not None and not demand:
+    was_in_time = was_in_time or _others_stop_for(tick, progress)
+    bound = deadline(scene.cronjob, scene.rules) if not demand and not was_in_time else None
+    if bound is not None:
         start_by = min(start_by, max(tick + bound.after, scene.now))
     run = Run(
         id=run_id(identity or progress.cronjob_id, tick, attempt),
@@ -157,6 +166,7 @@ def start(
         refused_by=refused_by,
         because=because[:MOST_WORDS],
         waited=not demand and held is not None and held.tick == tick and held.reason in AS_ASKED,
+        was_in_time=was_in_time and not demand,
     )
     progress = replace(progress, open=(*progress.open, run), fencing=fencing)
     if demand:
@@ -204,21 +214,24 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
         case Skip(reason, message):
             return _decided(progress, tick, _not_started(progress, tick, reason, message))
         case Hold(reason, message, stop):
-            return _hold(stop_runs(progress, stop), Held(tick, reason, message))
+            after = stop_runs(progress, stop)
+            if len(after.open) < len(progress.open):
+                return _fire_due(after, tick, scene)
+            return _hold(after, Held(tick, reason, message))
         case Start():
             return _make_up_for(progress, tick, scene) if _is_late(tick, scene) else _start_due(progress, tick, scene)
 
 
 def _deadline_of(tick: datetime, progress: Progress, cronjob: CronJob, rules: Rules) -> Deadline | None:
-    """Return how late a tick may start. None where it was in time, and runs have been told to stop for it: nothing would be left.
+    """Return how late a tick may start. None: it was in time, and runs have been told to stop for it; nothing would be left."""
+    return None if _others_stop_for(tick, progress) else deadline(cronjob, rules)
 
-    A lost run cannot be told to stop.
-    """
+
+def _others_stop_for(tick: datetime, progress: Progress) -> bool:
+    """Whether runs have been told to stop for a tick. A lost run cannot be told to stop."""
     held = progress.held
-    was_in_time = held is not None and (held.tick, held.reason) == (tick, REPLACING)
-    if was_in_time and all(run.state is not RunState.LOST for run in progress.open):
-        return None
-    return deadline(cronjob, rules)
+    waits = held is not None and (held.tick, held.reason) == (tick, REPLACING)
+    return waits and all(run.state is not RunState.LOST for run in progress.open)
 
 
 def _start_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
@@ -244,7 +257,7 @@ def _is_late(tick: datetime, scene: Scene) -> bool:
 def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
     """Decide ticks before they come, where only the user could still change the answer."""
     for _ in range(MANY_AHEAD):
-        if len(progress.open) >= most_at_once(scene.cronjob):
+        if len(progress.open) >= MOST_OPEN or len(_blocking(progress, scene)) >= most_at_once(scene.cronjob):
             return progress  # whether a run will have ended by then is known only then
         tick = scene.cronjob.schedule.next_after(progress.last_tick)
         if tick is None or tick > scene.now + scene.rules.decide_ahead:
@@ -318,11 +331,15 @@ def is_known(before: Held | None, held: Held) -> bool:
 
 
 def stop_runs(progress: Progress, runs: Collection[Run]) -> Progress:
-    """Tell runs to stop, so that another may take their place."""
+    """Tell runs to stop, so that another may take their place. One that waits for its next attempt is over at once."""
 
     def stopped(run: Run) -> Run:
         if run not in runs or run.state not in (RunState.PENDING, RunState.RUNNING):
             return run  # a LOST run cannot be told to stop
         return replace(run, state=RunState.STOPPING, reason="Replaced")
 
-    return replace(progress, open=tuple(stopped(run) for run in progress.open))
+    for run in runs:
+        if run.reason == NOT_STARTED:
+            progress = with_verdict(progress, never_begun(run, "Replaced", "it made way for a later run"))
+    waiting = {run.id for run in runs if run.reason == NOT_STARTED}
+    return replace(progress, open=tuple(stopped(run) for run in progress.open if run.id not in waiting))

@@ -189,6 +189,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
     because: Sentence = ""  # of a further attempt: what became of the one before
     waited: bool = False  # for an earlier run, or for `catchUp.spreadSeconds`: it is late as it was asked to be
+    was_in_time: bool = False  # no deadline bounds its start: others were stopped for it, or an attempt before may have begun
 
     @property
     def has_begun(self) -> bool:

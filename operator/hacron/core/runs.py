@@ -25,6 +25,8 @@ from msgspec.structs import replace
 from hacron.core.messages import Outcome, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Run, RunState, Verdict, VerdictKind, sentence
 
+NOT_STARTED = "NotStarted"  # why a run is LOST under AtLeastOnce: refused, and waits for a cluster, or for its turn
+
 P, R, S, L = RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST
 
 TRANSITIONS: dict[tuple[RunState, str], RunState] = {
@@ -53,6 +55,23 @@ TRANSITIONS: dict[tuple[RunState, str], RunState] = {
 def run_id(cronjob_id: str, tick: datetime, attempt: int) -> str:
     """Name a run the same way in every replica and for ever."""
     return f"{cronjob_id}.{int(tick.timestamp())}.{attempt}"
+
+
+def to_try_again(run: Run, refused_by: tuple[str, ...], because: str) -> Run:
+    """Return a run that was refused, and waits for another cluster, or for its turn."""
+    return replace(run, state=RunState.LOST, reason=NOT_STARTED, refused_by=refused_by, because=because)
+
+
+def never_begun(run: Run, reason: str, when: str) -> Verdict:
+    """Return the verdict on a run that was refused, when it waits no more for a further attempt."""
+    return Verdict(
+        tick=run.tick,
+        verdict=VerdictKind.SKIPPED,
+        reason=reason,
+        message=sentence(f"waited for its next attempt when {when}", run.because),
+        attempt=run.attempt,
+        run=run.id if run.demand else "",
+    )
 
 
 def identity_of(run: str) -> str:

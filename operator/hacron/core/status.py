@@ -115,7 +115,8 @@ def _decided_until(progress: Progress) -> datetime | None:
 
     It stays while a tick is decided ahead, so that no status is written for it.
     """
-    waiting = [run.tick for run in progress.open if not run.demand and not run.has_begun]
+    may_begin = [run for run in progress.open if run.state is not RunState.STOPPING]
+    waiting = [run.tick for run in may_begin if not run.demand and not run.has_begun]
     final = [verdict.tick for verdict in progress.recent if verdict.verdict is not VerdictKind.LOST]
     known = [*final, *([progress.passed_over] if progress.passed_over is not None else [])]
     return max((instant for instant in known if not waiting or instant < min(waiting)), default=None)

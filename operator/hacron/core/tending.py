@@ -18,10 +18,9 @@ from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
-from hacron.core.runs import advance, identity_of, verdict_of
+from hacron.core.runs import NOT_STARTED, advance, identity_of, never_begun, to_try_again, verdict_of
 
 PLACED_ELSEWHERE = "PlacedElsewhere"
-NOT_STARTED = "NotStarted"  # AtLeastOnce: refused, and waits for a cluster, or for its turn
 MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 
 
@@ -63,7 +62,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         return with_verdict(without, late)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
         return with_verdict(without, late)
-    bound = deadline(scene.cronjob, rules)
+    bound = None if run.was_in_time else deadline(scene.cronjob, rules)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
     if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, bound), Skip)):
         return with_verdict(without, late)
@@ -72,7 +71,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         refused_by = (*refused_by, run.cluster)
     if not _at_most_once(scene) and scene.may_choose(without=refused_by):
         because = run.because if run.reason == NOT_STARTED else _because(run, report)[:MOST_WORDS]
-        waits = replace(run, state=RunState.LOST, reason=NOT_STARTED, refused_by=refused_by, because=because)
+        waits = to_try_again(run, refused_by, because)
         return _tend_lost(_with(progress, run, waits), waits, scene)
     cluster = scene.choose(progress, without=refused_by)
     if cluster is None:
@@ -106,16 +105,7 @@ def stop_all(progress: Progress) -> Progress:
     """End the runs of a cronjob that is deleted. Jobs in a cluster that is silent are deleted, too, as soon as that is back."""
     for run in progress.open:
         if run.reason == NOT_STARTED:
-            message = sentence("waited for its next attempt when the HACronJob was deleted", run.because)
-            skipped = Verdict(
-                tick=run.tick,
-                verdict=VerdictKind.SKIPPED,
-                reason="Withdrawn",
-                message=message,
-                attempt=run.attempt,
-                run=run.id if run.demand else "",
-            )
-            progress = with_verdict(_without(progress, run), skipped)
+            progress = with_verdict(_without(progress, run), never_begun(run, "Withdrawn", "the HACronJob was deleted"))
         elif run.state is not RunState.STOPPING:
             progress = _with(progress, run, replace(run, state=RunState.STOPPING, reason="Withdrawn"))
     return progress
@@ -205,7 +195,7 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
         return _lost(progress, run, scene.hearing, "ClusterSilent")
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
-        return _again(_lost(progress, run, scene.hearing, PLACED_ELSEWHERE), run, elsewhere, scene, run.refused_by, _unheard(run))
+        return _unheard_again(_lost(progress, run, scene.hearing, PLACED_ELSEWHERE), run, elsewhere, scene)
     if _is_silent(run, scene, scene.rules.silent_after):
         return _lost(progress, run, scene.hearing, "ClusterSilent")
     return progress  # late, but its worker lives and there is no other
@@ -215,12 +205,14 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
     if _is_unplaced(run, scene.cronjob):
         elsewhere = _elsewhere(progress, run, scene)
+        if run.reason == NOT_STARTED and not scene.may_choose(without=run.refused_by):
+            return with_verdict(_without(progress, run), _nobody_is_left(run))
         if elsewhere is None:
             return progress
         if run.reason == NOT_STARTED:
             return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because)
         placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
-        return _again(placed, run, elsewhere, scene, run.refused_by, _unheard(run))
+        return _unheard_again(placed, run, elsewhere, scene)
     blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
     return progress if blocks else _without(progress, run)
 
@@ -237,8 +229,10 @@ def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
     return _without(_lost(progress, run, scene.hearing, "ClusterSilent"), run)
 
 
-def _unheard(run: Run) -> str:
-    return f"nothing was heard from {run.cluster}, where it may have run too"
+def _unheard_again(progress: Progress, run: Run, cluster: str, scene: Scene) -> Progress:
+    """Start the next attempt of a run that may have begun: it was in time, and has to run to its end, however late."""
+    because = f"nothing was heard from {run.cluster}, where it may have run too"
+    return _again(progress, run, cluster, scene, run.refused_by, because, may_have_begun=True)
 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
@@ -266,10 +260,33 @@ def _may_go_on(run: Run, scene: Scene) -> bool:
     return run.attempt < MOST_ATTEMPTS and (bool(run.demand) or not scene.rests)
 
 
-def _again(progress: Progress, run: Run, cluster: str, scene: Scene, refused_by: tuple[str, ...], because: str) -> Progress:
+def _again(
+    progress: Progress,
+    run: Run,
+    cluster: str,
+    scene: Scene,
+    refused_by: tuple[str, ...],
+    because: str,
+    *,
+    may_have_begun: bool = False,
+) -> Progress:
     """Start the next attempt of a run."""
-    identity = identity_of(run.id) if run.demand else ""
-    return start(progress, run.tick, cluster, scene, run.attempt + 1, refused_by, because, identity=identity, demand=run.demand)
+    return start(
+        progress,
+        run.tick,
+        cluster,
+        scene,
+        run.attempt + 1,
+        refused_by,
+        because,
+        identity=identity_of(run.id) if run.demand else "",
+        demand=run.demand,
+        was_in_time=run.was_in_time or may_have_begun,
+    )
+
+
+def _nobody_is_left(run: Run) -> Verdict:
+    return replace(never_begun(run, "NoCluster", "no other cluster that may have it will come"), verdict=VerdictKind.REFUSED)
 
 
 def _lost(progress: Progress, run: Run, hearing: Hearing, reason: str) -> Progress:

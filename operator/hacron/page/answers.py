@@ -15,7 +15,7 @@ from hacron.core import reasons, status
 from hacron.core.demand import accounts
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Run, RunState, Verdict, name_of, namespace_of
 from hacron.core.placement import in_words
-from hacron.core.tending import NOT_STARTED
+from hacron.core.runs import NOT_STARTED
 from hacron.page.board import Board, Row, Wanted, next_ticks
 from hacron.page.outlook import COLUMNS
 from hacron.page.troubles import Severity, Trouble, of_cluster, of_demand, of_time, sentence_of

@@ -12,7 +12,7 @@ from hacron.core import pausing, reasons
 from hacron.core.hearing import declared_gone, to_be_forgotten
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
-from hacron.core.tending import NOT_STARTED
+from hacron.core.runs import NOT_STARTED
 
 LATE_AFTER: Final = timedelta(seconds=5)
 LONGEST_MESSAGE: Final = 400

@@ -13,7 +13,7 @@ from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
 from hacron.core.manifests import CRONJOB_LABEL, KIND, JobView, as_label, instant, job_view
-from hacron.core.tending import NOT_STARTED
+from hacron.core.runs import NOT_STARTED
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs
 from hacron.plugin.looks import Look, entries
 
