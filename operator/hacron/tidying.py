@@ -108,7 +108,8 @@ class Tidying:
         progress = self._state.progress.get(key)
         if progress is None or progress.withdrawn_at is not None or not self.knows_all:
             return []
-        return of_an_earlier(jobs, progress, self._state.mark)
+        declared = [home.uid for home in self._state.definitions.get(key, {}).values()]
+        return of_an_earlier(jobs, progress, declared, self._state.mark)
 
     def _is_forgotten(self, key: Key) -> bool:
         return self.knows_all and key not in self._state.progress and key not in self._state.definitions

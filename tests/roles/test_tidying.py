@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron.core.messages import Outcome, Proof
+from hacron.core.messages import Definition, Outcome, Progress, Proof
+from hacron.core.model import Uid
 from hacron.core.state import LONG_AGO, State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs
@@ -25,10 +27,10 @@ def state(proof_at: datetime, born: datetime | None = NOON - timedelta(days=1)) 
     return found
 
 
-def deleted(read: State, now: datetime, ledger: str) -> tuple[int, datetime | None]:
-    """Return how many Jobs are asked to be deleted, and when to look again."""
+def deleted(read: State, now: datetime, ledger: str, of: Uid = "uid") -> tuple[int, datetime | None]:
+    """Return how many Jobs, of a cronjob's object, are asked to be deleted, and when to look again."""
     jobs, outgoing = Jobs(), Outgoing()
-    jobs.keep(replace(YOUNG, ledger=ledger))
+    jobs.keep(replace(YOUNG, ledger=ledger, run_id=f"{of}.1.1"))
     tidying = Tidying(cluster="east", state=read, jobs=jobs, outgoing=outgoing, start_window=timedelta(seconds=22))
     tidying.knows_all = True
     again = tidying.look(HELLO, now)
@@ -49,6 +51,25 @@ def test_ten_minutes_later_it_is_deleted() -> None:
 def test_a_ledger_that_does_not_know_when_it_began_deletes_nothing(born: datetime | None) -> None:
     read = state(NOON + timedelta(minutes=11), born)
     assert deleted(read, NOON + timedelta(minutes=11), read.mark) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        pytest.param({"west": "new", "east": "uid"}, 0, id="the ledger had lost how far it has come"),
+        pytest.param({"west": "new"}, 1, id="it was deleted and made anew"),
+    ],
+)
+def test_what_runs_goes_when_no_object_that_is_declared_has_given_it(declared: dict[str, Uid], found: int) -> None:
+    read = state(NOON + timedelta(minutes=11))
+    read.progress[HELLO] = Progress(key=HELLO, cronjob_id="new", last_tick=NOON)
+    read.definitions[HELLO] = {cluster: definition(cluster, uid) for cluster, uid in declared.items()}
+    assert deleted(read, NOON + timedelta(minutes=11), read.mark, of="uid")[0] == found
+
+
+def definition(cluster: str, uid: Uid) -> Definition:
+    spec = msgspec.Raw(b"{}")
+    return Definition(key=HELLO, cluster=cluster, uid=uid, generation=1, created_at=NOON, revision=1, changed_at=NOON, spec=spec)
 
 
 class Desk:

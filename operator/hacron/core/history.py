@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from hacron.core.manifests import JobView
 from hacron.core.messages import Outcome, Progress
-from hacron.core.model import CronJob, Verdict, VerdictKind
+from hacron.core.model import CronJob, Uid, Verdict, VerdictKind
 from hacron.core.runs import identity_of
 
 READ_WITHIN = timedelta(minutes=10)  # far longer than clocks differ, or a replica reads the ledger late
@@ -60,14 +60,17 @@ def left_over(jobs: Iterable[JobView], ledger: str) -> list[JobView]:
     return [job for job in jobs if ledger and job.ledger == ledger and not job.owned and not job.deleting and not job.tombstone]
 
 
-def of_an_earlier(jobs: Iterable[JobView], progress: Progress, ledger: str) -> list[JobView]:
+def of_an_earlier(jobs: Iterable[JobView], progress: Progress, declared: Collection[Uid], ledger: str) -> list[JobView]:
     """Return the Jobs that still run for a HACronJob that was deleted, and made anew under its name.
 
-    Its runs are stopped; that of a cluster that is away is waited for no longer than any other.
+    Its runs are stopped; that of a cluster that is away is waited for no longer than any other. Of which object of several
+    `declared` a run bears the uid may have changed: the ledger had lost how far the cronjob had come, and another was first to
+    say again what it declares.
     """
     open_ids = {run.id for run in progress.open}
     running = [job for job in jobs if job.terminal is None and not job.demand and job.run_id not in open_ids]
-    return [job for job in left_over(running, ledger) if identity_of(job.run_id) != progress.cronjob_id]
+    alive = {progress.cronjob_id, *declared}
+    return [job for job in left_over(running, ledger) if identity_of(job.run_id) not in alive]
 
 
 def known_by(job: JobView) -> datetime:
