@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
 PATIENT_RETRY_S = 60.0  # of what is in no hurry, and fails where other requests do not: behind a webhook
+LAST_CHANCE = timedelta(seconds=2)  # before `start_by`: for so long an API server that wants to be left alone is
 AT_ONCE, PER_S = 30, 1.5  # requests about one run; far more than what is in order takes
 
 
@@ -108,8 +109,11 @@ class Errand:
         self._delay_s = FIRST_RETRY_S
 
     def try_later(self, run: Run, answer: Answer, now: datetime, longest_s: float = LAST_RETRY_S) -> None:
-        """Try again, after a pause that grows, and not before the API server wants to be asked again."""
-        self.retry_at = now + timedelta(seconds=max(self._delay_s, answer.retry_after_s))
+        """Try again, after a pause that grows, and not before the API server wants to be asked again, while there is time."""
+        wanted_s = answer.retry_after_s
+        if run.state is RunState.PENDING and now <= run.start_by:
+            wanted_s = min(wanted_s, (run.start_by - LAST_CHANCE - now).total_seconds())
+        self.retry_at = now + timedelta(seconds=max(self._delay_s, wanted_s))
         self._delay_s = min(longest_s, self._delay_s * 2)
         what = answer.reason or str(answer.body.get("message", ""))[:200]
         log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
