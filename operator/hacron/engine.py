@@ -156,7 +156,7 @@ class Session:
     def turn(self, now: Moment, arrivals: Iterable[FromKubernetes]) -> None:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
         folded = self._fold(now)
-        self._timepiece.look(now, self.state.proof if self.broker.ledger.caught_up else None)
+        self._timepiece.look(now)
         if self.broker.ledger.caught_up:  # as soon as the executor may compete
             self._namesake.look(self.state, now)
         for arrival in arrivals:
@@ -209,6 +209,7 @@ class Session:
         sign = applied.checkpoint or proof
         if sign is not None:
             self._recency.note(sign.at, now)
+            self._timepiece.hear(sign.at, self._recency.is_of_now, now)
             self.worker.hear(now)
         if applied.checkpoint is not None:
             self.worker.greet(now)

@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hacron.kube.clock import DistantClock
-from tests.fakes.kubernetes import all_made
+from hacron.ports import ClockWrong
+from hacron.timepiece import Timepiece
+from hacron.turn import Moment
+from tests.fakes.kube_client import FakeKube
+from tests.fakes.kubernetes import FakeCluster, all_made
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -64,6 +68,7 @@ def test_without_a_word_of_its_api_server_the_last_executors_time_counts(ahead: 
     world.processes["east-1"].die()
     world.processes["east-1"].skew = ahead
     world.start_again("east-1")
+    world.at(at(295))
     for name in ("west-1", "west-2"):
         world.processes[name].die()
     world.at(at(320))
@@ -73,18 +78,47 @@ def test_without_a_word_of_its_api_server_the_last_executors_time_counts(ahead: 
     assert world.executor is world.processes["east-1"]
 
 
-def test_without_any_word_for_long_nobody_is_kept_out() -> None:
-    """A replica that comes up after an outage of everything, in a cluster whose API server is away, may decide for others."""
+@pytest.mark.parametrize("outage_s", [70, 610])
+def test_after_an_outage_of_everything_nobody_is_kept_out_for_how_old_the_last_word_is(outage_s: int) -> None:
+    """Also a replica in a cluster whose API server is away may decide for others."""
     world = every_five_minutes()
     world.cluster("east").up = False
     for process in world.processes.values():
         process.die()
-    world.at(at(900))
+    world.at(at(290 + outage_s))
     world.start_again("east-1")
-    world.at(at(1100))
-    assert world.executor is None
-    world.at(at(1250))
+    world.at(at(290 + outage_s + 10))
     assert world.executor is world.processes["east-1"]
+
+
+@pytest.mark.parametrize(
+    ("signs", "ours_s", "wrong_as"),
+    [
+        # given and read at those seconds by the true clock, N: of now, O: not;  what ours shows at second 100
+        pytest.param("O-500@99", 100, "", id="a sign of any age"),
+        pytest.param("O-500@99", 7300, "", id="that is not of now says nothing of a clock ahead of it"),
+        pytest.param("O50@99", -20, "behind", id="but of one behind"),
+        pytest.param("O50@60 O-500@99", -20, "behind", id="an older one is no news"),
+        pytest.param("N99@99", 7300, "ahead", id="one of now tells of a clock that is ahead"),
+        pytest.param("N99@99", -20, "behind", id="and behind"),
+        pytest.param("N90@90 O95@99", 7300, "ahead", id="and still does on the next connection"),
+        pytest.param("O9000@98 N99@99", 100, "", id="of what a clock that was ahead has left behind"),
+        pytest.param("N-201@-201", 7300, "", id="it was read too long ago"),
+    ],
+)
+def test_what_signs_of_an_executors_life_tell_of_a_clock(signs: str, ours_s: int, wrong_as: str) -> None:
+    cluster = FakeCluster("east", WHEN)
+    cluster.up = False
+    timepiece = Timepiece(FakeKube(cluster, "east-1", lambda: WHEN))
+    for sign in signs.split():
+        given_s, _, read_s = sign[1:].partition("@")
+        timepiece.hear(WHEN + timedelta(seconds=int(given_s)), sign[0] == "N", Moment(WHEN, float(read_s)))
+    found = ""
+    try:
+        timepiece.look(Moment(WHEN + timedelta(seconds=ours_s), 100.0))
+    except ClockWrong as error:
+        found = str(error)
+    assert (wrong_as in found) if wrong_as else not found
 
 
 @pytest.mark.parametrize("ahead_s", [25, -25])
