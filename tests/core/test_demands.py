@@ -16,7 +16,7 @@ from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
 from hacron.core.draft import TICKS_COUNTED
 from hacron.core.firing import take_back
 from hacron.core.manifests import job_name
-from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outcome, RunFinished, RunsDemanded
+from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outcome, Progress, RunFinished, RunsDemanded
 from hacron.core.model import Account, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, Wanted, key_of, name_of
 from hacron.core.rules import Rules
 from tests.core.ledger_story import HELLO, NOON, Story, spec
@@ -320,6 +320,26 @@ def test_what_will_have_no_runs_says_why(schedule: str, fields: dict[str, Any], 
     story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
     story.at(700)
     assert AGAIN not in story.state.demands
+
+
+@pytest.mark.parametrize("made_anew", [False, True], ids=["deleted", "made anew"])
+def test_a_run_that_waits_for_its_next_attempt_when_its_cronjob_is_deleted_is_accounted_for(made_anew: bool) -> None:
+    story = Story()
+    body = spec("0 0 1 1 *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]})
+    story.declare(body)
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    demanded(story)
+    story.refused(story.run, "QuotaExceeded")
+    story.written.clear()
+    if made_anew:
+        story.declare(body, uid="uid-2")
+    else:
+        story.withdraw()
+    assert results(story) == ["12:01 Skipped"]
+    assert (demand(story).account.failed, demand(story).account.finished) == (1, at(60))
+    assert not any(record.told for record in story.written if isinstance(record, Progress))
 
 
 def test_one_look_starts_only_so_many_however_many_are_demanded() -> None:

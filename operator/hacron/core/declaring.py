@@ -167,7 +167,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
     """Start afresh under a new identity. Runs of an earlier cronjob of this name still count until they are gone.
 
     So do its ticks: one that was decided for it, because nobody had seen it go, does not come again. `not_before`: it is not
-    known any more what was decided. What became of the earlier one's ticks as it was deleted is written with the new one.
+    known any more what was decided. What became of the earlier one as it was deleted is written with the new one.
     """
     created_at = min(command.created_at, draft.now)
     instants = [created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
@@ -179,6 +179,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         open=old.open if old else (),
         fencing=old.fencing if old else 0,
         recent=draft.untold(old) if old else (),
+        told=old.told if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
     )
 

@@ -88,7 +88,9 @@ class Scheduler:
         draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
-            keys.update(dict.fromkeys(self._take(message, draft)))
+            for key in self._take(message, draft):
+                keys[key] = None
+                _account_for(key, draft)
         keys.update(dict.fromkeys(self._agenda.due(now, MOST_LOOKS)))
         looked_at = [key for key in keys if self._looks(key, draft)]
         for key in keys.keys() - looked_at:
@@ -123,8 +125,7 @@ class Scheduler:
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []
-                heard = hear(progress, by_now(message, draft.now), self._scene(progress, draft), self._rules)
-                draft.put(demands.account_for(draft, heard))
+                draft.put(hear(progress, by_now(message, draft.now), self._scene(progress, draft), self._rules))
                 return [message.key]
             case _:
                 assert_never(message)
@@ -296,6 +297,13 @@ class Scheduler:
 
 def _is_refusal(message: Command | Report) -> bool:
     return isinstance(message, RunRefused)
+
+
+def _account_for(key: Key, draft: Draft) -> None:
+    """Put what a message has told of demanded runs into their accounts, before anything is decided upon it."""
+    progress = draft.progress(key)
+    if progress is not None:
+        draft.put(demands.account_for(draft, progress))
 
 
 def _is_more_useful(after: Cluster, before: Cluster) -> bool:
