@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hacron.broker import codec
 from hacron.core.admission import MOST_OPEN
-from hacron.core.demand import accounts, wanted
+from hacron.core.demand import accounts, demands, wanted
 from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
 from hacron.core.draft import TICKS_COUNTED
 from hacron.core.firing import take_back
@@ -19,6 +19,7 @@ from hacron.core.manifests import job_name
 from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outcome, Progress, RunFinished, RunsDemanded
 from hacron.core.model import Account, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, Wanted, key_of, name_of
 from hacron.core.rules import Rules
+from hacron.core.runs import identity_of
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 AGAIN = key_of("default", "again")
@@ -340,6 +341,17 @@ def test_a_run_that_waits_for_its_next_attempt_when_its_cronjob_is_deleted_is_ac
     assert results(story) == ["12:01 Skipped"]
     assert (demand(story).account.failed, demand(story).account.finished) == (1, at(60))
     assert not any(record.told for record in story.written if isinstance(record, Progress))
+
+
+def test_open_runs_are_gone_through_once_and_not_for_each_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.declare(spec("0 0 1 1 *", concurrencyPolicy="Forbid"))
+    for number in range(50):
+        demanded(story, key_of("default", f"n-{number}"), uid=f"n-{number}")
+    asked: list[str] = []
+    monkeypatch.setattr(demands, "identity_of", lambda run: asked.append(run) or identity_of(run))
+    story.started(story.run)
+    assert asked == [story.run.id]
 
 
 def test_one_look_starts_only_so_many_however_many_are_demanded() -> None:

@@ -90,8 +90,9 @@ def serve(draft: Draft, progress: Progress, scene: Scene) -> Progress:
 
 def close(draft: Draft, cronjob: Key) -> None:
     """Note what is over, and forget what was withdrawn long ago."""
+    awaited = _awaited(draft, cronjob)
     for demand in draft.pending_of(cronjob):
-        if _is_awaited(draft, cronjob, demand):
+        if demand.account.id in awaited:
             continue
         if demand.withdrawn_at is not None:
             if draft.now - demand.withdrawn_at >= draft.rules.forget_after:
@@ -159,12 +160,13 @@ def _is_of(run: Run, demand: Demand) -> bool:
     return bool(run.demand) and identity_of(run.id) == demand.account.id
 
 
-def _is_awaited(draft: Draft, cronjob: Key, demand: Demand) -> bool:
-    """Whether a run of it is open, and its last word has not been told."""
+def _awaited(draft: Draft, cronjob: Key) -> set[str]:
+    """Return the identities of demands that have a run whose last word has not been told."""
     progress, found = draft.progress(cronjob), draft.cronjob(cronjob)
     # While a spec is not understood, another attempt may follow when it is corrected.
     guarantee = Guarantee.AT_MOST_ONCE if found is None else getattr(found, "guarantee", Guarantee.AT_LEAST_ONCE)
-    return progress is not None and any(_is_of(run, demand) and not _is_given_up(run, guarantee) for run in progress.open)
+    runs = progress.open if progress is not None else ()
+    return {identity_of(run.id) for run in runs if run.demand and not _is_given_up(run, guarantee)}
 
 
 def _is_given_up(run: Run, guarantee: Guarantee) -> bool:
