@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from hacron.core.messages import CronJobWithdrawn
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, Story, spec
 
@@ -97,6 +98,26 @@ def test_what_becomes_known_later_of_a_run_that_was_told_to_stop_is_not_told_twi
     story.at(600)
     story.stopped(stopping)
     assert story.verdicts == ["60 Lost ClusterSilent"]
+
+
+@pytest.mark.parametrize("guarantee", ["AtMostOnce", "AtLeastOnce"])
+@pytest.mark.parametrize("deleted_again", [False, True])
+def test_a_run_that_is_lost_is_not_told_to_be_lost_once_more_by_a_cronjob_made_anew(guarantee: str, deleted_again: bool) -> None:
+    story = Story()
+    body = spec("1 12 * * *", guarantee=guarantee, placement={"clusters": ["west"]}, jobSpec={"activeDeadlineSeconds": 400})
+    story.declare(body, cluster="east")
+    story.at(61)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.at(420)
+    assert story.runs == ["60 Lost west #1"]
+    story.declare(body, cluster="east", uid="uid-2")
+    assert story.runs == ["60 Stopping west #1"]
+    if deleted_again:
+        story.tell(CronJobWithdrawn(key=HELLO, cluster="east", uid="uid-2"))
+    story.at(1100)
+    assert HELLO not in story.state.progress if deleted_again else not story.runs
+    assert [event.reason for event in story.events].count("Lost") == 1
 
 
 def test_a_run_of_a_silent_cluster_is_given_up_also_while_the_spec_is_not_understood() -> None:

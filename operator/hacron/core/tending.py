@@ -107,7 +107,8 @@ def stop_all(progress: Progress) -> Progress:
         if run.reason == NOT_STARTED:
             progress = with_verdict(_without(progress, run), never_begun(run, "Withdrawn", "the HACronJob was deleted"))
         elif run.state is not RunState.STOPPING:
-            progress = _with(progress, run, replace(run, state=RunState.STOPPING, reason="Withdrawn"))
+            lost = run.state is RunState.LOST
+            progress = _with(progress, run, replace(run, state=RunState.STOPPING, reason="Withdrawn", lost=lost))
     return progress
 
 
@@ -115,7 +116,7 @@ def give_up(progress: Progress) -> Progress:
     """Close what is still open of a cronjob that is about to be forgotten: nothing will be heard of it any more."""
     told = {(verdict.tick, verdict.attempt) for verdict in progress.recent if verdict.verdict is VerdictKind.LOST}
     for run in progress.open:
-        if run.demand or (run.tick, run.attempt) not in told:
+        if not run.lost and (run.demand or (run.tick, run.attempt) not in told):
             lost = replace(run, state=RunState.LOST, reason="Withdrawn")
             message = f"the HACronJob was deleted, and how it ended was not heard from {run.cluster} in time"
             progress = with_verdict(progress, verdict_of(lost, message=message))
@@ -226,7 +227,7 @@ def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
     over = end is not None and scene.now >= end and _is_silent(run, scene, scene.rules.silent_after)
     if not over and not scene.hearing.is_gone(run.cluster, scene.now, scene.rules.silent_after):
         return progress
-    return _without(_lost(progress, run, scene.hearing, "ClusterSilent"), run)
+    return _without(progress if run.lost else _lost(progress, run, scene.hearing, "ClusterSilent"), run)
 
 
 def _unheard_again(progress: Progress, run: Run, cluster: str, scene: Scene) -> Progress:
