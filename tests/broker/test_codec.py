@@ -16,7 +16,7 @@ from hacron.broker import codec
 from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
 from hacron.core import messages as wire
 from hacron.core import nesting
-from hacron.core.model import Account, Cluster, Held, Home, Key, Run, RunState, Verdict, VerdictKind, Wanted
+from hacron.core.model import Account, Cluster, Held, Home, Key, Pause, Run, RunState, Verdict, VerdictKind, Wanted
 from tests.nested import nested_text
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -328,6 +328,18 @@ def test_an_instant_from_which_none_can_be_reckoned_is_unreadable_wherever_it_st
     for decode_all in (codec.decode_batch, codec.decode_commands):
         with pytest.raises(codec.Unreadable, match="1900 to 9000"):
             decode_all(batch_json(sent_at=far) if decode_all is codec.decode_batch else envelope_json(sent_at=far))
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_a_pause_that_a_version_before_let_end_far_away_has_no_end(far: str) -> None:
+    stamps = {"key": "team/report", "cluster": "west", "uid": "u", "generation": 1, "created_at": NOW, "spec": {}}
+    definition = {"kind": "Definition", "revision": 1, "changed_at": NOW} | stamps
+    for decode, message in ((codec.decode_record, definition), (codec.decode_command, {"kind": "CronJobDeclared"} | stamps)):
+        read = decode(msgspec.Raw(msgspec.json.encode(message | {"pause": {"reason": "holidays", "until": far}})))
+        assert isinstance(read, wire.Definition | wire.CronJobDeclared)
+        assert read.pause == Pause(reason="holidays", unreadable_until=far.replace("Z", "+00:00"))
+        with pytest.raises(codec.Unreadable, match="1900 to 9000"):
+            decode(msgspec.Raw(msgspec.json.encode(message | {"created_at": far, "pause": {"until": far}})))
 
 
 def test_digits_that_are_escaped_are_digits() -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from hacron.core import instants, nesting
 from hacron.core.messages import (
@@ -132,8 +133,20 @@ def decode_report(raw: msgspec.Raw) -> Report:
 def _message(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, most: int) -> T:
     read = _parse(decoder, raw, most)
     if instants.may_have_far(bytes(raw)) and instants.has_far(read):
-        raise Unreadable(instants.FAR)
+        read = _without_far_end(read)
+        if instants.has_far(read):
+            raise Unreadable(instants.FAR)
     return read
+
+
+def _without_far_end(message: T) -> T:
+    """Read the end of a pause as a declaration does: a version before it has let users name one that nobody can reckon from."""
+    if not isinstance(message, Definition | Declared) or message.pause is None or message.pause.until is None:
+        return message
+    until = message.pause.until
+    if not instants.is_far(until):
+        return message
+    return replace(message, pause=replace(message.pause, until=None, unreadable_until=until.isoformat()))
 
 
 def _check_spec(spec: msgspec.Raw, most: int) -> None:
