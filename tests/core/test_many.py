@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from hacron.core import scheduler
+from hacron.core import draft, scheduler
 from hacron.core.draft import RUNS_BEGUN
+from hacron.core.messages import Outcome, RunFinished, RunsDemanded
 from hacron.core.model import key_of
-from tests.core.ledger_story import NOON, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, spec
 
 LIMIT = 100
 TOO_MANY = RUNS_BEGUN // LIMIT + 10  # cronjobs that catch up
 DAILY = key_of("default", "daily")
+AGAIN, MORE = key_of("default", "again"), key_of("default", "more")
 
 
 def after_an_outage(cronjobs: int, **fields: object) -> Story:
@@ -46,6 +49,27 @@ def test_a_tick_that_comes_meanwhile_is_not_behind_all_that_are_made_up_for() ->
         story.tell(story.seen("west"))
     assert [run.tick for run in story.state.progress[DAILY].open] == [NOON + timedelta(hours=2, minutes=1)]
     assert open_runs(story) < 3 * TOO_MANY * LIMIT
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["withdrawn", "not understood"])
+def test_what_begins_no_run_is_looked_at_in_a_decision_that_has_begun_enough(monkeypatch: pytest.MonkeyPatch, gone: bool) -> None:
+    monkeypatch.setattr(draft, "RUNS_BEGUN", 1)
+    story = Story(clusters=("west",))
+    story.declare(spec("0 0 1 1 *"))
+    story.declare(spec("0 0 1 1 *"), DAILY, uid="uid-daily")
+    body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"}))
+    story.tell(RunsDemanded(key=AGAIN, cluster="west", uid="again", generation=1, created_at=NOON, spec=body))
+    run = story.run
+    if gone:
+        story.withdraw()
+    else:
+        story.declare(spec("nonsense"), generation=2)
+    other = msgspec.Raw(msgspec.json.encode({"cronJob": "daily"}))
+    story.tell(
+        RunsDemanded(key=MORE, cluster="west", uid="more", generation=1, created_at=NOON, spec=other),
+        RunFinished(key=HELLO, run_id=run.id, cluster="west", outcome=Outcome.SUCCEEDED, finished=NOON),
+    )
+    assert story.state.demands[AGAIN].account.finished == NOON
 
 
 def test_when_a_cluster_is_back_what_waited_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

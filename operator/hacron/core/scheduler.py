@@ -181,8 +181,12 @@ class Scheduler:
         return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing)]
 
     def _looks(self, key: Key, draft: Draft) -> bool:
-        """Decide all that can be decided about one cronjob now, unless this decision has begun enough runs; say whether."""
-        if draft.runs_to_begin <= 0:
+        """Decide all that can be decided about one cronjob now; say whether.
+
+        What may begin runs is left for the next decision when this one has begun enough: its ticks and demands are still due
+        then. Of what begins none, State does not say later that it was not looked at.
+        """
+        if draft.runs_to_begin <= 0 and isinstance(draft.cronjob(key), CronJob):
             return False
         self._look_at_ticks(key, draft)
         demands.close(draft, key)
