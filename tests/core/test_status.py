@@ -317,6 +317,19 @@ def test_since_when_a_condition_is_as_it_is() -> None:
     ]
 
 
+def test_a_pause_that_shows_again_after_a_suspend_is_not_shown_since_before_that() -> None:
+    story = Story(clusters=("west",))
+    pause = Pause(until=NOON + timedelta(seconds=300))
+    shown_since = []
+    for version, (seconds, suspended) in enumerate([(25, False), (175, True), (195, False)], start=1):
+        story.at(seconds)
+        body = spec(suspend=suspended)
+        story.declare(body, created_at=NOON, generation=version, version=version, pause=pause)
+        each = next(each for each in shown(story)["conditions"] if each["type"] == "Scheduled")
+        shown_since.append((each["reason"], each["lastTransitionTime"][11:19]))
+    assert shown_since == [("Paused", "12:00:25"), ("Suspended", "12:02:55"), ("Paused", "12:03:15")]
+
+
 def test_a_change_of_clocks_that_is_over_is_not_warned_of_though_the_last_tick_was_before_it() -> None:
     """On 29 March 2026, of the last few years, that time did not exist."""
     story = Story(clusters=("west",))

@@ -176,7 +176,8 @@ def _scheduled(condition: Any, outline: _Outline, since: datetime) -> dict[str, 
     elif cronjob.suspend:
         found = condition("Scheduled", False, "Suspended", "spec.suspend is true", since)
     elif paused is not None:
-        found = condition("Scheduled", False, "Paused", pausing.describe(paused), paused.paused_at or since)
+        instants = filter(None, (paused.paused_at, progress.turned_at))
+        found = condition("Scheduled", False, "Paused", pausing.describe(paused), max(instants, default=since))
     elif progress.held is not None:
         found = condition("Scheduled", False, progress.held.reason, progress.held.message, progress.held.tick)
     elif outline.upcoming is None:
