@@ -301,6 +301,36 @@ def test_a_tick_of_the_schedule_that_waits_comes_first() -> None:
     assert [(run.tick, run.demand) for run in story.progress.open] == [(at(60), "")]
 
 
+def test_under_replace_a_tick_that_was_decided_ahead_replaces_what_is_demanded_before_it() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("*/5 * * * *", concurrencyPolicy="Replace"))
+    story.at(296)
+    assert story.runs == ["300 Pending west #1"]
+    demanded(story)
+    assert story.runs == ["296 Pending west #1"]
+    story.started(story.run)
+    story.at(301)
+    assert story.runs == ["296 Stopping west #1"]
+    story.stopped(story.run)
+    assert story.runs == ["300 Pending west #1"]
+    assert results(story) == ["12:04 Stopped"]
+
+
+def test_under_replace_what_is_demanded_when_a_tick_is_about_to_start_replaces_that_one() -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("*/5 * * * *", concurrencyPolicy="Replace"))
+    story.at(299)
+    demanded(story)
+    assert (story.runs, waits(story)) == (["300 Pending west #1"], "TickWaits")
+    story.at(300)
+    story.started(story.run)
+    story.at(306)
+    assert (story.runs, waits(story)) == (["300 Stopping west #1"], "Replacing")
+    story.stopped(story.run)
+    assert story.runs == ["299 Pending west #1"]
+    assert story.verdicts == ["300 Stopped Replaced"]
+
+
 @pytest.mark.parametrize(
     ("schedule", "fields", "wrong"),
     [

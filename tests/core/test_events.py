@@ -151,6 +151,13 @@ def taken_back(story: Story) -> None:
     story.declare(spec(), generation=3)
 
 
+def taken_back_for_what_is_demanded(story: Story) -> None:
+    story.declare(spec("*/5 * * * *", concurrencyPolicy="Replace"))
+    story.at(296)
+    again, asked = key_of("default", "again"), msgspec.Raw(b'{"cronJob": "hello"}')
+    story.tell(RunsDemanded(key=again, cluster="west", uid="asked", generation=1, created_at=story.now, spec=asked))
+
+
 def edited_while_it_waited(story: Story) -> None:
     story.declare(spec(placement={"clusters": ["nowhere"]}))
     story.at(61)
@@ -268,6 +275,7 @@ STORIES: tuple[Callable[[Story], None], ...] = (
     minutes_without_a_broker,
     hours_without_a_broker,
     taken_back,
+    taken_back_for_what_is_demanded,
     edited_while_it_waited,
     edited_before_anybody_decided,
     suspended_while_several_waited,

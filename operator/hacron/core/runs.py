@@ -79,6 +79,11 @@ def identity_of(run: str) -> str:
     return run.rsplit(".", 2)[0]
 
 
+def is_ahead(run: Run, now: datetime) -> bool:
+    """Whether a run was decided before its tick, and that has not come."""
+    return run.state is RunState.PENDING and run.tick > now and not run.demand
+
+
 def by_now(report: RunReport, now: datetime) -> RunReport:
     """Return a report in which nothing has happened later than it is heard of, whatever clock its cluster goes by."""
     match report:

@@ -15,6 +15,7 @@ from hacron.core.admission import never_in_time
 from hacron.core.manifests import rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
+from hacron.core.runs import is_ahead
 from hacron.core.state import State
 from hacron.core.ticks import clockchange
 from hacron.core.ticks.cron import INSTANT
@@ -53,7 +54,7 @@ def render(state: State, key: Key, cluster: str, now: datetime, trial: Trial = A
     cronjob = state.cronjob(key)
     paused = paused_by(state, progress)
     upcoming = next_tick(progress, cronjob, paused, now)
-    active = [run for run in progress.open if not _is_ahead(run, now)]
+    active = [run for run in progress.open if not is_ahead(run, now)]
     last = _last_result(progress)
     return {
         "observedGeneration": definition.generation,
@@ -81,7 +82,7 @@ def paused_by(state: State, progress: Progress) -> Definition | None:
 
 def changes_at(progress: Progress, now: datetime) -> datetime | None:
     """When what is shown changes although nothing is decided: the tick of a run comes that was decided ahead."""
-    return min((run.tick for run in progress.open if _is_ahead(run, now)), default=None)
+    return min((run.tick for run in progress.open if is_ahead(run, now)), default=None)
 
 
 def next_tick(
@@ -98,7 +99,7 @@ def next_tick(
         if until is None:
             return None
         return cronjob.schedule.next_after(max(until - INSTANT, progress.last_tick), base=progress.last_tick)
-    newest = max((run.tick for run in progress.open if _is_ahead(run, now)), default=None)
+    newest = max((run.tick for run in progress.open if is_ahead(run, now)), default=None)
     if newest is not None and newest == progress.last_tick:
         return newest
     return cronjob.schedule.next_after(progress.held.tick if progress.held is not None else progress.last_tick)
@@ -120,10 +121,6 @@ def _decided_until(progress: Progress) -> datetime | None:
     final = [verdict.tick for verdict in progress.recent if verdict.verdict is not VerdictKind.LOST]
     known = [*final, *([progress.passed_over] if progress.passed_over is not None else [])]
     return max((instant for instant in known if not waiting or instant < min(waiting)), default=None)
-
-
-def _is_ahead(run: Run, now: datetime) -> bool:
-    return run.state is RunState.PENDING and run.tick > now and not run.demand
 
 
 def _conditions(

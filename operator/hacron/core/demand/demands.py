@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hacron.core.admission import MOST_OPEN, Hold, beside, blocking_runs
 from hacron.core.demand.wanted import MOST
 from hacron.core.draft import Draft
-from hacron.core.firing import Scene, is_known, start, stop_runs
+from hacron.core.firing import Scene, is_known, start, stop_runs, take_back
 from hacron.core.messages import Demand, Progress
 from hacron.core.model import (
     Account,
@@ -32,7 +32,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import identity_of
+from hacron.core.runs import identity_of, is_ahead
 from hacron.core.tending import PLACED_ELSEWHERE
 from hacron.core.ticks.calendar import Calendar
 
@@ -255,7 +255,7 @@ def _count(draft: Draft, schedule: Calendar, after: datetime, until: datetime, a
 
 
 def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) -> tuple[Progress, Held | None]:
-    """Return why the run may not start now, if so; under Replace with what runs told to stop."""
+    """Return why the run may not start now, if so; under Replace with what runs told to stop, and what is to come taken back."""
     cronjob = scene.cronjob
     held = _obstacle_of_its_own(demand, tick, scene)
     if held is not None:
@@ -264,8 +264,13 @@ def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) 
         return progress, Held(tick, "TickWaits", "a tick of the schedule waits, and comes first")
     if len(progress.open) >= MOST_OPEN:
         return progress, Held(tick, "TooManyRuns", f"{len(progress.open)} runs of the HACronJob are open")
-    one_by_one = demand.wanted.begin is not None and cronjob.policy is ConcurrencyPolicy.REPLACE
+    replaces = cronjob.policy is ConcurrencyPolicy.REPLACE
+    one_by_one = replaces and demand.wanted.begin is not None
     policy = ConcurrencyPolicy.FORBID if one_by_one else cronjob.policy  # a range whose runs stop each other would do nothing
+    if replaces and not one_by_one:  # it comes before a tick that was decided ahead, which then replaces it
+        progress = take_back(progress, scene.now, scene.rules, cronjob.schedule)
+        if any(is_ahead(run, scene.now) for run in progress.open):
+            return progress, Held(tick, "TickWaits", "a tick of the schedule is about to start, and comes first")
     blocking = blocking_runs(cronjob, progress.open, scene.hearing, scene.now, scene.rules)
     decision = beside(replace(cronjob, policy=policy), blocking)
     if isinstance(decision, Hold):
