@@ -23,12 +23,12 @@ What = TypeVar("What")
 
 
 class Consent:
-    """What this cluster's API server has last said of HACronJobs and namespaces. `seen_here`: whether its watch shows one."""
+    """What this cluster's API server has last said of HACronJobs and namespaces. `uid_here`: of one that its watch shows."""
 
-    def __init__(self, *, cluster: str, state: State, seen_here: Callable[[Key], bool]) -> None:
+    def __init__(self, *, cluster: str, state: State, uid_here: Callable[[Key], str | None]) -> None:
         self._cluster = cluster
         self._state = state
-        self._seen_here = seen_here
+        self._uid_here = uid_here
         self._found: dict[Key, tuple[float, bool]] = {}  # asked for: (monotonic, there is one)
         self._accepts: dict[str, tuple[float, str]] = {}  # namespace → (monotonic, annotation)
 
@@ -36,7 +36,7 @@ class Consent:
         """Return whether this run of the cronjob may be made here, or what is to be asked first."""
         key = definition.key
         if self._cluster in self._state.definitions.get(key, {}):
-            declared = self._seen_here(key) or _believed(self._found.get(key), moment)
+            declared = self._uid_here(key) is not None or _believed(self._found.get(key), moment)
             if declared is None:
                 return GetObject(key=key, run_id=run_id)
             if declared:

@@ -85,7 +85,7 @@ class Engine:
             token=broker.worker_token,
             outbox=broker.outbox,
             kube=self._kube,
-            seen_here=self.relay.has_seen,
+            uid_here=self.relay.uid_here,
             seen_interval_s=settings.seen_interval_s,
             token_missing_after_s=settings.token_missing_after_s,
             backup_after=timedelta(seconds=settings.backup_after_s),

@@ -47,7 +47,7 @@ class Errands:
         *,
         cluster: str,
         state: State,
-        seen_here: Callable[[Key], bool],
+        uid_here: Callable[[Key], str | None],
         reachable: Callable[[], bool],
         jobs: Jobs,
         outgoing: Outgoing,
@@ -56,12 +56,13 @@ class Errands:
     ) -> None:
         self._cluster = cluster
         self._state = state
+        self._uid_here = uid_here
         self._reachable = reachable  # the API server, as a whole
         self._jobs = jobs
         self._outgoing = outgoing
         self._help = StandIn(backup_after)
         self._tally = tally
-        self._consent = Consent(cluster=cluster, state=state, seen_here=seen_here)
+        self._consent = Consent(cluster=cluster, state=state, uid_here=uid_here)
         self._errands: dict[Key, dict[str, Errand]] = {}  # by run id
 
     def look(self, key: Key, active: bool, moment: Moment) -> datetime | None:
@@ -198,7 +199,8 @@ class Errands:
         """Have the Job's body at hand before the tick, and the namespace's consent; or know that there will be none."""
         key, definition = errand.key, self._state.winner(errand.key)
         mine = self._state.definitions.get(key, {}).get(self._cluster)
-        owner_uid = mine.uid if mine else None
+        # The ledger may not know yet that it was made anew, and a Job of one that is no more is collected at once.
+        owner_uid = (self._uid_here(key) or mine.uid) if mine else None
         if errand.body is not None and errand.rendered_from == (definition, owner_uid):
             return
         errand.body = None  # what it was made from has changed since

@@ -147,9 +147,10 @@ class Relay:
         if commands:
             outbox.send_commands(commands)
 
-    def has_seen(self, key: Key) -> bool:
-        """Whether there is such an object here, as far as the API server has told."""
-        return key in self._seen
+    def uid_here(self, key: Key) -> str | None:
+        """Return the uid of the object here, as far as the API server has told; None: nothing was told of one."""
+        seen = self._seen.get(key)
+        return seen.declared.uid if seen is not None else None
 
     def behind_s(self, moment: Moment) -> float:
         """Return for how long the oldest change here has not been in the ledger; 0: all are."""

@@ -44,7 +44,7 @@ class Worker:
         token: Token,
         outbox: Outbox,
         kube: Kubernetes,
-        seen_here: Callable[[Key], bool],
+        uid_here: Callable[[Key], str | None],
         seen_interval_s: float = 5.0,
         token_missing_after_s: float = 12.0,
         backup_after: timedelta = timedelta(seconds=1),
@@ -73,7 +73,7 @@ class Worker:
         self._errands = Errands(
             cluster=cluster,
             state=state,
-            seen_here=seen_here,
+            uid_here=uid_here,
             reachable=lambda: kube.reachable,
             jobs=self._jobs,
             outgoing=self._outgoing,

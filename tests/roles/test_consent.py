@@ -43,7 +43,7 @@ class Door:
         state = State()
         state.definitions[KEY] = {cluster: definition(cluster) for cluster in homes}
         self.seen: set[Key] = set()
-        self.consent = Consent(cluster="west", state=state, seen_here=self.seen.__contains__)
+        self.consent = Consent(cluster="west", state=state, uid_here=lambda key: "1" if key in self.seen else None)
         self.winner = definition(homes[0])
 
     def at(self, second: float) -> bool | GetObject | GetNamespace:

@@ -53,7 +53,7 @@ def made(story: Story, session: FakeSession, kube: Kube) -> Worker:
         token=session.worker_token,
         outbox=session.outbox,
         kube=kube,  # type: ignore[arg-type]  # it only submits
-        seen_here=lambda _: True,
+        uid_here=lambda _: "uid",
     )
 
 
