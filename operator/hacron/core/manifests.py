@@ -32,6 +32,7 @@ HALTED = f"{GROUP}/halted"  # annotation: it was running, and is to keep only it
 TOMBSTONE_LABEL = f"{GROUP}/tombstone"
 PAUSE, PAUSE_BY, PAUSE_UNTIL = f"{GROUP}/pause", f"{GROUP}/pause-by", f"{GROUP}/pause-until"
 RUN_ID, TICK, ATTEMPT = f"{GROUP}/run-id", f"{GROUP}/tick", f"{GROUP}/attempt"
+JOB = f"{GROUP}/job"  # annotation: the Job's own name, which a copy under another name does not have
 LEDGER = f"{GROUP}/ledger"  # annotation: when the ledger that gave the run began, which no other did
 EPOCH, FENCING, CLUSTER = f"{GROUP}/epoch", f"{GROUP}/fencing-token", f"{GROUP}/cluster"
 DEMAND = f"{GROUP}/hacronjobrun"  # annotation: name of the HACronJobRun that asked for it
@@ -247,6 +248,7 @@ def as_label(name: str) -> str:
 
 def _marks(key: Key, run: Run) -> dict[str, str]:
     marks = {CRONJOB: name_of(key), RUN_ID: run.id, TICK: rfc3339(run.tick), ATTEMPT: str(run.attempt), CLUSTER: run.cluster}
+    marks[JOB] = run.job
     return marks | ({DEMAND: run.demand} if run.demand else {})
 
 
@@ -331,6 +333,8 @@ def _job_view(body: dict[str, Any]) -> JobView | None:
     tick, created = instant(annotations.get(TICK)), instant(metadata.get("creationTimestamp"))
     if labels.get(LABEL) != "true" or RUN_ID not in annotations or tick is None or created is None:
         return None
+    if annotations.get(JOB, metadata["name"]) != metadata["name"]:
+        return None  # somebody's copy, which is no run of ours
     ended = _ended(body.get("status") or {})
     is_marked = labels.get(TOMBSTONE_LABEL) == "true"
     never_ran = is_marked and HALTED not in annotations
