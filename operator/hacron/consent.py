@@ -7,11 +7,12 @@ not taken from the ledger alone, which others write: this cluster's own API serv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
 
 from hacron.core import manifests
 from hacron.core.messages import Definition
-from hacron.core.model import Key, namespace_of
+from hacron.core.model import Key, Run, namespace_of
 from hacron.core.state import State
 from hacron.ports import Answer, GetNamespace, GetObject
 from hacron.turn import Moment
@@ -22,6 +23,21 @@ BELIEVED_FOR_S = 30.0  # how long an answer is believed
 What = TypeVar("What")
 
 
+class Said(NamedTuple, Generic[What]):
+    """What the API server has answered."""
+
+    what: What
+    at: float  # monotonic
+    asked_at: datetime
+
+    def is_old(self, moment: Moment) -> bool:
+        return moment.mono - self.at > BELIEVED_FOR_S
+
+    def is_of_before(self, tick: datetime, moment: Moment) -> bool:
+        """Whether it was asked for before a tick that has come: a no may be a yes by now."""
+        return self.asked_at < tick <= moment.wall
+
+
 class Consent:
     """What this cluster's API server has last said of HACronJobs and namespaces. `uid_here`: of one that its watch shows."""
 
@@ -29,22 +45,28 @@ class Consent:
         self._cluster = cluster
         self._state = state
         self._uid_here = uid_here
-        self._found: dict[Key, tuple[float, bool]] = {}  # asked for: (monotonic, there is one)
-        self._accepts: dict[str, tuple[float, str]] = {}  # namespace → (monotonic, annotation)
+        self._found: dict[Key, Said[bool]] = {}  # whether there is one
+        self._accepts: dict[str, Said[str]] = {}  # the annotation of a namespace
 
-    def to(self, definition: Definition, run_id: str, moment: Moment) -> bool | GetObject | GetNamespace:
-        """Return whether this run of the cronjob may be made here, or what is to be asked first."""
+    def to(self, definition: Definition, run: Run, moment: Moment) -> bool | GetObject | GetNamespace:
+        """Return whether this run of the cronjob may be made here, or what is to be asked first.
+
+        A no of before its tick is not believed at the tick: somebody may have declared or accepted it since.
+        """
         key = definition.key
         if self._cluster in self._state.definitions.get(key, {}):
-            declared = self._uid_here(key) is not None or _believed(self._found.get(key), moment)
-            if declared is None:
-                return GetObject(key=key, run_id=run_id)
-            if declared:
+            found = self._found.get(key)
+            if self._uid_here(key) is not None:
                 return True
-        accepts = _believed(self._accepts.get(namespace_of(key)), moment)
-        if accepts is None:
-            return GetNamespace(key=key, run_id=run_id, namespace=namespace_of(key))
-        return accepts.strip() == "*" or definition.cluster in [name.strip() for name in accepts.split(",")]
+            if found is None or found.is_old(moment) or (not found.what and found.is_of_before(run.tick, moment)):
+                return GetObject(key=key, run_id=run.id)
+            if found.what:
+                return True
+        said = self._accepts.get(namespace_of(key))
+        accepted = said is not None and _accepts(said.what, definition.cluster)
+        if said is None or said.is_old(moment) or (not accepted and said.is_of_before(run.tick, moment)):
+            return GetNamespace(key=key, run_id=run.id, namespace=namespace_of(key))
+        return accepted
 
     def why_not(self, definition: Definition) -> str:
         """Say what could be done about it."""
@@ -58,18 +80,16 @@ class Consent:
         """Take in what was found; return whether that is an answer."""
         if not answer.ok and answer.status != 404:
             return False
+        asked_at = answer.sent_at or moment.wall
         match request:
             case GetObject(key=key):
-                self._found[key] = (
-                    moment.mono,
-                    answer.ok and "metadata" in answer.body and not manifests.is_leaving(answer.body),
-                )
+                found = answer.ok and "metadata" in answer.body and not manifests.is_leaving(answer.body)
+                self._found[key] = Said(found, moment.mono, asked_at)
             case GetNamespace(namespace=namespace):
                 annotations = answer.body.get("metadata", {}).get("annotations") or {}
-                self._accepts[namespace] = (moment.mono, str(annotations.get(ACCEPT_FROM, "")))
+                self._accepts[namespace] = Said(str(annotations.get(ACCEPT_FROM, "")), moment.mono, asked_at)
         return True
 
 
-def _believed(answer: tuple[float, What] | None, moment: Moment) -> What | None:
-    """Return what was answered; None when there is no answer, or one too old to be believed."""
-    return answer[1] if answer is not None and moment.mono - answer[0] <= BELIEVED_FOR_S else None
+def _accepts(annotation: str, cluster: str) -> bool:
+    return annotation.strip() == "*" or cluster in [name.strip() for name in annotation.split(",")]

@@ -207,7 +207,7 @@ class Errands:
         if definition is None or not isinstance(self._state.cronjob(key), CronJob):
             errand.refuse(run, "Withdrawn", "the HACronJob is gone or no longer valid")
             return
-        match self._consent.to(definition, run.id, moment):
+        match self._consent.to(definition, run, moment):
             case True:
                 errand.rendered_from = (definition, owner_uid)
                 body = manifests.job_body(

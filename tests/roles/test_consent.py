@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from hacron.consent import BELIEVED_FOR_S, Consent
 from hacron.core.messages import Definition
-from hacron.core.model import Key, key_of
+from hacron.core.model import Key, Run, key_of
 from hacron.core.state import State
 from hacron.ports import Answer, GetNamespace, GetObject
 from hacron.turn import Moment
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+TICK = 100  # seconds after noon
 KEY = key_of("shop", "report")
 OF_THE_OBJECT = GetObject(key=KEY, run_id="run")
 OF_THE_NAMESPACE = GetNamespace(key=KEY, run_id="run", namespace="shop")
@@ -47,12 +48,15 @@ class Door:
         self.winner = definition(homes[0])
 
     def at(self, second: float) -> bool | GetObject | GetNamespace:
-        return self.consent.to(self.winner, "run", Moment(NOON, second))
+        run = Run(id="run", tick=NOON + timedelta(seconds=TICK), cluster="west", start_by=NOON + timedelta(minutes=9), fencing=1)
+        return self.consent.to(self.winner, run, Moment(NOON + timedelta(seconds=second), second))
 
     def answer(
         self, request: GetObject | GetNamespace, status: int = 200, body: dict[str, Any] | None = None, second: float = 0
     ) -> bool:
-        return self.consent.take(request, Answer(request=request, status=status, body=body or {}), Moment(NOON, second))
+        return self.consent.take(
+            request, Answer(request=request, status=status, body=body or {}), Moment(NOON + timedelta(seconds=second), second)
+        )
 
 
 def test_what_the_watch_shows_may_enter_without_a_question() -> None:
@@ -100,3 +104,21 @@ def test_no_answer_is_none() -> None:
     for status in (0, 403, 429, 503):
         assert not door.answer(OF_THE_OBJECT, status)
     assert door.at(1) == OF_THE_OBJECT
+
+
+def test_a_no_of_before_the_tick_is_asked_for_again_when_that_has_come() -> None:
+    door = Door("west")
+    door.answer(OF_THE_OBJECT, 404, STATUS, second=TICK - 5)
+    door.answer(OF_THE_NAMESPACE, body={"metadata": {}}, second=TICK - 5)
+    assert door.at(TICK - 1) is False
+    assert door.at(TICK) == OF_THE_OBJECT
+    door.answer(OF_THE_OBJECT, 404, STATUS, second=TICK)
+    assert door.at(TICK) == OF_THE_NAMESPACE
+    door.answer(OF_THE_NAMESPACE, body={"metadata": {}}, second=TICK)
+    assert door.at(TICK + 1) is False
+
+
+def test_a_yes_of_before_the_tick_is_believed() -> None:
+    door = Door("east")
+    door.answer(OF_THE_NAMESPACE, body={"metadata": {"annotations": {"hacron.io/accept-from": "*"}}}, second=TICK - 5)
+    assert door.at(TICK) is True

@@ -1,4 +1,4 @@
-"""A Job that somebody has copied under another name, annotations and all, is no run: it says nothing of the one it was made from."""
+"""A copy of a Job under another name, annotations and all, is no run: it says nothing of the one that it was made from."""
 
 from __future__ import annotations
 
