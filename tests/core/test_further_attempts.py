@@ -36,6 +36,23 @@ def test_where_the_one_before_was_refused_the_deadline_counts() -> None:
     assert (story.runs, story.verdicts) == ([], ["60 Refused Invalid"])
 
 
+@pytest.mark.parametrize("policy", ["Allow", "Forbid"])
+def test_what_was_refused_waits_for_another_cluster_until_its_deadline_and_no_longer(policy: str) -> None:
+    story = Story()
+    story.declare(spec("1,20 12 * * *", startingDeadlineSeconds=100, concurrencyPolicy=policy, **BOTH, **ALO))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    story.refused(story.run)
+    story.at(159)
+    assert (story.runs, story.verdicts) == (["60 Lost west #1"], [])
+    story.at(161)
+    assert (story.runs, story.verdicts) == ([], ["60 Missed DeadlineExceeded"])
+    story.alive = {"west", "east"}
+    story.at(200)
+    assert story.runs == []
+
+
 @pytest.mark.parametrize("guarantee", ["AtMostOnce", "AtLeastOnce"])
 def test_a_tick_for_which_others_were_stopped_is_offered_to_the_next_cluster_after_its_deadline(guarantee: str) -> None:
     story = Story()

@@ -125,7 +125,7 @@ class Scheduler:
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []
-                draft.put(hear(progress, by_now(message, draft.now), self._scene(progress, draft), self._rules))
+                draft.put(hear(progress, by_now(message, draft.now), self._scene(progress, draft)))
                 return [message.key]
             case _:
                 assert_never(message)

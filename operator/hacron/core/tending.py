@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline, latest_end
+from hacron.core.admission import Deadline, Hold, Skip, admit, beside, blocking_runs, counts_until, deadline, latest_end
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
@@ -24,7 +24,7 @@ PLACED_ELSEWHERE = "PlacedElsewhere"
 MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 
 
-def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rules) -> Progress:
+def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress:
     """Take in a report about a run. Without a scene (withdrawn, not understood) nothing new is started."""
     run = next((run for run in progress.open if run.id == report.run_id), None)
     after = advance(run, report) if run else None
@@ -35,7 +35,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
     if after.state.is_open:
         return _with(progress, run, after)
     if isinstance(report, RunRefused) and after.state is RunState.REFUSED:
-        return _refused(progress, run, report, scene, rules)
+        return _refused(progress, run, report, scene)
     progress = _without(progress, run)
     if isinstance(report, RunFinished):
         if after.state is RunState.SUCCEEDED:
@@ -46,7 +46,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None, rules: Rule
     return with_verdict(progress, verdict)
 
 
-def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None, rules: Rules) -> Progress:
+def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None) -> Progress:
     """Offer the tick to the next cluster, or say that nobody took it."""
     without = _without(progress, run)
     late = Verdict(
@@ -62,9 +62,8 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         return with_verdict(without, late)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
         return with_verdict(without, late)
-    bound = None if run.was_in_time else deadline(scene.cronjob, rules)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
-    if not run.demand and (overtaken or isinstance(admit(scene.cronjob, run.tick, (), scene.now, bound), Skip)):
+    if (overtaken and not run.demand) or _is_past_deadline(run, scene):
         return with_verdict(without, late)
     refused_by = run.refused_by
     if not report.too_late and run.cluster not in refused_by:
@@ -145,6 +144,9 @@ def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -
         yield _given_time(run, hearing, rules)
     if _is_unplaced(run, cronjob):
         yield run.start_by
+    bound = _deadline_of(run, cronjob, rules)
+    if run.reason == NOT_STARTED and bound is not None:
+        yield run.tick + bound.after
     until = counts_until(run, cronjob, hearing, rules)
     if until is not None and run.state in (RunState.LOST, RunState.STOPPING):
         yield until
@@ -205,6 +207,8 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
     if _is_unplaced(run, scene.cronjob):
+        if run.reason == NOT_STARTED and _is_past_deadline(run, scene):
+            return with_verdict(_without(progress, run), _missed(run))
         elsewhere = _elsewhere(progress, run, scene)
         if run.reason == NOT_STARTED and not scene.may_choose(without=run.refused_by):
             return with_verdict(_without(progress, run), _nobody_is_left(run))
@@ -261,6 +265,16 @@ def _may_go_on(run: Run, scene: Scene) -> bool:
     return run.attempt < MOST_ATTEMPTS and (bool(run.demand) or not scene.rests)
 
 
+def _deadline_of(run: Run, cronjob: CronJob, rules: Rules) -> Deadline | None:
+    """Return how late a further attempt of a run that was refused may start; None: however late."""
+    return None if run.demand or run.was_in_time else deadline(cronjob, rules)
+
+
+def _is_past_deadline(run: Run, scene: Scene) -> bool:
+    bound = _deadline_of(run, scene.cronjob, scene.rules)
+    return isinstance(admit(scene.cronjob, run.tick, (), scene.now, bound), Skip)
+
+
 def _again(
     progress: Progress,
     run: Run,
@@ -284,6 +298,10 @@ def _again(
         demand=run.demand,
         was_in_time=run.was_in_time or may_have_begun,
     )
+
+
+def _missed(run: Run) -> Verdict:
+    return replace(never_begun(run, "DeadlineExceeded", "its deadline came"), verdict=VerdictKind.MISSED)
 
 
 def _nobody_is_left(run: Run) -> Verdict:
