@@ -202,6 +202,20 @@ def test_a_single_run_replaces_what_runs() -> None:
     assert story.run.demand == "again"
 
 
+def test_what_waits_for_a_further_attempt_makes_way_for_a_single_run_at_once() -> None:
+    story = Story()
+    both = {"clusters": ["west", "east"]}
+    story.declare(spec("1 12 * * *", concurrencyPolicy="Replace", guarantee="AtLeastOnce", placement=both))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    story.refused(story.run)
+    assert story.runs == ["60 Lost west #1"]
+    story.at(90)
+    demanded(story)
+    assert (story.run.demand, story.verdicts, waits(story)) == ("again", ["60 Skipped Replaced"], "")
+
+
 def test_a_tick_of_the_schedule_replaces_what_was_demanded_and_a_range_goes_on_when_that_has_ended() -> None:
     story = Story()
     story.declare(spec(concurrencyPolicy="Replace"))

@@ -274,7 +274,10 @@ def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) 
     blocking = blocking_runs(cronjob, progress.open, scene.hearing, scene.now, scene.rules)
     decision = beside(replace(cronjob, policy=policy), blocking)
     if isinstance(decision, Hold):
-        return stop_runs(progress, decision.stop), Held(tick, decision.reason, decision.message)
+        after = stop_runs(progress, decision.stop)
+        if len(after.open) < len(progress.open):
+            return _obstacle(after, demand, tick, scene)
+        return after, Held(tick, decision.reason, decision.message)
     return progress, None
 
 
