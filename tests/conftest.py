@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 
+from hacron.core import faults
 from hacron.telemetry.logs import says_something
 from tests.side_by_side import DOCKER, SideBySide, part, turn
 from tests.testbed.broker import Broker
@@ -21,6 +22,8 @@ from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
 from tests.testbed.kind.engine import Engine, engine
+
+faults.raises = True  # who meets one has failed
 
 logging.getLogger("asyncio").addFilter(says_something)  # else a test finds in its log what another one has left
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hacron.core import faults
 from hacron.core.hearing import declared_gone, to_be_forgotten
 from hacron.core.messages import Proof
 from hacron.core.state import Incumbent, State
@@ -138,6 +139,7 @@ class Meter:
         totals.bring_each(metrics.demands_ended, did.demands)
         totals.bring(metrics.status_patches, self._engine.mirror.patches + self._engine.demand_mirror.patches)
         totals.bring_each(metrics.events, self._engine.herald.tally)
+        totals.bring_each(metrics.faults, faults.tally)
         for (verb, code), count in dict(self._kube.tally).items():  # copied at once: another thread adds to it
             totals.bring(metrics.kube_requests, count, verb, str(code))
         lags, self._engine.worker_tally.lag_s = self._engine.worker_tally.lag_s, []

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from hacron.core.agenda import Agenda
+from hacron.core.faults import MIRROR, Faults
 from hacron.core.kinds import CRONJOBS, Known, Objects
 from hacron.core.model import Key, Kind
 from hacron.core.state import State
@@ -52,6 +53,7 @@ class Mirror:
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
+        self.faults = Faults(MIRROR)
         self._dirty: dict[Key, None] = {}
         self._was_active = False
         self.patches = 0
@@ -129,7 +131,11 @@ class Mirror:
         if not trial.over and self._trials.is_under_way(key) and (until := self._patience(key, present, now)) > now:
             self._agenda.put(key, until)  # one patch that says what there is to say is better than two
             return requests
-        status = self._objects.render(self._state, key, self._cluster, now, trial)
+        try:
+            status = self._objects.render(self._state, key, self._cluster, now, trial)
+        except Exception:  # noqa: BLE001  it is logged; all others are shown
+            self._agenda.put(key, self.faults.set_aside(key, now))
+            return requests
         changes_at = self._objects.changes_at(self._state, key, now)
         self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)
         if status is None or (digest := _digest(status)) == self._shown.get(key):

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 
 from hacron.broker.session import Access, open_broker
 from hacron.broker.tls import Tls
-from hacron.core.model import Kind
+from hacron.core import faults
+from hacron.core.model import Key, Kind
 from hacron.core.ticks.cron import tzdata_version
 from hacron.engine import Engine, Session
 from hacron.inventory import Inventory
@@ -285,6 +286,7 @@ def run(settings: Settings) -> int:
         timeout_s=settings.kube_timeout_s,
         namespaces=settings.watch_namespaces,
     )
+    faults.tell[:] = [_tell_fault]
     http = _listen(metrics, settings)
     watches = {
         kind: KopfWatch(kube.connection, arrivals, on_arrival, kind, settings.watch_namespaces, lambda: kube.reachable)
@@ -313,6 +315,12 @@ def run(settings: Settings) -> int:
         _stop_together(*(watch.stop for watch in watches.values()), kube.stop)
         http.stop()
     return 0
+
+
+def _tell_fault(role: str, key: Key) -> None:
+    """Log the exception that is being handled."""
+    said = {"object": key, "role": role}
+    log.critical("a fault of this program: this one is set aside, all others go on", extra=said, exc_info=True)
 
 
 def _stop_together(*stops: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from hacron.core.agenda import Agenda
+from hacron.core.faults import WORKER, Faults
 from hacron.core.messages import ClusterSeen
 from hacron.core.model import Key
 from hacron.core.state import State
@@ -82,6 +83,7 @@ class Worker:
         )
         self._tidying = Tidying(cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, start_window=start_window)
         self._agenda: Agenda[Key] = Agenda()
+        self.faults = Faults(WORKER)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives
         self._executor_at: float | None = None  # monotonic; when we last heard of an executor
@@ -192,9 +194,19 @@ class Worker:
 
     def _look(self, key: Key, moment: Moment) -> None:
         self._dirty.pop(key, None)
+        until = self.faults.until(key, moment.wall)
+        if until is None:
+            try:
+                until = self._see_to(key, moment)
+            except Exception:  # noqa: BLE001  it is logged; all others are seen to
+                until = self.faults.set_aside(key, moment.wall)
+        self._agenda.put(key, until)
+
+    def _see_to(self, key: Key, moment: Moment) -> datetime | None:
+        """Do what is owed to the runs and Jobs of a cronjob now; return when to look again."""
         look = self._errands.look(key, self.active, moment)
         tidy = self._tidying.look(key, moment.wall) if self.active and self._jobs.listed else None
-        self._agenda.put(key, min((instant for instant in (look, tidy) if instant is not None), default=None))
+        return min((instant for instant in (look, tidy) if instant is not None), default=None)
 
     # --- the worker token ---
 

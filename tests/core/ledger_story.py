@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import events
+from hacron.core import events, faults
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -30,6 +30,8 @@ from hacron.core.packing import pack
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
+
+faults.raises = True  # who meets one has failed
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 LONG_BEFORE = NOON - timedelta(days=30)

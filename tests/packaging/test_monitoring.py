@@ -241,6 +241,11 @@ CASES: dict[str, Case] = {
         {'hacron_messages_unreadable_total{queue="commands"}': "0 0 1x20"},
         {'hacron_messages_unreadable_total{queue="commands"}': "5x20"},
     ),
+    "HACronJobFaults": Case(
+        "2m",
+        {'hacron_faults_total{role="executor"}': "0 0 1x20"},
+        {'hacron_faults_total{role="executor"}': "5x20"},
+    ),
     "HACronJobEventsDropped": Case(
         "15m",
         {'hacron_events_total{outcome="dropped"}': "0+1x80"},

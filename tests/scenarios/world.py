@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hacron.core import manifests
+from hacron.core import faults, manifests
 from hacron.core.demand.accounts import remembered
 from hacron.core.messages import Progress
 from hacron.core.model import Key, key_of, namespace_of
@@ -26,6 +26,8 @@ from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker, FakeSession, Stored, decode_batch
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import Body, FakeCluster, Job, Made, Saved, all_made
+
+faults.raises = True  # who meets one has failed
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HEARTBEATS_MISSED = timedelta(seconds=10)  # after it the broker gives a silent client up

@@ -14,11 +14,12 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from hacron.core import pausing
+from hacron.core import faults, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
+from hacron.core.faults import EXECUTOR, Faults
 from hacron.core.firing import Scene, fire, waits
 from hacron.core.forgetting import forget
 from hacron.core.hearing import Hearing, to_be_forgotten
@@ -53,6 +54,8 @@ class Scheduler:
         self._agenda: Agenda[Key] = Agenda()
         self._touched: dict[Key, None] = {}  # in order, each once
         self._waiting: dict[Key, None] = {}  # due, and no cluster would take it
+        self._about: Key | None = None  # what is being looked at
+        self.faults = Faults(EXECUTOR)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
@@ -65,7 +68,7 @@ class Scheduler:
         """
         for key in list(islice(self._touched, at_most)):
             del self._touched[key]
-            self._agenda.put(key, min(self._instants(key, None), default=None))
+            self._agenda.put(key, self._next_look_at(key))
             if key in self._waiting and not self._awaits_cluster(key):
                 self._waiting.pop(key, None)
         return not self._touched
@@ -85,20 +88,54 @@ class Scheduler:
         next_look = self._agenda.next()
         if not messages and (next_look is None or next_look > now):
             return []
+        due = self._agenda.due(now, MOST_LOOKS)
+        while True:
+            try:
+                return self._decide(messages, due, now)
+            except Exception:
+                if self._about is None:
+                    raise
+                self.faults.set_aside(self._about, now)  # and decide anew, without it
+
+    def _decide(self, messages: Sequence[Command | Report], due: Sequence[Key], now: datetime) -> list[tuple[Record, ...]]:
+        self._about = None
         draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
+            if self._is_set_aside(message, now):
+                continue  # who sent it says it again, as long as the ledger does not show it
             for key in self._take(message, draft):
+                self._about = key
                 keys[key] = None
                 _account_for(key, draft)
-        keys.update(dict.fromkeys(self._agenda.due(now, MOST_LOOKS)))
+        keys.update(dict.fromkeys(due))
+        for key in list(keys):
+            until = self.faults.until(key, now)
+            if until is not None:
+                self._agenda.put(key, until)
+                del keys[key]
         looked_at = [key for key in keys if self._looks(key, draft)]
         for key in keys.keys() - looked_at:
             self._agenda.put(key, now)
         for key in looked_at:
+            self._about = key
             if not draft.changes(key):  # a changed one comes back through touch
                 self._agenda.put(key, min(self._instants(key, now), default=None))
+        self._about = None
         return draft.groups()
+
+    def _is_set_aside(self, message: Command | Report, now: datetime) -> bool:
+        self._about = None if isinstance(message, ClusterSeen) else message.key
+        return self._about is not None and self.faults.until(self._about, now) is not None
+
+    def _next_look_at(self, key: Key) -> datetime | None:
+        """Return when to look at it; a fault of ours shows itself when it is decided about: at once."""
+        try:
+            return min(self._instants(key, None), default=None)
+        except Exception:
+            if faults.raises:
+                raise
+            return LONG_AGO
 
     def _take(self, message: Command | Report, draft: Draft) -> list[Key]:
         """Take in one message; return whom to look at because of it."""
@@ -186,6 +223,7 @@ class Scheduler:
         What may begin runs is left for the next decision when this one has begun enough: its ticks and demands are still due
         then. Of what begins none, State does not say later that it was not looked at.
         """
+        self._about = key
         if draft.runs_to_begin <= 0 and isinstance(draft.cronjob(key), CronJob):
             return False
         self._look_at_ticks(key, draft)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, assert_never
 
+from hacron.core import faults
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -384,3 +385,6 @@ def understand(definition: Definition) -> CronJob | InvalidCronJob:
         return parse(definition.key, definition.spec)
     except InvalidCronJob as invalid:
         return invalid
+    except Exception as error:  # noqa: BLE001  it is told
+        faults.note(faults.READER, definition.key)
+        return InvalidCronJob("spec", f"a fault of HACronJob: it fails to read this ({type(error).__name__}); its logs say where")

@@ -13,6 +13,7 @@ from typing import Final, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, disable_created_metrics
 
 from hacron.core import reasons
+from hacron.core.faults import ROLES
 from hacron.core.messages import Command, Record, Report
 from hacron.core.model import RunState, VerdictKind
 from hacron.telemetry.instruments import Age, begun
@@ -91,6 +92,11 @@ class Metrics:
             "cronjobs",
             "Cronjobs; only valid ones fire, a template that the API server refuses is not known here; the same everywhere.",
             condition=CONDITIONS,
+        )
+        self.faults = self._counter(
+            "faults",
+            "How often this replica set a cronjob aside for a minute, because of a fault of the program, which its log tells.",
+            role=ROLES,
         )
         self.ticks_held = self._gauge(
             "ticks_held", "Ticks that are due and wait, for a run to end or a cluster to come back; the same everywhere."

@@ -1,0 +1,51 @@
+"""What a fault of this program may hold up: the cronjob that it is about, and no other.
+
+Without this, one object that is read or reckoned wrong would end every process that looks at it, in every cluster, for ever.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from hacron.core.model import Key
+
+TRY_AGAIN: Final = timedelta(minutes=1)
+READER, EXECUTOR, WORKER, MIRROR = ROLES = ("reader", "executor", "worker", "mirror")
+
+tally: Counter[str] = Counter()  # how often one was met in this process, by role; telemetry reads it
+tell: list[Callable[[str, Key], None]] = []  # called with role and key, while the exception is being handled
+raises = False  # tests have faults raise, and so fail
+
+
+def note(role: str, key: Key) -> None:
+    """Have the exception that is being handled told; what it is about goes on without."""
+    if raises:
+        raise
+    tally[role] += 1
+    for listener in tell:
+        listener(role, key)
+
+
+class Faults:
+    """The cronjobs, or HACronJobRuns, that a role has set aside for a while."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._until: dict[Key, datetime] = {}
+
+    def until(self, key: Key, now: datetime) -> datetime | None:
+        """Return until when it is set aside; None: it is not, or not any more."""
+        until = self._until.get(key)
+        if until is not None and now >= until:
+            del self._until[key]
+            return None
+        return until
+
+    def set_aside(self, key: Key, now: datetime) -> datetime:
+        """Set it aside because of the exception that is being handled; return until when."""
+        note(self._role, key)
+        self._until[key] = now + TRY_AGAIN
+        return self._until[key]

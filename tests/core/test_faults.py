@@ -1,0 +1,102 @@
+"""A fault of the program about one cronjob holds up that one, and is told; all others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hacron.core import declaring, faults, firing, scheduler, state, status
+from hacron.core.duties import owed
+from hacron.core.model import Key, key_of
+from tests.core.ledger_story import HELLO, Story, spec
+from tests.scenarios.script import Script
+
+BAD = key_of("default", "bad")
+
+
+@pytest.fixture(autouse=True)
+def lenient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a replica: faults are set aside, not raised."""
+    monkeypatch.setattr(faults, "raises", False)
+    faults.tally.clear()
+    yield
+    faults.tally.clear()
+
+
+def fails_for_bad(what: Any, key_in: Any) -> Any:
+    def failing(*args: Any, **fields: Any) -> Any:
+        if key_in(args) == BAD:
+            raise OverflowError("date value out of range")
+        return what(*args, **fields)
+
+    return failing
+
+
+def both_declared() -> Story:
+    story = Story()
+    story.declare(spec("* * * * *"), key=BAD)
+    story.declare(spec("* * * * *"))
+    return story
+
+
+def seconds_of_runs(story: Story, key: Key) -> list[int]:
+    progress = story.state.progress[key]
+    return [int((run.tick - progress.open[0].tick).total_seconds()) for run in progress.open]
+
+
+def test_what_cannot_be_decided_is_set_aside_and_goes_on_when_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    story, told = both_declared(), list[tuple[str, Key]]()
+    monkeypatch.setattr(faults, "tell", [lambda *what: told.append(what)])
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "fire", fails_for_bad(firing.fire, lambda args: args[0].key))
+        story.at(150)
+        assert len(story.state.progress[HELLO].open) == 2
+        assert story.state.progress[BAD].open == ()
+        assert 2 <= faults.tally["executor"] <= 4, "it is tried again every minute"
+    assert set(told) == {("executor", BAD)}
+    story.at(250)
+    assert len(story.state.progress[BAD].open) >= 1
+
+
+def test_a_message_that_cannot_be_taken_in_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "declare", fails_for_bad(declaring.declare, lambda args: args[1].key))
+    story = both_declared()
+    story.at(70)
+    assert BAD not in story.state.progress
+    assert len(story.state.progress[HELLO].open) == 1
+
+
+def test_when_to_look_next_may_fail_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "waits", fails_for_bad(firing.waits, lambda args: args[0].key))
+    story = both_declared()
+    story.at(130)
+    assert len(story.state.progress[HELLO].open) == 2
+
+
+def test_a_spec_that_it_fails_to_read_is_not_accepted_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "parse", fails_for_bad(state.parse, lambda args: args[0]))
+    story = both_declared()
+    story.at(70)
+    assert str(story.state.cronjob(BAD)) == "a fault of HACronJob: it fails to read this (OverflowError); its logs say where"
+    assert len(story.state.progress[HELLO].open) == 1
+
+
+@pytest.mark.parametrize("role", ["mirror", "worker"])
+def test_what_a_role_cannot_do_for_one_it_does_for_the_others(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script()
+    script.run("replicas west-1")
+    for name in ("bad", "good"):
+        script.run(f'apply west {name} schedule="* * * * *" runs=5')
+    script.run("at 12:00:30")
+    if role == "mirror":
+        monkeypatch.setattr(status, "render", fails_for_bad(status.render, lambda args: args[1]))
+    else:
+        monkeypatch.setattr("hacron.errands.owed", fails_for_bad(owed, lambda args: args[0]))
+    script.run("at 12:03:30")
+    assert faults.tally[role] >= 2
+    west = script.world.cluster("west")
+    ran = {job.body["metadata"]["name"].partition("-")[0] for job in west.jobs.values()}
+    assert ran == ({"good"} if role == "worker" else {"good", "bad"})
+    assert "Succeeded" in " ".join(script.run("status west good"))
