@@ -11,6 +11,7 @@ from hacron.core import declaring, faults, firing, scheduler, state, status
 from hacron.core.duties import owed
 from hacron.core.model import Key, key_of
 from tests.core.ledger_story import HELLO, Story, spec
+from tests.core.test_demands import demanded
 from tests.scenarios.script import Script
 
 BAD = key_of("default", "bad")
@@ -65,6 +66,14 @@ def test_a_message_that_cannot_be_taken_in_holds_up_no_other(monkeypatch: pytest
     story = both_declared()
     story.at(70)
     assert BAD not in story.state.progress
+    assert len(story.state.progress[HELLO].open) == 1
+
+
+def test_a_demand_of_one_that_is_set_aside_is_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_account_for", fails_for_bad(scheduler._account_for, lambda args: args[0]))
+    story = both_declared()
+    demanded(story, cronJob="bad")
+    story.at(70)
     assert len(story.state.progress[HELLO].open) == 1
 
 

@@ -42,7 +42,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import NOT_STARTED, never_begun, run_id
+from hacron.core.runs import NOT_STARTED, is_ahead, never_begun, run_id
 from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.calendar import Calendar
 
@@ -183,9 +183,7 @@ def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calenda
 
     Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
     """
-    ahead = [
-        run for run in progress.open if run.state is RunState.PENDING and run.tick > now + rules.skew_margin and not run.demand
-    ]
+    ahead = [run for run in progress.open if is_ahead(run, now + rules.skew_margin)]
     if not ahead:
         return progress
     first = min(run.tick for run in ahead)

@@ -93,7 +93,7 @@ class Scheduler:
             try:
                 return self._decide(messages, due, now)
             except Exception:
-                if self._about is None:
+                if self._about is None or self.faults.until(self._about, now) is not None:
                     raise
                 self.faults.set_aside(self._about, now)  # and decide anew, without it
 
@@ -107,7 +107,8 @@ class Scheduler:
             for key in self._take(message, draft):
                 self._about = key
                 keys[key] = None
-                _account_for(key, draft)
+                if self.faults.until(key, now) is None:
+                    _account_for(key, draft)
         keys.update(dict.fromkeys(due))
         for key in list(keys):
             until = self.faults.until(key, now)
