@@ -20,7 +20,7 @@ from hacron.turn import TELL_AGAIN
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
-PATIENT_RETRY_S = 60.0  # of what is in no hurry, and fails where other requests do not: behind a webhook
+PATIENT_RETRY_S = 20.0  # of what is in no hurry, and fails where other requests do not: behind a webhook
 LAST_CHANCE = timedelta(seconds=2)  # before `start_by`: for so long an API server that wants to be left alone is
 AT_ONCE, PER_S = 30, 1.5  # requests about one run; far more than what is in order takes
 

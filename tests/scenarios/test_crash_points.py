@@ -276,7 +276,9 @@ def test_they_see_an_api_server_where_a_name_can_be_taken_twice(monkeypatch: pyt
     def unlocked(self: FakeCluster, namespace: str, body: dict[str, Any], by: str, **kwargs: Any) -> tuple[int, dict[str, Any]]:
         name = body["metadata"]["name"]
         if (namespace, name) in self.jobs:
-            body = body | {"metadata": body["metadata"] | {"name": f"{name}-of-{by}"}}
+            other, metadata = f"{name}-of-{by}", body["metadata"]
+            annotations = metadata.get("annotations", {}) | {manifests.JOB: other}  # no copy, but a Job like any other
+            body = body | {"metadata": metadata | {"name": other, "annotations": annotations}}
         return real(self, namespace, body, by, **kwargs)
 
     monkeypatch.setattr(FakeCluster, "create_job", unlocked)
