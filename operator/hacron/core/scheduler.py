@@ -55,6 +55,7 @@ class Scheduler:
         self._touched: dict[Key, None] = {}  # in order, each once
         self._waiting: dict[Key, None] = {}  # due, and no cluster would take it
         self._about: Key | None = None  # what is being looked at
+        self._due: Sequence[Key] = ()  # what was taken from the agenda for that
         self.faults = Faults(EXECUTOR)
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -88,17 +89,18 @@ class Scheduler:
         next_look = self._agenda.next()
         if not messages and (next_look is None or next_look > now):
             return []
-        due = self._agenda.due(now, MOST_LOOKS)
         while True:
             try:
-                return self._decide(messages, due, now)
+                return self._decide(messages, now)
             except Exception:
                 if self._about is None or self.faults.until(self._about, now) is not None:
                     raise
-                self.faults.set_aside(self._about, now)  # and decide anew, without it
+                self.faults.set_aside(self._about, now)
+                for key in self._due:  # decide anew, without it
+                    self._agenda.put(key, now)
 
-    def _decide(self, messages: Sequence[Command | Report], due: Sequence[Key], now: datetime) -> list[tuple[Record, ...]]:
-        self._about = None
+    def _decide(self, messages: Sequence[Command | Report], now: datetime) -> list[tuple[Record, ...]]:
+        self._about, self._due = None, ()
         draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
@@ -109,7 +111,8 @@ class Scheduler:
                 keys[key] = None
                 if self.faults.until(key, now) is None:
                     _account_for(key, draft)
-        keys.update(dict.fromkeys(due))
+        self._due = self._agenda.due(now, MOST_LOOKS)
+        keys.update(dict.fromkeys(self._due))
         for key in list(keys):
             until = self.faults.until(key, now)
             if until is not None:
