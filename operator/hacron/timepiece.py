@@ -2,8 +2,8 @@
 
 Each replica compares its own with that of its API server, which is another machine's, and by which Jobs are dated anyway. While
 they differ by more than any error of a clock that is looked after, the replica takes no part. Where the API server has not
-answered yet, the newest sign of an executor's life in the ledger stands for it. One that is not of now shows only that it is no
-earlier: after an outage it is as old as that, and a clock ahead of it may be right.
+answered yet, the newest sign of an executor's life in the ledger stands for it. One that is not of now shows that it is no
+earlier. After an outage it is as old as that: a clock ahead of it may be right, unless that is by more than most outages last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hacron.ports import ClockWrong, Kubernetes
 from hacron.turn import Moment
 
 MOST_S: Final = 60.0
+OUTAGE: Final = timedelta(minutes=10)  # without any executor; a longer one is waited out for SIGN_COUNTS_S
 SIGN_COUNTS_S: Final = 300.0  # since it was read: without an executor for longer, nobody may have been there to give one
 EXECUTORS: Final = "the last executor's, and the API server does not say what time it is"
 
@@ -52,7 +53,8 @@ class Timepiece:
         if theirs is not None:
             _compare(moment.wall, theirs, theirs, "the API server's")
             return
-        earliest, latest = (sign and sign.time_at(moment.mono) for sign in (self._newest, self._of_now))
+        earliest, of_now = (sign and sign.time_at(moment.mono) for sign in (self._newest, self._of_now))
+        latest = of_now or (earliest and earliest + OUTAGE)
         _compare(moment.wall, earliest, latest, EXECUTORS)
 
 

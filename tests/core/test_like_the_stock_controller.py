@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hacron.core.ticks.cron import parse
@@ -38,6 +38,9 @@ NAMES = {"suspend": "suspend", "schedule": "schedule", "concurrencyPolicy": "pol
     deadline_s=st.sampled_from([None, None, 0, 10, 60, 100]),
     schedule=st.sampled_from(SCHEDULES),
     story=st.lists(happens, max_size=14),
+)
+@example(  # edited when the next tick has been decided, and not come
+    policy="Allow", deadline_s=None, schedule="* * * * *", story=[("passes", 11), ("schedule", "@every 1m"), ("passes", 12)]
 )
 def test_like_the_stock_controller(policy: str, deadline_s: int | None, schedule: str, story: list[tuple[str, Any]]) -> None:
     ours = Ours({"schedule": schedule, "concurrencyPolicy": policy, "startingDeadlineSeconds": deadline_s})

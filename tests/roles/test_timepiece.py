@@ -96,7 +96,8 @@ def test_after_an_outage_of_everything_nobody_is_kept_out_for_how_old_the_last_w
     [
         # given and read at those seconds by the true clock, N: of now, O: not;  what ours shows at second 100
         pytest.param("O-500@99", 100, "", id="a sign of any age"),
-        pytest.param("O-500@99", 7300, "", id="that is not of now says nothing of a clock ahead of it"),
+        pytest.param("O-400@99", 150, "", id="that is not of now says nothing of a clock that is ahead by an outage"),
+        pytest.param("O-400@99", 7300, "ahead", id="but of one that is ahead by hours"),
         pytest.param("O50@99", -20, "behind", id="but of one behind"),
         pytest.param("O50@60 O-500@99", -20, "behind", id="an older one is no news"),
         pytest.param("N99@99", 7300, "ahead", id="one of now tells of a clock that is ahead"),

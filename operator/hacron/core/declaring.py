@@ -233,6 +233,7 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
     if fires_now and fired_before and before.cronjob == after.cronjob:
         return progress  # a pause that is over already
+    decided = progress.last_tick
     progress = take_back(progress, now, draft.rules, schedule)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
         if fires_now and fired_before and _same_is_due(progress, before.cronjob.schedule, after.cronjob.schedule, now):
@@ -241,7 +242,7 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
             return replace(progress, held=None, turned_at=now)
     if isinstance(before.cronjob, CronJob):
         progress = _pass_over_due(progress, before, after, now)
-    return _counting_on(replace(progress, held=None, turned_at=now), before, after, now)
+    return _counting_on(replace(progress, held=None, turned_at=now), before, after, now, decided)
 
 
 def _same_is_due(progress: Progress, before: Calendar, after: Calendar, now: datetime) -> bool:
@@ -249,12 +250,18 @@ def _same_is_due(progress: Progress, before: Calendar, after: Calendar, now: dat
     return after.goes_on(before) and _latest(progress, after, now) == _latest(progress, before, now)
 
 
-def _counting_on(progress: Progress, before: Standing, after: Standing, now: datetime) -> Progress:
-    """Let ticks count from now on: those of an unchanged schedule from the last that has come, which matters to `@every`."""
+def _counting_on(progress: Progress, before: Standing, after: Standing, now: datetime, decided: datetime) -> Progress:
+    """Let ticks count from now on: those of an unchanged schedule from the last that has come, which matters to `@every`.
+
+    Also where a tick ahead of now was taken back, as far as no tick comes again that had been `decided` before.
+    """
     if isinstance(before.cronjob, CronJob) and isinstance(after.cronjob, CronJob):
         schedule = after.cronjob.schedule
         if schedule.goes_on(before.cronjob.schedule):
             return _decided_until(progress, _latest(progress, schedule, now))
+        first = schedule.next_after(now, base=now)
+        if progress.last_tick < decided and (first is None or first > decided):
+            return replace(progress, last_tick=now, passed_over=now)
     return _decided_until(progress, now)
 
 

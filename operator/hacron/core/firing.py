@@ -28,7 +28,7 @@ from hacron.core.admission import (
     most_at_once,
 )
 from hacron.core.draft import with_verdict
-from hacron.core.hearing import Hearing, to_be_forgotten
+from hacron.core.hearing import Hearing
 from hacron.core.manifests import job_name
 from hacron.core.messages import Progress
 from hacron.core.model import (
@@ -82,8 +82,7 @@ class Scene:
         """Whether to wait for a cluster: not if it is declared gone, nor if it was never there since anybody listens."""
         if name not in self.hearing.clusters:
             return self.now < self.hearing.since + self.rules.lost_after
-        gone = self.hearing.is_gone(name, self.now, self.rules.silent_after)
-        return not gone and name not in to_be_forgotten(self.hearing.clusters)
+        return not self.hearing.is_gone(name, self.now, self.rules.silent_after)
 
     def why_none(self) -> str:
         return self._field.why_none()
