@@ -53,7 +53,7 @@ class Mirror:
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
-        self.faults = Faults(MIRROR)
+        self._faults = Faults(MIRROR)
         self._dirty: dict[Key, None] = {}
         self._was_active = False
         self.patches = 0
@@ -134,7 +134,7 @@ class Mirror:
         try:
             status = self._objects.render(self._state, key, self._cluster, now, trial)
         except Exception:  # noqa: BLE001  it is logged; all others are shown
-            self._agenda.put(key, self.faults.set_aside(key, now))
+            self._agenda.put(key, self._faults.set_aside(key, now))
             return requests
         changes_at = self._objects.changes_at(self._state, key, now)
         self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from hacron.core.agenda import Agenda
 from hacron.core.faults import WORKER, Faults
@@ -83,7 +84,7 @@ class Worker:
         )
         self._tidying = Tidying(cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, start_window=start_window)
         self._agenda: Agenda[Key] = Agenda()
-        self.faults = Faults(WORKER)
+        self._faults = Faults(WORKER)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives
         self._executor_at: float | None = None  # monotonic; when we last heard of an executor
@@ -194,13 +195,7 @@ class Worker:
 
     def _look(self, key: Key, moment: Moment) -> None:
         self._dirty.pop(key, None)
-        until = self.faults.until(key, moment.wall)
-        if until is None:
-            try:
-                until = self._see_to(key, moment)
-            except Exception:  # noqa: BLE001  it is logged; all others are seen to
-                until = self.faults.set_aside(key, moment.wall)
-        self._agenda.put(key, until)
+        self._agenda.put(key, self._faults.look(key, moment.wall, partial(self._see_to, key, moment)))
 
     def _see_to(self, key: Key, moment: Moment) -> datetime | None:
         """Do what is owed to the runs and Jobs of a cronjob now; return when to look again."""

@@ -169,10 +169,10 @@ def _tell(verdict: Verdict) -> str:
     return f"{_seconds(verdict.tick)} {verdict.verdict}{reason}{many}"
 
 
-def refused_and_waiting() -> Story:
+def refused_and_waiting(schedule: str = "1 12 * * *", **fields: Any) -> Story:
     """Return a story in which west has refused the run of 12:01, which waits until another cluster is heard of."""
     story = Story()
-    story.declare(spec("1 12 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.declare(spec(schedule, guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}, **fields))
     story.at(40)
     story.alive = {"west"}
     story.at(60)

@@ -20,7 +20,7 @@ from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outco
 from hacron.core.model import Account, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind, Wanted, key_of, name_of
 from hacron.core.rules import Rules
 from hacron.core.runs import identity_of
-from tests.core.ledger_story import HELLO, NOON, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, refused_and_waiting, spec
 
 AGAIN = key_of("default", "again")
 
@@ -203,13 +203,7 @@ def test_a_single_run_replaces_what_runs() -> None:
 
 
 def test_what_waits_for_a_further_attempt_makes_way_for_a_single_run_at_once() -> None:
-    story = Story()
-    both = {"clusters": ["west", "east"]}
-    story.declare(spec("1 12 * * *", concurrencyPolicy="Replace", guarantee="AtLeastOnce", placement=both))
-    story.at(40)
-    story.alive = {"west"}
-    story.at(60)
-    story.refused(story.run)
+    story = refused_and_waiting(concurrencyPolicy="Replace")
     assert story.runs == ["60 Lost west #1"]
     story.at(90)
     demanded(story)

@@ -91,12 +91,7 @@ def test_a_cluster_that_was_never_heard_of_is_waited_for_no_longer_than_one_may_
 
 
 def test_what_waits_for_a_further_attempt_makes_way_at_once() -> None:
-    story = Story()
-    story.declare(spec("1,2 12 * * *", concurrencyPolicy="Replace", **BOTH, **ALO))
-    story.at(40)
-    story.alive = {"west"}
-    story.at(60)
-    story.refused(story.run)
+    story = refused_and_waiting("1,2 12 * * *", concurrencyPolicy="Replace")
     assert story.runs == ["60 Lost west #1"]
     story.at(121)
     assert (story.runs, story.verdicts) == (["120 Pending west #1"], ["60 Skipped Replaced"])

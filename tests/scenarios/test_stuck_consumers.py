@@ -25,6 +25,17 @@ def east_makes_hello() -> World:
     return world
 
 
+def west_1_decides(others: tuple[str, ...]) -> World:
+    """Return a world in which west-1 is the executor, and a cronjob of every minute has run once."""
+    world = World()
+    for name in ("west-1", *others):
+        world.start(name)
+        world.settle()
+    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(70))
+    return world
+
+
 def connection(world: World, name: str) -> FakeSession:
     found = world.processes[name].broker
     assert found is not None
@@ -105,12 +116,7 @@ def test_who_may_not_execute_puts_no_token_back() -> None:
 
 @pytest.mark.parametrize("others", [("west-2", "east-1", "east-2"), ()])
 def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tuple[str, ...]) -> None:
-    world = World()
-    for name in ("west-1", *others):
-        world.start(name)
-        world.settle()
-    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
-    world.at(at(70))
+    world = west_1_decides(others)
     stuck = connection(world, "west-1")
     assert world.executor is world.processes["west-1"]
     for queue in (COMMANDS, REPORTS):
@@ -126,12 +132,7 @@ def test_an_executor_that_hears_no_worker_not_even_its_own_steps_down(others: tu
 
 @pytest.mark.parametrize("others", [("west-2", "east-1"), ()])
 def test_an_executor_to_which_no_commands_come_steps_down(others: tuple[str, ...]) -> None:
-    world = World()
-    for name in ("west-1", *others):
-        world.start(name)
-        world.settle()
-    world.cluster("west").apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
-    world.at(at(70))
+    world = west_1_decides(others)
     stuck = connection(world, "west-1")
     world.broker.stick(stuck, COMMANDS)
     world.at(at(130))

@@ -44,6 +44,16 @@ class Faults:
             return None
         return until
 
+    def look(self, key: Key, now: datetime, look: Callable[[], datetime | None]) -> datetime | None:
+        """Return when to look at it again: what `look` says, unless it is set aside, or fails and so is set aside."""
+        until = self.until(key, now)
+        if until is not None:
+            return until
+        try:
+            return look()
+        except Exception:  # noqa: BLE001  it is told
+            return self.set_aside(key, now)
+
     def set_aside(self, key: Key, now: datetime) -> datetime:
         """Set it aside because of the exception that is being handled; return until when."""
         note(self._role, key)

@@ -335,8 +335,7 @@ def stop_runs(progress: Progress, runs: Collection[Run]) -> Progress:
             return run  # a LOST run cannot be told to stop
         return replace(run, state=RunState.STOPPING, reason="Replaced")
 
-    for run in runs:
-        if run.reason == NOT_STARTED:
-            progress = with_verdict(progress, never_begun(run, "Replaced", "it made way for a later run"))
-    waiting = {run.id for run in runs if run.reason == NOT_STARTED}
-    return replace(progress, open=tuple(stopped(run) for run in progress.open if run.id not in waiting))
+    waiting = [run for run in runs if run.reason == NOT_STARTED]
+    for run in waiting:
+        progress = with_verdict(progress, never_begun(run, "Replaced", "it made way for a later run"))
+    return replace(progress, open=tuple(stopped(run) for run in progress.open if run not in waiting))

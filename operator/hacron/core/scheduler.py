@@ -56,7 +56,7 @@ class Scheduler:
         self._waiting: dict[Key, None] = {}  # due, and no cluster would take it
         self._about: Key | None = None  # what is being looked at
         self._due: Sequence[Key] = ()  # what was taken from the agenda for that
-        self.faults = Faults(EXECUTOR)
+        self._faults = Faults(EXECUTOR)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
@@ -93,9 +93,9 @@ class Scheduler:
             try:
                 return self._decide(messages, now)
             except Exception:
-                if self._about is None or self.faults.until(self._about, now) is not None:
+                if self._about is None or self._faults.until(self._about, now) is not None:
                     raise
-                self.faults.set_aside(self._about, now)
+                self._faults.set_aside(self._about, now)
                 for key in self._due:  # decide anew, without it
                     self._agenda.put(key, now)
 
@@ -104,17 +104,18 @@ class Scheduler:
         draft = Draft(self._state, self._rules, now)
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
-            if self._is_set_aside(message, now):
+            self._about = None if isinstance(message, ClusterSeen) else message.key
+            if self._about is not None and self._faults.until(self._about, now) is not None:
                 continue  # who sent it says it again, as long as the ledger does not show it
             for key in self._take(message, draft):
                 self._about = key
                 keys[key] = None
-                if self.faults.until(key, now) is None:
+                if self._faults.until(key, now) is None:
                     _account_for(key, draft)
         self._due = self._agenda.due(now, MOST_LOOKS)
         keys.update(dict.fromkeys(self._due))
         for key in list(keys):
-            until = self.faults.until(key, now)
+            until = self._faults.until(key, now)
             if until is not None:
                 self._agenda.put(key, until)
                 del keys[key]
@@ -127,10 +128,6 @@ class Scheduler:
                 self._agenda.put(key, min(self._instants(key, now), default=None))
         self._about = None
         return draft.groups()
-
-    def _is_set_aside(self, message: Command | Report, now: datetime) -> bool:
-        self._about = None if isinstance(message, ClusterSeen) else message.key
-        return self._about is not None and self.faults.until(self._about, now) is not None
 
     def _next_look_at(self, key: Key) -> datetime | None:
         """Return when to look at it; a fault of ours shows itself when it is decided about: at once."""

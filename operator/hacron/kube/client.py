@@ -23,7 +23,7 @@ from hacron.core.lanes import Lanes
 from hacron.core.manifests import GROUP
 from hacron.core.model import Key, Kind, name_of, namespace_of
 from hacron.kube.access import SERVICE_ACCOUNT, read_access
-from hacron.kube.http import JSON_PATCH, MERGE_PATCH, PROBED, ApiServer
+from hacron.kube.http import JSON_PATCH, MERGE_PATCH, PROBED, TOO_MANY, ApiServer
 from hacron.kube.job_watch import JobWatch
 from hacron.kube.listing import list_each, scopes
 from hacron.kube.reply import NoAnswer, Refused, Reply, TooLate
@@ -45,7 +45,6 @@ from hacron.ports import (
 log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
-TOO_MANY: Final = 429
 TOO_LATE: Final = "TooLate"
 SHUT_S = 1.5  # after a 429 to a Job, which waits with its errand then, and in no lane
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
