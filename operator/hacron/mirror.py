@@ -121,7 +121,7 @@ class Mirror:
         entry = self._entry(key)
         if entry is None or key in self._under_way or self._is_another(key, entry):
             return []
-        again_at = self._again_at.get(key)
+        again_at = self._faults.until(key, now) or self._again_at.get(key)
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
             return []
