@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from hacron.core import events
+from hacron.core import events, faults
 from hacron.core.events import Event
 from hacron.core.messages import Definition, Entry
 from hacron.core.model import Home, Key, Kind, namespace_of
@@ -84,17 +84,17 @@ class Herald:
             is_met_first = not live and (was.progress is None or was.winner is None)
             if self._cluster in homes and not is_met_first:
                 told = events.tell(was, state.progress.get(key), homes, state.winner(key), state.cronjob(key))
-                self._keep(News(at, Kind.CRONJOB, key, event) for event in told)
+                self._keep(at, Kind.CRONJOB, key, told)
         for key, before in applied.demands.items():
             after = state.demands.get(key)
             if after is not None and after is not before and self._cluster in after.homes and (live or before is not None):
-                self._keep(News(at, Kind.DEMAND, key, event) for event in events.tell_demand(before, after))
+                self._keep(at, Kind.DEMAND, key, events.tell_demand(before, after))
         self._drop_oldest()
 
     def template_refused(self, key: Key, uid: str, generation: int, words: str, at: datetime) -> None:
         """Take in what no ledger says: this cluster's API server refuses a template. Only the worker asks it."""
         if self._which != "None":
-            self._keep([News(at, Kind.CRONJOB, key, events.refused_template(generation, words), uid)])
+            self._keep(at, Kind.CRONJOB, key, [events.refused_template(generation, words)], uid)
             self._drop_oldest()
 
     def take(self, answer: Answer, moment: Moment) -> None:
@@ -149,7 +149,12 @@ class Herald:
 
     # --- inside ---
 
-    def _keep(self, news: Iterable[News]) -> None:
+    def _keep(self, at: datetime, kind: Kind, key: Key, told: Iterable[Event], uid: str = "") -> None:
+        try:
+            news = [News(at, kind, key, event, uid) for event in told]
+        except Exception:  # noqa: BLE001  it is logged; what happens to others is told
+            faults.note(faults.HERALD, key)
+            return
         self._news.extend(one for one in news if one.event.problem or self._which == "All")
 
     def _make_posts(self) -> None:

@@ -133,10 +133,10 @@ class Mirror:
             return requests
         try:
             status = self._objects.render(self._state, key, self._cluster, now, trial)
+            changes_at = self._objects.changes_at(self._state, key, now)
         except Exception:  # noqa: BLE001  it is logged; all others are shown
             self._agenda.put(key, self._faults.set_aside(key, now))
             return requests
-        changes_at = self._objects.changes_at(self._state, key, now)
         self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)
         if status is None or (digest := _digest(status)) == self._shown.get(key):
             return requests

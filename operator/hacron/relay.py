@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from hacron.core import manifests
+from hacron.core import faults, manifests
 from hacron.core.agenda import Agenda
+from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, Declaration, Known, Objects
 from hacron.core.messages import Command
 from hacron.core.model import Key, Pause
@@ -84,6 +85,7 @@ class Relay:
         self._told: dict[Key, tuple[What, datetime]] = {}  # and when
         self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
+        self._faults = Faults(faults.RELAY)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
@@ -138,7 +140,7 @@ class Relay:
         commands: list[Command] = []
         for key in self._to_compare(moment) if self._ledger_has_begun else ():
             self._dirty.pop(key, None)
-            command = self._compare(key, worker, moment)
+            command = self._look(key, worker, moment)
             if command is not None:
                 commands.append(command)
         requests, self._requests = self._requests, []
@@ -175,6 +177,17 @@ class Relay:
 
     def _to_compare(self, moment: Moment) -> list[Key]:
         return [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]
+
+    def _look(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
+        """Compare it, unless it is set aside, or comparing it fails."""
+        until = self._faults.until(key, now.wall)
+        if until is None:
+            try:
+                return self._compare(key, worker, now)
+            except Exception:  # noqa: BLE001  it is told; all others are compared
+                until = self._faults.set_aside(key, now.wall)
+        self._agenda.put(key, until)
+        return None
 
     def _compare(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
         """Return the command that closes the difference, unless there is none or it is on its way."""
@@ -253,7 +266,7 @@ class Relay:
         """Note an object, as the watch tells of it or, `asked`, as an answer has it."""
         try:
             declared = self._objects.declared(self._cluster, body)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  whatever an API server may send
             log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
         self.inventory.saw(manifests.version(body["metadata"].get("resourceVersion")))

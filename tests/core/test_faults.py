@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from hacron.core import declaring, faults, firing, scheduler, state, status
+from hacron.core import declaring, events, faults, firing, scheduler, state, status
 from hacron.core.duties import owed
 from hacron.core.model import Key, key_of
+from hacron.relay import Relay
 from tests.core.ledger_story import HELLO, Story, spec
 from tests.core.test_demands import demanded
 from tests.scenarios.script import Script
@@ -92,20 +93,33 @@ def test_a_spec_that_it_fails_to_read_is_not_accepted_and_says_so(monkeypatch: p
     assert len(story.state.progress[HELLO].open) == 1
 
 
-@pytest.mark.parametrize("role", ["mirror", "worker"])
+def tell(*args: Any) -> Iterator[events.Event]:
+    yield from fails_for_bad(TELL, lambda args: args[1].key if args[1] is not None else "")(*args)
+
+
+TELL = events.tell
+FAILING: dict[str, tuple[str, Any]] = {  # what fails, by role
+    "mirror": ("hacron.core.status.render", fails_for_bad(status.render, lambda args: args[1])),
+    "worker": ("hacron.errands.owed", fails_for_bad(owed, lambda args: args[0])),
+    "relay": ("hacron.relay.Relay._compare", fails_for_bad(Relay._compare, lambda args: args[1])),
+    "herald": ("hacron.core.events.tell", tell),
+}
+
+
+@pytest.mark.parametrize("role", FAILING)
 def test_what_a_role_cannot_do_for_one_it_does_for_the_others(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script()
     script.run("replicas west-1")
+    if role == "relay":
+        monkeypatch.setattr(*FAILING[role])
     for name in ("bad", "good"):
         script.run(f'apply west {name} schedule="* * * * *" runs=5')
     script.run("at 12:00:30")
-    if role == "mirror":
-        monkeypatch.setattr(status, "render", fails_for_bad(status.render, lambda args: args[1]))
-    else:
-        monkeypatch.setattr("hacron.errands.owed", fails_for_bad(owed, lambda args: args[0]))
+    monkeypatch.setattr(*FAILING[role])
     script.run("at 12:03:30")
     assert faults.tally[role] >= 2
     west = script.world.cluster("west")
     ran = {job.body["metadata"]["name"].partition("-")[0] for job in west.jobs.values()}
-    assert ran == ({"good"} if role == "worker" else {"good", "bad"})
+    assert ran == ({"good"} if role in ("worker", "relay") else {"good", "bad"})
     assert "Succeeded" in " ".join(script.run("status west good"))
+    assert {event["involvedObject"]["name"] for event in west.events.values()} >= {"good"}

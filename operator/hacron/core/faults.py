@@ -13,7 +13,7 @@ from typing import Final
 from hacron.core.model import Key
 
 TRY_AGAIN: Final = timedelta(minutes=1)
-READER, EXECUTOR, WORKER, MIRROR = ROLES = ("reader", "executor", "worker", "mirror")
+READER, EXECUTOR, WORKER, RELAY, MIRROR, HERALD = ROLES = ("reader", "executor", "worker", "relay", "mirror", "herald")
 
 tally: Counter[str] = Counter()  # how often one was met in this process, by role; telemetry reads it
 tell: list[Callable[[str, Key], None]] = []  # called with role and key, while the exception is being handled
