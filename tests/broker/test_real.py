@@ -15,12 +15,13 @@ import pika
 import pytest
 
 from hacron.broker import codec, topology
+from hacron.broker.channel import FINDING_TIMEOUT_S
 from hacron.broker.inbox import envelopes
 from hacron.broker.session import Access, open_broker
 from hacron.ports import BrokerUnavailable
 from tests.broker.test_contract import batch, holder, withdrawn
 from tests.broker.worlds import NOW, RealWorld, read, settle, take, until
-from tests.testbed.broker import USER, Broker
+from tests.testbed.broker import USER, VHOST, Broker
 
 pytestmark = pytest.mark.broker
 
@@ -161,6 +162,15 @@ def test_the_first_record_is_waited_for_while_the_broker_looks_for_the_ledger_an
     thawing.join()
     real.proxy.freeze()
     assert "a publisher confirm" in refused(lambda: session.ledger.append([batch()], 0))
+
+
+def test_a_first_record_that_the_broker_has_taken_and_does_not_confirm_is_not_waited_for_long(
+    real: RealWorld, broker: Broker
+) -> None:
+    session = real.open()
+    ledger = f'rabbit_misc:r(<<"{VHOST}">>, queue, <<"{real.access().prefix}.ledger">>)'
+    broker.ctl("eval", f"{{ok, Queue}} = rabbit_amqqueue:lookup({ledger}), sys:suspend(amqqueue:get_pid(Queue)).")
+    assert took(lambda: refused(lambda: session.ledger.append([batch()], 0))) < FINDING_TIMEOUT_S / 2
 
 
 def test_a_queue_that_does_not_answer_is_named_with_what_to_do_if_it_stays_so(real: RealWorld) -> None:

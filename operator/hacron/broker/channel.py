@@ -30,7 +30,7 @@ CONFIRM_TIMEOUT_S: Final = 2.0
 
 FINDING_TIMEOUT_S: Final = 15.0
 """Of the first use of a stream. RabbitMQ 4 then asks its nodes where the stream is led, one after the other and up to twice, also
-those that are lost; it gives one up after 7 s (Erlang's net_setuptime)."""
+those that are lost; it gives one up after 7 s (Erlang's net_setuptime). The channel answers nothing else meanwhile."""
 
 ASK_AGAIN_S: Final = 1.0
 
@@ -211,12 +211,12 @@ class Channel:
         with self._connection.translated():
             self._channel.basic_nack(tag, requeue=True)
 
-    def barrier(self) -> None:
+    def barrier(self, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         """Return when the broker has done all that was asked for before, and we have all that it sent before it answered.
 
         Both directions of a channel are in order; any question does, and this one changes nothing.
         """
-        self._ask("a sign of life", lambda reply: self._channel.flow(True, reply))
+        self._ask("a sign of life", lambda reply: self._channel.flow(True, reply), timeout_s)
 
     def close(self) -> None:
         """Close only this channel; its consumers end with it."""
@@ -258,21 +258,27 @@ class Publisher:
         self._published = 0  # the broker counts messages from 1 and confirms by number
         self._unconfirmed: set[int] = set()
         replies: list[object] = []
-        self._channel = Channel(connection).pika
+        self._line = Channel(connection)
+        self._channel = self._line.pika
         self._channel.add_on_return_callback(self._on_returned)
         with connection.translated():
             self._channel.confirm_delivery(self._on_confirm, replies.append)
         connection.wait(lambda: replies, "switching confirms on")
 
-    def publish(self, messages: Iterable[Outgoing], timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
-        """Publish all of them, in order, and return when the broker has confirmed each; it may take so long for a single one.
+    def publish(self, messages: Iterable[Outgoing], found_within_s: float = 0.0) -> None:
+        """Publish all of them, in order, and return when the broker has confirmed each.
 
+        `found_within_s`: how long the broker may look for the queue, if this is the first for it. Once found, it confirms as soon
+        as ever, or not at all: RabbitMQ 3.10 hands what comes as a stream's leader is replaced to the one that is dead.
         Raises BrokerUnavailable: then nobody knows which of them have arrived.
         """
         for message in messages:
             self._send(message)
-            self._wait_for(IN_FLIGHT, timeout_s)
-        self._wait_for(0, timeout_s)
+            if found_within_s:
+                self._line.barrier(found_within_s)
+                found_within_s = 0.0
+            self._wait_for(IN_FLIGHT)
+        self._wait_for(0)
 
     def _send(self, message: Outgoing) -> None:
         self._connection.check()
@@ -288,10 +294,10 @@ class Publisher:
         self._published += 1
         self._unconfirmed.add(self._published)
 
-    def _wait_for(self, most: int, timeout_s: float) -> None:
+    def _wait_for(self, most: int) -> None:
         """Wait until no more than so many are unconfirmed."""
         while (count := len(self._unconfirmed)) > most:
-            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm", timeout_s)
+            self._connection.wait(partial(self._fewer_than, count), "a publisher confirm", CONFIRM_TIMEOUT_S)
 
     def _fewer_than(self, count: int) -> bool:
         return len(self._unconfirmed) < count

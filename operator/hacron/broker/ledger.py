@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from hacron.broker import codec
-from hacron.broker.channel import CONFIRM_TIMEOUT_S, FINDING_TIMEOUT_S, Channel, Delivery, Outgoing, Publisher
+from hacron.broker.channel import FINDING_TIMEOUT_S, Channel, Delivery, Outgoing, Publisher
 from hacron.broker.connection import Connection
 from hacron.broker.setaside import Complaints
 from hacron.core.messages import Batch, Entry
@@ -46,7 +46,7 @@ class StreamLedger:
     def __init__(self, connection: Connection, publisher: Publisher, queue: str) -> None:
         self._publisher = publisher
         self._queue = queue
-        self._confirm_timeout_s = FINDING_TIMEOUT_S  # of the first append; nothing is decided before it is read back
+        self._found_within_s = FINDING_TIMEOUT_S  # by the first append; nothing is decided before it is read back
         self._arrived: deque[Delivery] = deque()
         self._complaints = Complaints(log)
         self.unreadable = 0  # batches, or records in them, that this version cannot read
@@ -88,8 +88,8 @@ class StreamLedger:
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
         outgoing = (Outgoing(self._queue, codec.encode_batch(batch), {FLOOR: floor}) for batch in batches)
-        self._publisher.publish(outgoing, self._confirm_timeout_s)
-        self._confirm_timeout_s = CONFIRM_TIMEOUT_S
+        self._publisher.publish(outgoing, self._found_within_s)
+        self._found_within_s = 0.0
 
     def _check_beginning(self, offset: int) -> None:
         if self._read_up_to < 0 and self._floor is not None and offset > self._floor:
