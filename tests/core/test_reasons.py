@@ -29,9 +29,10 @@ Names = dict[str, set[str]]  # name of a variable or a function → texts that i
 
 def given(givers: set[str]) -> Iterator[tuple[str, str]]:
     """Yield each reason that stands in the code, and where."""
-    for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]:
-        tree = ast.parse(path.read_text())
-        names = dict(_named(tree))
+    trees = {path: ast.parse(path.read_text()) for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]}
+    constants = {name: texts for tree in trees.values() for name, texts in _named(tree) if name.isupper()}
+    for path, tree in trees.items():
+        names = constants | dict(_named(tree))
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and _name(call.func) in givers:
                 values = [each.value for each in call.keywords if each.arg == "reason"] or call.args

@@ -337,6 +337,22 @@ def test_at_least_once_places_a_silent_clusters_run_elsewhere() -> None:
     assert story.verdicts == ["60 Lost PlacedElsewhere", "60 Succeeded"]
 
 
+def test_a_run_that_is_heard_of_again_after_it_was_tried_elsewhere_is_not_tried_again_when_it_falls_silent_once_more() -> None:
+    story = Story()
+    story.declare(spec("1 * * * *", placement={"clusters": ["west", "east", "south"]}, **ALO))
+    story.at(58)
+    story.alive = {"east", "south"}
+    story.at(100)
+    first, second = story.progress.open
+    assert story.runs == ["60 Lost west #1", "60 Pending east #2"]
+    story.started(first)
+    story.started(second)
+    assert story.runs == ["60 Running west #1", "60 Running east #2"]
+    story.at(600)
+    assert story.runs == ["60 Running east #2"]
+    assert story.verdicts == ["60 Lost PlacedElsewhere"]
+
+
 def test_at_least_once_gives_up_a_running_job_whose_cluster_is_silent_for_long() -> None:
     story = Story()
     story.declare(spec("1 * * * *", placement={"clusters": ["west", "east"]}, **ALO))

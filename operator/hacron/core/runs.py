@@ -23,9 +23,11 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from hacron.core.messages import Outcome, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
-from hacron.core.model import Run, RunState, Verdict, VerdictKind, sentence
+from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 
-NOT_STARTED = "NotStarted"  # why a run is LOST under AtLeastOnce: refused, and waits for a cluster, or for its turn
+# Why a run is LOST under AtLeastOnce:
+NOT_STARTED = "NotStarted"  # refused, and waits for a cluster, or for its turn
+PLACED_ELSEWHERE = "PlacedElsewhere"  # silent, and there is a further attempt
 
 P, R, S, L = RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST
 
@@ -60,6 +62,12 @@ def run_id(cronjob_id: str, tick: datetime, attempt: int) -> str:
 def to_try_again(run: Run, refused_by: tuple[str, ...], because: str) -> Run:
     """Return a run that was refused, and waits for another cluster, or for its turn."""
     return replace(run, state=RunState.LOST, reason=NOT_STARTED, refused_by=refused_by, because=because)
+
+
+def is_unplaced(run: Run, guarantee: Guarantee) -> bool:
+    """Whether a run was given up, or refused, and its next attempt has found no cluster yet."""
+    at_least_once = guarantee is Guarantee.AT_LEAST_ONCE
+    return at_least_once and run.state is RunState.LOST and run.reason != PLACED_ELSEWHERE and not run.tried_again
 
 
 def never_begun(run: Run, reason: str, when: str) -> Verdict:
@@ -108,7 +116,8 @@ def advance(run: Run, report: RunReport) -> Run | None:
         return None
     started = report.started if isinstance(report, RunStarted | RunFinished) else None
     reason = "" if run.state is L else run.reason  # why it was given up is no longer true
-    after = replace(run, state=state, started=run.started or started, reason=reason)
+    tried_again = run.tried_again or run.reason == PLACED_ELSEWHERE
+    after = replace(run, state=state, started=run.started or started, reason=reason, tried_again=tried_again)
     return None if after == run else after
 
 

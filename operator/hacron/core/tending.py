@@ -18,9 +18,17 @@ from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
-from hacron.core.runs import NOT_STARTED, advance, identity_of, never_begun, to_try_again, verdict_of
+from hacron.core.runs import (
+    NOT_STARTED,
+    PLACED_ELSEWHERE,
+    advance,
+    identity_of,
+    is_unplaced,
+    never_begun,
+    to_try_again,
+    verdict_of,
+)
 
-PLACED_ELSEWHERE = "PlacedElsewhere"
 MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 
 
@@ -58,7 +66,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         attempt=run.attempt,
         run=run.id if run.demand else "",
     )
-    if run.state is RunState.LOST and (run.reason == PLACED_ELSEWHERE or scene is None or _at_most_once(scene)):
+    if run.state is RunState.LOST and (scene is None or not is_unplaced(run, scene.cronjob.guarantee)):
         return with_verdict(without, late)  # the truth about a tick that was given up
     if scene is None or not _may_go_on(run, scene):
         return with_verdict(without, late)
@@ -142,7 +150,7 @@ def deadlines(progress: Progress, cronjob: CronJob | None, hearing: Hearing, rul
 def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> Iterator[datetime]:
     if run.state is RunState.PENDING:
         yield _given_time(run, hearing, rules)
-    if _is_unplaced(run, cronjob):
+    if is_unplaced(run, cronjob.guarantee):
         yield run.start_by
     bound = _deadline_of(run, cronjob, rules)
     if run.reason == NOT_STARTED and bound is not None:
@@ -158,13 +166,7 @@ def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -
 def awaits_cluster(progress: Progress, cronjob: CronJob) -> bool:
     """Whether something would start as soon as there is a cluster for it."""
     held = progress.held is not None and progress.held.reason == NO_CLUSTER
-    return held or any(_is_unplaced(run, cronjob) for run in progress.open)
-
-
-def _is_unplaced(run: Run, cronjob: CronJob) -> bool:
-    """Whether a run was given up, and its next attempt has found no cluster yet."""
-    at_least_once = cronjob.guarantee is Guarantee.AT_LEAST_ONCE
-    return run.state is RunState.LOST and at_least_once and run.reason != PLACED_ELSEWHERE
+    return held or any(is_unplaced(run, cronjob.guarantee) for run in progress.open)
 
 
 def _overdue(run: Run, scene: Scene) -> bool:
@@ -196,6 +198,8 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Give the run up, and under AtLeastOnce place another attempt."""
     if _at_most_once(scene):
         return _lost(progress, run, scene.hearing, "ClusterSilent")
+    if run.tried_again:
+        return _lost(progress, run, scene.hearing, PLACED_ELSEWHERE)
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
         return _unheard_again(_lost(progress, run, scene.hearing, PLACED_ELSEWHERE), run, elsewhere, scene)
@@ -206,7 +210,7 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
-    if _is_unplaced(run, scene.cronjob):
+    if is_unplaced(run, scene.cronjob.guarantee):
         if run.reason == NOT_STARTED and _is_past_deadline(run, scene):
             return with_verdict(_without(progress, run), _missed(run))
         elsewhere = _elsewhere(progress, run, scene)

@@ -32,8 +32,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import identity_of, is_ahead
-from hacron.core.tending import PLACED_ELSEWHERE
+from hacron.core.runs import identity_of, is_ahead, is_unplaced
 from hacron.core.ticks.calendar import Calendar
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -166,12 +165,8 @@ def _awaited(draft: Draft, cronjob: Key) -> set[str]:
     # While a spec is not understood, another attempt may follow when it is corrected.
     guarantee = Guarantee.AT_MOST_ONCE if found is None else getattr(found, "guarantee", Guarantee.AT_LEAST_ONCE)
     runs = progress.open if progress is not None else ()
-    return {identity_of(run.id) for run in runs if run.demand and not _is_given_up(run, guarantee)}
-
-
-def _is_given_up(run: Run, guarantee: Guarantee) -> bool:
-    """Whether its verdict has been told, and no other attempt will follow."""
-    return run.state is RunState.LOST and (guarantee is Guarantee.AT_MOST_ONCE or run.reason == PLACED_ELSEWHERE)
+    untold = (run for run in runs if run.state is not RunState.LOST or is_unplaced(run, guarantee))
+    return {identity_of(run.id) for run in untold if run.demand}
 
 
 # --- one demand -----------------------------------------------------------------------------------------------------------------
