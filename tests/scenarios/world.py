@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from hacron import timepiece
 from hacron.core import faults, manifests
 from hacron.core.demand.accounts import remembered
 from hacron.core.messages import Progress
@@ -149,6 +150,11 @@ class Process:
     @property
     def turns(self) -> bool:
         return self.alive and self.frozen_since is None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether its clock is right enough for that."""
+        return abs(self.skew).total_seconds() <= timepiece.MOST_S
 
     @property
     def has_work(self) -> bool:
@@ -422,7 +428,8 @@ class World:
 
     def _may_tell(self, cluster: str) -> bool:
         """Whether there is a replica that can tell of a cluster, soon, if it is not hindered from now on."""
-        return any(one.turns and one.reaches_broker and one.kube.watch_is_behind_by() < SETTLES_FOR for one in self.of(cluster))
+        here = (one for one in self.of(cluster) if one.turns and one.reaches_broker and one.takes_part)
+        return any(one.kube.watch_is_behind_by() < SETTLES_FOR for one in here)
 
     def silence(self, cluster: str, silent: bool = True) -> None:
         """Cut the replicas of a cluster off from the broker, until they are not any more."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key, RunState
+from hacron.core.rules import Rules
 from hacron.core.state import State
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared
@@ -24,6 +25,7 @@ DECIDED_IN_TIME = timedelta(
     seconds=1.2
 )  # its Job is made by the other replica of its cluster, or by one that starts within a second
 SHOWN_WITHIN = timedelta(seconds=5)
+ALWAYS_SHOWN = Rules().recent_limit // 2  # of the latest ticks, whatever became of them and of those before
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
 
 
@@ -142,7 +144,8 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
     elif ticks and not ran:
         yield f"{short(key)} has not run since {clock(healed)}"
     if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
-        yield from _untold(key, world, ticks)
+        latest = _ticks(cronjob, healed, world.now, ran)[-ALWAYS_SHOWN:]
+        yield from _untold(key, world, [one for one in ticks[-4:] if one in latest])
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
@@ -176,6 +179,6 @@ def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
         for entry in status.get("recent", []):  # a verdict on several ticks names the last
             told = [one for one in map(manifests.rfc3339, ticks) if one <= entry["tick"]]
             shown.update(told[-entry["count"] :] if entry.get("count", 1) > 1 else [])
-        for one in ticks[-4:]:
+        for one in ticks:
             if one < world.now - SHOWN_WITHIN and manifests.rfc3339(one) not in shown:
                 yield f"{short(key)} {tick(one)} is not in the status that {home} shows"
