@@ -141,9 +141,10 @@ class Session:
         self.executor = executor
         self.worker = worker
         self._recency = recency
-        self._scheduler = scheduler
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
+        self._watchers = (*of_cronjobs, *of_demands)
+        self._about_cronjobs = (scheduler, worker, *of_cronjobs)
         self._herald = herald
         self._timepiece = timepiece
         self._namesake = namesake
@@ -162,7 +163,7 @@ class Session:
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
                 self.worker.take(arrival, now)
-            _note((*self._of_cronjobs, *self._of_demands), self._herald, arrival, now)
+            _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now, knows_all=self.broker.ledger.is_whole)
@@ -178,8 +179,9 @@ class Session:
         wait = min(LONGEST_WAIT_S, self.executor.next_turn(now))
         if not self.caught_up:
             return wait
-        others = (self.worker, *self._of_cronjobs, *self._of_demands, self._herald)
-        return min(wait, *(role.next_turn(now) for role in others))
+        for role in (self.worker, *self._watchers, self._herald):
+            wait = min(wait, role.next_turn(now))
+        return wait
 
     def give_back(self) -> None:
         """On stop: no more decisions, then the tokens, then goodbye."""
@@ -196,8 +198,8 @@ class Session:
             folded.append(Folded(entry, applied))
             self._herald.note(entry, applied, live, now)
             if applied.keys:
-                for role in (self._scheduler, self.worker, *self._of_cronjobs):
-                    role.touch(applied.keys)
+                for about_cronjobs in self._about_cronjobs:
+                    about_cronjobs.touch(applied.keys)
             for about_demands in self._of_demands if applied.demands else ():
                 about_demands.touch(applied.demands)
             self._look_for_life(applied, now)

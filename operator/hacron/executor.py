@@ -254,21 +254,31 @@ class Executor:
 
     def _decide(self, moment: Moment) -> None:
         messages = self._inbox.take()
-        if any(isinstance(message, Report) for message in messages):
-            self._reported_at = moment.mono
+        if messages:
+            self._count_messages(messages, moment)
         groups = self._scheduler.decide(messages, moment.wall)
         if moment.mono >= self._proved_at + self._lease.proof_interval_s:  # as next_turn rounds it
             self._proved_at = moment.mono
             self.tally.proofs += 1
             groups.append((self._proof(moment.wall),))
             groups = [*((record,) for record in self._stale()), *groups]  # first: what is new about the same subject wins
+        if groups:
+            self._write(groups, moment.wall)
+
+    def _count_messages(self, messages: Sequence[Command | Report], moment: Moment) -> None:
+        for message in messages:
+            if isinstance(message, Report):
+                self._reported_at = moment.mono
+                _count(message, self.tally.reports)
+            else:
+                _count(message, self.tally.commands)
+
+    def _write(self, groups: Iterable[Sequence[Record]], now: datetime) -> None:
         packed = pack(groups)
         decisions.tell_too_long(packed.too_long)
         decisions.tell(packed.batches, self._state)
-        _count((message for message in messages if isinstance(message, Command)), self.tally.commands)
-        _count((message for message in messages if isinstance(message, Report)), self.tally.reports)
         if packed.batches:
-            self._append(packed.batches, moment.wall)
+            self._append(packed.batches, now)
 
     def _proof(self, now: datetime) -> Proof:
         since = self._state.executor.since if self._state.executor is not None else None
@@ -289,7 +299,8 @@ class Executor:
         batches = [Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in packed]
         self._outstanding += len(batches)
         for batch in batches:
-            _count(batch.records, self.tally.records)
+            for record in batch.records:
+                _count(record, self.tally.records)
         self._ledger.append(batches, self._state.floor)
 
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
@@ -313,7 +324,6 @@ def _news(record: Record, applied: Applied) -> Sequence[Verdict]:
             return ()
 
 
-def _count(things: Iterable[Record | Command | Report], counts: dict[str, int]) -> None:
-    for thing in things:
-        kind = type(thing).__name__
-        counts[kind] = counts.get(kind, 0) + 1
+def _count(thing: Record | Command | Report, counts: dict[str, int]) -> None:
+    kind = type(thing).__name__
+    counts[kind] = counts.get(kind, 0) + 1

@@ -73,7 +73,7 @@ class Herald:
 
     def note(self, entry: Entry, applied: Applied, live: bool, moment: Moment) -> None:
         """Take in what an entry has changed. `live`: it has come just now, and was not found when the ledger was opened."""
-        if self._which == "None" or entry.batch is None:
+        if self._which == "None" or entry.batch is None or not (applied.was or applied.demands):
             return
         if not live and moment.wall - entry.batch.sent_at > RECALLS:
             return

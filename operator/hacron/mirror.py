@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.faults import MIRROR, Faults
 from hacron.core.kinds import CRONJOBS, Known, Objects
@@ -176,11 +177,11 @@ class Mirror:
     def _observe(self, body: dict[str, Any], gone: bool, now: datetime) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
         try:
-            declared = self._objects.declared(self._cluster, body)
+            one = manifests.identity(body)
         except (KeyError, TypeError, ValueError):
             return  # the relay tells
-        key = declared.key
-        if gone or self._here.get(key) != declared.uid:
+        key = one.key
+        if gone or self._here.get(key) != one.uid:
             self._again_at.pop(key, None)
             self._retries.end(key)
         if gone:
@@ -189,9 +190,9 @@ class Mirror:
             self._trials.forget(key)
             return
         status = body.get("status") or {}
-        self._here[key] = declared.uid
+        self._here[key] = one.uid
         self._shown[key] = _digest(status)
-        self._trials.read(key, version_of(declared), status, now, ours=self._was_active)
+        self._trials.read(key, version_of(one), status, now, ours=self._was_active)
         self._dirty[key] = None
 
 

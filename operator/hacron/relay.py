@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -176,7 +177,7 @@ class Relay:
         return self._state.epoch > 0
 
     def _to_compare(self, moment: Moment) -> list[Key]:
-        return [*list(self._dirty)[:COMPARED_PER_TURN], *self._agenda.due(moment.wall, COMPARED_PER_TURN)]
+        return [*islice(self._dirty, COMPARED_PER_TURN), *self._agenda.due(moment.wall, COMPARED_PER_TURN)]
 
     def _look(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
         """Compare it, unless it is set aside, or comparing it fails."""

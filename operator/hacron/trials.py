@@ -16,6 +16,7 @@ from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import Known
 from hacron.core.lanes import Lanes
+from hacron.core.manifests import Identity
 from hacron.core.messages import Definition
 from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
 from hacron.core.state import State
@@ -204,5 +205,5 @@ class Trials:
             self._tell(key, uid, int(generation), words, now)
 
 
-def version_of(one: Known) -> str:
+def version_of(one: Known | Identity) -> str:
     return f"{one.uid}/{one.generation}"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import islice
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
@@ -345,10 +346,9 @@ class FakeConnection:
         session = self._session
         session.check()
         for consumer, _ in session.consumers:
-            if not session.is_served(consumer):
-                continue
-            consumer.arrived.extend(consumer.sent)
-            consumer.sent.clear()
+            if consumer.sent and session.is_served(consumer):
+                consumer.arrived.extend(consumer.sent)
+                consumer.sent.clear()
         session.ledger.receive()
         session.token.receive()
         session.worker_token.receive()
@@ -414,8 +414,8 @@ class FakeLedger:
 
     def receive(self) -> None:
         """Take in what has been appended since the last time."""
-        ledger = self._copy
-        if ledger and ledger[-1].offset >= self._next and self._is_served:
+        ledger = self._copy if self._is_served else []
+        if ledger and ledger[-1].offset >= self._next:
             arrived = ledger[max(0, self._next - ledger[0].offset) :][: self._at_once]
             self._arrived.extend(arrived)
             self._next = arrived[-1].offset + 1
@@ -513,14 +513,16 @@ class FakeInbox:
 
     @property
     def held_up(self) -> Collection[str]:
+        if not self._waiting:
+            return ()
         return self._waiting - {way.kind for consumer, way in self._ways if consumer.arrived}
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
         for number, (consumer, way) in enumerate(self._ways):
-            for body in list(consumer.arrived)[self._taken[number] :]:
-                messages.extend(self._read(body, way))
             if len(consumer.arrived) > self._taken[number]:
+                for body in islice(consumer.arrived, self._taken[number], None):
+                    messages.extend(self._read(body, way))
                 self._waiting.discard(way.kind)
             self._taken[number] = len(consumer.arrived)
         return messages

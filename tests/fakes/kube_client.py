@@ -74,7 +74,7 @@ class FakeKube:
         self._untold = 0
         self._told_at = cluster.now  # nothing that a watch tells comes before what it has told
         self._closed = False
-        self._time: datetime | None = None  # of the API server, when a monotonic clock began
+        self._told: tuple[datetime, float] | None = None  # the API server's time, and the monotonic one then
         cluster.watchers.append(self._see)
         if cluster.up:
             for kind in Kind:
@@ -84,8 +84,11 @@ class FakeKube:
 
     def time_at(self, mono: float) -> datetime | None:
         if self.cluster.up:
-            self._time = self.cluster.now - timedelta(seconds=mono)
-        return self._time + timedelta(seconds=mono) if self._time is not None else None
+            self._told = (self.cluster.now, mono)
+        if self._told is None:
+            return None
+        told, then = self._told
+        return told + timedelta(seconds=mono - then)
 
     @property
     def uid(self) -> str:

@@ -319,10 +319,12 @@ class FakeCluster:
         self.patches += 1
         before = body.get("status", {})
         after = {name: value for name, value in {**before, **status}.items() if value is not None}
-        if after != before:
-            body["status"] = _copy(after)
-            self._emit(ObjectSeen(body=_copy(body), kind=kind))
-        return 200, _copy(body)
+        if after == before:
+            return 200, _copy(body)
+        body["status"] = _copy(after)
+        told = _copy(body)
+        self._emit(ObjectSeen(body=told, kind=kind))
+        return 200, told
 
     def get_object(self, kind: Kind, key: Key) -> Reply:
         body = self.standing(kind).get(key)

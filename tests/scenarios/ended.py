@@ -7,7 +7,7 @@ they declared.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,7 +18,7 @@ from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Body, Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.decided import Course, Decided, decided
+from tests.scenarios.decided import Course, Decided
 from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
@@ -54,7 +54,7 @@ class Span:
         return self.begin <= at <= self.end
 
 
-def unfinished(world: World) -> Iterable[str]:
+def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
     """AtLeastOnce: return the ticks that were admitted and have no Job that ended by itself, though nothing is wrong any more.
 
     Admitted is what was decided and not taken back. People may end that: by deleting the Job, by deleting, suspending or pausing
@@ -64,7 +64,6 @@ def unfinished(world: World) -> Iterable[str]:
     may_run = _must_end(world)
     ends_within = {key: declared.longest_job(key, world) + IS_TOLD_WITHIN for key in may_run}
     rests = {key: _rests(key, world) for key in may_run}
-    ledgers = decided(world)
     known_ended = {
         (course.key, course.identity): course.ended_at
         for said in ledgers
@@ -98,16 +97,16 @@ def _must_end(world: World) -> set[Key]:
     return {key for key, _ in cronjobs} - may_not
 
 
-def untold(world: World) -> Iterable[str]:
+def untold(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
     """Return the ticks that have no verdict: of those that were decided, and, where nobody ever changed it, of the schedule."""
-    for said in decided(world)[-1:]:
+    for said in ledgers[-1:]:
         for course in said.courses.values():
             yield from (f"{short(course.key)} {tick(when)} has no verdict" for when in _without_verdict(course, said, world))
 
 
-def brought_back(world: World) -> Iterable[str]:
+def brought_back(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
     """Return the cronjobs that went on although nobody declared them any more; who is made anew is another one."""
-    for said in decided(world):
+    for said in ledgers:
         for course in said.courses.values():
             excused = _was_to_be_forgotten(course.key, world) or _was_put_back(course.key, world)
             if course.brought_back_at is not None and not excused:

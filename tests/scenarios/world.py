@@ -161,7 +161,7 @@ class Process:
         """Whether there is something to do now."""
         if not self.turns:
             return False
-        if self._trance is not None or self.kube.has_work or self._world.now >= self._due:
+        if self._world.now >= self._due or self.kube.has_work or self._trance is not None:
             return True
         return self.broker is not None and (bool(self.kube.arrivals) or self.broker.has_news)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from hacron import engine
 from tests.scenarios.chronicle import Chronicle
+from tests.scenarios.decided import decided
 from tests.scenarios.ended import brought_back, unearned, unfinished, untold
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
@@ -51,7 +52,8 @@ def tell(story: Story, world: World | None = None) -> Told:
             began = world.now
             lose_the_executor(world, dies=story.seed % 2 == 0)
             ill = [*late(world, began)]
-        ended = (*unfinished(world), *untold(world), *brought_back(world), *unearned(world))
+        ledgers = decided(world)
+        ended = (*unfinished(world, ledgers), *untold(world, ledgers), *brought_back(world, ledgers), *unearned(world))
         return Told(story, (*wrong(world), *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -38,21 +38,22 @@ MESSAGE_BYTES: Final = 7 * 2**18
 """Of one command or report. The API server takes no object over 1.5 MiB, so none of ours is longer."""
 
 T = TypeVar("T")
-Wire = TypeVar("Wire", "_WireBatch", Envelope)
+R = TypeVar("R", msgspec.Raw, Record)
+Wire = TypeVar("Wire", "_WireBatch[msgspec.Raw]", Envelope)
 
 
 class Unreadable(Exception):
     """These bytes are no message that this version knows. The text says why, in a few words, without the bytes."""
 
 
-class _WireBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A Batch as it travels: with a version, its records not decoded yet."""
+class _WireBatch(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """A Batch as it travels: with a version. As it comes, its records are not decoded yet."""
 
     v: int = VERSION
     epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # unix milliseconds; one beyond all reason could never be outbid
     sender: str = msgspec.field(name="from")
     sent_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    records: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MOST_RECORDS)]
+    records: Annotated[tuple[R, ...], msgspec.Meta(max_length=MOST_RECORDS)]
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -61,7 +62,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _versioned = msgspec.json.Decoder(_Versioned)
-_batch = msgspec.json.Decoder(_WireBatch)
+_batch = msgspec.json.Decoder(_WireBatch[msgspec.Raw])
 _envelope = msgspec.json.Decoder(Envelope)
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
@@ -70,8 +71,7 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_batch(batch: Batch) -> bytes:
-    records = tuple(msgspec.Raw(_encoder.encode(record)) for record in batch.records)
-    return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=records))
+    return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=batch.records))
 
 
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:

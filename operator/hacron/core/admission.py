@@ -12,6 +12,7 @@ from hacron.core.namelock import REQUEST_LIVES
 from hacron.core.rules import Rules
 
 REPLACING = "Replacing"  # why a tick waits until the runs have ended that were told to stop for it
+DEFAULTS = Rules()  # where only matters that there is some time
 MOST_OPEN = 300  # runs of one cronjob; each makes its record in the ledger longer, and a Job that never ends is open for ever
 
 
@@ -61,7 +62,7 @@ def deadline(cronjob: CronJob, rules: Rules) -> Deadline | None:
 
 def never_in_time(cronjob: CronJob) -> Deadline | None:
     """Return the deadline that no tick meets, if a cronjob has one."""
-    bound = deadline(cronjob, Rules())
+    bound = deadline(cronjob, DEFAULTS)
     return bound if bound is not None and not bound.after else None
 
 

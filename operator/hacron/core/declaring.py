@@ -6,8 +6,8 @@ An edit counts from the moment of the edit: ticks that the new schedule would ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -100,8 +100,7 @@ def withdraw(draft: Draft, command: CronJobWithdrawn, *, may_return: bool = Fals
         draft.put(_edited(draft, progress, before))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What all home clusters together say of a cronjob."""
 
     cronjob: CronJob | InvalidCronJob | None = None

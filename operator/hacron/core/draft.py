@@ -63,7 +63,9 @@ class Draft:
 
     def pending_of(self, cronjob: Key) -> list[Demand]:
         """Return what is demanded of a cronjob and not settled: single runs before ranges, and the oldest first."""
-        keys = dict.fromkeys([*(demand.key for demand in self._state.pending_of(cronjob)), *self._asked.get(cronjob, ())])
+        keys = dict.fromkeys([*self._state.pending_keys_of(cronjob), *self._asked.get(cronjob, ())])
+        if not keys:
+            return []
         found = [demand for demand in map(self.demand, keys) if demand is not None and demand.cronjob == cronjob]
         found = [demand for demand in found if not demand.is_settled]
         return sorted(found, key=lambda demand: (demand.wanted.begin is not None, demand.created_at, demand.key))

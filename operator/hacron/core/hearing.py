@@ -7,8 +7,8 @@ give up runs that are well, and start them elsewhere a second before their clust
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from hacron.core.messages import ClusterSeen
 from hacron.core.model import Cluster
@@ -29,8 +29,7 @@ def to_be_forgotten(clusters: Mapping[str, Cluster]) -> set[str]:
     return {name for by, name in said if by not in named}
 
 
-@dataclass(frozen=True, slots=True)
-class Hearing:
+class Hearing(NamedTuple):
     clusters: Mapping[str, Cluster]
     since: datetime  # when this executor began to listen
 

@@ -40,7 +40,7 @@ class Lanes(Generic[T]):
         """Return what may begin now, which is under way from then on; None: nothing."""
         if self._counted >= self._count:
             return None
-        for waiting in self._waiting:
+        for waiting in filter(None, self._waiting):
             namespace = next((one for one in waiting if self._under_way.get(one, 0) < self._half), None)
             if namespace is None and self._total < self._count:
                 namespace = next(iter(waiting), None)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -52,15 +52,30 @@ _HOUR_24 = re.compile("[Tt ]24")  # which Python reads from 3.14 on; two replica
 # --- HACronJob ------------------------------------------------------------------------------------------------------------------
 
 
+class Identity(NamedTuple):
+    """Which object it is, and which version of what it says."""
+
+    key: Key
+    uid: str
+    generation: int
+
+
+def identity(body: dict[str, Any]) -> Identity:
+    """Return which one an object of ours is. Raises KeyError, TypeError, ValueError when it is none."""
+    metadata = body["metadata"]
+    return Identity(key_of(metadata["namespace"], metadata["name"]), metadata["uid"], int(metadata.get("generation") or 1))
+
+
 def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
     """Say in a command what a HACronJob object, as the API server gives it, declares."""
     metadata = body["metadata"]
     status = body.get("status") or {}
+    one = identity(body)
     return CronJobDeclared(
-        key=key_of(metadata["namespace"], metadata["name"]),
+        key=one.key,
         cluster=cluster,
-        uid=metadata["uid"],
-        generation=int(metadata.get("generation") or 1),
+        uid=one.uid,
+        generation=one.generation,
         created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
         spec=encoded(body.get("spec") or {}),
         last_schedule_time=instant(status.get("lastScheduleTime")),
@@ -115,7 +130,7 @@ def instant(text: object) -> datetime | None:
 
 def rfc3339(when: datetime) -> str:
     """Write an instant as Kubernetes does: UTC, whole seconds."""
-    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+    return f"{when.astimezone(UTC).isoformat():.19}Z"
 
 
 # --- Run → Job ------------------------------------------------------------------------------------------------------------------

@@ -266,17 +266,17 @@ class Scheduler:
             draft.forget(progress.key)
 
     def _scene(self, progress: Progress, draft: Draft) -> Scene | None:
-        cronjob = draft.cronjob(progress.key)
-        if not isinstance(cronjob, CronJob) or progress.withdrawn_at is not None:
+        standing = Standing.of(draft, progress.key)
+        if not isinstance(standing.cronjob, CronJob) or progress.withdrawn_at is not None:
             return None
         return Scene(
-            cronjob=cronjob,
+            cronjob=standing.cronjob,
             homes=tuple(draft.homes(progress.key)),
             hearing=self._hearing(draft.clusters),
             rules=self._rules,
             now=draft.now,
             elsewhere=partial(draft.open_runs_beside, progress.key),
-            rests=bool(Standing.of(draft, progress.key).rests(draft.now)),
+            rests=bool(standing.rests(draft.now)),
         )
 
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:
@@ -304,7 +304,9 @@ class Scheduler:
         """Yield when to look at a cronjob; with `after`, having looked at that instant and found nothing to write."""
         rules = self._rules
         progress = self._state.progress.get(key)
-        runs = progress is not None and progress.withdrawn_at is None and isinstance(self._state.cronjob(key), CronJob)
+        found = self._state.cronjob(key)
+        cronjob = found if isinstance(found, CronJob) else None
+        runs = progress is not None and progress.withdrawn_at is None and cronjob is not None
         for demand in self._state.pending_of(key):
             yield from demands.instants(demand, runs, rules, after)
         if progress is None:
@@ -312,8 +314,6 @@ class Scheduler:
         if progress.withdrawn_at is not None:
             yield progress.withdrawn_at + rules.forget_after
             return
-        cronjob = self._state.cronjob(key)
-        cronjob = cronjob if isinstance(cronjob, CronJob) else None
         for instant in deadlines(progress, cronjob, self._hearing(self._state.clusters), rules):
             yield instant if after is None or instant > after else after + rules.look_again
         if cronjob is None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from hacron.core import faults
@@ -54,17 +55,16 @@ class Mark(NamedTuple):
     size: int  # its part of that message, if all in it are of one size
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What one entry changed."""
 
     counts: bool
     keys: tuple[Key, ...] = ()  # in the order of the records: what follows from them is the same in every replica
     clusters: tuple[str, ...] = ()
-    demands: Mapping[Key, Demand | None] = field(default_factory=dict)  # each before it; also where only its cronjob has changed
+    demands: Mapping[Key, Demand | None] = MappingProxyType({})  # each before it; also where only its cronjob has changed
     proof: bool = False
     checkpoint: Checkpoint | None = None
-    was: Mapping[Key, Was] = field(default_factory=dict)  # each of `keys` before it
+    was: Mapping[Key, Was] = MappingProxyType({})  # each of `keys` before it
 
 
 SKIPPED = Applied(counts=False)
@@ -230,7 +230,10 @@ class State:
 
     def pending_of(self, cronjob: Key) -> Sequence[Demand]:
         """Return what is demanded of a cronjob and not settled: a few, however many have been."""
-        return [self.demands[key] for key in self._pending.get(cronjob, ())]
+        return [self.demands[key] for key in self.pending_keys_of(cronjob)]
+
+    def pending_keys_of(self, cronjob: Key) -> Iterable[Key]:
+        return self._pending.get(cronjob, ())
 
     def demand_of_run(self, cronjob: Key, identity: str) -> Key | None:
         """Return the demand whose runs bear this identity, settled or not."""

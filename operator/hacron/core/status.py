@@ -153,7 +153,8 @@ def _conditions(
     if notice is not None:
         conditions.append(condition("ClockChange", True, notice.reason, notice.message, changed))
     homes = state.definitions.get(definition.key, {})
-    differing = sorted(home for home, other in homes.items() if bytes(other.spec) != bytes(definition.spec))
+    others = ((home, other) for home, other in homes.items() if other is not definition)
+    differing = sorted(home for home, other in others if bytes(other.spec) != bytes(definition.spec))
     said_at = max(homes[home].changed_at for home in (definition.cluster, *(differing or homes)))
     if differing:
         winner = state.winner(definition.key)
@@ -209,7 +210,7 @@ def active_run(run: Run) -> dict[str, Any]:
         "state": run.state.value,
         "runId": run.id,
         **({"run": run.demand} if run.demand else {}),
-        **_unless_one("attempt", run.attempt),
+        **({"attempt": run.attempt} if run.attempt != 1 else {}),
         **({"reason": run.reason} if run.reason else {}),
         **({"message": run.because} if run.because else {}),
     }
@@ -223,17 +224,17 @@ def recent(verdict: Verdict) -> dict[str, Any]:
         "message": verdict.message,
         "cluster": verdict.cluster,
         "job": verdict.job,
-        **_unless_one("attempt", verdict.attempt),
-        **_unless_one("count", verdict.count),
+        "attempt": _unless_one(verdict.attempt),
+        "count": _unless_one(verdict.count),
         "started": time_of(verdict.started),
         "finished": time_of(verdict.finished),
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
-def _unless_one(name: str, number: int) -> dict[str, int]:
+def _unless_one(number: int) -> int | None:
     """Leave out what is as usual: `kubectl describe` shows ten verdicts below each other."""
-    return {} if number == 1 else {name: number}
+    return None if number == 1 else number
 
 
 def time_of(when: datetime | None) -> str | None:

@@ -10,9 +10,9 @@ import msgspec
 
 from hacron.core.demand.accounts import remembered
 from hacron.core.fields import decoded, encoded, flag, number
-from hacron.core.manifests import instant
+from hacron.core.manifests import identity, instant
 from hacron.core.messages import RunsDemanded
-from hacron.core.model import InvalidCronJob, Wanted, key_of
+from hacron.core.model import InvalidCronJob, Wanted
 
 MOST = 1000  # ticks of one range
 NAME = re.compile(r"[-.a-z0-9]{1,253}")
@@ -21,13 +21,13 @@ DEFAULT_LIMIT = 100
 
 def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
     """Say in a command what a HACronJobRun object, as the API server gives it, asks for."""
-    metadata = body["metadata"]
+    one = identity(body)
     return RunsDemanded(
-        key=key_of(metadata["namespace"], metadata["name"]),
+        key=one.key,
         cluster=cluster,
-        uid=metadata["uid"],
-        generation=int(metadata.get("generation") or 1),
-        created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
+        uid=one.uid,
+        generation=one.generation,
+        created_at=instant(body["metadata"].get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
         spec=encoded(body.get("spec") or {}),
         account=remembered(body.get("status")),
     )
