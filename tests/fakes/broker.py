@@ -101,7 +101,7 @@ class FakeBroker:
     """The broker. `ledger_bytes` bounds the ledger; its oldest messages are dropped beyond it.
 
     `wakes_for_signs_of_life`: whether a session has news when the ledger only says that somebody lives. If not, it reads that
-    when it turns for another reason, as if it had been on its way for so long.
+    when it turns for another reason, as if it had been on its way for so long; but where it waits for nothing else.
     """
 
     def __init__(self, ledger_bytes: int | None = None) -> None:
@@ -239,6 +239,11 @@ class FakeBroker:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
         session.deaf = True
 
+    @property
+    def end(self) -> int:
+        """Offset of the last message in the ledger."""
+        return self._next_offset - 1
+
     def append(self, body: bytes, floor: int, news: bool = True) -> None:
         """Append bytes to the ledger, whatever they are."""
         self.ledger.append(Stored(self._next_offset, body, floor))
@@ -278,6 +283,7 @@ class FakeSession:
         self.stranded = False  # on a node that is cut off from the others
         self.deaf = False  # its connection works in one direction only
         self.reads_nothing = False  # the ledger's messages are late; all else arrives
+        self.wants_signs_of_life = False  # whether these are news to it
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
@@ -392,7 +398,7 @@ class FakeLedger:
     @property
     def has_news(self) -> bool:
         session = self._session
-        news = max(session.broker.news_offset, self._written_up_to)
+        news = session.broker.end if session.wants_signs_of_life else max(session.broker.news_offset, self._written_up_to)
         if session.copy_ends is not None:
             news = min(news, session.copy_ends)
         return news >= self._next and self._is_served

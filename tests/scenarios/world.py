@@ -257,6 +257,7 @@ class Process:
         if self.broker.ledger.has_arrived:
             self.heard_at = self._world.now
         session.turn(self.moment(), self._arrived())
+        self.broker.wants_signs_of_life = not session.caught_up
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
         micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0
         self._due = self._world.now + timedelta(microseconds=max(micros, 1)) if wait_s > 0 else self._world.now
