@@ -10,7 +10,7 @@ import pytest
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
-from hacron.core.model import Key
+from hacron.core.model import InvalidCronJob, Key
 from hacron.core.scheduler import Scheduler
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
@@ -676,3 +676,11 @@ def test_a_standby_comes_into_step_a_part_at_a_time() -> None:
     heir.touch(story.state.progress)
     assert [heir.prepare(at_most=2), heir.prepare(at_most=2), heir.prepare(at_most=2)] == [False, False, True]
     assert heir.next_look() == story.scheduler.next_look()
+
+
+def test_what_is_kept_of_a_spec_that_is_not_understood_holds_nothing_of_who_read_it() -> None:
+    story = Story()
+    story.declare(spec("now and then"))
+    found = story.state.cronjob(HELLO)
+    assert isinstance(found, InvalidCronJob)
+    assert (found.field, found.__traceback__, found.__cause__, found.__context__) == ("schedule", None, None, None)

@@ -453,7 +453,10 @@ class FakeLedger:
         return batch
 
 
-decode_batch = lru_cache(maxsize=4096)(codec.decode_batch)  # all sessions read the same, sooner or later
+@lru_cache(maxsize=4096)  # all sessions read the same, sooner or later
+def decode_batch(body: bytes) -> tuple[Batch, list[codec.Unreadable]]:
+    batch, unreadable = codec.decode_batch(body)
+    return batch, [codec.Unreadable(str(reason)) for reason in unreadable]  # without tracebacks, which hold whole worlds
 
 
 class FakeToken:

@@ -25,7 +25,7 @@ def _read(key: Key, spec: bytes) -> CronJob | InvalidCronJob:
     try:
         return parse(key, spec)
     except InvalidCronJob as invalid:
-        return invalid
+        return invalid.to_keep()
 
 
 def ever(world: World) -> Iterator[tuple[Key, CronJob]]:

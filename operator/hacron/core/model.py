@@ -63,6 +63,10 @@ class InvalidCronJob(ValueError):
         super().__init__(sentence)
         self.field = field
 
+    def to_keep(self) -> InvalidCronJob:
+        """Return the same without its traceback, which keeps all that its callers had in hand."""
+        return InvalidCronJob(self.field, str(self))
+
 
 class Kind(StrEnum):
     """The custom resources. Objects of either are watched, listed, compared with the ledger and shown its `.status` alike."""

@@ -387,7 +387,7 @@ def understand(definition: Definition) -> CronJob | InvalidCronJob:
     try:
         return parse(definition.key, definition.spec)
     except InvalidCronJob as invalid:
-        return invalid
+        return invalid.to_keep()
     except Exception as error:  # noqa: BLE001  it is told
         faults.note(faults.READER, definition.key)
         return InvalidCronJob("spec", f"a fault of HACronJob: it fails to read this ({type(error).__name__}); its logs say where")
