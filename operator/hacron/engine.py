@@ -62,6 +62,7 @@ class Engine:
         settings = self._settings
         state = State()
         scheduler = Scheduler(state, rules_of(settings))
+        lease = lease_of(settings)
         executor = Executor(
             replica=settings.replica,
             cluster=settings.cluster,
@@ -70,7 +71,7 @@ class Engine:
             token=broker.token,
             ledger=broker.ledger,
             inbox=broker.inbox,
-            lease=lease_of(settings),
+            lease=lease,
             may_execute=settings.may_execute,
             tally=self.tally,
         )
@@ -88,6 +89,7 @@ class Engine:
             uid_here=self.relay.uid_here,
             seen_interval_s=settings.seen_interval_s,
             token_missing_after_s=settings.token_missing_after_s,
+            unheard_after_s=lease.unheard_after_s,
             backup_after=timedelta(seconds=settings.backup_after_s),
             start_window=timedelta(seconds=settings.start_window_s + settings.skew_margin_s),
             tally=self.worker_tally,
@@ -240,7 +242,7 @@ def lease_of(settings: Settings) -> Lease:
         proof_interval_s=settings.proof_interval_s,
         proof_lease_s=settings.proof_lease_s,
         token_missing_after_s=settings.token_missing_after_s,
-        # Until then a cluster has another worker, and one that is deaf a new connection.
+        # Until then a cluster has another worker. Who waits in vain for a worker token connects anew only after that.
         unheard_after_s=2 * max(settings.silent_after_s, settings.token_missing_after_s),
         # In a small ledger the default would be more than the broker keeps.
         rewrite_after_bytes=min(REWRITE_AFTER_BYTES, settings.ledger_max_bytes // 8),

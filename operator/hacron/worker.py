@@ -49,6 +49,7 @@ class Worker:
         uid_here: Callable[[Key], str | None],
         seen_interval_s: float = 5.0,
         token_missing_after_s: float = 12.0,
+        unheard_after_s: float = 30.0,
         backup_after: timedelta = timedelta(seconds=1),
         start_window: timedelta = timedelta(seconds=20),
         tally: WorkerTally | None = None,
@@ -65,9 +66,10 @@ class Worker:
         self._kube = kube
         self._seen_interval_s = seen_interval_s
         self._token_missing_after_s = token_missing_after_s
-        self._life: datetime | None = None  # when the executor last heard of this cluster
+        self._unheard_after_s = unheard_after_s
+        self._life: tuple[datetime, datetime | None] | None = None  # when something of this cluster last came to the executor
         self._life_at: float | None = None  # monotonic; when we read that, or could begin to
-        self._has_put_back = False  # a token, since then
+        self._put_back_at: float | None = None  # monotonic; when we put a token back, since then
         self.tally = tally or WorkerTally()
         self.active = False  # holds the cluster's worker token
         self._jobs = Jobs()
@@ -220,28 +222,30 @@ class Worker:
     def _put_back_if_missing(self, moment: Moment) -> None:
         """No worker of this cluster has spoken for longer than a takeover takes: its token is gone. A second one does no harm.
 
-        If none has for as long again, though there is an executor to hear it, the token goes to somebody who does not get it,
-        because his consumer is stuck; perhaps it is ours. A connection that is dropped takes its place in the line with it.
+        If none has for as long again, though there is an executor to hear it, and one to which no reports come would have stepped
+        down, the token goes to somebody who does not get it, because his consumer is stuck; perhaps it is ours. A connection that
+        is dropped takes its place in the line with it.
         """
-        heard = self._state.clusters.get(self._cluster)
+        cluster = self._state.clusters.get(self._cluster)
+        life = (cluster.seen_at, cluster.spoke_at) if cluster is not None else None
         first_look = self._life_at is None
-        if first_look or self._token.held or (heard is not None and heard.seen_at != self._life):
-            self._life, self._life_at, self._has_put_back = heard.seen_at if heard else None, moment.mono, False
-        never_heard = first_look and heard is None
+        if first_look or self._token.held or (life is not None and life != self._life):
+            self._life, self._life_at, self._put_back_at = life, moment.mono, None
+        never_heard = first_look and life is None
         assert self._life_at is not None
         if self._token.held or not (never_heard or moment.mono - self._life_at > self._token_missing_after_s):
             return
-        if self._has_put_back:
-            if self._hears(moment):
+        if self._put_back_at is not None:
+            if self._hears(moment) and moment.mono - self._put_back_at > self._unheard_after_s:
                 raise BrokerUnavailable("nobody of this cluster gets the worker token")
             return
         log.info("puts the worker token back: no sign of a worker in this cluster")
-        self._life_at, self._has_put_back = moment.mono, True
+        self._life_at = self._put_back_at = moment.mono
         self._token.put_back()
 
     def _listen_anew(self, moment: Moment) -> None:
         """After a token was put back, count silence from now on: what was said before, no executor could write down."""
-        if self._has_put_back:
+        if self._put_back_at is not None:
             self._life_at = moment.mono
 
     def _hears(self, moment: Moment) -> bool:

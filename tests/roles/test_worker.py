@@ -68,7 +68,7 @@ def test_a_turn_looks_at_a_bounded_number_of_runs() -> None:
     assert kube.asked == [LOOKS_PER_TURN, LOOKS_PER_TURN, RUNS]
 
 
-@pytest.mark.parametrize(("without_executor", "gives_up_at"), [([], 26), (range(5, 30), 43)])
+@pytest.mark.parametrize(("without_executor", "gives_up_at"), [([], 44), (range(5, 40), 53)])
 def test_a_token_that_nobody_gets_is_put_back_once_and_waited_for_while_there_is_an_executor(
     without_executor: Sequence[int], gives_up_at: int
 ) -> None:

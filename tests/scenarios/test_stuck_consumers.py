@@ -147,6 +147,16 @@ def test_an_executor_to_which_no_commands_come_steps_down(others: tuple[str, ...
     assert wrong(world) == []
 
 
+def test_who_is_next_in_line_keeps_its_connection_until_it_has_stepped_down_and_decides() -> None:
+    world = west_1_decides(("west-2", "east-1", "east-2"))
+    standbys = {name: connection(world, name) for name in ("west-2", "east-1", "east-2")}
+    world.broker.stick(connection(world, "west-1"), REPORTS)
+    world.at(at(70 + 90))
+    assert world.executor is not world.processes["west-1"]
+    assert {name: connection(world, name) for name in standbys} == standbys
+    assert wrong(world) == []
+
+
 def test_one_that_hears_a_single_cluster_goes_on() -> None:
     world = World()
     for name in ("west-1", "east-1"):
@@ -174,9 +184,9 @@ def test_where_nobody_gets_the_worker_token_who_waits_for_it_connects_anew() -> 
     world.processes["east-1"].die()
     world.at(at(80))
     world.start_again("east-1")
-    world.at(at(70 + 23))
+    world.at(at(70 + 41))
     assert connection(world, "east-2") is stuck
-    world.at(at(70 + 32))
+    world.at(at(70 + 50))
     assert connection(world, "east-2") is not stuck
     assert world.worker("east") is not None
     world.at(at(310))

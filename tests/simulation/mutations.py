@@ -139,7 +139,7 @@ def goes_on_though_nobody_gets_the_workers_token(patch: pytest.MonkeyPatch) -> N
     real = Worker._put_back_if_missing
 
     def put_back_if_missing(self: Worker, moment: Moment) -> None:
-        self._has_put_back = False
+        self._put_back_at = None
         real(self, moment)
 
     patch.setattr(Worker, "_put_back_if_missing", put_back_if_missing)

@@ -292,6 +292,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     forgotten_at: Instant | None = None  # what it declared by then may have been decided and is no longer known
     uid: Uid = ""  # of its namespace kube-system
     late_s: Number = 0  # how old, by its own clock, what it says is on arrival; only where it is too old to be heard
+    spoke_at: Instant | None = None  # the executor's clock when such a word came last, since it was heard
 
     def is_silent(self, now: datetime, silent_after_s: float) -> bool:
         return (now - self.seen_at).total_seconds() > silent_after_s

@@ -171,14 +171,16 @@ class Scheduler:
     def _see(self, seen: ClusterSeen, draft: Draft) -> list[Key]:
         """Note a sign of life. One that lay in the queue while there was no executor says nothing about now.
 
-        Nor does one of a cluster whose clock is as far behind, which would otherwise be silent for no reason that anybody sees.
+        Nor does one of a cluster whose clock is as far behind: that it came shows why the cluster is silent, and that
+        it has a worker.
         """
         now = draft.now
         before, forgotten_at = draft.clusters.get(seen.cluster), draft.forgotten_at(seen.cluster)
         if now - seen.clock > self._rules.silent_after:
-            if before is None or before.is_silent(now, self._rules.silent_after.total_seconds()):
-                known = before or Cluster(name=seen.cluster, seen_at=seen.clock, forgotten_at=forgotten_at)
-                draft.see(replace(known, late_s=round((now - seen.clock).total_seconds())))
+            known = before or Cluster(name=seen.cluster, seen_at=seen.clock, forgotten_at=forgotten_at)
+            if known.is_silent(now, self._rules.silent_after.total_seconds()):
+                known = replace(known, late_s=round((now - seen.clock).total_seconds()))
+            draft.see(replace(known, spoke_at=now))
             return []
         if self._hearing(draft.clusters).is_another(seen, now, self._rules.silent_after):
             return []  # of the same name; its replicas find that out themselves
