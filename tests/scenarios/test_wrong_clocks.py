@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.fakes.kubernetes import FAILS, Fate, all_made
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
@@ -42,3 +43,24 @@ def test_a_worker_whose_word_is_late_is_there(whose: str, ahead_s: float, unhear
     assert world.executor.session is not None
     assert world.executor.session.state.clusters[unheard].late_s == abs(ahead_s)
     assert [line for line in said if "token" in line or "loses" in line] == []
+
+
+@pytest.mark.parametrize(("ahead_s", "behind_s"), [(50, 40), (59, 59)])
+def test_where_a_webhook_fails_one_replica_does_not_give_up_a_run_that_another_may_still_ask_for(
+    ahead_s: int, behind_s: int
+) -> None:
+    """Their clocks are wrong in opposite directions, and the API server acts on the last request of who is behind much later."""
+    world = World()
+    for name in ("east-1", "west-1", "west-2"):
+        world.start(name)
+        world.settle()
+    for cluster in ("west", "east"):
+        world.cluster(cluster).apply(HELLO, spec({"schedule": "1 12 * * *", "clusters": "west,east", "runs": "5"}))
+    world.at(at(30))
+    world.processes["west-1"].skew = timedelta(seconds=ahead_s)
+    world.processes["west-2"].skew = timedelta(seconds=-behind_s)
+    webhooks, last_asked = world.cluster("west").webhooks, 60 + 20 + behind_s
+    for seconds, fate in ((last_asked - 3, FAILS), (last_asked, Fate(delay_s=50)), (400, FAILS)):
+        webhooks["default"] = fate
+        world.at(at(seconds))
+    assert [one.by for one in all_made(list(world.clusters.values()))] == ["west-2"]

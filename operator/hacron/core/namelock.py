@@ -4,7 +4,7 @@ A request to make the Job may leave until the run's `start_by`, at most `start_w
 API server may carry it out REQUEST_LIVES (60 s) after its sender has given it up. Were the name free by then, the Job would be
 made again. So for 80 seconds it stays taken: by the Job, suspended where it was to be stopped, or by a tombstone. A tombstone of
 a run that has not begun stands for an hour, against a replica that was frozen on its way to make the Job. Where none can be made,
-since a webhook fails, nobody can ask for the Job any more two minutes after `start_by`.
+since a webhook fails, nobody can ask for the Job any more three minutes after `start_by`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hacron.core.manifests import JobView
 from hacron.core.model import Run
 
 REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
-CLOCKS_DIFFER = timedelta(seconds=60)  # those of replicas that take part and of their API server, at most
+CLOCKS_DIFFER = timedelta(seconds=60)  # at most, of a replica that takes part and its API server: twice as much, of two replicas
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 
 
@@ -32,7 +32,7 @@ def may_be_made_again(run: Run, now: datetime) -> bool:
 
 def is_asked_for_no_more(run: Run, now: datetime) -> bool:
     """Whether no request to make the Job of a run can be on its way any more, by the clock of whichever replica it was sent."""
-    return now > run.start_by + REQUEST_LIVES + CLOCKS_DIFFER
+    return now > run.start_by + REQUEST_LIVES + 2 * CLOCKS_DIFFER
 
 
 def outlived(jobs: Collection[JobView], now: datetime, start_window: timedelta) -> list[JobView]:
