@@ -84,7 +84,8 @@ class Trials:
         """Ask the API server what it thinks of a template that is new here."""
         definition = self._state.definitions[key][self._cluster]
         version = version_of(definition)
-        if not self._is_found(key, version) and not self._is_unheard(key, version):
+        waits = self._is_unheard(key, version) and key in self._unheard_again
+        if not self._is_found(key, version) and not waits:
             self._want(key, definition, now)
         return self._begin()
 

@@ -236,6 +236,23 @@ def test_what_gets_no_answer_is_tried_again_after_a_pause_that_grows(answer: dic
     assert asked_at == [0, 3, 9, 21, 45, 93, 189, 381]
 
 
+def test_what_gets_no_answer_is_tried_also_where_the_spec_that_counts_was_not_valid_when_it_was_due() -> None:
+    desk = Desk()
+    (trial,) = tried(desk, 0)
+    desk.answer(trial, 0, 500)
+    desk.story.declare(spec(schedule="nonsense"), cluster="east")
+    desk.mirror.touch([HELLO])
+    (patch,) = desk.turn(60)
+    assert isinstance(patch, PatchStatus)
+    desk.answer(patch, 60)
+    desk.story.declare(spec(), cluster="east", generation=2)
+    desk.mirror.touch([HELLO])
+    (trial,) = tried(desk, 61)
+    desk.answer(trial, 61, 500)
+    assert tried(desk, 66) == [], "the pause goes on growing"
+    assert len(tried(desk, 67)) == 1
+
+
 def test_a_template_that_has_changed_is_tried_at_once() -> None:
     desk = Desk()
     (trial,) = tried(desk, 0)

@@ -20,6 +20,9 @@ class Agenda(Generic[K]):
     def __len__(self) -> int:
         return len(self._when)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._when
+
     def put(self, key: K, when: datetime | None) -> None:
         """Note that a key is to be looked at at an instant, instead of whatever was noted before; None forgets it."""
         if when is None:
