@@ -50,6 +50,7 @@ class Errand:
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it
     _sent: int = 0  # requests
     _delay_s: float = FIRST_RETRY_S
+    _not_before: datetime | None = None  # so the API server wants it
     _told: RunReport | None = None
     _told_at: datetime | None = None
 
@@ -58,6 +59,7 @@ class Errand:
         if state is self.state:
             return
         self.state, self.body, self._told, self._told_at = state, None, None, None
+        self.retry_at, self._delay_s = self._not_before, FIRST_RETRY_S
         if isinstance(self.conclusion, RunRefused | RunStarted):
             self.conclusion = None
 
@@ -113,8 +115,10 @@ class Errand:
         wanted_s = answer.retry_after_s
         if run.state is RunState.PENDING and now <= run.start_by:
             wanted_s = min(wanted_s, (run.start_by - LAST_CHANCE - now).total_seconds())
-        self.retry_at = now + timedelta(seconds=max(self._delay_s, wanted_s))
-        self._delay_s = min(longest_s, self._delay_s * 2)
+        pause_s = min(longest_s, self._delay_s)
+        self._not_before = now + timedelta(seconds=wanted_s)
+        self.retry_at = now + timedelta(seconds=max(pause_s, wanted_s))
+        self._delay_s = min(longest_s, pause_s * 2)
         what = answer.reason or str(answer.body.get("message", ""))[:200]
         log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
 

@@ -46,8 +46,17 @@ def test_what_is_in_no_hurry_may_wait_for_longer() -> None:
     for _ in range(12):
         under_way.try_later(RUN, answer_of(503), NOON, PATIENT_RETRY_S)
     assert under_way.retry_at == NOON + timedelta(seconds=PATIENT_RETRY_S)
-    assert pause_after(under_way, 503) == PATIENT_RETRY_S
-    assert pause_after(under_way, 503) == LAST_RETRY_S
+    assert pause_after(under_way, 503) == LAST_RETRY_S, "what is, waits no longer for it"
+
+
+@pytest.mark.parametrize("retry_after_s", [0.0, 7.0])
+def test_what_a_run_in_another_state_needs_waits_only_as_the_api_server_wants_it(retry_after_s: float) -> None:
+    under_way = errand()
+    for _ in range(12):
+        under_way.try_later(RUN, answer_of(503, retry_after_s), NOON, PATIENT_RETRY_S)
+    under_way.enter(RunState.STOPPING)
+    assert under_way.retry_at == NOON + timedelta(seconds=retry_after_s)
+    assert pause_after(under_way, 503) == FIRST_RETRY_S
 
 
 def test_an_api_server_that_wants_to_be_left_alone_is_left_alone_for_so_long() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.kubernetes import Fate, all_made
+from tests.fakes.kubernetes import FAILS, Fate, all_made
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
@@ -49,6 +49,21 @@ def test_a_job_that_its_template_has_deleted_at_once_is_there_until_its_end_is_k
     assert world.executor is not None
     assert world.executor.session is not None
     assert [said.verdict for said in world.executor.session.state.progress[HELLO].recent] == ["Succeeded"]
+
+
+def test_a_job_that_a_webhook_lets_through_late_is_stopped_at_the_tick_that_replaces_it() -> None:
+    """Its name was tried to be taken meanwhile, ever more rarely."""
+    world = World()
+    world.start("west-1")
+    west = world.cluster("west")
+    west.apply(HELLO, spec({"schedule": "1,2 12 * * *", "runs": "500", "policy": "Replace"}))
+    for seconds, fate in ((50, Fate()), (62, Fate(delay_s=56)), (125, FAILS)):
+        west.webhooks["default"] = fate
+        world.at(at(seconds))
+    (made,) = all_made([west])
+    assert made.at == at(116)
+    assert made.over is not None
+    assert at(120) <= made.over <= at(122)
 
 
 def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> None:
