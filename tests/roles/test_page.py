@@ -164,6 +164,27 @@ def test_a_cluster_that_speaks_and_is_to_be_forgotten_is_wrong() -> None:
         onlooker.close()
 
 
+@pytest.mark.parametrize(
+    ("commands", "why"),
+    [
+        (["silence east"], "it is silent since 12:00:05 UTC"),
+        (["skew east-1 -40"], "it is not heard: what it says is 40 s old on arrival; is its clock behind?"),
+        (["skew east-1 -40", "at 12:00:30", "silence east"], "it is silent since 12:00:05 UTC"),
+    ],
+    ids=["it says nothing", "its clock is behind", "first the one, then the other"],
+)
+def test_of_a_cluster_that_is_not_heard_is_told_why(commands: list[str], why: str) -> None:
+    script = Script()
+    for command in ("replicas west-1 east-1", "at 12:00:05", *commands, "at 12:01:00"):
+        script.run(command)
+    onlooker = Onlooker(script)
+    try:
+        (found,) = onlooker.told("overview")["troubles"]
+        assert (found["kind"], found["cluster"], found["message"]) == ("Silent", "east", f"no run is placed there; {why}")
+    finally:
+        onlooker.close()
+
+
 def test_a_cluster_that_is_silent_and_an_executor_that_is_gone_are_wrong() -> None:
     script = Script()
     for command in ("replicas west-1 east-1", "at 12:00:05", "silence east", "at 12:00:30"):

@@ -29,6 +29,16 @@ def to_be_forgotten(clusters: Mapping[str, Cluster]) -> set[str]:
     return {name for by, name in said if by not in named}
 
 
+def why_unheard(cluster: Cluster, now: datetime, silent_after_s: float) -> str | None:
+    """Say why nothing is heard of a cluster, to go on after its name; None if it is heard."""
+    spoke_s = (now - cluster.spoke_at).total_seconds() if cluster.spoke_at is not None else 0.0
+    if cluster.late_s and spoke_s <= silent_after_s:
+        return f"is not heard: what it says is {cluster.late_s} s old on arrival; is its clock behind?"
+    if cluster.is_silent(now, silent_after_s):
+        return f"is silent since {cluster.seen_at:%H:%M:%S} UTC"
+    return None
+
+
 class Hearing(NamedTuple):
     clusters: Mapping[str, Cluster]
     since: datetime  # when this executor began to listen

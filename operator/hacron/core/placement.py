@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hacron.core.hearing import to_be_forgotten
+from hacron.core.hearing import to_be_forgotten, why_unheard
 from hacron.core.model import Cluster, Key, Placement, Strategy
 
 MOST_NAMED = 5  # clusters about which is told why they cannot be chosen
@@ -60,10 +60,8 @@ class Field:
             return "has never been heard of"
         if name in to_be_forgotten(self.clusters):
             return "is to be forgotten, as another cluster says"
-        if cluster.late_s:
-            return f"is not heard: what it says is {cluster.late_s} s old on arrival; is its clock behind?"
-        if cluster.is_silent(self.now, self.silent_after.total_seconds()):
-            return f"is silent since {cluster.seen_at:%H:%M:%S} UTC"
+        if unheard := why_unheard(cluster, self.now, self.silent_after.total_seconds()):
+            return unheard
         if not cluster.api_ok:
             return "does not reach its API server"
         if cluster.cordoned:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from hacron.core import pausing, reasons
-from hacron.core.hearing import declared_gone, to_be_forgotten
+from hacron.core.hearing import declared_gone, to_be_forgotten, why_unheard
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
 from hacron.core.runs import NOT_STARTED
@@ -106,8 +106,8 @@ def of_cluster(cluster: Cluster, clusters: Mapping[str, Cluster], now: datetime,
     elif cluster.name in declared_gone(clusters):
         told = "declared gone: while it is silent, nothing waits for what ran there"
         yield Trouble(severity=Severity.NOTE, kind="Gone", message=told, since=cluster.seen_at, cluster=cluster.name)
-    elif cluster.is_silent(now, silent_after_s):
-        message = "silent: no worker of it has been heard of; no run is placed there"
+    elif unheard := why_unheard(cluster, now, silent_after_s):
+        message = f"no run is placed there; it {unheard}"
         yield Trouble(severity=Severity.WRONG, kind="Silent", message=message, since=cluster.seen_at, cluster=cluster.name)
     elif not cluster.api_ok:
         message = "its worker cannot work with its API server; no run is placed there"
