@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from hacron.core import declaring, events, faults, firing, scheduler, state, status
+from hacron.core.demand import demanding
 from hacron.core.duties import owed
+from hacron.core.firing import Scene
+from hacron.core.messages import Progress
 from hacron.core.model import Key, key_of
 from hacron.relay import Relay
-from tests.core.ledger_story import HELLO, Story, spec
+from tests.core.ledger_story import HELLO, NOON, Story, spec
 from tests.core.test_demands import demanded
 from tests.scenarios.script import Script
 
@@ -62,6 +67,38 @@ def test_what_cannot_be_decided_is_set_aside_and_goes_on_when_it_can(monkeypatch
     assert len(story.state.progress[BAD].open) >= 1
 
 
+def test_however_many_fail_the_others_are_decided_about_twice_and_not_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    story, looks = Story(), Counter[datetime]()
+    for name in ("bad", "hello", "bad", "bad"):
+        story.declare(spec("* * * * *"), key=key_of("default", f"{name}-{len(story.state.progress)}"))
+
+    def fire(progress: Progress, scene: Scene) -> Progress:
+        if "bad" in progress.key:
+            raise OverflowError("date value out of range")
+        looks[scene.now] += 1
+        return firing.fire(progress, scene)
+
+    monkeypatch.setattr(scheduler, "fire", fire)
+    story.at(70)
+    assert faults.tally["executor"] == 3
+    assert max(looks.values()) == 2
+    assert len(story.state.progress[key_of("default", "hello-1")].open) == 1
+
+
+def test_where_all_fail_one_decision_meets_no_more_of_them_than_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    for number in range(7):
+        story.declare(spec("* * * * *"), key=key_of("default", f"bad-{number}"))
+    monkeypatch.setattr(scheduler, "fire", fails_for_bad(firing.fire, lambda _: BAD))
+    monkeypatch.setattr(scheduler, "MOST_LOOKS", 3)
+    story.now = NOON + timedelta(seconds=57)
+    met = []
+    for _ in range(4):
+        story.tell()
+        met.append(faults.tally["executor"])
+    assert met == [3, 6, 7, 7]
+
+
 def test_a_message_that_cannot_be_taken_in_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "declare", fails_for_bad(declaring.declare, lambda args: args[1].key))
     story = both_declared()
@@ -75,6 +112,17 @@ def test_a_demand_of_one_that_is_set_aside_is_taken_in(monkeypatch: pytest.Monke
     story = both_declared()
     demanded(story, cronJob="bad")
     story.at(70)
+    assert len(story.state.progress[HELLO].open) == 1
+
+
+def test_a_demand_that_cannot_be_taken_in_holds_up_no_cronjob_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.declare(spec("* * * * *"))
+    with monkeypatch.context() as patch:
+        patch.setattr(demanding, "demand", fails_for_bad(demanding.demand, lambda _: BAD))
+        demanded(story, HELLO)
+    assert (faults.tally["executor"], HELLO in story.state.demands) == (1, False)
+    story.at(58)
     assert len(story.state.progress[HELLO].open) == 1
 
 

@@ -7,6 +7,7 @@ standby keeps one too, in step with the ledger, and can decide the moment it bec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -54,9 +55,9 @@ class Scheduler:
         self._agenda: Agenda[Key] = Agenda()
         self._touched: dict[Key, None] = {}  # in order, each once
         self._waiting: dict[Key, None] = {}  # due, and no cluster would take it
-        self._about: Key | None = None  # what is being looked at
-        self._due: Sequence[Key] = ()  # what was taken from the agenda for that
         self._faults = Faults(EXECUTOR)
+        self._demands_faults = Faults(EXECUTOR)  # a HACronJobRun may have the name of a HACronJob
+        self._is_spoilt = False  # a fault was met: what has been decided until then is not to be written
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
@@ -89,45 +90,54 @@ class Scheduler:
         next_look = self._agenda.next()
         if not messages and (next_look is None or next_look > now):
             return []
-        while True:
-            try:
-                return self._decide(messages, now)
-            except Exception:
-                if self._about is None or self._faults.until(self._about, now) is not None:
-                    raise
-                self._faults.set_aside(self._about, now)
-                for key in self._due:  # decide anew, without it
-                    self._agenda.put(key, now)
+        due: Sequence[Key] | None = None
+        while True:  # twice at most, as a rule: what has failed is set aside, and all else decided anew without it
+            self._is_spoilt, draft = False, Draft(self._state, self._rules, now)
+            due = self._decide(messages, due, draft)
+            if not self._is_spoilt:
+                return draft.groups()
 
-    def _decide(self, messages: Sequence[Command | Report], now: datetime) -> list[tuple[Record, ...]]:
-        self._about, self._due = None, ()
-        draft = Draft(self._state, self._rules, now)
+    def _decide(self, messages: Sequence[Command | Report], due: Sequence[Key] | None, draft: Draft) -> Sequence[Key]:
+        """Decide all that can be decided now; return who was due, which the agenda says only once."""
         keys: dict[Key, None] = {}  # in order, each once
         for message in sorted(messages, key=_is_refusal):  # last: what has begun all the same is not refused
-            self._about = None if isinstance(message, ClusterSeen) else message.key
-            if self._about is not None and self._faults.until(self._about, now) is not None:
-                continue  # who sent it says it again, as long as the ledger does not show it
-            for key in self._take(message, draft):
-                self._about = key
+            for key in self._hear(message, draft):
                 keys[key] = None
-                if self._faults.until(key, now) is None:
-                    _account_for(key, draft)
-        self._due = self._agenda.due(now, MOST_LOOKS)
-        keys.update(dict.fromkeys(self._due))
-        for key in list(keys):
-            until = self._faults.until(key, now)
+                if self._faults.until(key, draft.now) is None:
+                    with self._about(key, draft, self._faults):
+                        _account_for(key, draft)
+        due = self._agenda.due(draft.now, MOST_LOOKS) if due is None else due
+        keys.update(dict.fromkeys(due))
+        for key in keys:
+            until = self._faults.until(key, draft.now)
             if until is not None:
                 self._agenda.put(key, until)
-                del keys[key]
-        looked_at = [key for key in keys if self._looks(key, draft)]
-        for key in keys.keys() - looked_at:
-            self._agenda.put(key, now)
-        for key in looked_at:
-            self._about = key
-            if not draft.changes(key):  # a changed one comes back through touch
-                self._agenda.put(key, min(self._instants(key, now), default=None))
-        self._about = None
-        return draft.groups()
+                continue
+            with self._about(key, draft, self._faults):
+                if not self._looks(key, draft):
+                    self._agenda.put(key, draft.now)
+                elif not draft.changes(key):  # a changed one comes back through touch
+                    self._agenda.put(key, min(self._instants(key, draft.now), default=None))
+        return due
+
+    @contextmanager
+    def _about(self, key: Key, draft: Draft, aside: Faults) -> Iterator[None]:
+        """Set aside what fails here, and go on: others may fail too, and are to be found in the same pass."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001  it is told
+            aside.set_aside(key, draft.now)
+            self._is_spoilt = True
+
+    def _hear(self, message: Command | Report, draft: Draft) -> list[Key]:
+        """Take in one message, unless what it is about is set aside; return whom to look at because of it."""
+        if isinstance(message, ClusterSeen):
+            return self._take(message, draft)
+        aside = self._demands_faults if isinstance(message, RunsDemanded | DemandWithdrawn) else self._faults
+        if aside.until(message.key, draft.now) is None:
+            with self._about(message.key, draft, aside):
+                return self._take(message, draft)
+        return []  # who sent it says it again, as long as the ledger does not show it
 
     def _next_look_at(self, key: Key) -> datetime | None:
         """Return when to look at it; a fault of ours shows itself when it is decided about: at once."""
@@ -226,7 +236,6 @@ class Scheduler:
         What may begin runs is left for the next decision when this one has begun enough: its ticks and demands are still due
         then. Of what begins none, State does not say later that it was not looked at.
         """
-        self._about = key
         if draft.runs_to_begin <= 0 and isinstance(draft.cronjob(key), CronJob):
             return False
         self._look_at_ticks(key, draft)
