@@ -210,6 +210,25 @@ def test_what_waits_for_a_further_attempt_makes_way_for_a_single_run_at_once() -
     assert (story.run.demand, story.verdicts, waits(story)) == ("again", ["60 Skipped Replaced"], "")
 
 
+def test_a_demanded_run_that_waited_and_made_way_is_accounted_for_when_its_demand_is_over() -> None:
+    story = Story()
+    both = {"clusters": ["west", "east"]}
+    story.declare(spec("0 0 1 1 *", guarantee="AtLeastOnce", concurrencyPolicy="Replace", placement=both))
+    story.at(40)
+    story.alive = {"west"}
+    story.at(60)
+    demanded(story)
+    story.refused(story.run, "QuotaExceeded")
+    assert story.runs == ["60 Lost west #1"]
+    story.written.clear()
+    story.events.clear()
+    demanded(story, key_of("default", "other"), uid="other")
+    over = [record.account for record in story.written if isinstance(record, Demand) and record.account.finished is not None]
+    assert [(account.succeeded, account.failed) for account in over] == [(0, 1)]
+    assert results(story) == ["12:01 Skipped"]
+    assert [event.reason for event in story.events if event.problem] == ["Completed"]
+
+
 def test_a_tick_of_the_schedule_replaces_what_was_demanded_and_a_range_goes_on_when_that_has_ended() -> None:
     story = Story()
     story.declare(spec(concurrencyPolicy="Replace"))

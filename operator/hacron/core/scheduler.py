@@ -264,7 +264,7 @@ class Scheduler:
             progress = fire(progress, scene)
         progress = demands.account_for(draft, progress)
         if not draft.is_settling:
-            progress = demands.serve(draft, progress, scene)
+            progress = demands.account_for(draft, demands.serve(draft, progress, scene))  # what has made way is told there
         draft.put(progress)
         if awaits_cluster(progress, scene.cronjob):
             self._waiting[key] = None
