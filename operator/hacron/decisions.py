@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
-from hacron.core import pausing
+from hacron.core import faults, pausing
 from hacron.core.draft import new_results, new_verdicts
+from hacron.core.faults import EXECUTOR
 from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Record
 from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import NOT_STARTED
@@ -20,21 +22,10 @@ NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so i
 
 def tell(groups: Iterable[Sequence[Record]], state: State) -> None:
     """Log each decision that a person would ask about."""
-    for group in groups:
-        for record in group:
-            if isinstance(record, Definition):
-                known = state.definitions.get(record.key, {}).get(record.cluster)
-                if known is None or known.revision != record.revision:
-                    said = {"cronjob": record.key, "cluster": record.cluster, "generation": record.generation}
-                    found = understand(record)
-                    wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
-                    log.info("cronjob declared" if known is None else "cronjob changed", extra=said | wrong)
-                if record.pause != (known.pause if known is not None else None):
-                    _tell_pause(record)
-            elif isinstance(record, Progress):
-                _tell_progress(record, state.progress.get(record.key))
-            elif isinstance(record, Demand):
-                _tell_demand(record, state.demands.get(record.key))
+    for record in chain.from_iterable(groups):
+        if isinstance(record, Definition | Progress | Demand):
+            with faults.confined(EXECUTOR, record.key):
+                _tell(record, state)
 
 
 def tell_too_long(groups: Iterable[Sequence[Record]]) -> None:
@@ -52,6 +43,26 @@ def _subject(record: Record) -> str:
             return record.replica
         case _:
             return record.key
+
+
+def _tell(record: Definition | Progress | Demand, state: State) -> None:
+    match record:
+        case Definition():
+            _tell_definition(record, state.definitions.get(record.key, {}).get(record.cluster))
+        case Progress():
+            _tell_progress(record, state.progress.get(record.key))
+        case Demand():
+            _tell_demand(record, state.demands.get(record.key))
+
+
+def _tell_definition(after: Definition, before: Definition | None) -> None:
+    if before is None or before.revision != after.revision:
+        said = {"cronjob": after.key, "cluster": after.cluster, "generation": after.generation}
+        found = understand(after)
+        wrong = {"wrong": str(found)} if isinstance(found, InvalidCronJob) else {}
+        log.info("cronjob declared" if before is None else "cronjob changed", extra=said | wrong)
+    if after.pause != (before.pause if before is not None else None):
+        _tell_pause(after)
 
 
 def _tell_pause(definition: Definition) -> None:

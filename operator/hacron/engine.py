@@ -6,8 +6,9 @@ over fakes. When to turn, what to do about a lost connection, and what others se
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 from hacron.core.kinds import CRONJOBS, DEMANDS
@@ -19,7 +20,7 @@ from hacron.executor import REWRITE_AFTER_BYTES, Executor, Lease, Tally
 from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.namesake import Namesake
-from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan
+from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan, about
 from hacron.recency import Recency
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
@@ -164,7 +165,7 @@ class Session:
             self._namesake.look(self.state, now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
-                self.worker.take(arrival, now)
+                _take(self.worker, partial(self.worker.take, arrival, now), arrival, now)
             _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
@@ -223,7 +224,7 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
     match arrival:
         case ObjectSeen() | Answer():
             for role in roles:
-                role.take(arrival, now)
+                _take(role, partial(role.take, arrival, now), arrival, now)
             if isinstance(arrival, Answer):
                 herald.take(arrival, now)
         case WatchBegan(kind=kind):
@@ -234,6 +235,17 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
             pass
         case _:
             assert_never(arrival)
+
+
+def _take(role: Worker | Relay | Mirror, take: Callable[[], None], arrival: FromKubernetes, now: Moment) -> None:
+    """Have a role take in an arrival. Where that fails, what it is about is set aside; what is about many ends the process."""
+    try:
+        take()
+    except Exception:
+        key = about(arrival)
+        if key is None:
+            raise
+        role.set_aside(key, now)
 
 
 def lease_of(settings: Settings) -> Lease:

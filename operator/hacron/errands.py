@@ -77,16 +77,17 @@ class Errands:
         request = answer.request
         if not isinstance(request, CreateJob | GetJob | HaltJob | DeleteJob | GetObject | GetNamespace) or not request.run_id:
             return None
+        run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
+        errand = self._errand(request.key, run, moment.wall) if run is not None else None
+        if errand is not None:
+            errand.in_flight = False  # first of all: should the answer not be understood, it is asked again
         made = None
         if isinstance(request, CreateJob):
-            made = self._note_job(answer)
             self._help.end(request.run_id, answer.ok, answer.status == 409, moment.wall)
+            made = self._note_job(answer)
         answered = not isinstance(request, GetObject | GetNamespace) or self._consent.take(request, answer, moment)
-        run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
-        if run is None:
+        if run is None or errand is None:
             return request.key
-        errand = self._errand(request.key, run, moment.wall)
-        errand.in_flight = False
         if not answer.ok and self._is_held_back(run, errand, moment):
             return request.key
         match request:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hacron import decisions
-from hacron.core import reasons
+from hacron.core import faults, reasons
 from hacron.core.draft import how_ended, new_results, new_verdicts
+from hacron.core.faults import EXECUTOR
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -306,22 +307,23 @@ class Executor:
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
         """Count ticks and demands by what became of them: whoever wrote it counts it, once it has been read back."""
         for record in batch.records:
-            for verdict in _news(record, applied):
-                label = reasons.label(verdict)
-                self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
-            ended = how_ended(record, applied.demands[record.key]) if isinstance(record, Demand) else None
-            if ended is not None:
-                self.tally.demands[ended] = self.tally.demands.get(ended, 0) + 1
+            if isinstance(record, Progress | Demand):
+                with faults.confined(EXECUTOR, record.key):
+                    self._count_news(record, applied)
+
+    def _count_news(self, record: Progress | Demand, applied: Applied) -> None:
+        for verdict in _news(record, applied):
+            label = reasons.label(verdict)
+            self.tally.verdicts[label] = self.tally.verdicts.get(label, 0) + verdict.count
+        ended = how_ended(record, applied.demands[record.key]) if isinstance(record, Demand) else None
+        if ended is not None:
+            self.tally.demands[ended] = self.tally.demands.get(ended, 0) + 1
 
 
-def _news(record: Record, applied: Applied) -> Sequence[Verdict]:
-    match record:
-        case Progress():
-            return new_verdicts(record, applied.was[record.key].progress)
-        case Demand():
-            return new_results(record, applied.demands[record.key])
-        case _:
-            return ()
+def _news(record: Progress | Demand, applied: Applied) -> Sequence[Verdict]:
+    if isinstance(record, Progress):
+        return new_verdicts(record, applied.was[record.key].progress)
+    return new_results(record, applied.demands[record.key])
 
 
 def _count(thing: Record | Command | Report, counts: dict[str, int]) -> None:

@@ -150,12 +150,9 @@ class Herald:
     # --- inside ---
 
     def _keep(self, at: datetime, kind: Kind, key: Key, told: Iterable[Event], uid: str = "") -> None:
-        try:
+        with faults.confined(faults.HERALD, key):
             news = [News(at, kind, key, event, uid) for event in told]
-        except Exception:  # noqa: BLE001  it is logged; what happens to others is told
-            faults.note(faults.HERALD, key)
-            return
-        self._news.extend(one for one in news if one.event.problem or self._which == "All")
+            self._news.extend(one for one in news if one.event.problem or self._which == "All")
 
     def _make_posts(self) -> None:
         """Make posts of the oldest news, as many as can soon be sent."""

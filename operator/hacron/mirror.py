@@ -77,13 +77,17 @@ class Mirror:
             case Answer(request=GetObject(kind=self._kind, run_id="")) if arrival.ok:
                 self._observe(arrival.body, False, moment.wall)
             case Answer(request=PatchStatus(key=key, kind=self._kind)):
-                self._patched(key, arrival, moment)
+                self._patched(key, self._under_way.pop(key, None), arrival, moment)
             case Answer(request=CreateJob(key=key)) if self._kind is Kind.CRONJOB:
                 look_at = self._trials.take(arrival, moment.wall)
                 if look_at is not None:
                     self._agenda.put(key, look_at)
             case _:
                 pass
+
+    def set_aside(self, key: Key, moment: Moment) -> None:
+        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
+        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
 
     def turn(self, active: bool, moment: Moment) -> None:
         """Patch what differs, if this replica is its cluster's worker."""
@@ -160,8 +164,7 @@ class Mirror:
         """Whether what is here has only the name of what the ledger speaks of: what became of that is not to be shown in it."""
         return self._here.get(key, entry.uid) != entry.uid
 
-    def _patched(self, key: Key, answer: Answer, moment: Moment) -> None:
-        digest = self._under_way.pop(key, None)
+    def _patched(self, key: Key, digest: int | None, answer: Answer, moment: Moment) -> None:
         if answer.ok or answer.status == 404:
             self._retries.end(key)
         if answer.status == 404:
@@ -178,7 +181,7 @@ class Mirror:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
         try:
             one = manifests.identity(body)
-        except (KeyError, TypeError, ValueError):
+        except Exception:  # noqa: BLE001  whatever an API server may send
             return  # the relay tells
         key = one.key
         if gone or self._here.get(key) != one.uid:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from hacron.core.manifests import JobView
+from hacron.core.manifests import JobView, identity
 from hacron.core.messages import Batch, Command, Entry, Report
 from hacron.core.model import Key, Kind
 
@@ -353,6 +353,19 @@ class WatchBegan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FromKubernetes = Answer | JobSeen | JobsListed | ObjectSeen | WatchBegan
+
+
+def about(arrival: FromKubernetes) -> Key | None:
+    """Return the one that it is about; None: it is about many."""
+    match arrival:
+        case Answer(request=request):
+            return None if isinstance(request, ListInventory) else request.key
+        case JobSeen(view=view):
+            return view.key
+        case ObjectSeen(body=body):
+            return identity(body).key
+        case JobsListed() | WatchBegan():
+            return None
 
 
 class Kubernetes(Protocol):

@@ -131,6 +131,10 @@ class Relay:
             case _:
                 pass
 
+    def set_aside(self, key: Key, moment: Moment) -> None:
+        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
+        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
+
     # --- the turn ---
 
     def turn(self, outbox: Outbox, worker: LocalWorker, moment: Moment) -> None:

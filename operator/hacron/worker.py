@@ -131,6 +131,10 @@ class Worker:
                 key = self._errands.take(arrival, moment)
                 self.touch([key] if key is not None else [])
 
+    def set_aside(self, key: Key, moment: Moment) -> None:
+        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
+        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
+
     # --- the turn ---
 
     def turn(self, moment: Moment, *, knows_all: bool = False) -> None:

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from hacron import decisions, executor
 from hacron.core import declaring, events, faults, firing, scheduler, state, status
 from hacron.core.demand import demanding
 from hacron.core.duties import owed
 from hacron.core.firing import Scene
 from hacron.core.messages import Progress
 from hacron.core.model import Key, key_of
+from hacron.errands import Errands
+from hacron.mirror import Mirror
 from hacron.relay import Relay
+from hacron.tidying import Tidying
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 from tests.core.test_demands import demanded
 from tests.scenarios.script import Script
@@ -171,3 +175,32 @@ def test_what_a_role_cannot_do_for_one_it_does_for_the_others(role: str, monkeyp
     assert ran == ({"good"} if role in ("worker", "relay") else {"good", "bad"})
     assert "Succeeded" in " ".join(script.run("status west good"))
     assert {event["involvedObject"]["name"] for event in west.events.values()} >= {"good"}
+
+
+TAKEN_IN: dict[str, tuple[str, Any, str, Any]] = {  # who is to tell; what fails, and how it names what it is about
+    "the answer to a Job": ("worker", Errands, "_created", lambda args: args[2].key),
+    "a Job that is gone": ("worker", Errands, "gone", lambda args: args[1].key),
+    "a Job tidied away": ("worker", Tidying, "deleted", lambda args: args[1].key),
+    "the answer to a status": ("mirror", Mirror, "_patched", lambda args: args[1]),
+    "an object": ("relay", Relay, "_is_older", lambda args: args[1].key),
+    "a decision that is logged": ("executor", decisions, "_tell_progress", lambda args: args[0].key),
+    "a verdict that is counted": ("executor", executor, "new_verdicts", lambda args: args[0].key),
+}
+
+
+@pytest.mark.parametrize("what", TAKEN_IN)
+def test_what_is_taken_in_of_one_ends_no_process(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    role, owner, name, key_in = TAKEN_IN[what]
+    script = Script()
+    script.run("replicas west-1")
+    for cronjob in ("bad", "good"):
+        script.run(f'apply west {cronjob} schedule="* * * * *" runs=5 successful=1')
+    script.run("at 12:00:30")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails_for_bad(getattr(owner, name), key_in))
+        script.run("change west bad deadline=30")
+        script.run("at 12:03:30")
+    assert faults.tally[role] >= 1
+    assert "Succeeded" in " ".join(script.run("status west good"))
+    script.run("at 12:06:30")
+    assert "12:06" in " ".join(script.run("status west bad")), "it goes on when it can"

@@ -6,7 +6,8 @@ Without this, one object that is read or reckoned wrong would end every process 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,6 +28,15 @@ def note(role: str, key: Key) -> None:
     tally[role] += 1
     for listener in tell:
         listener(role, key)
+
+
+@contextmanager
+def confined(role: str, key: Key) -> Iterator[None]:
+    """Have what fails in here told; all else goes on without."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  it is told
+        note(role, key)
 
 
 class Faults:

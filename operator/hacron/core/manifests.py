@@ -338,7 +338,7 @@ def job_view(body: dict[str, Any]) -> JobView | None:
     """Return what matters of a Job; None when it is not ours or cannot be read."""
     try:
         return _job_view(body)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except Exception:  # noqa: BLE001  whatever an API server may send: one of them is not to end a watch on all
         return None
 
 
