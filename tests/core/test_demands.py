@@ -202,6 +202,23 @@ def test_a_single_run_replaces_what_runs() -> None:
     assert story.run.demand == "again"
 
 
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_nothing_makes_way_for_a_run_that_no_cluster_would_take(is_ahead: bool) -> None:
+    story = Story(clusters=("west",))
+    story.declare(spec("*/5 * * * *", concurrencyPolicy="Replace"))
+    story.at(296 if is_ahead else 300)
+    before, story.events = story.runs, []
+    story.cordoned = {"west": "maintenance"}
+    story.at(297 if is_ahead else 301)
+    demanded(story)
+    assert (story.runs, waits(story), story.events) == (before, "NoCluster", [])
+    story.at(310)
+    assert story.runs == before == ["300 Pending west #1"]
+    story.cordoned = {}
+    story.at(315)
+    assert story.runs == ["300 Stopping west #1"]
+
+
 def test_what_waits_for_a_further_attempt_makes_way_for_a_single_run_at_once() -> None:
     story = refused_and_waiting(concurrencyPolicy="Replace")
     assert story.runs == ["60 Lost west #1"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hacron.core.events import MOST_CHARACTERS, Event, body
 from hacron.core.messages import Outcome, RunFinished, RunRefused, RunsDemanded, RunStopped
@@ -311,6 +312,15 @@ def test_every_verdict_has_its_event_and_no_two_events_share_a_name(happens: Cal
     told = " ".join(event.subject for event in story.events)
     for verdict in story.progress.recent:
         assert f"verdict.{int(verdict.tick.timestamp())}.{verdict.attempt}.{verdict.verdict}" in told
+
+
+def test_a_run_taken_back_without_an_edit_is_not_said_to_be_taken_back_by_one() -> None:
+    story = Story()
+    story.declare(spec())
+    story.at(56)
+    story.events.clear()
+    story.write([(replace(story.progress, open=()),)])  # so did executors of earlier versions, for a run that did not begin then
+    assert [event.message.partition(": ")[2] for event in story.events] == ["a HACronJobRun is to begin a run before"]
 
 
 def test_what_is_only_written_again_is_not_told_again() -> None:

@@ -7,7 +7,7 @@ replica, under the same name, so that it stands there once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ def tell(
         if verdict.started is not None and _has_not_started(old_runs.values(), verdict):
             yield _started(verdict.job, verdict.cluster, verdict.tick, verdict.attempt, verdict.started)
         yield _became(verdict, again=any(_same(verdict, old) for old in old_verdicts))
-    yield from _taken_back(before.open if before else (), progress, cronjob)
+    yield from _taken_back(was, progress, homes, cronjob)
     for run in progress.open:
         if run.demand:  # what becomes of it is told on its HACronJobRun
             if run.started is not None and run.id not in already:
@@ -182,14 +182,21 @@ def _placed_elsewhere(run: Run) -> Event:
     return Event(f"placed.{run.id}", "PlacedElsewhere", sentence)
 
 
-def _taken_back(old: Collection[Run], progress: Progress, cronjob: CronJob | InvalidCronJob | None) -> Iterator[Event]:
+def _taken_back(
+    was: Was, progress: Progress, homes: Mapping[str, Definition], cronjob: CronJob | InvalidCronJob | None
+) -> Iterator[Event]:
     """Yield the runs that were decided ahead and are no more; their ticks had not come, so they have no verdict."""
+    old = was.progress.open if was.progress is not None else ()
     kept = {(run.tick, run.attempt) for run in progress.open} | {(verdict.tick, verdict.attempt) for verdict in progress.recent}
     tried_again = {(run.tick, run.attempt - 1) for run in progress.open}
     known = {run.id for run in old}
     demanded = next((run.demand for run in progress.open if run.demand and run.id not in known), "")
-    what = "suspended" if isinstance(cronjob, CronJob) and cronjob.suspend else "changed"
-    why = f"HACronJobRun {demanded} begins a run" if demanded else f"the HACronJob was {what}"
+    if demanded:
+        why = f"HACronJobRun {demanded} begins a run"
+    elif was.homes == homes:
+        why = "a HACronJobRun is to begin a run"
+    else:
+        why = f"the HACronJob was {'suspended' if isinstance(cronjob, CronJob) and cronjob.suspend else 'changed'}"
     for run in old:
         if not run.demand and run.state is RunState.PENDING and (run.tick, run.attempt) not in kept | tried_again:
             sentence = f"The run of {rfc3339(run.tick)} in cluster {run.cluster} was taken back: {why} before"

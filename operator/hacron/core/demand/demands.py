@@ -263,6 +263,8 @@ def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) 
     one_by_one = replaces and demand.wanted.begin is not None
     policy = ConcurrencyPolicy.FORBID if one_by_one else cronjob.policy  # a range whose runs stop each other would do nothing
     if replaces and not one_by_one:  # it comes before a tick that was decided ahead, which then replaces it
+        if scene.choose(progress) is None:
+            return progress, Held(tick, "NoCluster", scene.why_none())  # nothing makes way for what would not start
         progress = take_back(progress, scene.now, scene.rules, cronjob.schedule)
         if any(is_ahead(run, scene.now) for run in progress.open):
             return progress, Held(tick, "TickWaits", "a tick of the schedule is about to start, and comes first")
