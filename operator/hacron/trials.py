@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hacron.core import manifests
+from hacron.core import faults, manifests
 from hacron.core.agenda import Agenda
 from hacron.core.kinds import Known
 from hacron.core.lanes import Lanes
@@ -130,6 +130,10 @@ class Trials:
 
     def _want(self, key: Key, definition: Definition, now: datetime) -> None:
         """Have a template tried when it is its turn."""
+        with faults.confined(faults.MIRROR, key):
+            self._put_in_line(key, definition, now)
+
+    def _put_in_line(self, key: Key, definition: Definition, now: datetime) -> None:
         version = version_of(definition)
         cronjob = self._state.cronjob(key)
         if self._under_way.get(key) == version or not isinstance(cronjob, CronJob):

@@ -20,6 +20,7 @@ from hacron.errands import Errands
 from hacron.mirror import Mirror
 from hacron.relay import Relay
 from hacron.tidying import Tidying
+from hacron.trials import Trials
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 from tests.core.test_demands import demanded
 from tests.scenarios.script import Script
@@ -181,6 +182,7 @@ TAKEN_IN: dict[str, tuple[str, Any, str, Any]] = {  # who is to tell; what fails
     "the answer to a Job": ("worker", Errands, "_created", lambda args: args[2].key),
     "a Job that is gone": ("worker", Errands, "gone", lambda args: args[1].key),
     "a Job tidied away": ("worker", Tidying, "deleted", lambda args: args[1].key),
+    "a template to be tried": ("mirror", Trials, "_put_in_line", lambda args: args[1]),
     "the answer to a status": ("mirror", Mirror, "_patched", lambda args: args[1]),
     "an object": ("relay", Relay, "_is_older", lambda args: args[1].key),
     "a decision that is logged": ("executor", decisions, "_tell_progress", lambda args: args[0].key),

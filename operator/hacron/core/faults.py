@@ -40,7 +40,7 @@ def confined(role: str, key: Key) -> Iterator[None]:
 
 
 class Faults:
-    """The cronjobs, or HACronJobRuns, that a role has set aside for a while."""
+    """The cronjobs, or the HACronJobRuns, that a role has set aside for a while; each kind has its own: they may share names."""
 
     def __init__(self, role: str) -> None:
         self._role = role
