@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import product
 
 import msgspec
 import pytest
@@ -10,10 +11,12 @@ from msgspec.structs import replace
 
 from hacron.core.kinds import CRONJOBS, DEMANDS
 from hacron.core.messages import CronJobDeclared, Definition, RunsDemanded
+from hacron.core.model import Pause
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 from tests.core.test_demands import AGAIN
 
 EVERY_MINUTE, YEARLY = spec(), spec("0 0 1 1 *")
+VERSIONS = list(product(["uid-west", "another"], [-1, 0, 1], [1, 2, 3], [4, 5, 6]))
 
 
 def edited(*, elsewhere: bool = False) -> tuple[Story, datetime]:
@@ -30,6 +33,22 @@ def edited(*, elsewhere: bool = False) -> tuple[Story, datetime]:
 
 def declared() -> CronJobDeclared:
     return CronJobDeclared(key=HELLO, cluster="west", uid="uid-west", generation=1, created_at=NOON, spec=EVERY_MINUTE)
+
+
+@pytest.mark.parametrize("pause", [None, Pause(reason="moving")], ids=["goes on", "paused"])
+@pytest.mark.parametrize(("uid", "seconds", "generation", "version"), VERSIONS)
+def test_a_relay_tells_just_what_the_executor_takes_in(
+    uid: str, seconds: int, generation: int, version: int, pause: Pause | None
+) -> None:
+    story = Story()
+    story.tell(replace(declared(), generation=2, version=5))
+    made = NOON + timedelta(seconds=seconds if uid == "another" else 0)
+    seen = replace(declared(), uid=uid, created_at=made, generation=generation, version=version, pause=pause)
+    entry = story.state.definitions[HELLO]["west"]
+    stands = entry.uid == uid and CRONJOBS.stands(story.state, entry, seen)
+    tells = not stands and CRONJOBS.contradicted(story.state, seen) is None
+    story.tell(seen)
+    assert (story.state.definitions[HELLO]["west"] != entry) == tells
 
 
 def generations(story: Story) -> list[int]:

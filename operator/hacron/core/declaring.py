@@ -33,7 +33,7 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
         return
     homes, progress = draft.homes(command.key), draft.progress(command.key)
     mine, is_lost = homes.get(command.cluster), bool(homes) and progress is None
-    if mine is not None and not _is_newer(command, mine) and not (is_lost and _is_the_same(command, mine)):
+    if mine is not None and not is_newer(command, mine) and not (is_lost and _is_the_same(command, mine)):
         if draft.is_settling and mine.uid == command.uid and progress is not None:
             draft.put(_as_far_as(progress, _decided(draft, command)))  # another replica of that cluster, which knows more
         return
@@ -42,6 +42,19 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
     known_until = draft.forgotten_at(command.cluster)
     is_old = known_until is not None and command.created_at <= known_until
     _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if is_old or is_lost else None)
+
+
+def is_newer(declared: CronJobDeclared, known: Definition) -> bool:
+    """Whether a home says something newer than what the ledger has of it: another object, another spec, another pause.
+
+    Of two objects the one that was made later is the newer. Creation times are whole seconds: of two objects of one second, the
+    later has the greater version. A spec has its generation; a pause, which is an annotation, has none, so the version decides.
+    """
+    if declared.uid != known.uid:
+        return (declared.created_at, declared.version) >= (known.created_at, known.version)
+    if declared.generation != known.generation:
+        return declared.generation > known.generation
+    return declared.pause != known.pause and declared.version >= known.version
 
 
 def _put_back(draft: Draft, command: CronJobDeclared) -> None:
@@ -151,15 +164,6 @@ def _definition(draft: Draft, command: CronJobDeclared, mine: Definition | None)
 
 def _is_the_same(command: CronJobDeclared, mine: Definition) -> bool:
     return (command.uid, command.generation) == (mine.uid, mine.generation)
-
-
-def _is_newer(command: CronJobDeclared, mine: Definition) -> bool:
-    if command.uid != mine.uid:
-        # Creation times are whole seconds: of two objects of one second, the later has the greater version.
-        return (command.created_at, command.version) >= (mine.created_at, mine.version)
-    if command.generation != mine.generation:
-        return command.generation > mine.generation
-    return command.pause != mine.pause and command.version >= mine.version
 
 
 def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_before: datetime | None) -> Progress:

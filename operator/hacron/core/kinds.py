@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from hacron.core import manifests, status
-from hacron.core.demand import accounts, wanted
+from hacron.core import declaring, manifests, status
+from hacron.core.demand import accounts, demanding, wanted
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
-from hacron.core.model import Key, Kind, Pause
+from hacron.core.model import Home, Key, Kind, Pause
 from hacron.core.spec import says_the_same
 from hacron.core.state import State
 from hacron.core.status import Trial
@@ -97,9 +97,7 @@ class CronJobs:
         assert isinstance(declared, CronJobDeclared)
         if declared.key not in state.progress:
             return False  # the ledger has lost a part of it, and nothing fires
-        if entry.generation != declared.generation:
-            return entry.generation > declared.generation
-        return entry.pause == declared.pause or entry.version > declared.version
+        return not declaring.is_newer(declared, entry)
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
         assert isinstance(declared, CronJobDeclared)
@@ -155,13 +153,16 @@ class Demands:
         return declared.generation, 0
 
     def stands(self, state: State, entry: Known, declared: Declaration) -> bool:  # noqa: ARG002 - a demand is one record
-        return entry.generation >= declared.generation
+        assert isinstance(entry, Home)
+        assert isinstance(declared, RunsDemanded)
+        return not demanding.is_newer(declared, entry)
 
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
+        assert isinstance(declared, RunsDemanded)
         entry = self.homes(state, declared.key).get(declared.cluster)
         if entry is None or entry.uid == declared.uid:
             return None  # what is demanded does not change, and what was done about it stays done
-        return entry.created_at if entry.created_at > declared.created_at else None
+        return None if demanding.is_newer(declared, entry) else entry.created_at
 
     def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
         return declared
@@ -181,7 +182,7 @@ class Demands:
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return DemandWithdrawn(key=key, cluster=cluster, uid=uid)
 
-    def homes(self, state: State, key: Key) -> Mapping[str, Known]:
+    def homes(self, state: State, key: Key) -> Mapping[str, Home]:
         demand = state.demands.get(key)
         return demand.homes if demand is not None and demand.withdrawn_at is None else {}
 
@@ -201,13 +202,10 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 def _is_ahead(entry: Definition, declared: CronJobDeclared) -> bool:
     """Whether the ledger has a later state of an object, or another one that is as old, or an object that was made later."""
-    if entry.uid != declared.uid:
-        return (entry.created_at, entry.version) > (declared.created_at, declared.version)
-    if entry.generation != declared.generation:
-        return entry.generation > declared.generation
-    if entry.pause != declared.pause and entry.version > declared.version:
+    is_same = (entry.uid, entry.generation) == (declared.uid, declared.generation)
+    if is_same and not says_the_same(entry.key, entry.spec, declared.spec):
         return True
-    return not says_the_same(entry.key, entry.spec, declared.spec)
+    return not declaring.is_newer(declared, entry) and not (is_same and entry.pause == declared.pause)
 
 
 CRONJOBS = CronJobs()

@@ -29,7 +29,7 @@ def demand(draft: Draft, command: RunsDemanded) -> Demand | None:
         if home is None or home.uid != command.uid:
             return _note(draft, command)
         return _go_on(draft, known, command) if _was_forgotten_since(draft, command, known.withdrawn_at) else None
-    if home is not None and not _is_newer(command, home) and command.instead_of != home.created_at:
+    if home is not None and not is_newer(command, home) and command.instead_of != home.created_at:
         if draft.is_settling and home.uid == command.uid and not home.differs:
             draft.put_demand(replace(known, account=_fuller(known.account, command)), apart=True)
         return None
@@ -65,6 +65,13 @@ def withdraw(draft: Draft, command: DemandWithdrawn) -> Demand | None:
         demand = replace(known, homes=homes, withdrawn_at=draft.now, held=None)
     draft.put_demand(demand, apart=True)
     return demand
+
+
+def is_newer(declared: RunsDemanded, known: Home) -> bool:
+    """Whether a home says something newer than what the ledger has of it: a later generation, or a later object."""
+    if declared.uid == known.uid:
+        return declared.generation > known.generation
+    return declared.created_at >= known.created_at
 
 
 def _note(draft: Draft, command: RunsDemanded) -> Demand:
@@ -135,9 +142,3 @@ def _fuller(known: Account, command: RunsDemanded) -> Account:
 
 def _home(command: RunsDemanded, differs: bool = False) -> Home:
     return Home(uid=command.uid, generation=command.generation, created_at=command.created_at, differs=differs)
-
-
-def _is_newer(command: RunsDemanded, home: Home) -> bool:
-    if command.uid == home.uid:
-        return command.generation > home.generation
-    return command.created_at >= home.created_at
