@@ -167,7 +167,7 @@ class Errands:
         return None
 
     def _stand_in(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:
-        """Make a Job that the worker should have made: it may be frozen. Everything else is left to it."""
+        """Make a Job that the worker should have made: it may be frozen. Of a pending run also tell what is seen."""
         if isinstance(duty, Say) and run.state is RunState.PENDING:
             return errand.say(duty.report, moment.wall)
         overdue = self._help.overdue_at(run.tick, errand.since)

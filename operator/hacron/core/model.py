@@ -281,7 +281,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """What was last heard of a cluster."""
 
     name: ClusterName
-    seen_at: Instant  # the executor's clock when it heard of it last
+    seen_at: Instant  # the executor's clock when it heard of it last; its own, where it was never heard but `late_s`
     api_ok: bool = True  # whether its own worker reaches its API server
     replica: Name = ""  # the worker that spoke
     labels: dict[str, str] = {}

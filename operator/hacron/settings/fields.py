@@ -305,8 +305,8 @@ class Settings:
     lost_after_s: float = setting(
         "seconds",
         seconds(1, 7 * _DAY_S),
-        "Under AtLeastOnce a run in a cluster that has been silent for so long is given up and tried elsewhere. "
-        "Shorter: more runs that ran twice; longer: later.",
+        "A run that has begun in a cluster that has been silent for so long is given up: it is Lost, and under AtLeastOnce "
+        "tried elsewhere. Shorter: more runs that are Lost and go on, or run twice; longer: this is told and done later.",
         default=300.0,
     )
 
