@@ -92,7 +92,7 @@ class Engine:
             token_missing_after_s=settings.token_missing_after_s,
             unheard_after_s=lease.unheard_after_s,
             backup_after=timedelta(seconds=settings.backup_after_s),
-            start_window=timedelta(seconds=settings.start_window_s + settings.skew_margin_s),
+            request_window=timedelta(seconds=settings.start_window_s + settings.skew_margin_s),
             tally=self.worker_tally,
         )
         for role in (self.relay, self.mirror, self.demand_relay, self.demand_mirror, self.herald):

@@ -27,12 +27,12 @@ RETRY = timedelta(seconds=5)  # what is refused, ever more rarely
 class Tidying:
     """A worker's care for what has ended."""
 
-    def __init__(self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing, start_window: timedelta) -> None:
+    def __init__(self, *, cluster: str, state: State, jobs: Jobs, outgoing: Outgoing, request_window: timedelta) -> None:
         self._cluster = cluster
         self._state = state
         self._jobs = jobs
         self._outgoing = outgoing
-        self._start_window = start_window
+        self._request_window = request_window
         self.knows_all = False  # what State does not say is not so
         self._under_way: set[str] = set()  # uids that are being deleted
         self._retry_at: dict[Key, datetime] = {}
@@ -61,7 +61,7 @@ class Tidying:
         for job in due:
             self._delete(key, job)
         left = [job for job in jobs if job.uid not in self._under_way]
-        instants = [tombstone_ends(job, self._start_window) for job in left if job.tombstone and not job.deleting]
+        instants = [tombstone_ends(job, self._request_window) for job in left if job.tombstone and not job.deleting]
         instants += [self._name_free_at(job) for job in doomed if job.uid not in self._under_way]
         instants += [max(now, known_by(job)) + RETRY for job in self._nobodys(key, left)]
         instants += [job.expires for job in left if job.expires is not None and job.expires > now]
@@ -83,11 +83,11 @@ class Tidying:
         self._outgoing.requests.append(request)
 
     def _name_free_at(self, job: JobView) -> datetime:
-        return name_free_at(job, self._start_window)
+        return name_free_at(job, self._request_window)
 
     def _doomed(self, key: Key, jobs: list[JobView], now: datetime) -> list[JobView]:
         progress, cronjob = self._state.progress.get(key), self._state.cronjob(key)
-        doomed = outlived(jobs, now, self._start_window)
+        doomed = outlived(jobs, now, self._request_window)
         if progress is not None and progress.withdrawn_at is not None:
             open_ids = {run.id for run in progress.open}
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]

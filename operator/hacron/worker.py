@@ -51,7 +51,7 @@ class Worker:
         token_missing_after_s: float = 12.0,
         unheard_after_s: float = 30.0,
         backup_after: timedelta = timedelta(seconds=1),
-        start_window: timedelta = timedelta(seconds=20),
+        request_window: timedelta = timedelta(seconds=22),
         tally: WorkerTally | None = None,
     ) -> None:
         self._replica = replica
@@ -84,7 +84,9 @@ class Worker:
             backup_after=backup_after,
             tally=self.tally,
         )
-        self._tidying = Tidying(cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, start_window=start_window)
+        self._tidying = Tidying(
+            cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, request_window=request_window
+        )
         self._agenda: Agenda[Key] = Agenda()
         self._faults = Faults(WORKER)
         self._dirty: dict[Key, None] = {}  # in order, each once

@@ -31,7 +31,7 @@ def deleted(read: State, now: datetime, ledger: str, of: Uid = "uid") -> tuple[i
     """Return how many Jobs, of a cronjob's object, are asked to be deleted, and when to look again."""
     jobs, outgoing = Jobs(), Outgoing()
     jobs.keep(replace(YOUNG, ledger=ledger, run_id=f"{of}.1.1"))
-    tidying = Tidying(cluster="east", state=read, jobs=jobs, outgoing=outgoing, start_window=timedelta(seconds=22))
+    tidying = Tidying(cluster="east", state=read, jobs=jobs, outgoing=outgoing, request_window=timedelta(seconds=22))
     tidying.knows_all = True
     again = tidying.look(HELLO, now)
     return len(outgoing.requests), again
@@ -83,7 +83,7 @@ class Desk:
         for number in range(jobs):
             self.jobs.keep(replace(ended, run_id=f"run-{number}", uid=f"uid-{number}", name=f"job-{number}"))
         window = timedelta(seconds=22)
-        self.tidying = Tidying(cluster="west", state=story.state, jobs=self.jobs, outgoing=self.outgoing, start_window=window)
+        self.tidying = Tidying(cluster="west", state=story.state, jobs=self.jobs, outgoing=self.outgoing, request_window=window)
         self.protected = {job.name for job in self.jobs.of(HELLO)}
         self.why = "a policy says no"
         self.status = 403
