@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hacron import decisions
+from hacron import decision_log
 from hacron.core import faults, reasons
 from hacron.core.draft import how_ended, new_results, new_verdicts
 from hacron.core.faults import EXECUTOR
@@ -276,8 +276,8 @@ class Executor:
 
     def _write(self, groups: Iterable[Sequence[Record]], now: datetime) -> None:
         packed = pack(groups)
-        decisions.tell_too_long(packed.too_long)
-        decisions.tell(packed.batches, self._state)
+        decision_log.tell_too_long(packed.too_long)
+        decision_log.tell(packed.batches, self._state)
         if packed.batches:
             self._append(packed.batches, now)
 

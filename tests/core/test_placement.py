@@ -11,7 +11,7 @@ import pytest
 from hacron.core.firing import is_known
 from hacron.core.messages import Progress
 from hacron.core.model import Held, InvalidCronJob, Key
-from hacron.core.placing import read
+from hacron.core.placement_spec import read
 from hacron.core.selector import Selector
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, NOON, Story, spec

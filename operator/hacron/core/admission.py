@@ -110,7 +110,7 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
     A run in a silent cluster counts, also one that is to be stopped there: until activeDeadlineSeconds and the time that its
     pods have to end are over, or, under AtLeastOnce, until `lost_after`, or until somebody declares that the cluster is gone.
     """
-    return tuple(run for run in runs if run.state.is_open and not _given_up(run, cronjob, hearing, now, rules))
+    return tuple(run for run in runs if run.state.is_open and not _counts_no_more(run, cronjob, hearing, now, rules))
 
 
 def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> datetime | None:
@@ -135,7 +135,7 @@ def _begun_by(run: Run) -> datetime:
     return max(run.start_by, run.started) if run.started is not None else run.start_by + REQUEST_LIVES
 
 
-def _given_up(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
+def _counts_no_more(run: Run, cronjob: CronJob, hearing: Hearing, now: datetime, rules: Rules) -> bool:
     if run.state not in (RunState.LOST, RunState.STOPPING):
         return False
     until = counts_until(run, cronjob, hearing, rules)

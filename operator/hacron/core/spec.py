@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hacron.core import placing, template
+from hacron.core import placement_spec, template
 from hacron.core.fields import choice, count, decoded, flag, number
 from hacron.core.model import CatchUp, CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, InvalidCronJob, Key
 from hacron.core.ticks import when
@@ -34,7 +34,7 @@ def parse(key: Key, spec: msgspec.Raw | bytes) -> CronJob:
         max_active=_max_active(fields, policy),
         catch_up=_catch_up(fields, policy),
         guarantee=choice(fields, "guarantee", Guarantee.AT_MOST_ONCE),
-        placement=placing.read(fields),
+        placement=placement_spec.read(fields),
         active_deadline_s=count(job_spec, "activeDeadlineSeconds", "jobTemplate.spec.activeDeadlineSeconds", None),
         grace_s=template.grace_s(job_template),
         indexes=template.indexes(job_template),
