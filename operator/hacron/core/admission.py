@@ -60,6 +60,11 @@ def deadline(cronjob: CronJob, rules: Rules) -> Deadline | None:
     return min(found, key=lambda bound: bound.after, default=None)
 
 
+def deadline_of(run: Run, cronjob: CronJob, rules: Rules) -> Deadline | None:
+    """Return how late a run, or a further attempt of it, may start; None when it may be however late."""
+    return None if run.demand or run.was_in_time else deadline(cronjob, rules)
+
+
 def never_in_time(cronjob: CronJob) -> Deadline | None:
     """Return the deadline that no tick meets, if a cronjob has one."""
     bound = deadline(cronjob, DEFAULTS)

@@ -25,6 +25,7 @@ from hacron.core.admission import (
     admit,
     blocking_runs,
     deadline,
+    deadline_of,
     most_at_once,
 )
 from hacron.core.draft import with_verdict
@@ -115,7 +116,7 @@ def waits(progress: Progress, cronjob: CronJob, rules: Rules) -> Iterator[dateti
     held = progress.held
     if held is None:
         return
-    bound = _deadline_of(held.tick, progress, cronjob, rules)
+    bound = _deadline_of_tick(held.tick, progress, cronjob, rules)
     if bound is not None:
         yield held.tick + bound.after
     if held.reason == SPREAD and progress.made_up_at is not None:
@@ -148,16 +149,11 @@ def start(
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held
-    start_by = max(tick, scene.now) + scene.rules.start_window
-    was_in_time = was_in_time or _others_stop_for(tick, progress)
-    bound = deadline(scene.cronjob, scene.rules) if not demand and not was_in_time else None
-    if bound is not None:
-        start_by = min(start_by, max(tick + bound.after, scene.now))
     run = Run(
         id=run_id(identity or progress.cronjob_id, tick, attempt),
         tick=tick,
         cluster=cluster,
-        start_by=start_by,
+        start_by=max(tick, scene.now) + scene.rules.start_window,
         fencing=fencing,
         attempt=attempt,
         job=job,
@@ -165,8 +161,11 @@ def start(
         refused_by=refused_by,
         because=because[:MOST_WORDS],
         waited=not demand and held is not None and held.tick == tick and held.reason in AS_ASKED,
-        was_in_time=was_in_time and not demand,
+        was_in_time=not demand and (was_in_time or _others_stop_for(tick, progress)),
     )
+    bound = deadline_of(run, scene.cronjob, scene.rules)
+    if bound is not None:
+        run = replace(run, start_by=min(run.start_by, max(tick + bound.after, scene.now)))
     progress = replace(progress, open=(*progress.open, run), fencing=fencing)
     if demand:
         return progress
@@ -206,7 +205,7 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
         sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
         skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
         return _decided(progress, tick, skipped)
-    bound = _deadline_of(tick, progress, scene.cronjob, scene.rules)
+    bound = _deadline_of_tick(tick, progress, scene.cronjob, scene.rules)
     match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, bound):
         case Skip(reason, message):
             return _decided(progress, tick, _not_started(progress, tick, reason, message))
@@ -219,7 +218,7 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
             return _make_up_for(progress, tick, scene) if _is_late(tick, scene) else _start_due(progress, tick, scene)
 
 
-def _deadline_of(tick: datetime, progress: Progress, cronjob: CronJob, rules: Rules) -> Deadline | None:
+def _deadline_of_tick(tick: datetime, progress: Progress, cronjob: CronJob, rules: Rules) -> Deadline | None:
     """Return how late a tick may start. None: it was in time, and runs have been told to stop for it; nothing would be left."""
     return None if _others_stop_for(tick, progress) else deadline(cronjob, rules)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Deadline, Hold, Skip, admit, beside, blocking_runs, counts_until, deadline, latest_end
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline_of, latest_end
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
 from hacron.core.hearing import Hearing
@@ -152,7 +152,7 @@ def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -
         yield _given_time(run, hearing, rules)
     if is_unplaced(run, cronjob.guarantee):
         yield run.start_by
-    bound = _deadline_of(run, cronjob, rules)
+    bound = deadline_of(run, cronjob, rules)
     if run.reason == NOT_STARTED and bound is not None:
         yield run.tick + bound.after
     until = counts_until(run, cronjob, hearing, rules)
@@ -269,13 +269,8 @@ def _may_go_on(run: Run, scene: Scene) -> bool:
     return run.attempt < MOST_ATTEMPTS and (bool(run.demand) or not scene.rests)
 
 
-def _deadline_of(run: Run, cronjob: CronJob, rules: Rules) -> Deadline | None:
-    """Return how late a further attempt of a run that was refused may start; None: however late."""
-    return None if run.demand or run.was_in_time else deadline(cronjob, rules)
-
-
 def _is_past_deadline(run: Run, scene: Scene) -> bool:
-    bound = _deadline_of(run, scene.cronjob, scene.rules)
+    bound = deadline_of(run, scene.cronjob, scene.rules)
     return isinstance(admit(scene.cronjob, run.tick, (), scene.now, bound), Skip)
 
 
