@@ -6,8 +6,10 @@ its API server accepts the template.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from hacron.core import pausing, readiness
@@ -29,6 +31,7 @@ class Trial:
     over: bool = True  # False: it has not said anything yet
 
 
+_Condition = Callable[[str, bool, str, str, datetime], dict[str, Any]]  # of a given generation
 ACCEPTED: Final = Trial()
 
 
@@ -130,16 +133,7 @@ def _conditions(
     trial: Trial,
     now: datetime,
 ) -> list[dict[str, Any]]:
-    def condition(kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
-        return {
-            "type": kind,
-            "status": "True" if status else "False",
-            "reason": reason,
-            "message": message[:1000],
-            "observedGeneration": definition.generation,
-            "lastTransitionTime": rfc3339(since),
-        }
-
+    condition = partial(condition_of, definition.generation)
     changed, cronjob = definition.changed_at, outline.cronjob
     conditions = []
     if isinstance(cronjob, InvalidCronJob):
@@ -167,10 +161,10 @@ def _conditions(
     return [*conditions, *readiness.of_cronjob(conditions[0], trial.over)]
 
 
-def _scheduled(condition: Any, outline: _Outline, since: datetime) -> dict[str, Any]:
+def _scheduled(condition: _Condition, outline: _Outline, since: datetime) -> dict[str, Any]:
     progress, cronjob, paused = outline.progress, outline.cronjob, outline.paused
     if not isinstance(cronjob, CronJob):
-        found: dict[str, Any] = condition("Scheduled", False, "Invalid", "nothing fires until the spec is corrected", since)
+        found = condition("Scheduled", False, "Invalid", "nothing fires until the spec is corrected", since)
     elif cronjob.suspend:
         found = condition("Scheduled", False, "Suspended", "spec.suspend is true", since)
     elif paused is not None:
@@ -193,6 +187,17 @@ def why_never(cronjob: CronJob) -> tuple[str, str]:
     if calendar.end is not None and calendar.canonical != "never":
         return "Ended", f"no tick is left before endTime, {rfc3339(calendar.end)}"
     return "NeverFires", "the schedule has no tick within five years"
+
+
+def condition_of(generation: int, kind: str, status: bool, reason: str, message: str, since: datetime) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "True" if status else "False",
+        "reason": reason,
+        "message": message[:1000],
+        "observedGeneration": generation,
+        "lastTransitionTime": rfc3339(since),
+    }
 
 
 def _pause(paused: Definition) -> dict[str, Any]:

@@ -5,18 +5,19 @@ Read back only when the ledger has been lost: what was over must not run again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from hacron.core import readiness
-from hacron.core.manifests import instant, rfc3339
+from hacron.core.manifests import instant
 from hacron.core.messages import Demand
 from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import run_id
 from hacron.core.state import State
-from hacron.core.status import active_run, recent, time_of
+from hacron.core.status import active_run, condition_of, recent, time_of
 
 MOST_READ = 400  # results, or open runs; as many as are ever shown
 
@@ -169,17 +170,8 @@ def _phase(demand: Demand, active: list[Run]) -> str:
 
 
 def _conditions(demand: Demand, generation: int, waits: tuple[str, str]) -> list[dict[str, Any]]:
-    def condition(kind: str, status: bool, reason: str, message: str, since: str) -> dict[str, Any]:
-        return {
-            "type": kind,
-            "status": "True" if status else "False",
-            "reason": reason,
-            "message": message[:1000],
-            "observedGeneration": generation,
-            "lastTransitionTime": since,
-        }
-
-    since, account = rfc3339(demand.created_at), demand.account
+    condition = partial(condition_of, generation)
+    since, account = demand.created_at, demand.account
     if demand.wrong:
         accepted = condition("Accepted", False, "Invalid", demand.wrong, since)
         complete = condition("Complete", False, "Invalid", "nothing will run", since)
@@ -190,5 +182,5 @@ def _conditions(demand: Demand, generation: int, waits: tuple[str, str]) -> list
         else:
             said = f"{account.succeeded} of {account.total} runs succeeded"
             reason = "Succeeded" if account.succeeded == account.total else "SomeFailed"
-            complete = condition("Complete", True, reason, said, rfc3339(account.finished))
+            complete = condition("Complete", True, reason, said, account.finished)
     return [accepted, complete, *readiness.of_demand(accepted, complete)]
