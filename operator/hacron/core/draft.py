@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hacron.core.messages import ClusterState, Definition, Demand, DemandForgotten, Progress, Record, Removed
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict, VerdictKind
 from hacron.core.rules import Rules
-from hacron.core.state import State, understand
+from hacron.core.state import State, understand, winner_of
 
 TICKS_COUNTED = 500  # in one decision: a tick may cost a third of a millisecond, and a turn must stay far below a second
 RUNS_BEGUN = 2000  # in one decision, or a few more: with what becomes of the record, each costs a tenth of a millisecond
@@ -50,8 +50,7 @@ class Draft:
         if key not in self._homes:
             return self._state.cronjob(key)
         if key not in self._parsed:
-            homes = self._homes[key]
-            winner = max(homes.values(), key=lambda definition: definition.revision) if homes else None
+            winner = winner_of(self._homes[key])
             self._parsed[key] = understand(winner) if winner else None
         return self._parsed[key]
 

@@ -66,6 +66,11 @@ def identity(body: dict[str, Any]) -> Identity:
     return Identity(key_of(metadata["namespace"], metadata["name"]), metadata["uid"], int(metadata.get("generation") or 1))
 
 
+def made_at(body: dict[str, Any]) -> datetime:
+    """Return when an object was made; in 1970, if it does not say so."""
+    return instant(body["metadata"].get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
     """Say in a command what a HACronJob object, as the API server gives it, declares."""
     metadata = body["metadata"]
@@ -76,7 +81,7 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         cluster=cluster,
         uid=one.uid,
         generation=one.generation,
-        created_at=instant(metadata.get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
+        created_at=made_at(body),
         spec=encoded(body.get("spec") or {}),
         last_schedule_time=instant(status.get("lastScheduleTime")),
         decided_until=instant(status.get("decidedUntil")),

@@ -209,8 +209,7 @@ class State:
 
     def winner(self, key: Key) -> Definition | None:
         """Return the definition that counts among what the home clusters declare: the newest change."""
-        homes = self.definitions.get(key)
-        return max(homes.values(), key=lambda definition: definition.revision) if homes else None
+        return winner_of(self.definitions.get(key, {}))
 
     def cronjob(self, key: Key) -> CronJob | InvalidCronJob | None:
         """Return what the winning definition says, or why it cannot be understood; None when nobody declares it."""
@@ -380,6 +379,11 @@ class State:
         mark = self._live.pop(subject, None)
         if mark is not None:
             self._live_bytes -= mark.size
+
+
+def winner_of(homes: Mapping[str, Definition]) -> Definition | None:
+    """Return the definition that counts among those of a cronjob's homes: the newest change."""
+    return max(homes.values(), key=lambda definition: definition.revision, default=None)
 
 
 def understand(definition: Definition) -> CronJob | InvalidCronJob:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from hacron.core.demand.accounts import remembered
 from hacron.core.fields import decoded, encoded, flag, number
-from hacron.core.manifests import identity, instant
+from hacron.core.manifests import identity, instant, made_at
 from hacron.core.messages import RunsDemanded
 from hacron.core.model import InvalidCronJob, Wanted
 
@@ -27,7 +27,7 @@ def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
         cluster=cluster,
         uid=one.uid,
         generation=one.generation,
-        created_at=instant(body["metadata"].get("creationTimestamp")) or datetime(1970, 1, 1, tzinfo=UTC),
+        created_at=made_at(body),
         spec=encoded(body.get("spec") or {}),
         account=remembered(body.get("status")),
     )
