@@ -69,7 +69,8 @@ def ours(kubeconfig: Path, bodies: list[dict[str, Any]]) -> float:
     """Send the Jobs through a KubeClient that has just started, and wait for the last Answer."""
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
     news = threading.Event()
-    client = KubeClient(kubeconfig, arrivals, news.set, concurrency=AT_ONCE, timeout_s=60)
+    client = KubeClient(kubeconfig, arrivals, concurrency=AT_ONCE, timeout_s=60)
+    client.on_arrival = news.set
     client.start()
     try:
         key = key_of(NAMESPACE, "burst")
@@ -102,7 +103,7 @@ def main(jobs: int = 1000, rounds: int = 5) -> None:
 
 def measure(cluster: ControlPlane, jobs: int, rounds: int) -> None:
     """Print one line for each round and the medians."""
-    idle = KubeClient(cluster.admin_kubeconfig, queue.SimpleQueue(), lambda: None)
+    idle = KubeClient(cluster.admin_kubeconfig, queue.SimpleQueue())
     bare = Bare(idle.connection())
     figures: dict[str, list[float]] = {"bare": [], "ours": []}
     for number in range(rounds + 1):

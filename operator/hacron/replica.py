@@ -268,38 +268,32 @@ def run(settings: Settings) -> int:
 
     metrics = Metrics(replica=settings.replica, cluster=settings.cluster, tzdata=tzdata_version())
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-    replica: list[Replica] = []
-
-    def on_arrival() -> None:
-        for one in replica:
-            one.wake()
-
-    def watch_anew() -> None:
-        for watch in watches.values():  # Kopf reads certificates only when it starts
-            watch.begin_again()
-
     kube = KubeClient(
         settings.kubeconfig,
         arrivals,
-        on_arrival,
         concurrency=settings.kube_concurrency,
         timeout_s=settings.kube_timeout_s,
         namespaces=settings.watch_namespaces,
     )
     faults.tell[:] = [_tell_fault]
     http = _listen(metrics, settings)
+    replica = Replica(settings, kube, arrivals, metrics)
     watches = {
-        kind: KopfWatch(kube.connection, arrivals, on_arrival, kind, settings.watch_namespaces, lambda: kube.reachable)
+        kind: KopfWatch(kube.connection, arrivals, replica.wake, kind, settings.watch_namespaces, lambda: kube.reachable)
         for kind in Kind
     }
+
+    def watch_anew() -> None:
+        for watch in watches.values():  # Kopf reads certificates only when it starts
+            watch.begin_again()
+
+    kube.on_arrival = replica.wake
     kube.on_new_connections = watch_anew
-    engine = Replica(settings, kube, arrivals, metrics)
-    engine.watch_again = lambda kind, left_out: watches[kind].begin_again(left_out)
-    engine.health = lambda health: setattr(http, "health", health)
+    replica.watch_again = lambda kind, left_out: watches[kind].begin_again(left_out)
+    replica.health = lambda health: setattr(http, "health", health)
     if settings.page:
-        http.page = Page(settings, engine.finder, lambda: http.health, lambda: moment().wall).respond
-    replica.append(engine)
-    _when_asked_to_end(engine.stop)
+        http.page = Page(settings, replica.finder, lambda: http.health, lambda: moment().wall).respond
+    _when_asked_to_end(replica.stop)
     introduce(settings)
     _favour_the_engine()
     http.start()
@@ -307,7 +301,7 @@ def run(settings: Settings) -> int:
     for watch in watches.values():
         watch.start()
     try:
-        engine.run()
+        replica.run()
     except Exception:
         log.critical("fails", exc_info=True)  # a fault of ours: another replica takes over, and this one is to be started again
         return FAILED

@@ -30,7 +30,8 @@ class Replica:
     def __init__(self, name: str, cluster: Cluster, broker: FakeBroker, news: threading.Event, **settings: Any) -> None:
         self.name = name
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, news.set, timeout_s=3.0)
+        self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, timeout_s=3.0)
+        self.kube.on_arrival = news.set
         self.watches = [KopfWatch(self.kube.connection, self.arrivals, news.set, kind) for kind in Kind]
         present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **settings)
         self.engine = Engine(present, self.kube)

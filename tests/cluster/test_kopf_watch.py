@@ -32,7 +32,7 @@ class Watching:
 
     def __init__(self, kubeconfig: Path) -> None:
         self._arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        client = KubeClient(kubeconfig, self._arrivals, lambda: None)  # never started: it only knows the way
+        client = KubeClient(kubeconfig, self._arrivals)  # never started: it only knows the way
         self.watch = KopfWatch(client.connection, self._arrivals, lambda: None)
         self._seen: list[FromKubernetes] = []
 

@@ -326,7 +326,8 @@ def test_whoever_waits_is_called_when_all_has_arrived(tmp_path: Path) -> None:
     calls: list[int] = []
     with odd_server(lambda _: JOB) as server:
         where = kubeconfig(tmp_path / "kubeconfig", server.url)
-        client = KubeClient(where, arrivals, lambda: calls.append(arrivals.qsize()))
+        client = KubeClient(where, arrivals)
+        client.on_arrival = lambda: calls.append(arrivals.qsize())
         client.start()
         try:
             client.submit([get(f"{number}") for number in range(100)])

@@ -117,7 +117,7 @@ class TestInAPod:
     @staticmethod
     def client(west: ControlPlane, tmp_path: Path) -> Iterator[tuple[KubeClient, queue.SimpleQueue[FromKubernetes]]]:
         seen: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        client = KubeClient(None, seen, lambda: None, service_account=tmp_path)
+        client = KubeClient(None, seen, service_account=tmp_path)
         client.start()
         yield client, seen
         client.stop()

@@ -55,13 +55,12 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 
 class KubeClient:
-    """ports.Kubernetes. `arrivals` receives values; `on_arrival` is called after some, from this client's thread."""
+    """ports.Kubernetes. `arrivals` receives values; `on_arrival` is called after some."""
 
     def __init__(
         self,
         kubeconfig: Path | None,
         arrivals: queue.SimpleQueue[FromKubernetes],
-        on_arrival: Callable[[], None],
         *,
         concurrency: int = 32,
         timeout_s: float = 10.0,
@@ -73,14 +72,14 @@ class KubeClient:
         With `namespaces`, nothing is asked of the API server that concerns others, or all of them.
         """
         self._arrivals = arrivals
-        self._on_arrival = on_arrival
         self._namespaces = tuple(namespaces)
         self._scopes = scopes(namespaces)
         self._read_access = partial(read_access, kubeconfig, service_account)
         self._fast: Lanes[Request] = Lanes(concurrency)
         self._slow: Lanes[Request] = Lanes(SLOW_LANE)
         connections = self._fast.most + self._slow.most + OTHERS + len(self._scopes)
-        self.on_new_connections: Callable[[], None] = lambda: None  # called from this client's thread
+        self.on_arrival: Callable[[], None] = lambda: None  # both are called from this client's thread
+        self.on_new_connections: Callable[[], None] = lambda: None
         self._api = ApiServer(
             self._read_access(),
             self._read_access,
@@ -238,7 +237,7 @@ class KubeClient:
 
     def _call(self) -> None:
         self._calls = False
-        self._on_arrival()
+        self.on_arrival()
 
     # --- one request ---
 
