@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hacron import decisions, executor
+from hacron import decision_log, executor
 from hacron.core import declaring, events, faults, firing, scheduler, state, status
 from hacron.core.demand import demanding
 from hacron.core.duties import owed
@@ -185,7 +185,7 @@ TAKEN_IN: dict[str, tuple[str, Any, str, Any]] = {  # who is to tell; what fails
     "a template to be tried": ("mirror", Trials, "_put_in_line", lambda args: args[1]),
     "the answer to a status": ("mirror", Mirror, "_patched", lambda args: args[1]),
     "an object": ("relay", Relay, "_is_older", lambda args: args[1].key),
-    "a decision that is logged": ("executor", decisions, "_tell_progress", lambda args: args[0].key),
+    "a decision that is logged": ("executor", decision_log, "_tell_progress", lambda args: args[0].key),
     "a verdict that is counted": ("executor", executor, "new_verdicts", lambda args: args[0].key),
 }
 

@@ -95,7 +95,7 @@ class Metrics:
         )
         self.faults = self._counter(
             "faults",
-            "How often this replica set a cronjob aside, for a minute or (reader) until an edit: a fault of the program, as its log tells.",
+            "How often this replica set a cronjob aside, for a minute or (reader) until an edit: its log tells of the fault.",
             role=ROLES,
         )
         self.ticks_held = self._gauge(
