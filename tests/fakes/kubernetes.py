@@ -127,6 +127,7 @@ class FakeCluster:
         self.cronjobs: dict[Key, Body] = {}
         self.demands: dict[Key, Body] = {}  # HACronJobRuns
         self.leaving: dict[tuple[Kind, Key], Leaving] = {}  # of both, those that are being deleted
+        self.put_back_at: datetime | None = None  # a backup
         self.lacks: set[Kind] = set()  # custom resources that are not installed
         self.jobs: dict[tuple[str, str], Job] = {}
         self.made: list[Made] = []  # every Job ever created
@@ -203,6 +204,7 @@ class FakeCluster:
 
     def put_back(self, saved: Saved) -> None:
         """Have our objects as they were saved; their watches begin anew. Jobs stay as they are."""
+        self.put_back_at = self.now
         for kind, bodies in saved.items():
             objects = self.objects(kind)
             for key in dict.fromkeys([*objects, *bodies]):

@@ -389,7 +389,7 @@ class World:
             wiped, noted = self._unsettled.pop(0), self._ticks_noted()
             for made in all_made(list(self.clusters.values())):
                 is_noted = made.key in noted and made.tick <= noted[made.key]
-                is_known = is_noted or self._shown_by(made) or self._was_shown(made) or self._is_told(made)
+                is_known = is_noted or self._shown_by(made) or self._was_shown(made, wiped) or self._is_told(made)
                 if made.at <= wiped and not is_known:
                     made.forgotten_at = made.forgotten_at or self.now
 
@@ -407,9 +407,13 @@ class World:
                 shown_by.add(body["metadata"]["uid"])
         return shown_by
 
-    def _was_shown(self, made: Made) -> bool:
-        """Whether what showed a Job, when the broker's data was lost, is still there to be told of, even if it shows less now."""
-        found = [(self._origin(made, cluster), cluster.name) for cluster in self.clusters.values()]
+    def _was_shown(self, made: Made, wiped: datetime) -> bool:
+        """Whether what showed a Job, when the broker's data was lost, is still there to be told of, even if it shows less now.
+
+        Unless people have had it say less since, by a backup.
+        """
+        clusters = [one for one in self.clusters.values() if one.put_back_at is None or one.put_back_at < wiped]
+        found = [(self._origin(made, cluster), cluster.name) for cluster in clusters]
         return any(body is not None and body["metadata"]["uid"] in made.shown_by and self._may_tell(name) for body, name in found)
 
     def _origin(self, made: Made, cluster: FakeCluster) -> Body | None:
