@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -57,6 +58,28 @@ def transitions() -> str:
 
 def test_the_table_of_the_life_of_a_run_is_the_one_that_runs() -> None:
     assert transitions() in (REPOSITORY / "ARCHITECTURE.md").read_text()
+
+
+def named_places() -> list[str]:
+    """Return what the table of what is where names: modules, with what is in them."""
+    told = (REPOSITORY / "ARCHITECTURE.md").read_text().partition("## Where is …")[2].partition("\n## ")[0]
+    return re.findall(r"`(\w+(?:\.\w+)+)`", told)
+
+
+@pytest.mark.parametrize("place", named_places())
+def test_what_the_table_names_is_there(place: str) -> None:
+    module, *owners, last = place.split(".")
+    found = []
+    for file in (file for file in MODULES if file.stem == module):
+        holder: object = importlib.import_module(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
+        for name in owners:
+            holder = getattr(holder, name, None)
+        found.append(hasattr(holder, last) or f"self.{last} =" in file.read_text())
+    assert any(found)
+
+
+def test_the_table_of_what_is_where_names_a_place_in_each_row() -> None:
+    assert len(named_places()) > 15
 
 
 def rooms_on_the_map() -> dict[str, str]:
