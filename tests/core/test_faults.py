@@ -180,6 +180,7 @@ def test_what_a_role_cannot_do_for_one_it_does_for_the_others(role: str, monkeyp
 
 TAKEN_IN: dict[str, tuple[str, Any, str, Any]] = {  # who is to tell; what fails, and how it names what it is about
     "the answer to a Job": ("worker", Errands, "_created", lambda args: args[2].key),
+    "the Job in an answer": ("worker", Errands, "_note_job", lambda args: args[1].request.key),
     "a Job that is gone": ("worker", Errands, "gone", lambda args: args[1].key),
     "a Job tidied away": ("worker", Tidying, "deleted", lambda args: args[1].key),
     "a template to be tried": ("mirror", Trials, "_put_in_line", lambda args: args[1]),
@@ -205,4 +206,6 @@ def test_what_is_taken_in_of_one_ends_no_process(what: str, monkeypatch: pytest.
     assert faults.tally[role] >= 1
     assert "Succeeded" in " ".join(script.run("status west good"))
     script.run("at 12:06:30")
-    assert "12:06" in " ".join(script.run("status west bad")), "it goes on when it can"
+    told = script.run("status west bad")
+    assert "12:06" in " ".join(told), "it goes on when it can"
+    assert [line for line in told if line.startswith("active")] == [], "nothing stays as it was left"
