@@ -23,7 +23,6 @@ from tests.testbed.ageing import Elder
 from tests.testbed.broker import Broker
 from tests.testbed.cronjobs import manifest
 
-DAY_S = 24 * 3600
 MIB = 2**20
 
 

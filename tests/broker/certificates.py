@@ -17,12 +17,12 @@ class Authority:
         self._openssl("req", "-x509", "-subj", f"/CN={name}", "-days", "2", *self._new_key(name), "-out", f"{name}.crt")
         self.file = folder / f"{name}.crt"
 
-    def sign(self, name: str, subject_alternative: str, days: int = 2) -> tuple[Path, Path]:
-        """Return the files of a new certificate and of its key. Negative `days`: it has expired."""
+    def sign(self, name: str, subject_alternative: str) -> tuple[Path, Path]:
+        """Return the files of a new certificate and of its key."""
         self._openssl("req", "-subj", f"/CN={name}", *self._new_key(name), "-out", f"{name}.csr")
         (self._folder / f"{name}.ext").write_text(f"subjectAltName={subject_alternative}\n")
         signer = ("-CA", f"{self._name}.crt", "-CAkey", f"{self._name}.key", "-CAcreateserial")
-        signed = ("-days", str(days), "-extfile", f"{name}.ext", "-out", f"{name}.crt")
+        signed = ("-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt")
         self._openssl("x509", "-req", "-in", f"{name}.csr", *signer, *signed)
         return self._folder / f"{name}.crt", self._folder / f"{name}.key"
 

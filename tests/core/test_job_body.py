@@ -20,8 +20,8 @@ JULY = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
 POD = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
 
 
-def body_of(tick: datetime = JULY, **spec: Any) -> dict[str, Any]:
-    run = Run(id="hello-1", tick=tick, cluster="west", start_by=tick, fencing=1, job="hello-1")
+def body_of(**spec: Any) -> dict[str, Any]:
+    run = Run(id="hello-1", tick=JULY, cluster="west", start_by=JULY, fencing=1, job="hello-1")
     template = {"spec": {"template": {"spec": POD}}}
     fields = {"schedule": "* * * * *", "jobTemplate": template, **spec}
     return job_body(run, key_of("default", "hello"), msgspec.Raw(json.dumps(fields).encode()), owner_uid=None, epoch=1)

@@ -632,21 +632,6 @@ def test_jobs_that_never_end_do_not_pile_up_without_end() -> None:
     assert story.run.tick == NOON + timedelta(seconds=MOST_OPEN + 61)
 
 
-def test_a_run_to_be_stopped_in_a_silent_cluster_blocks_only_until_its_active_deadline_is_over() -> None:
-    story = Story()
-    body = {"placement": {"clusters": ["west", "east"]}, "jobSpec": {"activeDeadlineSeconds": 100}}
-    story.declare(spec(concurrencyPolicy="Replace", **body))
-    story.at(60)
-    story.started(story.run)
-    story.alive = {"east"}
-    over = 60 + 20 + 100 + 30 + 2  # start_by, the deadline, the pods' time to end, the margin
-    story.at(over - 1)
-    assert story.runs == ["60 Stopping west #1"]
-    story.at(over + 1)
-    assert story.runs == ["180 Pending east #1"]
-    assert story.verdicts[0] == "60 Lost ClusterSilent"
-
-
 def test_the_latest_missed_tick_is_found_however_uneven_the_schedule() -> None:
     story = Story()
     story.declare(spec("30 3,4,5 * * 1-5"), created_at=NOON.replace(hour=2))

@@ -68,9 +68,12 @@ def replaced_in_silent_west(**fields: object) -> Story:
 
 
 def test_a_run_that_was_told_to_stop_is_over_when_its_job_has_ended() -> None:
-    for fields in ({}, ALO):
+    for fields, beside_it in (({}, []), (ALO, ["120 Pending east #1"])):
         story = replaced_in_silent_west(**fields, jobSpec={"activeDeadlineSeconds": 400})
-        story.at(60 + 20 + 400 + 30 + 2 + 1)
+        over = 60 + 20 + 400 + 30 + 2  # start_by, the deadline, the pods' time to end, the margin
+        story.at(over - 1)
+        assert story.runs == ["60 Stopping west #1", *beside_it]
+        story.at(over + 1)
         assert story.runs == ["120 Pending east #1"]
         assert story.verdicts == ["60 Lost ClusterSilent"]
 

@@ -48,16 +48,16 @@ def a_night() -> Script:
 
 
 class Onlooker:
-    """Looks at the page of one replica, over HTTP. Close it."""
+    """Looks at the page of west-1, over HTTP. Close it."""
 
-    def __init__(self, script: Script, replica: str = "west-1") -> None:
-        process = script.world.processes[replica]
+    def __init__(self, script: Script) -> None:
+        process = script.world.processes["west-1"]
         self.finder = Viewfinder(lambda: process.moment().mono)
         self.health = Health(ready=True, turned_at=0.0)
         self._one_at_a_time = threading.Lock()  # in a replica, one thread does what is done under it
         self._script, self._process = script, process
         self.finder.wake = self._turn  # the engine over fakes has no thread: whoever wakes it turns it
-        self.server = HttpServer(Metrics(replica=replica, cluster="west", tzdata=""), "127.0.0.1", 0)
+        self.server = HttpServer(Metrics(replica="west-1", cluster="west", tzdata=""), "127.0.0.1", 0)
         self.page = Page(process.settings, self.finder, lambda: self.health, lambda: process.moment().wall)
         self.server.page = self.page.respond
         self._turn()

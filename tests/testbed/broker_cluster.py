@@ -12,7 +12,6 @@ from tests.testbed.cluster import start_together
 from tests.testbed.network import Network
 from tests.testbed.wait import until
 
-PAUSE_MINORITY = "pause_minority"
 TICK_S = 15  # after so long, give or take a quarter, nodes give up one that does not answer; 60 by default
 SETUP_S = 1  # and after so long one that does not take a connection, whenever one of their processes asks it; 7 by default
 
@@ -27,15 +26,11 @@ class BrokerCluster:
         *,
         count: int = 3,
         version: str | None = None,
-        partitions: str = PAUSE_MINORITY,
-        tick_s: int = TICK_S,
-        setup_s: int = SETUP_S,
-        settings: str = "",
     ) -> None:
         self.directory = directory
         secret = secrets.token_hex(8)
-        settings += f"cluster_partition_handling = {partitions}\nnet_ticktime = {tick_s}\n"
-        advanced = f"[{{kernel, [{{net_setuptime, {setup_s}}}]}}]."
+        settings = f"cluster_partition_handling = pause_minority\nnet_ticktime = {TICK_S}\n"
+        advanced = f"[{{kernel, [{{net_setuptime, {SETUP_S}}}]}}]."
         self.nodes: list[Broker] = []
         for number in range(1, count + 1):
             place = network.place()

@@ -52,9 +52,9 @@ def read(cluster: Cluster, name: str, namespace: str = "default") -> dict[str, A
     return found
 
 
-def created(cluster: Cluster, name: str, namespace: str = "default") -> datetime:
+def created(cluster: Cluster, name: str) -> datetime:
     """Return when the HACronJob was created."""
-    return instant(read(cluster, name, namespace)["metadata"]["creationTimestamp"])
+    return instant(read(cluster, name)["metadata"]["creationTimestamp"])
 
 
 def await_status(

@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+KILLING_TAKES_S = 10  # at most; they may be forking meanwhile
 COMMAND = "! "  # what a line begins with that names no folder
 
 
@@ -38,9 +39,9 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def kill_marked(mark: str, timeout: float = 10) -> None:
-    """Kill every process with `mark`, again and again until none is left: they may be forking meanwhile."""
-    deadline = time.monotonic() + timeout
+def kill_marked(mark: str) -> None:
+    """Kill every process with `mark`, again and again until none is left."""
+    deadline = time.monotonic() + KILLING_TAKES_S
     while (pids := marked(mark)) and time.monotonic() < deadline:
         for pid in pids:
             try:

@@ -57,11 +57,10 @@ class HttpServer:
     Raises OSError when the address cannot be had.
     """
 
-    def __init__(self, metrics: Metrics, host: str, port: int, stalled_after_s: float = STALLED_AFTER_S) -> None:
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         self.health = Health(ready=False, reasons=("engine: starting",), turned_at=time.monotonic())
         self.page: Answer | None = None  # what answers for /page/
         self._metrics = metrics
-        self._stalled_after_s = stalled_after_s
         self._server = _listening(host, port, self.respond)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
@@ -87,7 +86,7 @@ class HttpServer:
             return self.page(path, headers)
         match where:
             case "/healthz":
-                return respond_health(self.health, time.monotonic(), self._stalled_after_s)
+                return respond_health(self.health, time.monotonic(), STALLED_AFTER_S)
             case "/readyz":
                 return respond_ready(self.health, accept)
             case "/metrics":
