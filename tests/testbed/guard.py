@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-KILLING_TAKES_S = 10  # at most: what forks meanwhile is killed, too
+KILLING_TAKES_S = 10  # at most; they may be forking meanwhile
 COMMAND = "! "  # what a line begins with that names no folder
 
 
