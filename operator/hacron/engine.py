@@ -6,9 +6,9 @@ over fakes. When to turn, what to do about a lost connection, and what others se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import assert_never
 
 from hacron.core.kinds import CRONJOBS, DEMANDS
@@ -165,7 +165,8 @@ class Session:
             self._namesake.look(self.state, now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
-                _take(self.worker, partial(self.worker.take, arrival, now), arrival, now)
+                with _taking(self.worker, arrival, now):
+                    self.worker.take(arrival, now)
             _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
@@ -224,7 +225,8 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
     match arrival:
         case ObjectSeen() | Answer():
             for role in roles:
-                _take(role, partial(role.take, arrival, now), arrival, now)
+                with _taking(role, arrival, now):
+                    role.take(arrival, now)
             if isinstance(arrival, Answer):
                 herald.take(arrival, now)
         case WatchBegan(kind=kind):
@@ -237,15 +239,17 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
             assert_never(arrival)
 
 
-def _take(role: Worker | Relay | Mirror, take: Callable[[], None], arrival: FromKubernetes, now: Moment) -> None:
-    """Have a role take in an arrival. Where that fails, what it is about is set aside; what is about many ends the process."""
+@contextmanager
+def _taking(role: Worker | Relay | Mirror, arrival: FromKubernetes, now: Moment) -> Iterator[None]:
+    """Where a role fails to take in an arrival, set aside what that is about; what is about many ends the process."""
     try:
-        take()
+        yield
     except Exception:
         key = about(arrival)
         if key is None:
             raise
-        role.set_aside(key, now)
+        role.faults.set_aside(key, now.wall)
+        role.touch([key])
 
 
 def lease_of(settings: Settings) -> Lease:

@@ -54,7 +54,7 @@ class Mirror:
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
-        self._faults = Faults(MIRROR)
+        self.faults = Faults(MIRROR)
         self._dirty: dict[Key, None] = {}
         self._was_active = False
         self.patches = 0
@@ -84,10 +84,6 @@ class Mirror:
                     self._agenda.put(key, look_at)
             case _:
                 pass
-
-    def set_aside(self, key: Key, moment: Moment) -> None:
-        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
-        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
 
     def turn(self, active: bool, moment: Moment) -> None:
         """Patch what differs, if this replica is its cluster's worker."""
@@ -126,7 +122,7 @@ class Mirror:
         entry = self._entry(key)
         if entry is None or key in self._under_way or self._is_another(key, entry):
             return []
-        again_at = self._faults.until(key, now) or self._again_at.get(key)
+        again_at = self.faults.until(key, now) or self._again_at.get(key)
         if again_at is not None and now < again_at:
             self._agenda.put(key, again_at)
             return []
@@ -140,7 +136,7 @@ class Mirror:
             status = self._objects.render(self._state, key, self._cluster, now, trial)
             changes_at = self._objects.changes_at(self._state, key, now)
         except Exception:  # noqa: BLE001  it is logged; all others are shown
-            self._agenda.put(key, self._faults.set_aside(key, now))
+            self._agenda.put(key, self.faults.set_aside(key, now))
             return requests
         self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)
         if status is None or (digest := _digest(status)) == self._shown.get(key):
@@ -181,7 +177,7 @@ class Mirror:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
         try:
             one = manifests.identity(body)
-        except Exception:  # noqa: BLE001  whatever an API server may send
+        except manifests.UNREADABLE:
             return  # the relay tells
         key = one.key
         if gone or self._here.get(key) != one.uid:

@@ -86,7 +86,7 @@ class Relay:
         self._told: dict[Key, tuple[What, datetime]] = {}  # and when
         self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
-        self._faults = Faults(faults.RELAY)
+        self.faults = Faults(faults.RELAY)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
@@ -130,10 +130,6 @@ class Relay:
                     self._compare_with(listing, moment)
             case _:
                 pass
-
-    def set_aside(self, key: Key, moment: Moment) -> None:
-        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
-        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
 
     # --- the turn ---
 
@@ -185,12 +181,12 @@ class Relay:
 
     def _look(self, key: Key, worker: LocalWorker, now: Moment) -> Command | None:
         """Compare it, unless it is set aside, or comparing it fails."""
-        until = self._faults.until(key, now.wall)
+        until = self.faults.until(key, now.wall)
         if until is None:
             try:
                 return self._compare(key, worker, now)
             except Exception:  # noqa: BLE001  it is told; all others are compared
-                until = self._faults.set_aside(key, now.wall)
+                until = self.faults.set_aside(key, now.wall)
         self._agenda.put(key, until)
         return None
 
@@ -271,7 +267,7 @@ class Relay:
         """Note an object, as the watch tells of it or, `asked`, as an answer has it."""
         try:
             declared = self._objects.declared(self._cluster, body)
-        except Exception as error:  # noqa: BLE001  whatever an API server may send
+        except manifests.UNREADABLE as error:
             log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
         self.inventory.saw(manifests.version(body["metadata"].get("resourceVersion")))

@@ -88,7 +88,7 @@ class Worker:
             cluster=cluster, state=state, jobs=self._jobs, outgoing=self._outgoing, request_window=request_window
         )
         self._agenda: Agenda[Key] = Agenda()
-        self._faults = Faults(WORKER)
+        self.faults = Faults(WORKER)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._seen_at: float | None = None  # monotonic; when we last said that this cluster lives
         self._executor_at: float | None = None  # monotonic; when we last heard of an executor
@@ -132,10 +132,6 @@ class Worker:
             case Answer():
                 key = self._errands.take(arrival, moment)
                 self.touch([key] if key is not None else [])
-
-    def set_aside(self, key: Key, moment: Moment) -> None:
-        """Set aside what an arrival is about, because of the exception that taking it in has raised."""
-        self._agenda.put(key, self._faults.set_aside(key, moment.wall))
 
     # --- the turn ---
 
@@ -203,7 +199,7 @@ class Worker:
 
     def _look(self, key: Key, moment: Moment) -> None:
         self._dirty.pop(key, None)
-        self._agenda.put(key, self._faults.look(key, moment.wall, partial(self._see_to, key, moment)))
+        self._agenda.put(key, self.faults.look(key, moment.wall, partial(self._see_to, key, moment)))
 
     def _see_to(self, key: Key, moment: Moment) -> datetime | None:
         """Do what is owed to the runs and Jobs of a cronjob now; return when to look again."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hacron import decision_log, executor
-from hacron.core import declaring, events, faults, firing, scheduler, state, status
+from hacron.core import declaring, events, faults, firing, manifests, scheduler, state, status
 from hacron.core.demand import demanding
 from hacron.core.duties import owed
 from hacron.core.firing import Scene
@@ -209,3 +209,14 @@ def test_what_is_taken_in_of_one_ends_no_process(what: str, monkeypatch: pytest.
     told = script.run("status west bad")
     assert "12:06" in " ".join(told), "it goes on when it can"
     assert [line for line in told if line.startswith("active")] == [], "nothing stays as it was left"
+
+
+def test_a_job_that_it_fails_to_read_is_told_and_ends_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise NotImplementedError
+
+    told = list[tuple[str, Key]]()
+    monkeypatch.setattr(faults, "tell", [lambda *what: told.append(what)])
+    monkeypatch.setattr(manifests, "_job_view", fail)
+    assert manifests.job_view({"metadata": {"namespace": "default", "name": "bad"}}) is None
+    assert told == [("worker", BAD)]

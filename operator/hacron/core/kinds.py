@@ -39,7 +39,7 @@ class Objects(Protocol):
     def kind(self) -> Kind: ...
 
     def declared(self, cluster: str, body: dict[str, Any]) -> Declaration:
-        """Say in a command what an object declares. Raises KeyError, TypeError, ValueError when it is none."""
+        """Say in a command what an object declares. Raises one of manifests.UNREADABLE when it is none."""
 
     def says(self, declared: Declaration) -> tuple[int, Pause | None]:
         """Return what of it may change while the object is the same."""

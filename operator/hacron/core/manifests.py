@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hacron.core import instants
+from hacron.core import faults, instants
 from hacron.core.fields import encoded
 from hacron.core.messages import CronJobDeclared, Outcome
 from hacron.core.model import Key, Pause, Run, key_of, name_of, namespace_of
@@ -46,6 +46,9 @@ KEPT_S = 86_400  # a Job that would be deleted soon after its end, until it is k
 NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold it
 STEM_LENGTH = 52
 
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading an object raises which is not as an API server should have it. Anything else is a fault of ours."""
+
 _HOUR_24 = re.compile("[Tt ]24")  # which Python reads from 3.14 on; two replicas are to read the same
 
 
@@ -61,7 +64,7 @@ class Identity(NamedTuple):
 
 
 def identity(body: dict[str, Any]) -> Identity:
-    """Return which one an object of ours is. Raises KeyError, TypeError, ValueError when it is none."""
+    """Return which one an object of ours is. Raises one of UNREADABLE when it is none."""
     metadata = body["metadata"]
     return Identity(key_of(metadata["namespace"], metadata["name"]), metadata["uid"], int(metadata.get("generation") or 1))
 
@@ -343,7 +346,10 @@ def job_view(body: dict[str, Any]) -> JobView | None:
     """Return what matters of a Job; None when it is not ours or cannot be read."""
     try:
         return _job_view(body)
-    except Exception:  # noqa: BLE001  whatever an API server may send: one of them is not to end a watch on all
+    except UNREADABLE:
+        return None
+    except Exception:  # noqa: BLE001  it is told; a watch is on all of them
+        faults.note(faults.WORKER, key_of(str(body["metadata"].get("namespace")), str(body["metadata"].get("name"))))
         return None
 
 

@@ -19,7 +19,7 @@ FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 def longest(homes: Mapping[str, Definition]) -> Definition | None:
     """Return the definition whose pause ends last, be it over or not; None when none is paused."""
     paused = [definition for definition in homes.values() if definition.pause is not None]
-    return max(paused, key=lambda definition: (_end(definition), definition.cluster)) if paused else None
+    return max(paused, key=lambda definition: (_end(definition), definition.cluster), default=None)
 
 
 def in_effect(homes: Mapping[str, Definition], over: datetime | None) -> Definition | None:
