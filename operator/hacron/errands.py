@@ -236,7 +236,7 @@ class Errands:
             errand.succeed()
             if made is not None and not made.tombstone:
                 self._count(run, errand, answer)
-        elif answer.reason == "TooLate" or (errand.conclusion is not None and answer.status != 409):
+        elif answer.too_late or (errand.conclusion is not None and answer.status != 409):
             pass  # what is settled is told; the name is asked for again when the ledger shows it
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))

@@ -3,14 +3,14 @@
 Only the cluster's worker posts. All replicas remember what has happened lately, so that a new worker goes on where the old one
 stopped: an Event's name is made of what it tells, and one that stands there already answers 409. Nothing waits for Events: when
 there are too many the oldest are dropped, and what the API server refuses is not tried again. What only fails, as with a webhook
-that is away, is tried a few times after all else, and holds up no others.
+that is away, is tried a few times after all else. Namespaces take turns: where Events fail, hang or are refused, no others wait.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from hacron.core import events, faults
 from hacron.core.events import Event
+from hacron.core.lanes import Lanes
 from hacron.core.messages import Definition, Entry
 from hacron.core.model import Home, Key, Kind, namespace_of
 from hacron.core.state import Applied, State
@@ -32,7 +33,7 @@ POSTS_UNDER_WAY = 16
 PAUSE_S = 5.0  # after an API server that does not answer; one Event that fails is tried again as much later
 MOST_ATTEMPTS = 3
 NOT_NOW = (401, 429)  # of us, whatever the Event says
-WITHOUT_RIGHT_S = 60.0  # after one that says that we may not
+WITHOUT_RIGHT_S = 60.0  # in a namespace where we may not, after one that says so; what happens there meanwhile is not told
 
 
 class News(NamedTuple):
@@ -57,11 +58,11 @@ class Herald:
         self._which = which  # All, Problems or None
         self._most_waiting = most_waiting
         self._state = State()
-        self._news: deque[News] = deque()
-        self._posts: deque[PostEvent] = deque()  # made of news, and not sent, or to be sent again
+        self._news: deque[News] = deque()  # what the worker has not taken up
+        self._lanes: Lanes[News | PostEvent] = Lanes(POSTS_UNDER_WAY)  # what it has, or is to send again
         self._failed: deque[tuple[float, PostEvent]] = deque()  # to be sent again from then on (monotonic), earliest first
-        self._under_way = 0
         self._not_before = 0.0  # monotonic
+        self._without_right: dict[str, float] = {}  # namespace → until when nothing is posted there (monotonic)
         self._active = False
         self._complained: set[str] = set()  # namespaces
         self._dropping = False
@@ -102,12 +103,13 @@ class Herald:
         request = answer.request
         if not isinstance(request, PostEvent):
             return
-        self._under_way -= 1
+        namespace = namespace_of(request.key)
+        self._lanes.end(namespace, answered=answer.answered)
         if answer.ok or answer.status == 409:
             self.tally["posted" if answer.ok else "known"] += 1
-            self._complained.discard(namespace_of(request.key))
+            self._complained.discard(namespace)
         elif answer.status in NOT_NOW or (answer.unreachable and not self._kube.reachable):
-            self._posts.appendleft(request)
+            self._lanes.put(namespace, request)
             self._not_before = moment.mono + max(PAUSE_S, answer.retry_after_s)
         elif answer.unreachable and request.attempt < MOST_ATTEMPTS and len(self._failed) < self._most_waiting:
             self._failed.append((moment.mono + PAUSE_S, replace(request, attempt=request.attempt + 1)))
@@ -118,33 +120,32 @@ class Herald:
             self.tally["refused"] += 1
             self._complain(request, answer)
             if answer.lacks_right:
-                self._not_before = moment.mono + WITHOUT_RIGHT_S
+                self._without_right[namespace] = moment.mono + WITHOUT_RIGHT_S
 
     def turn(self, active: bool, moment: Moment) -> None:
         """Post what there is to tell, if this replica is its cluster's worker."""
         self._active = active
         if not active:
-            self._posts.clear()
+            self._put_back()
             self._failed.clear()
             while self._news and moment.wall - self._news[0].at > RECALLS:
                 self._news.popleft()
             return
         if moment.mono < self._not_before:
             return
-        self._make_posts()
-        self._take_up_failed(moment)
-        requests = [self._posts.popleft() for _ in range(min(len(self._posts), POSTS_UNDER_WAY - self._under_way))]
-        self._under_way += len(requests)
-        if requests:
-            self._kube.submit(requests)
+        self._take_up(moment)
+        posts = list(self._next_posts(moment))
+        if posts:
+            self._kube.submit(posts)
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
-        if not self._active or self._under_way >= POSTS_UNDER_WAY:
+        if self._active and (self._news or self._lanes.may_take()):
+            due = 0.0
+        elif self._active and self._failed:
+            due = self._failed[0][0]
+        else:
             return 5.0  # an answer wakes us
-        if not self._news and not self._posts and not self._failed:
-            return 5.0
-        due = 0.0 if self._news or self._posts else self._failed[0][0]
         return max(0.05, max(due, self._not_before) - moment.mono)
 
     # --- inside ---
@@ -154,18 +155,43 @@ class Herald:
             news = [News(at, kind, key, event, uid) for event in told]
             self._news.extend(one for one in news if one.event.problem or self._which == "All")
 
-    def _make_posts(self) -> None:
-        """Make posts of the oldest news, as many as can soon be sent."""
-        while self._news and len(self._posts) < POSTS_UNDER_WAY:
-            at, kind, key, event, wanted = self._news.popleft()
-            uid = self._uid_of(kind, key)
-            if uid is not None and wanted in ("", uid):
-                self._posts.append(PostEvent(key=key, body=events.body(event, kind, key, uid, self._replica, at)))
+    def _put_back(self) -> None:
+        """Have what has not been posted be news again, for whoever is the worker next may be this replica."""
+        left = [item for item in self._lanes.drain() if isinstance(item, News)]
+        if left:
+            self._news = deque(sorted((*left, *self._news), key=lambda news: news.at))
 
-    def _take_up_failed(self, moment: Moment) -> None:
-        """Have what has failed sent again when its time has come, and there is room besides the news."""
-        while self._failed and self._failed[0][0] <= moment.mono and len(self._posts) < POSTS_UNDER_WAY:
-            self._posts.append(self._failed.popleft()[1])
+    def _take_up(self, moment: Moment) -> None:
+        """Have the news wait for their turn, and what has failed, when its time has come, behind them."""
+        while self._news:
+            news = self._news.popleft()
+            self._lanes.put(namespace_of(news.key), news)
+        while self._failed and self._failed[0][0] <= moment.mono:
+            post = self._failed.popleft()[1]
+            self._lanes.put(namespace_of(post.key), post, after_all_else=True)
+
+    def _next_posts(self, moment: Moment) -> Iterator[PostEvent]:
+        """Yield what is posted now."""
+        while (item := self._lanes.take()) is not None:
+            namespace = namespace_of(item.key)
+            if moment.mono < self._without_right.get(namespace, 0.0):
+                post = None
+                self.tally["refused"] += 1
+            else:
+                self._without_right.pop(namespace, None)
+                post = self._post_of(item) if isinstance(item, News) else item
+            if post is not None:
+                yield post
+            else:
+                self._lanes.end(namespace, answered=None)
+
+    def _post_of(self, news: News) -> PostEvent | None:
+        """Return how to tell something; None: what it is about is no more."""
+        at, kind, key, event, wanted = news
+        uid = self._uid_of(kind, key)
+        if uid is None or wanted not in ("", uid):
+            return None
+        return PostEvent(key=key, body=events.body(event, kind, key, uid, self._replica, at))
 
     def _uid_of(self, kind: Kind, key: Key) -> str | None:
         """Return the uid of the object here, if there is one to post on."""
@@ -178,18 +204,20 @@ class Herald:
         return mine.uid if mine is not None else None
 
     def _drop_oldest(self) -> None:
-        surplus = len(self._news) - self._most_waiting
+        waiting = len(self._news) + self._lanes.waiting
+        surplus = waiting - self._most_waiting
         if surplus <= 0:
-            self._dropping = self._dropping and len(self._news) > self._most_waiting // 2
+            self._dropping = self._dropping and waiting > self._most_waiting // 2
             return
         for _ in range(surplus):
-            self._news.popleft()
+            if self._lanes.drop() is None:
+                self._news.popleft()
         if not self._active:
             return  # the worker tells
         self.tally["dropped"] += surplus
         if not self._dropping:
             self._dropping = True
-            log.warning("Events are dropped: more happens than the API server takes", extra={"waiting": len(self._news)})
+            log.warning("Events are dropped: more happens than the API server takes", extra={"waiting": self._most_waiting})
 
     def _complain(self, request: PostEvent, answer: Answer) -> None:
         """Say once that Events of a namespace are refused, until one is taken."""

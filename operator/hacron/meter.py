@@ -47,6 +47,7 @@ class Meter:
         self._due_at = 0.0  # monotonic
         metrics.ledger_max.set(settings.ledger_max_bytes)
         metrics.silent_after.set(settings.silent_after_s)
+        metrics.kube_reachable.set_function(lambda: float(kube.reachable))
 
     def begin(self, session: Session) -> None:
         """Note a new session."""
@@ -75,6 +76,10 @@ class Meter:
             self._gauge(session, now)
             self._count(session)
 
+    def look_at_api(self) -> None:
+        """Have it logged when the API server can no longer be worked with, or can be again; also while there is no session."""
+        self._lookout.see_api(self._kube.reachable, self._kube.trouble)
+
     def _read_proof(self, session: Session, now: Moment) -> None:
         proof = session.state.proof
         if proof is not None and proof is not self._proof and self._is_live:
@@ -88,9 +93,7 @@ class Meter:
         metrics, state = self._metrics, session.state
         metrics.executor.set(session.executor.decides)
         metrics.worker.set(session.worker.active)
-        reachable = self._kube.reachable
-        metrics.kube_reachable.set(reachable)
-        self._lookout.see_api(reachable, self._kube.trouble)
+        self.look_at_api()
         relays = (self._engine.relay, self._engine.demand_relay)
         metrics.relay_behind.set(max(relay.behind_s(now) for relay in relays))
         metrics.epoch.set(state.epoch)

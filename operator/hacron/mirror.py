@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,7 +16,8 @@ from hacron.core import manifests
 from hacron.core.agenda import Agenda
 from hacron.core.faults import MIRROR, Faults
 from hacron.core.kinds import CRONJOBS, Known, Objects
-from hacron.core.model import Key, Kind
+from hacron.core.lanes import Lanes
+from hacron.core.model import Key, Kind, namespace_of
 from hacron.core.state import State
 from hacron.ports import Answer, CreateJob, GetObject, Kubernetes, ObjectSeen, PatchStatus, Request
 from hacron.retries import Retries
@@ -27,7 +27,7 @@ from hacron.turn import Moment
 WAITS_FOR_TRIAL = timedelta(seconds=2)
 SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
 RETRY = timedelta(seconds=3)  # what is refused, ever more rarely
-PATCHES_UNDER_WAY = 40
+PATCHES_UNDER_WAY = 40  # namespaces take turns
 LOOKS_PER_TURN = 100
 
 
@@ -55,7 +55,8 @@ class Mirror:
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
         self.faults = Faults(MIRROR)
-        self._dirty: dict[Key, None] = {}
+        self._dirty: set[Key] = set()  # those to be looked at, each once in the lanes
+        self._lanes: Lanes[Key] = Lanes(PATCHES_UNDER_WAY)
         self._was_active = False
         self.patches = 0
 
@@ -67,7 +68,8 @@ class Mirror:
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""
-        self._dirty.update(dict.fromkeys(keys))
+        for key in keys:
+            self._touch(key)
 
     def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
@@ -77,6 +79,7 @@ class Mirror:
             case Answer(request=GetObject(kind=self._kind, run_id="")) if arrival.ok:
                 self._observe(arrival.body, False, moment.wall)
             case Answer(request=PatchStatus(key=key, kind=self._kind)):
+                self._lanes.end(namespace_of(key), answered=arrival.answered)
                 self._patched(key, self._under_way.pop(key, None), arrival, moment)
             case Answer(request=CreateJob(key=key)) if self._kind is Kind.CRONJOB:
                 look_at = self._trials.take(arrival, moment.wall)
@@ -90,6 +93,7 @@ class Mirror:
         if not active:
             self._was_active = False
             self._dirty.clear()
+            self._lanes.drain()
             self._retries.forget()
             return
         if not self._was_active:
@@ -97,11 +101,15 @@ class Mirror:
             self.touch(key for key in self._objects.keys(self._state) if self._entry(key) is not None)
         self.touch(self._agenda.due(moment.wall, LOOKS_PER_TURN))
         requests = self._trials.try_again(moment.wall)
-        for key in list(islice(self._dirty, LOOKS_PER_TURN)):
-            if self._is_full:
+        for _ in range(LOOKS_PER_TURN):
+            key = self._lanes.take()
+            if key is None:
                 break
-            del self._dirty[key]
-            requests += self._show(key, moment.wall)
+            self._dirty.discard(key)
+            shown = self._show(key, moment.wall)
+            if not any(isinstance(request, PatchStatus) for request in shown):
+                self._lanes.end(namespace_of(key), answered=None)
+            requests += shown
         if requests:
             self._kube.submit(requests)
 
@@ -109,14 +117,15 @@ class Mirror:
         """Return in how many seconds a turn is due without anything arriving."""
         look = self._agenda.next()
         if self._dirty and self._was_active:
-            return 5.0 if self._is_full else 0.05  # an answer wakes us
+            return 0.05 if self._lanes.may_take() else 5.0  # an answer wakes us
         return max(0.0, (look - moment.wall).total_seconds()) if look is not None and self._was_active else 5.0
 
     # --- one object ---
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._under_way) >= PATCHES_UNDER_WAY
+    def _touch(self, key: Key) -> None:
+        if key not in self._dirty:
+            self._dirty.add(key)
+            self._lanes.put(namespace_of(key), key)
 
     def _show(self, key: Key, now: datetime) -> list[Request]:
         entry = self._entry(key)
@@ -192,7 +201,7 @@ class Mirror:
         self._here[key] = one.uid
         self._shown[key] = _digest(status)
         self._trials.read(key, version_of(one), status, now, ours=self._was_active)
-        self._dirty[key] = None
+        self._touch(key)
 
 
 def _digest(status: dict[str, Any]) -> int:

@@ -213,9 +213,7 @@ class CreateJob(_Request, frozen=True):
     namespace: str
     body: msgspec.Raw  # manifests.as_json
     dry_run: bool = False
-    not_after: datetime | None = (
-        None  # looked at right before sending: later than this, nothing is sent (status 0, reason TooLate)
-    )
+    not_after: datetime | None = None  # looked at right before sending: later than this, nothing is sent (status 0, `too_late`)
 
 
 class GetJob(_Request, frozen=True):
@@ -284,6 +282,9 @@ class ListInventory(_Request, frozen=True):
 Request = CreateJob | GetJob | HaltJob | DeleteJob | PatchStatus | GetObject | GetNamespace | PostEvent | ListInventory
 
 
+TOO_LATE: Final = "TooLate"
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a request."""
 
@@ -293,12 +294,22 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         str, Any
     ]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
     sent_at: datetime | None = None
-    reason: str = ""  # for status 0
+    reason: str = ""  # for status 0: what went wrong, or TOO_LATE
     retry_after_s: float = 0.0  # the API server wants to be left alone for so long
 
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def too_late(self) -> bool:
+        """It was not sent: its `not_after` had passed."""
+        return self.reason == TOO_LATE
+
+    @property
+    def answered(self) -> bool | None:
+        """Whether the API server came to an answer of its own, and not one that something did not answer it; None: not asked."""
+        return None if self.too_late else 0 < self.status < 500
 
     @property
     def unreachable(self) -> bool:

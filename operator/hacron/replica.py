@@ -201,6 +201,7 @@ class Replica:
 
     def _absorb(self) -> None:
         """Take in what has arrived while there is no broker to tell it to."""
+        self._meter.look_at_api()
         while not self._arrivals.empty():
             self._engine.absorb(self._arrived(), moment())
 

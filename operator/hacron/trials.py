@@ -104,7 +104,7 @@ class Trials:
         request = answer.request
         assert isinstance(request, CreateJob)
         if request.dry_run:
-            self._lanes.end(request.namespace)
+            self._lanes.end(request.namespace, answered=answer.answered)
             return self._tried(request.key, request.run_id, answer, now)
         return now if answer.ok and self._made(request.key, answer) else None
 
@@ -125,7 +125,7 @@ class Trials:
             if self._under_way.get(request.key) == request.run_id:
                 requests.append(request)
             else:  # it has changed meanwhile
-                self._lanes.end(request.namespace)
+                self._lanes.end(request.namespace, answered=None)
         return requests
 
     def _want(self, key: Key, definition: Definition, now: datetime) -> None:

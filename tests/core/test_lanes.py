@@ -60,7 +60,56 @@ def test_no_more_are_under_way_than_there_are_connections_for() -> None:
     for number in range(20):
         found.put(f"{number}", f"{number}")
         under_way += len(taken(found))
-    assert under_way == found.most
+    assert under_way == 12, "half of what the first has counts"
+
+
+def unanswered(found: Lanes[str], *namespaces: str) -> None:
+    """Have a request of each get no answer."""
+    for namespace in namespaces:
+        found.put(namespace, namespace)
+        assert found.take() == namespace
+    for namespace in namespaces:
+        found.end(namespace, answered=False)
+
+
+def test_namespaces_that_do_not_answer_count_as_one() -> None:
+    found = lanes(8)
+    unanswered(found, "a", "b", "c")
+    for item in [*["a", "b", "c"] * 10, *["d"] * 10]:
+        found.put(item, item)
+    assert Counter(taken(found)) == {"a": 2, "b": 1, "c": 1, "d": 4}
+
+
+def test_where_nobody_answers_all_lanes_are_used() -> None:
+    found = lanes(8)
+    unanswered(found, "a", "b")
+    for item in ["a", "b"] * 10:
+        found.put(item, item)
+    assert Counter(taken(found)) == {"a": 4, "b": 4}
+
+
+def test_a_namespace_that_answers_again_counts_by_itself_again() -> None:
+    found = lanes(4)
+    unanswered(found, "a", "b")
+    for item in ["a", "b"]:
+        found.put(item, item)
+        assert found.take() == item
+        found.end(item, answered=None if item == "a" else True)
+    for item in [*["a"] * 4, *["b"] * 4, *["c"] * 4]:
+        found.put(item, item)
+    assert found._unanswered == {"a"}, "who was not asked has not answered"
+    assert Counter(taken(found)) == {"a": 2, "b": 1, "c": 1}
+
+
+def test_however_many_namespaces_begin_to_hang_at_once_there_is_a_limit() -> None:
+    found = lanes(4)
+    for number in range(20):
+        namespace = f"{number}"
+        for _ in range(4):
+            found.put(namespace, namespace)
+        while (item := found.take()) is not None:
+            found._unanswered.add(item)
+    assert sum(found._under_way.values()) <= found.most
 
 
 def test_what_comes_after_all_else_begins_when_nothing_else_can() -> None:
@@ -76,9 +125,32 @@ def test_one_lane_is_one_lane() -> None:
     assert [taken(found), found.end("a"), taken(found), found.end("b"), taken(found)] == [["a-1"], None, ["b-1"], None, ["a-2"]]
 
 
-def test_whether_somebody_waits_may_leave_namespaces_out() -> None:
-    found = lanes(2, "a", "b")
-    assert found.somebody_waits(besides={"a"})
-    assert not found.somebody_waits(besides={"a", "b"})
-    taken(found)
+def test_somebody_waits_but_for_where_nobody_answers() -> None:
+    found = lanes(2)
+    unanswered(found, "a")
+    for item in ("a", "b"):
+        found.put(item, item)
+    assert found.somebody_waits()
+    assert taken(found) == ["a", "b"]
+    found.put("a", "a")
     assert not found.somebody_waits()
+
+
+def test_what_is_dropped_has_waited_longest_where_most_wait_and_what_can_wait_goes_first() -> None:
+    found = lanes(4, "a-1", "b-1", "b-2", "b-3")
+    found.put("c", "c-1", after_all_else=True)
+    assert [found.drop() for _ in range(3)] == ["c-1", "b-1", "b-2"]
+    assert found.waiting == 2
+    assert taken(found) == ["a-1", "b-3"]
+    assert found.drop() is None
+
+
+def test_what_waits_is_taken_out_and_what_is_under_way_is_not() -> None:
+    found = lanes(2, "a-1", "a-2", "b-1")
+    assert taken(found) == ["a-1", "b-1"]
+    assert (found.waiting, found.drain(), found.waiting) == (1, ["a-2"], 0)
+    found.put("c", "c-1")
+    assert not found.may_take()
+    found.end("a")
+    assert found.may_take()
+    assert taken(found) == ["c-1"]

@@ -107,6 +107,12 @@ def test_sources_that_are_named_are_there_and_no_password_is(path: Path) -> None
     assert "amqp" not in path.read_text()
 
 
+@pytest.mark.parametrize("name", ["applicationset.yaml", "cronjobs.yaml"])
+def test_a_cluster_that_loses_its_label_keeps_what_is_there(name: str) -> None:
+    (everywhere,) = manifests(GITOPS / "argocd" / name)
+    assert everywhere["spec"]["syncPolicy"] == {"preserveResourcesOnDeletion": True}
+
+
 def test_paths_in_this_repository_exist() -> None:
     paths = [
         *(each["spec"]["source"]["path"] for each in manifests(GITOPS / "argocd" / "application.yaml")),

@@ -12,6 +12,7 @@ from hacron.core.messages import Batch, Checkpoint, Definition, Entry, Progress,
 from hacron.core.model import Held, Key, Run, key_of
 from hacron.core.state import State
 from hacron.herald import MOST_ATTEMPTS, PAUSE_S, POSTS_UNDER_WAY, RECALLS, WITHOUT_RIGHT_S, Herald
+from hacron.ports import Answer, PostEvent
 from hacron.turn import Moment
 from tests.core.ledger_story import spec
 from tests.fakes.kube_client import FakeKube
@@ -213,11 +214,82 @@ def test_a_missing_right_is_said_once_and_tried_now_and_then(caplog: pytest.LogC
             desk.turn()
             desk.pass_time(WITHOUT_RIGHT_S * 2 / 3)
     assert [record.message for record in caplog.records] == ["Event refused"]
-    assert desk.herald.tally["refused"] == 3
+    assert desk.herald.tally["refused"] == 4
+    assert desk.kube.tally["POST", 403] == 2, "the others were not tried"
     desk.cluster.forbids = False
-    desk.pass_time(WITHOUT_RIGHT_S)
+    desk.happens(5)
     desk.turn()
-    assert desk.ticks == ["04"]
+    assert desk.ticks == ["05"]
+
+
+LACKS_RIGHT = 'events is forbidden: User "hacron" cannot create resource "events" in API group "" in the namespace "bad"'
+
+
+def posted(desk: Desk) -> list[PostEvent]:
+    """Turn, and return what is posted, to which there is no answer yet."""
+    sent: list[PostEvent] = []
+    desk.kube.submit = sent.extend  # type: ignore[assignment, method-assign]
+    desk.herald.turn(True, desk.moment)
+    return sent
+
+
+def answer(desk: Desk, post: PostEvent, status: int, message: str = "") -> None:
+    desk.herald.take(Answer(request=post, status=status, body={"message": message}), desk.moment)
+
+
+def test_a_right_that_is_missing_in_one_namespace_delays_no_event_of_another() -> None:
+    desk = Desk()
+    bad, fine = key_of("bad", "hello"), key_of("fine", "hello")
+    desk.declare(bad)
+    desk.declare(fine)
+    desk.happens(1, bad)
+    (post,) = posted(desk)
+    answer(desk, post, 403, LACKS_RIGHT)
+    for tick in range(2, 5):
+        desk.happens(tick, bad)
+        desk.happens(tick, fine)
+        (post,) = posted(desk)
+        assert post.key == fine
+        answer(desk, post, 201)
+    assert desk.herald.tally == {"refused": 4, "posted": 3}
+    desk.pass_time(WITHOUT_RIGHT_S)
+    desk.happens(5, bad)
+    assert [post.key for post in posted(desk)] == [bad]
+
+
+def test_namespaces_whose_events_hang_delay_none_of_another() -> None:
+    desk = Desk()
+    bad, worse, fine = (key_of(namespace, "hello") for namespace in ("bad", "worse", "fine"))
+    for key in (bad, worse, fine):
+        desk.declare(key)
+    for tick in range(3 * POSTS_UNDER_WAY):
+        desk.happens(tick, bad)
+        desk.happens(tick, worse)
+    hang = posted(desk)
+    for tick in range(3):
+        desk.pass_time(10)
+        for post in hang:
+            answer(desk, post, 0)
+        hang = posted(desk)
+        assert len(hang) == POSTS_UNDER_WAY
+        desk.happens(tick, fine)
+        (post,) = posted(desk)
+        assert post.key == fine
+        answer(desk, post, 201)
+
+
+def test_what_had_its_turn_yet_to_come_is_not_forgotten_while_a_replica_is_not_the_worker() -> None:
+    desk = Desk()
+    desk.declare()
+    for tick in range(1, POSTS_UNDER_WAY + 4):
+        desk.happens(tick)
+    under_way = posted(desk)
+    desk.herald.turn(False, desk.moment)
+    for post in under_way:
+        answer(desk, post, 201)
+    told = [post.body["message"] for post in (*under_way, *posted(desk))]
+    assert len(told) == POSTS_UNDER_WAY + 3
+    assert told == sorted(told)
 
 
 def test_a_namespace_that_is_being_deleted_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -254,6 +254,17 @@ def test_a_replica_without_a_connection_is_neither_executor_nor_worker() -> None
     assert [west.value("broker_connected"), west.value("executor"), west.value("worker", cluster="x")] == [0, 0, 0]
 
 
+def test_whether_the_api_server_can_be_worked_with_is_told_also_without_a_connection() -> None:
+    night = Gauges("west-1")
+    west = night.of["west-1"]
+    assert west.value("kube_reachable") == 1
+    night.until(5)
+    night.do("broker stop", "api west down")
+    assert west.value("kube_reachable") == 0
+    night.do("api west up")
+    assert west.value("kube_reachable") == 1
+
+
 def test_the_age_of_the_last_proof_grows_while_nobody_decides() -> None:
     night = Gauges("west-1", "east-1")
     night.until(5)

@@ -429,3 +429,24 @@ def test_of_many_that_differ_none_is_looked_at_twice_and_an_answer_makes_room_fo
             written.add(request.key)
         under_way = [request for request in desk.turn(hundredth / 100) if isinstance(request, PatchStatus)]
     assert written >= set(many), "in less than a second"
+
+
+def test_namespaces_in_which_statuses_hang_hold_up_no_other() -> None:
+    desk = Desk()
+    desk.mirror.turn(True, moment(0))
+    hanging = [key_of(namespace, f"hello-{number}") for namespace in ("bad", "worse") for number in range(3 * PATCHES_UNDER_WAY)]
+    fine = [key_of("fine", f"hello-{number}") for number in range(3)]
+    for key in hanging:
+        desk.story.declare(spec(), key=key)
+        desk.see(READY, 0, key=key)
+    stuck = [request for request in desk.turn(0) if isinstance(request, PatchStatus)]
+    for second in range(10, 40, 10):  # each time all that hang are given up, others take their places
+        for request in stuck:
+            desk.answer(request, second, 0)
+        stuck = [request for request in desk.turn(second) if isinstance(request, PatchStatus)]
+        assert len(stuck) == PATCHES_UNDER_WAY
+    for key in fine:
+        desk.story.declare(spec(), key=key)
+        desk.see(READY, 40, key=key)
+    patched = [request.key for request in desk.turn(40) if isinstance(request, PatchStatus)]
+    assert patched == fine

@@ -159,7 +159,8 @@ class Alone:
     def __init__(self) -> None:
         url = f"amqp://user:secret@127.0.0.1:{free_port()}"
         settings = Settings(cluster="west", replica="west-1", broker_url=url)
-        kube = FakeKube(FakeCluster("west", datetime.now(UTC)), "west-1", lambda: datetime.now(UTC))
+        self.cluster = FakeCluster("west", datetime.now(UTC))
+        kube = FakeKube(self.cluster, "west-1", lambda: datetime.now(UTC))
         self.said: list[Health] = []
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         self.replica = Replica(settings, kube, self.arrivals, Metrics(replica="west-1", cluster="west", tzdata=""))
@@ -189,6 +190,19 @@ def test_a_replica_without_a_broker_says_so_goes_on_trying_and_stops_at_once(
     assert all("Connection refused" in health.reasons[0] and "secret" not in health.reasons[0] for health in told)
     lines = [record for record in caplog.records if record.message == "broker unavailable"]
     assert [record.levelname for record in lines[:2]] == ["WARNING", "DEBUG"]  # the same again is no news
+
+
+def test_a_replica_without_a_broker_tells_of_its_api_server(alone: Alone, caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> list[str]:
+        return [record.message for record in caplog.records if record.name == "hacron.lookout"]
+
+    with caplog.at_level(logging.INFO, "hacron.lookout"):
+        alone.thread.start()
+        until(lambda: alone.said, 10, "an attempt")
+        alone.cluster.up = False
+        until(lambda: told() == ["the API server cannot be worked with"], 30, "that it is away")
+        alone.cluster.up = True
+        until(lambda: told()[1:] == ["the API server can be worked with again"], 30, "that it is back")
 
 
 def test_what_kubernetes_says_does_not_pile_up_while_there_is_no_broker(alone: Alone) -> None:

@@ -267,6 +267,12 @@ def test_settings_that_disagree_are_told_together(wrong: dict[str, str]) -> None
     assert the_problem(ENOUGH | given).startswith(f"{both}: ")
 
 
+@pytest.mark.parametrize("name", ["HACRON_GONE_CLUSTERS", "HACRON_FORGOTTEN_CLUSTERS"])
+def test_a_cluster_that_is_alive_is_not_said_to_be_gone_by_itself(name: str) -> None:
+    told = the_problem({"HACRON_CLUSTER": "west", "HACRON_BROKER_URL": "amqp://user:pass@broker", name: "south,west"})
+    assert told.startswith(f"{name} (south,west) and HACRON_CLUSTER (west): only other clusters")
+
+
 def test_a_check_names_settings_that_exist() -> None:
     names = {f.name for f in fields(Settings)}
     assert all(names.issuperset(check.names) for check in CHECKS)

@@ -1,13 +1,13 @@
 """Whose request is next, where a bounded number may be under way at once: namespaces take turns, and none holds up the others.
 
 A namespace may have all lanes while nobody else wants one, but counts for half of them at most: others get what is left of that,
-beyond the number if need be. So requests that hang are in the way of their own namespace alone.
+beyond the number if need be. All whose last request got no answer count as one: so requests that hang, in however many
+namespaces, are in the way of these alone.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Collection
+from collections import Counter, OrderedDict, deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,15 +19,21 @@ class Lanes(Generic[T]):
     def __init__(self, count: int) -> None:
         self._count = count
         self._half = (count + 1) // 2
-        self._under_way: defaultdict[str, int] = defaultdict(int)
-        self._counted = 0  # under way, of each namespace half of the lanes at most
+        self._under_way: Counter[str] = Counter()
         self._total = 0  # under way
+        self._unanswered: set[str] = set()  # namespaces whose last request got no answer
+        self._waiting_in_all = 0
         self._waiting: tuple[OrderedDict[str, deque[T]], ...] = (OrderedDict(), OrderedDict())  # by namespace, next one first
 
     @property
     def most(self) -> int:
         """Return how many can be under way at once, whatever comes."""
-        return self._count + self._count - self._half
+        return 2 * self._count
+
+    @property
+    def waiting(self) -> int:
+        """Return how many wait for their turn."""
+        return self._waiting_in_all
 
     def put(self, namespace: str, item: T, *, after_all_else: bool = False) -> None:
         """Have an item wait for its turn, behind those of its namespace."""
@@ -35,39 +41,78 @@ class Lanes(Generic[T]):
         if namespace not in waiting:
             waiting[namespace] = deque()
         waiting[namespace].append(item)
+        self._waiting_in_all += 1
+
+    def may_take(self) -> bool:
+        """Return whether something may begin now."""
+        return self._next() is not None
 
     def take(self) -> T | None:
         """Return what may begin now, which is under way from then on; None: nothing."""
-        if self._counted >= self._count:
+        found = self._next()
+        if found is None:
             return None
-        for waiting in filter(None, self._waiting):
-            namespace = next((one for one in waiting if self._under_way.get(one, 0) < self._half), None)
-            if namespace is None and self._total < self._count:
-                namespace = next(iter(waiting), None)
-            if namespace is not None:
-                return self._begin(namespace, waiting)
-        return None
+        waiting, namespace = found
+        self._under_way[namespace] += 1
+        self._total += 1
+        return self._take_first(waiting, namespace)
 
-    def end(self, namespace: str) -> None:
-        """Note that something of a namespace is no longer under way."""
+    def end(self, namespace: str, *, answered: bool | None = True) -> None:
+        """Note that something of a namespace is no longer under way. `answered`: None if it was not asked."""
         self._total -= 1
-        self._counted -= self._under_way[namespace] <= self._half
         self._under_way[namespace] -= 1
         if not self._under_way[namespace]:
             del self._under_way[namespace]
+        if answered:
+            self._unanswered.discard(namespace)
+        elif answered is not None:
+            self._unanswered.add(namespace)
 
-    def somebody_waits(self, besides: Collection[str] = ()) -> bool:
-        """Whether anything waits for its turn, of other namespaces than these."""
-        return any(namespace not in besides for waiting in self._waiting for namespace in waiting)
+    def drop(self) -> T | None:
+        """Take out what has waited longest in the namespace in which most wait; None: nothing waits."""
+        for waiting in reversed(self._waiting):
+            if waiting:
+                return self._take_first(waiting, max(waiting, key=lambda namespace: len(waiting[namespace])))
+        return None
 
-    def _begin(self, namespace: str, waiting: OrderedDict[str, deque[T]]) -> T:
+    def drain(self) -> list[T]:
+        """Take out all that waits."""
+        found = [item for waiting in self._waiting for items in waiting.values() for item in items]
+        for waiting in self._waiting:
+            waiting.clear()
+        self._waiting_in_all = 0
+        return found
+
+    def somebody_waits(self) -> bool:
+        """Whether anything waits for its turn, but for where the last request got no answer."""
+        return any(namespace not in self._unanswered for waiting in self._waiting for namespace in waiting)
+
+    def _next(self) -> tuple[OrderedDict[str, deque[T]], str] | None:
+        """Return which namespace's turn it is."""
+        unanswered = sum(self._under_way[namespace] for namespace in self._under_way.keys() & self._unanswered)
+        if self._counted(unanswered) >= self._count or self._total >= self.most:
+            return None
+        for waiting in filter(None, self._waiting):
+            for namespace in waiting:
+                share = unanswered if namespace in self._unanswered else self._under_way[namespace]
+                if share < self._half:
+                    return waiting, namespace
+            if self._total < self._count:
+                return waiting, next(iter(waiting))
+        return None
+
+    def _counted(self, unanswered: int) -> int:
+        """Return how many are under way, where none counts for more than half."""
+        shares = [number for namespace, number in self._under_way.items() if namespace not in self._unanswered]
+        return sum(min(share, self._half) for share in (*shares, unanswered))
+
+    def _take_first(self, waiting: OrderedDict[str, deque[T]], namespace: str) -> T:
+        """Take out a namespace's first; its others wait for their turn behind those of all other namespaces."""
         items = waiting[namespace]
         item = items.popleft()
+        self._waiting_in_all -= 1
         if items:
             waiting.move_to_end(namespace)
         else:
             del waiting[namespace]
-        self._counted += self._under_way[namespace] < self._half
-        self._under_way[namespace] += 1
-        self._total += 1
         return item

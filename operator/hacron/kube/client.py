@@ -28,6 +28,7 @@ from hacron.kube.job_watch import JobWatch
 from hacron.kube.listing import list_each, scopes
 from hacron.kube.reply import NoAnswer, Refused, Reply, TooLate
 from hacron.ports import (
+    TOO_LATE,
     Answer,
     CreateJob,
     DeleteJob,
@@ -45,7 +46,6 @@ from hacron.ports import (
 log = logging.getLogger(__name__)
 
 SLOW_LANE: Final = 8  # requests at once that no Job waits for: a herd of them never delays one
-TOO_LATE: Final = "TooLate"
 SHUT_S = 1.5  # after a 429 to a Job, which waits with its errand then, and in no lane
 GIVES_WAY_S = 5.0  # then it is the turn of what can wait, however many Jobs there are
 WHICH: Final = "/api/v1/namespaces/kube-system"  # as old as the cluster
@@ -91,8 +91,7 @@ class KubeClient:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="kube", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unanswered: set[str] = set()  # namespaces whose last request in the fast lane got no answer
-        self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn, but for those namespaces
+        self._calm = asyncio.Event()  # nothing in the fast lane waits for its turn, but in namespaces that do not answer
         self._calm.set()
         self._shut_until = 0.0  # by the loop's clock: a Job was turned away, and is to be tried again before what can wait
         self._job_watch: JobWatch | None = None
@@ -215,7 +214,7 @@ class KubeClient:
 
     def _next_fast(self) -> Request | None:
         request = self._fast.take()
-        if self._fast.somebody_waits(besides=self._unanswered):
+        if self._fast.somebody_waits():
             self._calm.clear()
         else:
             self._calm.set()
@@ -246,12 +245,7 @@ class KubeClient:
             answer = await self._answer(request)
             if answer.status == TOO_MANY:
                 self._shut_until = self._loop.time() + max(SHUT_S, answer.retry_after_s)
-            namespace = _namespace(request)
-            if answer.status == 0 and answer.reason != TOO_LATE:
-                self._unanswered.add(namespace)
-            else:
-                self._unanswered.discard(namespace)
-            self._fast.end(namespace)
+            self._fast.end(_namespace(request), answered=answer.answered)
             self._deliver(answer)
             request = self._next_fast()
 
@@ -265,7 +259,7 @@ class KubeClient:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._no_job_waits(), GIVES_WAY_S)
             answer = await self._answer(request)
-            self._slow.end(_namespace(request))
+            self._slow.end(_namespace(request), answered=answer.answered)
             self._deliver(answer)
             request = self._slow.take()
 

@@ -81,6 +81,14 @@ CHECKS: Final = (
         lambda users, cluster: not users or cluster in users,
         "this cluster is not among those of which it is said who speaks for them: all that it says would be set aside",
     ),
+    *(
+        Check(
+            (others, "cluster"),
+            lambda named, own: own not in named,
+            "only other clusters are named there, and this one is alive: take it out before it starts again",
+        )
+        for others in ("gone_clusters", "forgotten_clusters")
+    ),
     Check(
         ("broker_cert_user", "broker_cert_file"),
         lambda user, certificate: not user or certificate is not None,

@@ -178,8 +178,9 @@ class Metrics:
         self.status_patches = self._counter("status_patches", "Statuses of HACronJobs that this replica wrote.")
         self.events = self._counter(
             "events",
-            "What became of Events on HACronJobs: posted by this replica, found to be there already, refused by the API server, "
-            "or dropped because too many waited or three attempts failed.",
+            "What became of Events on HACronJobs: posted by this replica, found to be there already, refused by the API server "
+            "(for lack of a right, also what happens in that namespace within a minute), or dropped because too many waited or "
+            "three attempts failed.",
             outcome=EVENTS,
         )
 
