@@ -5,6 +5,7 @@ RABBITMQ=4.3 in the environment: a newer RabbitMQ than this machine's, of those 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -24,6 +25,7 @@ from tests.testbed.install import install
 from tests.testbed.kind.engine import Engine, engine
 
 faults.raises = True  # who meets one has failed
+gc.set_threshold(50_000, 50, 100)  # thousands of tests that stay where they are are looked through again and again otherwise
 
 logging.getLogger("asyncio").addFilter(says_something)  # else a test finds in its log what another one has left
 

@@ -29,12 +29,11 @@ Names = dict[str, set[str]]  # name of a variable or a function → texts that i
 
 def given(givers: set[str]) -> Iterator[tuple[str, str]]:
     """Yield each reason that stands in the code, and where."""
-    trees = {path: ast.parse(path.read_text()) for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]}
-    constants = {name: texts for tree in trees.values() for name, texts in _named(tree) if name.isupper()}
-    for path, tree in trees.items():
-        names = constants | dict(_named(tree))
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call) and _name(call.func) in givers:
+    constants = {name: texts for named in NAMED.values() for name, texts in named if name.isupper()}
+    for path, calls in CALLS.items():
+        names = constants | dict(NAMED[path])
+        for call in calls:
+            if _name(call.func) in givers:
                 values = [each.value for each in call.keywords if each.arg == "reason"] or call.args
                 found = set().union(*(_texts(value, names) for value in values))
                 yield from ((text, f"{path.name}:{call.lineno}") for text in found if text[:1].isupper() and text.isalpha())
@@ -76,6 +75,9 @@ def _texts(value: ast.expr, names: Names) -> set[str]:
             return set()
 
 
+TREES = {path: ast.parse(path.read_text()) for path in [*(HOUSE / "core").rglob("*.py"), *HOUSE.glob("*.py")]}
+NAMED = {path: list(_named(tree)) for path, tree in TREES.items()}
+CALLS = {path: [each for each in ast.walk(tree) if isinstance(each, ast.Call)] for path, tree in TREES.items()}
 GIVEN, HELD = dict(given(GIVERS)), dict(given({"Hold", "Held"}))
 KNOWN = {reason for _, reason in BY_REASON} | set(WAITING) | set(DEMANDS_WAIT) | set(RUNS_WAIT)
 

@@ -89,6 +89,8 @@ class Lanes(Generic[T]):
 
     def _next(self) -> tuple[OrderedDict[str, deque[T]], str] | None:
         """Return which namespace's turn it is."""
+        if not self._waiting_in_all:
+            return None
         unanswered = sum(self._under_way[namespace] for namespace in self._under_way.keys() & self._unanswered)
         if self._counted(unanswered) >= self._count or self._total >= self.most:
             return None
