@@ -211,6 +211,8 @@ def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
             return _decided(progress, tick, _not_started(progress, tick, reason, message))
         case Hold(reason, message, stop):
             after = stop_runs(progress, stop)
+            if after is not progress and scene.choose(progress) is None:
+                return _hold(progress, Held(tick, NO_CLUSTER, scene.why_none()))  # nothing makes way for what would not start
             if len(after.open) < len(progress.open):
                 return _fire_due(after, tick, scene)
             return _hold(after, Held(tick, reason, message))
@@ -335,6 +337,9 @@ def stop_runs(progress: Progress, runs: Collection[Run]) -> Progress:
         return replace(run, state=RunState.STOPPING, reason="Replaced")
 
     waiting = [run for run in runs if run.reason == NOT_STARTED]
+    kept = tuple(stopped(run) for run in progress.open if run not in waiting)
+    if kept == progress.open:
+        return progress
     for run in waiting:
         progress = with_verdict(progress, never_begun(run, "Replaced", "it made way for a later run"))
-    return replace(progress, open=tuple(stopped(run) for run in progress.open if run not in waiting))
+    return replace(progress, open=kept)
