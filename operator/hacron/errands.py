@@ -137,9 +137,9 @@ class Errands:
             return None
         if errand.conclusion is not None:
             return errand.say(errand.conclusion, moment.wall)
-        if errand.retry_at is not None and moment.wall < errand.retry_at:
-            return errand.retry_at
         duty = owed(key, run, self._jobs.get(key, run.id), moment.wall)
+        if errand.retry_at is not None and moment.wall < errand.retry_at and not isinstance(duty, Say):
+            return errand.retry_at
         return self._do(run, duty, errand, moment) if active else self._stand_in(run, duty, errand, moment)
 
     def _do(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hacron.core.model import RunState
 from tests.fakes.kubernetes import FAILS, Fate, all_made
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
@@ -64,6 +65,23 @@ def test_a_job_that_a_webhook_lets_through_late_is_stopped_at_the_tick_that_repl
     assert made.at == at(116)
     assert made.over is not None
     assert at(120) <= made.over <= at(122)
+
+
+def test_a_job_that_a_webhook_lets_through_late_is_told_of_at_once() -> None:
+    """Its name is tried to be taken ever more rarely; that it is there is seen."""
+    world = World()
+    world.start("west-1")
+    west = world.cluster("west")
+    west.apply(HELLO, spec({"schedule": "1 12 * * *", "runs": "500"}))
+    for seconds, fate in ((50, Fate()), (62, Fate(delay_s=56)), (118, FAILS)):
+        west.webhooks["default"] = fate
+        world.at(at(seconds))
+    (made,) = all_made([west])
+    assert made.at == at(116)
+    assert world.executor is not None
+    assert world.executor.session is not None
+    (run,) = world.executor.session.state.progress[HELLO].open
+    assert (run.state, run.started) == (RunState.RUNNING, at(116))
 
 
 def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> None:
