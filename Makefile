@@ -38,7 +38,7 @@ parts: venv ## find or make everything that the tests start: 14 minutes on a new
 	$(BIN)/python -m tests.testbed
 
 test: lint types unit parts ## lint, types and every test
-	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder -m "broker or browser or cluster or docker or e2e or kind or simulation"
+	$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadscope --no-loadscope-reorder -m "broker or browser or cluster or docker or e2e or kind or simulation"
 
 e2e-kind: venv ## two kind clusters with the operator installed by Helm, and real pods; needs docker, or root to start it
 	$(BIN)/pytest -m kind

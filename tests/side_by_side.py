@@ -1,4 +1,4 @@
-"""How `make test` shares the tests that need servers among pytest's workers, two at a time: most of the time they wait.
+"""How `make test` shares the tests that need servers among one worker more than there are cores: most of the time they wait.
 
 A part is what stays with one worker, because its tests share servers that are slow to start, or that a machine has only once.
 """
@@ -13,7 +13,8 @@ _OTHERS = {  # all else goes by its folder
     "tests/packaging/test_image.py": DOCKER,
     "tests/e2e/test_upgrade.py": PUNCTUAL,  # compares how late runs are: kind clusters beside it take too much of the machine
 }
-_FIRST = (DOCKER, "e2e", "chaos", "broker", PUNCTUAL)  # the longest, so that no worker is left alone with one of them in the end
+# The longest, so that no worker is left alone with one of them in the end, and what takes little of the machine beside docker.
+_FIRST = (DOCKER, "e2e", "broker", "cluster", "chaos", PUNCTUAL)
 _TAKES_ALL_CORES = ("simulation",)
 
 
