@@ -12,6 +12,7 @@ import pytest
 from hacron import decision_log, executor
 from hacron.core import declaring, events, faults, firing, manifests, scheduler, state, status
 from hacron.core.demand import demanding
+from hacron.core.draft import Draft
 from hacron.core.duties import owed
 from hacron.core.firing import Scene
 from hacron.core.messages import Progress
@@ -70,6 +71,15 @@ def test_what_cannot_be_decided_is_set_aside_and_goes_on_when_it_can(monkeypatch
     assert set(told) == {("executor", BAD)}
     story.at(250)
     assert len(story.state.progress[BAD].open) >= 1
+
+
+def test_what_cannot_be_written_down_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = both_declared()
+    monkeypatch.setattr(Draft, "group", fails_for_bad(Draft.group, lambda args: args[1]))
+    story.at(130)
+    assert len(story.state.progress[HELLO].open) == 2
+    assert story.state.progress[BAD].open == ()
+    assert 1 <= faults.tally["executor"] <= 3
 
 
 def test_however_many_fail_the_others_are_decided_about_twice_and_not_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

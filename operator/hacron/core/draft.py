@@ -168,17 +168,17 @@ class Draft:
 
     # --- what comes out ---
 
-    def groups(self) -> list[tuple[Record, ...]]:
-        """Return the records, grouped by what must count together or not at all."""
+    def written_apart(self) -> list[tuple[Record, ...]]:
+        """Return the records that count whatever becomes of others, each as a group."""
         groups: list[tuple[Record, ...]] = [(ClusterState(cluster=cluster),) for cluster in self._clusters.values()]
         groups += [(self._demands[key] or DemandForgotten(key=key),) for key in self._demands if key in self._apart]
-        for key in dict.fromkeys([*self._homes, *self._progress, *(key for key in self._asked if key is not None)]):
-            group = self._group(key)
-            if group:
-                groups.append(group)
         return groups
 
-    def _group(self, key: Key) -> tuple[Record, ...]:
+    def changed(self) -> list[Key]:
+        """Return the cronjobs of which something is written."""
+        return list(dict.fromkeys([*self._homes, *self._progress, *(key for key in self._asked if key is not None)]))
+
+    def group(self, key: Key) -> tuple[Record, ...]:
         """Return what is written of a cronjob: runs that were demanded together with where they come from and go."""
         demands = [self._demands[asked] for asked in self._asked.get(key, ()) if asked not in self._apart]
         return (*(demand for demand in demands if demand is not None), *self._cronjob_group(key))

@@ -94,8 +94,9 @@ class Scheduler:
         while True:  # twice at most, as a rule: what has failed is set aside, and all else decided anew without it
             self._is_spoilt, draft = False, Draft(self._state, self._rules, now)
             due = self._decide(messages, due, draft)
+            groups = self._written(draft)
             if not self._is_spoilt:
-                return draft.groups()
+                return groups
 
     def _decide(self, messages: Sequence[Command | Report], due: Sequence[Key] | None, draft: Draft) -> Sequence[Key]:
         """Decide all that can be decided now; return who was due, which the agenda says only once."""
@@ -119,6 +120,13 @@ class Scheduler:
                 elif not draft.changes(key):  # a changed one comes back through touch
                     self._agenda.put(key, min(self._instants(key, draft.now), default=None))
         return due
+
+    def _written(self, draft: Draft) -> list[tuple[Record, ...]]:
+        groups = draft.written_apart()
+        for key in draft.changed():
+            with self._about(key, draft, self._faults):
+                groups.append(draft.group(key))
+        return [group for group in groups if group]
 
     @contextmanager
     def _about(self, key: Key, draft: Draft, aside: Faults) -> Iterator[None]:
