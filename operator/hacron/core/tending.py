@@ -210,20 +210,26 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
-    if is_unplaced(run, scene.cronjob.guarantee):
-        if run.reason == NOT_STARTED and _is_past_deadline(run, scene):
-            return with_verdict(_without(progress, run), _missed(run))
-        elsewhere = _elsewhere(progress, run, scene)
-        if run.reason == NOT_STARTED and not scene.may_choose(without=run.refused_by):
-            return with_verdict(_without(progress, run), _nobody_is_left(run))
-        if elsewhere is None:
-            return progress
-        if run.reason == NOT_STARTED:
-            return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because)
-        placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
-        return _unheard_again(placed, run, elsewhere, scene)
-    blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
-    return progress if blocks else _without(progress, run)
+    if not is_unplaced(run, scene.cronjob.guarantee):
+        blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
+        return progress if blocks else _without(progress, run)
+    if run.reason == NOT_STARTED:
+        return _tend_refused(progress, run, scene)
+    elsewhere = _elsewhere(progress, run, scene)
+    if elsewhere is None:
+        return progress
+    placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
+    return _unheard_again(placed, run, elsewhere, scene)
+
+
+def _tend_refused(progress: Progress, run: Run, scene: Scene) -> Progress:
+    """Offer a run that was refused to another cluster, until its deadline, and as long as there is one."""
+    if _is_past_deadline(run, scene):
+        return with_verdict(_without(progress, run), _missed(run))
+    if not scene.may_choose(without=run.refused_by):
+        return with_verdict(_without(progress, run), _nobody_is_left(run))
+    elsewhere = _elsewhere(progress, run, scene)
+    return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because) if elsewhere else progress
 
 
 def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
