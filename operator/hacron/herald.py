@@ -173,21 +173,24 @@ class Herald:
     def _next_posts(self, moment: Moment) -> Iterator[PostEvent]:
         """Yield what is posted now."""
         while (item := self._lanes.take()) is not None:
-            namespace = namespace_of(item.key)
-            if moment.mono < self._without_right.get(namespace, 0.0):
-                post = None
-                self.tally["refused"] += 1
-            else:
-                self._without_right.pop(namespace, None)
-                post = self._post_of(item) if isinstance(item, News) else item
+            post = None
+            with faults.confined(faults.HERALD, item.key):
+                post = self._post_of(item, moment)
             if post is not None:
                 yield post
             else:
-                self._lanes.end(namespace, answered=None)
+                self._lanes.end(namespace_of(item.key), answered=None)
 
-    def _post_of(self, news: News) -> PostEvent | None:
-        """Return how to tell something; None: what it is about is no more."""
-        at, kind, key, event, wanted = news
+    def _post_of(self, item: News | PostEvent, moment: Moment) -> PostEvent | None:
+        """Return how to tell something; None: we may not where it is, or it is about what is no more."""
+        namespace = namespace_of(item.key)
+        if moment.mono < self._without_right.get(namespace, 0.0):
+            self.tally["refused"] += 1
+            return None
+        self._without_right.pop(namespace, None)
+        if isinstance(item, PostEvent):
+            return item
+        at, kind, key, event, wanted = item
         uid = self._uid_of(kind, key)
         if uid is None or wanted not in ("", uid):
             return None

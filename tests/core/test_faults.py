@@ -18,6 +18,7 @@ from hacron.core.firing import Scene
 from hacron.core.messages import Progress
 from hacron.core.model import Key, key_of
 from hacron.errands import Errands
+from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.relay import Relay
 from hacron.tidying import Tidying
@@ -195,6 +196,7 @@ TAKEN_IN: dict[str, tuple[str, Any, str, Any]] = {  # who is to tell; what fails
     "a Job tidied away": ("worker", Tidying, "deleted", lambda args: args[1].key),
     "a template to be tried": ("mirror", Trials, "_put_in_line", lambda args: args[1]),
     "the answer to a status": ("mirror", Mirror, "_patched", lambda args: args[1]),
+    "an Event to be posted": ("herald", Herald, "_post_of", lambda args: args[1].key),
     "an object": ("relay", Relay, "_is_older", lambda args: args[1].key),
     "a decision that is logged": ("executor", decision_log, "_tell_progress", lambda args: args[0].key),
     "a verdict that is counted": ("executor", executor, "new_verdicts", lambda args: args[0].key),
