@@ -47,7 +47,7 @@ NAME_LENGTH = 63  # of a Job: the label batch.kubernetes.io/job-name must hold i
 STEM_LENGTH = 52
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
-"""What reading an object raises which is not as an API server should have it. Anything else is a fault of ours."""
+"""What reading an object raises that is not as an API server should have it (msgspec: ValueError). All else is our fault."""
 
 _HOUR_24 = re.compile("[Tt ]24")  # which Python reads from 3.14 on; two replicas are to read the same
 

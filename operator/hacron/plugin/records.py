@@ -12,7 +12,7 @@ from hacron.commands.subjects import Subject, part, text_of
 from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
-from hacron.core.manifests import CRONJOB_LABEL, KIND, JobView, as_label, instant, job_view
+from hacron.core.manifests import CRONJOB_LABEL, KIND, UNREADABLE, JobView, as_label, instant, job_view
 from hacron.core.runs import NOT_STARTED
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs
 from hacron.plugin.looks import Look, entries
@@ -63,7 +63,7 @@ class Fate:
             }.get(self.state, f"{self.state}: {where}")
         try:
             return sentence(verdict_of(self.fields), scheduled=not self.run)
-        except (KeyError, TypeError, ValueError, AttributeError):  # of a later version
+        except UNREADABLE:  # of a later version
             return f"{self.verdict}: {self.text('message') or self.text('reason')}"
 
     @property

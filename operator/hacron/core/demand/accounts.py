@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hacron.core import readiness
-from hacron.core.manifests import instant
+from hacron.core.manifests import UNREADABLE, instant
 from hacron.core.messages import Demand
 from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import run_id
@@ -67,7 +67,7 @@ def remembered(status: object) -> Account | None:
         return None
     try:
         return _remembered(status)
-    except (KeyError, TypeError, ValueError, AttributeError):  # msgspec raises a ValueError
+    except UNREADABLE:
         return None
 
 
