@@ -88,7 +88,7 @@ class Errands:
         answered = not isinstance(request, GetObject | GetNamespace) or self._consent.take(request, answer, moment)
         if run is None or errand is None:
             return request.key
-        if not answer.ok and self._is_held_back(run, errand, moment):
+        if not answer.ok and self._hold_back(run, errand, moment):
             return request.key
         match request:
             case CreateJob():
@@ -130,7 +130,7 @@ class Errands:
         errand.enter(run.state)
         if errand.in_flight:
             return None
-        if self._is_held_back(run, errand, moment):
+        if self._hold_back(run, errand, moment):
             return errand.retry_at
         if errand.job_is_gone and active:
             self._take_name(run, errand)  # before the ledger says that it had begun: who has not read of that makes it again
@@ -327,8 +327,8 @@ class Errands:
             )
         return errands[run.id]
 
-    def _is_held_back(self, run: Run, errand: Errand, moment: Moment) -> bool:
-        """Whether to ask nothing about a run for a while, and look afresh then: an API server is not to suffer from one run."""
+    def _hold_back(self, run: Run, errand: Errand, moment: Moment) -> bool:
+        """Return whether nothing is asked about a run for a while, and note until when: an API server is not to suffer from one."""
         if not errand.is_hasty(moment.wall):
             return False
         if errand.retry_at is None or errand.retry_at <= moment.wall:

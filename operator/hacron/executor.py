@@ -187,6 +187,8 @@ class Executor:
 
         If nothing at all is read for as long again, it may be this replica alone that hears nothing, though its connection lives.
         """
+        if self._life_at is None:
+            self._life_at = moment.mono
         never_begun = self._state.epoch == 0 and self._missed_at is None
         if not never_begun and moment.mono < self._missing_at(moment):
             return
@@ -201,9 +203,8 @@ class Executor:
 
     def _missing_at(self, moment: Moment) -> float:
         """Return from when on the token counts as gone (monotonic)."""
-        if self._life_at is None:
-            self._life_at = moment.mono
-        return max(self._life_at, self._missed_at or 0.0) + self._lease.token_missing_after_s
+        life_at = self._life_at if self._life_at is not None else moment.mono
+        return max(life_at, self._missed_at or 0.0) + self._lease.token_missing_after_s
 
     # --- being executor ---
 

@@ -203,7 +203,7 @@ class Relay:
         if contradicted is None and stands and not self._knows_more(declared, worker, now):
             self._settled(key)
             return None
-        if not self._is_time(key, (declared.uid, *self._objects.says(declared)), worker, now):
+        if not self._claim_turn(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
         told = replace(self._objects.with_newest(declared, worker.newest_tick(key)), ledger=self._state.born)
         if contradicted is None:
@@ -231,7 +231,7 @@ class Relay:
             if self.inventory.lacks(key):
                 self._ask(key, now)  # absence from what was seen proves nothing: it may be newer than that
             return None
-        if not self._is_time(key, (entry.uid, 0, None), worker, now):
+        if not self._claim_turn(key, (entry.uid, 0, None), worker, now):
             return None
         return self._objects.withdrawn(key, self._cluster, entry.uid)
 
@@ -245,8 +245,11 @@ class Relay:
         for known in (self._told, self._differs, self._doubts):
             known.pop(key, None)
 
-    def _is_time(self, key: Key, what: What, worker: LocalWorker, moment: Moment) -> bool:
-        """Whether to send now: all others give a worker that knows its Jobs a moment; nobody repeats himself at once."""
+    def _claim_turn(self, key: Key, what: What, worker: LocalWorker, moment: Moment) -> bool:
+        """Return whether it is sent now, and note that.
+
+        All others give a worker that knows its Jobs a moment; nobody repeats himself at once.
+        """
         now = moment.wall
         self._differs.setdefault(key, moment.mono)
         told = self._told.get(key)
