@@ -328,7 +328,7 @@ class Errands:
         return errands[run.id]
 
     def _hold_back(self, run: Run, errand: Errand, moment: Moment) -> bool:
-        """Return whether nothing is asked about a run for a while, and note until when: an API server is not to suffer from one."""
+        """Return whether nothing is asked about a run for a while, noting until when: no API server is to suffer from one run."""
         if not errand.is_hasty(moment.wall):
             return False
         if errand.retry_at is None or errand.retry_at <= moment.wall:
