@@ -39,20 +39,20 @@ class Worker:
         replica: str,
         cluster: str,
         labels: dict[str, str],
-        cordoned: str = "",
-        gone: tuple[str, ...] = (),
-        forgotten: tuple[str, ...] = (),
+        cordoned: str,
+        gone: tuple[str, ...],
+        forgotten: tuple[str, ...],
         state: State,
         token: Token,
         outbox: Outbox,
         kube: Kubernetes,
         uid_here: Callable[[Key], str | None],
-        seen_interval_s: float = 5.0,
-        token_missing_after_s: float = 12.0,
-        unheard_after_s: float = 30.0,
-        backup_after: timedelta = timedelta(seconds=1),
-        request_window: timedelta = timedelta(seconds=22),
-        tally: WorkerTally | None = None,
+        seen_interval_s: float,
+        token_missing_after_s: float,
+        unheard_after_s: float,
+        backup_after: timedelta,
+        request_window: timedelta,
+        tally: WorkerTally,
     ) -> None:
         self._replica = replica
         self._cluster = cluster
@@ -70,7 +70,7 @@ class Worker:
         self._life: tuple[datetime, datetime | None] | None = None  # when something of this cluster last came to the executor
         self._life_at: float | None = None  # monotonic; when we read that, or could begin to
         self._put_back_at: float | None = None  # monotonic; when we put a token back, since then
-        self.tally = tally or WorkerTally()
+        self.tally = tally
         self.active = False  # holds the cluster's worker token
         self._jobs = Jobs()
         self._outgoing = Outgoing()

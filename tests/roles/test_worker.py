@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from hacron.core.model import key_of
+from hacron.errands import WorkerTally
 from hacron.ports import BrokerUnavailable, Request
 from hacron.turn import Moment
 from hacron.worker import LOOKS_PER_TURN, Worker
@@ -49,11 +50,20 @@ def made(story: Story, session: FakeSession, kube: Kube) -> Worker:
         replica="west-1",
         cluster="west",
         labels={},
+        cordoned="",
+        gone=(),
+        forgotten=(),
         state=story.state,
         token=session.worker_token,
         outbox=session.outbox,
         kube=kube,  # type: ignore[arg-type]  # it only submits
         uid_here=lambda _: "uid",
+        seen_interval_s=5.0,
+        token_missing_after_s=12.0,
+        unheard_after_s=30.0,
+        backup_after=timedelta(seconds=1),
+        request_window=timedelta(seconds=22),
+        tally=WorkerTally(),
     )
 
 
