@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,9 +44,11 @@ def test_it_may_come_to_an_executor_that_is_at_work(real: RealWorld, headers: ob
     session = real.open()
     session.token.compete()
     session.inbox.open()
-    for queue in ("commands", "reports", "ledger", "token"):
-        real.put(queue, b"{}", headers)
-        session.connection.turn(0.1)  # the broker may take seconds over it, and wants a heartbeat
+    with ThreadPoolExecutor() as aside:  # the broker may take seconds over each, and wants heartbeats
+        for queue in ("commands", "reports", "ledger", "token"):
+            putting = aside.submit(real.put, queue, b"{}", headers)
+            until(session, putting.done)
+            putting.result()
     session.outbox.send_commands([withdrawn(1)])
     assert take(session, 1) == [withdrawn(1)]
     session.ledger.append([batch()], 0)
