@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from hacron import timepiece
 from hacron.core import faults, manifests
 from hacron.core.demand.accounts import remembered
-from hacron.core.messages import Progress
+from hacron.core.messages import Demand, Progress
 from hacron.core.model import Key, key_of, namespace_of
 from hacron.core.rules import Rules
 from hacron.engine import Engine, Session
@@ -94,6 +94,17 @@ class Trance:
         except BaseException as error:  # noqa: BLE001  it belongs to who lets it move
             self._error = error
         self._rests.release()
+
+
+def _is_decided(made: Made, noted: dict[tuple[type, Key], Progress | Demand]) -> bool:
+    """Whether the ledger says that what a Job was made for is decided: a tick, or a part of what was demanded."""
+    if made.demand:
+        demand = noted.get((Demand, key_of(namespace_of(made.key), made.demand)))
+        if not isinstance(demand, Demand) or not demand.account.decided:
+            return False
+        return demand.account.next_tick is None or made.tick < demand.account.next_tick
+    progress = noted.get((Progress, made.key))
+    return isinstance(progress, Progress) and made.tick <= progress.last_tick
 
 
 def _shows(status: Body, made: Made) -> bool:
@@ -386,17 +397,16 @@ class World:
     def _look_who_has_told(self) -> None:
         """When a new ledger may settle: what it does not say by then is lost for good where whoever could tell it is away."""
         while self._unsettled and self._unsettled[0] + SETTLES_FOR <= self.now:
-            wiped, noted = self._unsettled.pop(0), self._ticks_noted()
+            wiped, noted = self._unsettled.pop(0), self._noted()
             for made in all_made(list(self.clusters.values())):
-                is_noted = made.key in noted and made.tick <= noted[made.key]
-                is_known = is_noted or self._shown_by(made) or self._was_shown(made, wiped) or self._is_told(made)
+                is_known = _is_decided(made, noted) or self._shown_by(made) or self._was_shown(made, wiped) or self._is_told(made)
                 if made.at <= wiped and not is_known:
                     made.forgotten_at = made.forgotten_at or self.now
 
-    def _ticks_noted(self) -> dict[Key, datetime]:
-        """Return up to where the ledger says of each cronjob that its ticks are decided."""
+    def _noted(self) -> dict[tuple[type, Key], Progress | Demand]:
+        """Return what the ledger says of each cronjob, and of what was demanded."""
         records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
-        return {record.key: record.last_tick for record in records if isinstance(record, Progress)}
+        return {(type(record), record.key): record for record in records if isinstance(record, Progress | Demand)}
 
     def _shown_by(self, made: Made) -> set[str]:
         """Return the objects, by uid, whose `.status` tells that a Job has begun, when they are told of anew."""
