@@ -12,6 +12,7 @@ from tests.packaging.test_gitops import FILES, manifests
 from tests.testbed import gitops
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.install import wait_established
 
 pytestmark = pytest.mark.cluster
 
@@ -31,7 +32,7 @@ def tools(west: ControlPlane) -> Iterator[ControlPlane]:
     """A cluster that knows the kinds of both tools, and has their namespaces; neither of them runs."""
     files = [argument for path in gitops.resources() for argument in ("-f", str(path))]
     west.kubectl("apply", "--server-side", *files)  # too long for the annotation of another one
-    west.kubectl("wait", "--for=condition=Established", *files, "--timeout=60s")
+    wait_established(west, *files)
     for namespace in NAMESPACES:
         west.kubectl("create", "namespace", namespace)
     yield west

@@ -17,6 +17,7 @@ import yaml
 from tests.packaging.rendered import CHART, FULL_OVERLAY, NAMESPACE, helm
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.install import wait_established
 
 pytestmark = pytest.mark.cluster
 
@@ -64,8 +65,7 @@ class TestTaken:
     def ready(west: ControlPlane) -> Iterator[ControlPlane]:
         """A cluster with the resources of the Prometheus operator, and namespaces of tenants."""
         west.apply(PROMETHEUS_OPERATOR)
-        west.kubectl("wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com", "--timeout=30s")
-        west.kubectl("wait", "--for=condition=Established", "crd/prometheusrules.monitoring.coreos.com", "--timeout=30s")
+        wait_established(west, "crd/servicemonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
         for namespace in ("shop", "billing"):
             west.kubectl("create", "namespace", namespace)
         yield west

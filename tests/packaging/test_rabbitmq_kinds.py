@@ -15,6 +15,7 @@ import yaml
 from tests.packaging.rendered import REPOSITORY
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.install import wait_established
 
 pytestmark = pytest.mark.cluster
 
@@ -31,7 +32,7 @@ def manifests(path: Path) -> list[dict[str, Any]]:
 def operators(west: ControlPlane) -> Iterator[ControlPlane]:
     """A cluster that knows their kinds, and has the namespace; none of them runs."""
     west.kubectl("apply", "--server-side", "-f", str(KINDS))
-    west.kubectl("wait", "--for=condition=Established", "-f", str(KINDS), "--timeout=60s")
+    wait_established(west, "-f", str(KINDS))
     west.kubectl("create", "namespace", "rabbitmq")
     yield west
     west.kubectl("delete", "namespace", "rabbitmq", "--wait=false")
