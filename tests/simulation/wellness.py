@@ -149,8 +149,8 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
-    """Whether a run waited in a queue that had become long meanwhile, and began when another had ended."""
-    return cronjob.policy is ConcurrencyPolicy.QUEUE and any(
+    """Whether a run waited behind those that could not run meanwhile, and began when another had ended."""
+    return cronjob.policy in (ConcurrencyPolicy.QUEUE, ConcurrencyPolicy.FORBID) and any(
         other.over is not None and other.over <= one.at <= other.over + IN_TIME for other in made
     )
 
