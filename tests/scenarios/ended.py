@@ -59,7 +59,8 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
 
     Admitted is what was decided and not taken back. People may end that: by deleting the Job, by deleting, suspending or pausing
     the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later, but not after
-    the tick was over. So may every cluster where it may run, if all of them refuse it. And it is lost with the broker's data.
+    the tick was over. So may every cluster where it may run, if all of them refuse it; and its deadline, as long as it has not
+    begun. And it is lost with the broker's data.
     """
     may_run = _must_end(world)
     ends_within = {key: declared.longest_job(key, world) + IS_TOLD_WITHIN for key in may_run}
@@ -81,7 +82,7 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
         known_at = known_ended.get((key, identity))
         if known_at is not None and begun - DECIDED_AHEAD < known_at <= counts.end:
             by_people = by_people or any(rest.begin <= known_at for rest in rests[key])  # however late it became known
-        if not by_people and not _refused_everywhere(key, one.names, counts, world):
+        if not (by_people or _refused_everywhere(key, one.names, counts, world) or _came_too_late(key, when, one, counts, world)):
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
 
 
@@ -178,17 +179,24 @@ def _refused_everywhere(key: Key, names: Collection[str], counts: Span, world: W
     """Whether all clusters that somebody named, when it was over, have refused one of its Jobs."""
     refused_by = {cluster.name for cluster in world.clusters.values() if any(name in names for name in cluster.refused)}
     as_it_ended = Span(max(counts.begin, counts.end - KNOWN_WITHIN), counts.end)
-    return any(where <= refused_by for where in _named(key, as_it_ended, world))
+    return any(set(cronjob.placement.clusters) <= refused_by for cronjob in _said(key, as_it_ended, world))
 
 
-def _named(key: Key, span: Span, world: World) -> Iterator[set[str]]:
-    """Yield the clusters where a cronjob might run, by each of the words that were in force then."""
+def _came_too_late(key: Key, when: datetime, one: Admitted, counts: Span, world: World) -> bool:
+    """Whether no Job of a tick was made, and its deadline had passed when it was over."""
+    deadlines = [cronjob.starting_deadline_s for cronjob in _said(key, counts, world) if cronjob.starting_deadline_s is not None]
+    begun = any(not job.tombstone for job in one.jobs)
+    return bool(deadlines) and not begun and when + timedelta(seconds=min(deadlines)) <= counts.end
+
+
+def _said(key: Key, span: Span, world: World) -> Iterator[CronJob]:
+    """Yield what was in force of a cronjob in that while, in any cluster, as far as it can be understood."""
     for cluster in world.clusters.values():
         said = [(at, body) for at, whose, kind, body in cluster.annals if (whose, kind) == (key, Kind.CRONJOB) and at <= span.end]
         for _, body in [*[one for one in said if one[0] <= span.begin][-1:], *(one for one in said if one[0] > span.begin)]:
             found = declared.read(key, body) if body is not None else None
             if isinstance(found, CronJob):
-                yield set(found.placement.clusters)
+                yield found
 
 
 def _rests(key: Key, world: World) -> list[Span]:

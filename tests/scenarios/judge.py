@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from hacron.core.model import Key
+from hacron.core.model import ConcurrencyPolicy, Key
 from hacron.core.namelock import REQUEST_LIVES
 from tests.fakes.kubernetes import Made
 from tests.scenarios import declared
@@ -27,6 +27,7 @@ def wrong(world: World) -> list[str]:
         *_unfenced(made, world),
         *_early(made, world.clocks_differ),
         *_late(made, world),
+        *_past_its_deadline(made, world),
         *overlapping(made, cronjobs, world),
     ]
 
@@ -73,6 +74,24 @@ def _late(made: Iterable[Made], world: World) -> Iterable[str]:
         if one.at > start_by(one) + REQUEST_LIVES + world.clocks_differ + _frozen_after_its_look(one, world):
             decided = clock(given(one.fencing))
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {decided}"
+
+
+def _past_its_deadline(made: Iterable[Made], world: World) -> Iterable[str]:
+    """No first attempt begins later than `startingDeadlineSeconds` has it: the longest that anybody ever declared.
+
+    But under Replace: the runs before it have been stopped for it.
+    """
+    bounds: dict[Key, list[int | None]] = defaultdict(list)
+    for key, cronjob in declared.ever(world):
+        replaces = cronjob.policy is ConcurrencyPolicy.REPLACE
+        bounds[key].append(None if replaces else cronjob.starting_deadline_s)
+    for one in made:
+        known = [bound for bound in bounds[one.key] if bound is not None]
+        if one.attempt > 1 or one.demand or not known or len(known) < len(bounds[one.key]):
+            continue
+        allowed = REQUEST_LIVES + world.clocks_differ + _frozen_after_its_look(one, world)
+        if one.at > one.tick + timedelta(seconds=max(known)) + allowed:
+            yield f"{short(one.key)} {tick(one.tick)} began at {clock(one.at)}, after its deadline"
 
 
 def _frozen_after_its_look(one: Made, world: World) -> timedelta:

@@ -12,7 +12,7 @@ from hacron.core.manifests import PAUSE, PAUSE_UNTIL
 from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
-from tests.fakes.kubernetes import WELL, Fate, Made
+from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
 from tests.simulation.dialects import newer
@@ -614,10 +614,25 @@ def befall_cluster(what: str, home: str) -> Act:
                 world.silence(home, silent=what == "is silent")
             case "takes everybody's rights" | "gives them back":
                 cluster.forbids = what == "takes everybody's rights"
+            case "has a webhook that hangs" | "has a webhook that fails":
+                cluster.webhooks["default"] = HANGS if what == "has a webhook that hangs" else FAILS
+            case "has no webhook any more":
+                cluster.webhooks.clear()
+            case "lets nobody change a Job" | "lets Jobs be changed":
+                cluster.pins = what == "lets nobody change a Job"
             case _:
                 pass
 
     return Act(f"{home} {what}", act)
+
+
+def has_room(home: str, jobs: int | None) -> Act:
+    """A quota lets so many Jobs be there that have not ended; None: as many as there may be."""
+
+    def act(world: World) -> None:
+        world.cluster(home).quota = jobs
+
+    return Act(f"{home} has room for {'any number of' if jobs is None else jobs} Jobs", act)
 
 
 def is_ill(home: str, how: dict[str, float], longest_s: float, seed: int) -> Act:
@@ -674,7 +689,8 @@ def heal(world: World) -> None:
     resume(world)
     for home, cluster in world.clusters.items():
         cluster.mute = cluster.busy = cluster.forbids = False
-        cluster.denies, cluster.fate = "", None
+        cluster.denies, cluster.fate, cluster.quota, cluster.pins = "", None, None, False
+        cluster.webhooks.clear()
         if not cluster.up:
             cluster.start()
         for job in [job for job in cluster.jobs.values() if job.made is None]:

@@ -25,6 +25,7 @@ OFTEN, SELDOM = 4, 1
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
 MIXED = "mixed"
 LOST_AFTER_S = 25.0
+TIMED = "t"  # a cronjob that always has a deadline
 FOR_LONG = "clusters forgotten for long"  # what is late by half a minute comes too late then: not beside all others
 FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
@@ -32,6 +33,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
 }
 LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
 MISSING = (20, 100, 400, 10**6)  # messages of the ledger: from half a minute to all
+WEBHOOKS = ("has a webhook that hangs", "has a webhook that fails", *["has no webhook any more"] * 2)
 HOURS_S = (7200.0, -7200.0, 90.0, -90.0)
 WILD_S = (-40.0, -17.0, -6.0, -2.5, 3.0, 8.0, 25.0)
 
@@ -162,6 +164,10 @@ class Hand:
             "clocks by hours": lambda: acts.goes_wrong(self._replica(), self._one_of(*HOURS_S, 0.0)),
             "other rules": lambda: self.apply(like=self._one_of(*acts.KINDS)),
             "other Jobs": lambda: self._apply_with_other_jobs(),
+            "deadlines": self._apply_with_a_deadline,
+            "webhooks": lambda: self._of_cluster(*WEBHOOKS),
+            "quotas": lambda: acts.has_room(self._home(), self._one_of(0, 1, 2, None, None)),
+            "policies": lambda: self._of_cluster("lets nobody change a Job", "lets Jobs be changed"),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 
@@ -185,7 +191,11 @@ class Hand:
             acts.passes(LOST_AFTER_S + 20),
         )
 
-    def apply(self, fires: bool = False, like: str = "", **more: str) -> Act:
+    def _apply_with_a_deadline(self) -> Act:
+        name, like = self._one_of(("", ""), (TIMED, self._one_of(*(kind for kind in acts.KINDS if kind != "c"))))
+        return self.apply(like=like, name=name, deadline=self._one_of("1", "4", "15", "40"))
+
+    def apply(self, fires: bool = False, like: str = "", name: str = "", **more: str) -> Act:
         one_of = self._one_of
         schedule = one_of("* * * * *", "@every 20s", "@every 7s", "@every 30s")
         fields = {
@@ -193,7 +203,7 @@ class Hand:
             "suspend": "false" if fires else one_of("true", "false", "false"),
             "clusters": ",".join(self._dice.sample(self._homes, self._dice.randint(1, len(self._homes)))),
         }
-        return acts.apply(self._name(), self._home(), fields | more, like)
+        return acts.apply(name or self._name(), self._home(), fields | more, like)
 
     def time(self) -> Act:
         return acts.passes(self._one_of(self._dice.randint(1, 45), round(self._dice.uniform(0.05, 6.0), 2)))

@@ -228,6 +228,12 @@ def gives_up_what_could_not_start_in_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "_gives_way", lambda scene: True)  # noqa: ARG005
 
 
+def starts_however_late(patch: pytest.MonkeyPatch) -> None:
+    """What is of no use after `startingDeadlineSeconds` would run all the same."""
+    for module in (admission, firing):
+        patch.setattr(module, "deadline", lambda cronjob, rules: None)  # noqa: ARG005
+
+
 def starts_beside_another_what_may_run_again(patch: pytest.MonkeyPatch) -> None:
     """Under AtLeastOnce, `Forbid` would be no more than a word."""
     real = admission.beside

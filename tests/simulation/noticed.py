@@ -149,6 +149,7 @@ MISSED = (
         "f 12:07 was late: the executor was lost",
     ),
     Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0, "has 2 Jobs"),
+    Missed((mutations.starts_however_late,), ("deadlines", "outages"), 24, "t 12:02 began at 12:03:44.654, after its deadline"),
     Missed((mutations.starts_beside_another_what_may_run_again,), ("deaths",), 12, "d 12:05 began at 12:05:22 beside 12:05:20"),
     Missed((mutations.begins_anew_with_each_edit,), ("edits",), 0, "has 2 Jobs"),
     Missed((mutations.names_an_owner_of_another_cluster,), ("deaths",), 0, "belongs to what has never been in west"),
