@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
 from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
-from hacron.core.model import InvalidCronJob, Key
+from hacron.core.model import InvalidCronJob, Key, Run
 from hacron.core.scheduler import Scheduler
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
@@ -210,6 +211,84 @@ def test_a_tick_that_is_taken_back_and_decided_again_keeps_the_name_of_its_job()
     assert [run.job for run in story.state.progress[key].open] == [before]
     story.at(116)
     assert len(story.state.progress[key].open[1].job) == len(before) - len("000")
+
+
+class TestTakenBackAndBegun:
+    """An edit took a run back, and its cluster, which had not read of that, made the Job all the same."""
+
+    def test_it_is_a_run_again_and_its_tick_has_come(self) -> None:
+        story = Story()
+        taken_back = decided_and_then(story, spec(suspend=True))
+        story.at(60.1)
+        story.started(taken_back)
+        story.finished(taken_back)
+        story.declare(spec(), generation=3)
+        story.at(65)
+        assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+    def test_it_does_not_run_again_where_its_cluster_may_not_be_chosen_any_more(self) -> None:
+        story = Story()
+        taken_back = decided_and_then(story, spec(placement={"clusters": ["south"]}))
+        story.at(60)
+        assert story.progress.held is not None
+        story.started(taken_back)
+        assert (story.runs, story.progress.held) == (["60 Running west #1"], None)
+
+    def test_under_forbid_the_next_waits_for_it(self) -> None:
+        story = Story()
+        forbids = {"concurrencyPolicy": "Forbid"}
+        story.declare(spec(**forbids))
+        story.at(56)
+        taken_back = story.run
+        story.declare(spec(suspend=True, **forbids), generation=2)
+        story.at(60.1)
+        story.started(taken_back)
+        story.declare(spec(**forbids), generation=3)
+        story.at(120)
+        assert story.runs == ["60 Running west #1"]
+        assert story.progress.held is not None
+
+    def test_of_a_cronjob_that_was_deleted_it_is_stopped(self) -> None:
+        story = Story()
+        story.declare(spec())
+        story.at(56)
+        taken_back = story.run
+        story.withdraw()
+        story.at(60.1)
+        story.started(taken_back)
+        assert story.runs == ["60 Stopping west #1"]
+
+    def test_a_refusal_changes_nothing(self) -> None:
+        story = Story()
+        taken_back = decided_and_then(story, spec(suspend=True))
+        story.at(60.1)
+        before = story.progress
+        story.refused(taken_back)
+        assert story.progress == before
+
+    def test_what_was_due_before_it_and_waits_gives_way(self) -> None:
+        story = Story()
+        every = {"schedule": "@every 2s", "catchUp": {"policy": "All"}}
+        story.declare(spec(**every))
+        story.at(55)
+        taken_back = story.run
+        assert story.runs[-2:] == ["58 Pending west #1", "60 Pending west #1"]
+        story.declare(spec(placement={"clusters": ["south"]}, **every), generation=2)
+        before = len(story.verdicts)
+        story.at(60.5)
+        story.started(taken_back)
+        assert story.verdicts[before:] == ["58 Missed Superseded"]
+        assert "60 Running west #1" in story.runs
+
+
+def decided_and_then(story: Story, edited: msgspec.Raw) -> Run:
+    """Let the tick of 12:01 be decided ahead, and taken back by an edit; return its run."""
+    story.declare(spec())
+    story.at(56)
+    decided = story.run
+    story.declare(edited, generation=2)
+    assert story.runs == []
+    return decided
 
 
 @pytest.mark.parametrize(

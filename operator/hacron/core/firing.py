@@ -191,6 +191,25 @@ def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calenda
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them), taken_back=taken_back)
 
 
+def take_as_begun(progress: Progress, run: Run, scene: Scene | None) -> Progress:
+    """Write down a run that was taken back and has begun all the same: its tick is decided by that, and those before it too."""
+    older = None
+    if scene is not None and progress.last_tick < run.tick:
+        older = scene.cronjob.schedule.latest(progress.last_tick, run.tick - timedelta(microseconds=1))
+    if scene is not None and older is not None:
+        count = scene.cronjob.schedule.count(progress.last_tick, older)
+        sentence = f"{how_many(count)} passed while nothing could be started, and a later one has begun"
+        superseded = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
+        progress = _decided(progress, older, superseded)
+    return replace(
+        progress,
+        open=(*progress.open, run),
+        last_tick=max(progress.last_tick, run.tick),
+        held=progress.held if progress.held is not None and progress.held.tick > run.tick else None,
+        taken_back=tuple(one for one in progress.taken_back if one.id != run.id),
+    )
+
+
 def _due(progress: Progress, scene: Scene) -> list[datetime]:
     """Return the ticks that have come and may still run, oldest first."""
     schedule, last_tick = scene.cronjob.schedule, progress.last_tick

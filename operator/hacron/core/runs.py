@@ -11,6 +11,7 @@
             PENDING | RUNNING ── replaced ──▶ STOPPING                                              firing.stop_runs
             PENDING | RUNNING | LOST ── withdrawn ──▶ STOPPING; of NotStarted: no more              tending.stop_all
             PENDING ── taken back before its tick ──▶ no more                                       firing.take_back
+            no more ── taken back, and has begun all the same ──▶ as PENDING; if withdrawn: STOPPING tending.hear
             LOST | STOPPING ── nothing depends on it, or it must be over ──▶ no more                tending.expire, give_up
 ```
 """

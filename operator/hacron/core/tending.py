@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline_of, latest_end
 from hacron.core.draft import with_verdict
-from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start
+from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start, take_as_begun
 from hacron.core.hearing import Hearing
 from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
@@ -35,6 +35,9 @@ MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress:
     """Take in a report about a run. Without a scene (withdrawn, not understood) nothing new is started."""
     run = next((run for run in progress.open if run.id == report.run_id), None)
+    if run is None:
+        run = _taken_back(progress, report)
+        progress = take_as_begun(progress, run, scene) if run is not None else progress
     after = advance(run, report) if run else None
     if run is None or after is None:
         return progress
@@ -52,6 +55,16 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
     else:
         verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
     return with_verdict(progress, verdict)
+
+
+def _taken_back(progress: Progress, report: RunReport) -> Run | None:
+    """Return the run that a report is about, if it was taken back and has begun: its cluster had not read of that."""
+    if isinstance(report, RunRefused):
+        return None
+    run = next((run for run in progress.taken_back if run.id == report.run_id), None)
+    if run is None or advance(run, report) is None:
+        return None
+    return run if progress.withdrawn_at is None else _withdrawn(run)
 
 
 def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None) -> Progress:
@@ -114,9 +127,12 @@ def stop_all(progress: Progress) -> Progress:
         if run.reason == NOT_STARTED:
             progress = with_verdict(_without(progress, run), never_begun(run, "Withdrawn", "the HACronJob was deleted"))
         elif run.state is not RunState.STOPPING:
-            lost = run.state is RunState.LOST
-            progress = _with(progress, run, replace(run, state=RunState.STOPPING, reason="Withdrawn", lost=lost))
+            progress = _with(progress, run, _withdrawn(run))
     return progress
+
+
+def _withdrawn(run: Run) -> Run:
+    return replace(run, state=RunState.STOPPING, reason="Withdrawn", lost=run.state is RunState.LOST)
 
 
 def give_up(progress: Progress) -> Progress:
