@@ -170,6 +170,7 @@ def _had_lost_its_owner(made: Made, world: World) -> bool:
     said = [(at, body) for at, key, kind, body in annals if (key, kind) == (made.key, Kind.CRONJOB) and at <= made.at]
     known_by = made.asked.heard_at - KNOWN_WITHIN
     known_by = min([known_by, *(since for who, since, until in world.frozen if who == made.by and until >= known_by)])
+    known_by = min([known_by, *(since - KNOWN_WITHIN for since, until in world.unheard if until >= known_by)])
     owners = [*[one for one in said if one[0] <= known_by][-1:], *(one for one in said if one[0] > known_by)]
     uids = [body["metadata"]["uid"] if body is not None else "" for _, body in owners]
     return any(uid and uid != uids[-1] for uid in uids)

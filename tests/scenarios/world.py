@@ -24,7 +24,7 @@ from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from hacron.settings.fields import Settings
 from hacron.turn import Moment
-from tests.fakes.broker import FakeBroker, FakeSession, Stored, decode_batch
+from tests.fakes.broker import COMMANDS, FakeBroker, FakeSession, Stored, decode_batch
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import Body, FakeCluster, Job, Made, Saved, all_made
 
@@ -303,8 +303,19 @@ class World:
         self.saved: dict[str, Saved] = {}  # the newest backup of each cluster
         self.forgotten: dict[str, list[Named]] = {}  # when people said of a cluster that nothing of it is to be left
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
+        self.unheard: list[tuple[datetime, datetime]] = []  # from when until when no commands were delivered
+        self._unheard_since: datetime | None = None
         self.clocks_differ = MARGIN  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
+
+    def stall(self, queue: str, stalls: bool = True) -> None:
+        """Let the broker deliver nothing of a queue until it does again."""
+        if queue == COMMANDS and stalls and self._unheard_since is None:
+            self._unheard_since = self.now
+        elif queue == COMMANDS and not stalls and self._unheard_since is not None:
+            self.unheard.append((self._unheard_since, self.now))
+            self._unheard_since = None
+        self.broker.stall(queue, stalls)
 
     # --- who there is ---
 

@@ -555,10 +555,10 @@ def befall_broker(what: str, number: int = 0) -> Act:
             case "has another token":
                 broker.put(TOKEN, b"{}")
             case "delivers no commands" | "delivers no reports":
-                broker.stall(what.split()[-1])
+                world.stall(what.split()[-1])
             case "delivers again":
-                broker.stall("commands", False)
-                broker.stall("reports", False)
+                world.stall(COMMANDS, False)
+                world.stall(REPORTS, False)
             case _:
                 if broker.kept:
                     queue, body = broker.kept[-1 - number % len(broker.kept)]
