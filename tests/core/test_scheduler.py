@@ -237,10 +237,7 @@ class TestTakenBackAndBegun:
     def test_under_forbid_the_next_waits_for_it(self) -> None:
         story = Story()
         forbids = {"concurrencyPolicy": "Forbid"}
-        story.declare(spec(**forbids))
-        story.at(56)
-        taken_back = story.run
-        story.declare(spec(suspend=True, **forbids), generation=2)
+        taken_back = decided_and_then(story, spec(suspend=True, **forbids), before=spec(**forbids))
         story.at(60.1)
         story.started(taken_back)
         story.declare(spec(**forbids), generation=3)
@@ -281,9 +278,9 @@ class TestTakenBackAndBegun:
         assert "60 Running west #1" in story.runs
 
 
-def decided_and_then(story: Story, edited: msgspec.Raw) -> Run:
+def decided_and_then(story: Story, edited: msgspec.Raw, before: msgspec.Raw | None = None) -> Run:
     """Let the tick of 12:01 be decided ahead, and taken back by an edit; return its run."""
-    story.declare(spec())
+    story.declare(before or spec())
     story.at(56)
     decided = story.run
     story.declare(edited, generation=2)

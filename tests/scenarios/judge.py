@@ -71,7 +71,7 @@ def _early(made: Iterable[Made], clocks_differ: timedelta) -> Iterable[str]:
 def _late(made: Iterable[Made], world: World) -> Iterable[str]:
     """No Job is made when its run has long been given up, but by who was frozen after the last look at the clock."""
     for one in made:
-        if one.at > start_by(one) + REQUEST_LIVES + world.clocks_differ + _frozen_after_its_look(one, world):
+        if one.at > start_by(one) + _longest_on_its_way(one, world):
             decided = clock(given(one.fencing))
             yield f"{short(one.key)} {tick(one.tick)} was made at {clock(one.at)}, and had been decided at {decided}"
 
@@ -89,9 +89,13 @@ def _past_its_deadline(made: Iterable[Made], world: World) -> Iterable[str]:
         known = [bound for bound in bounds[one.key] if bound is not None]
         if one.attempt > 1 or one.demand or not known or len(known) < len(bounds[one.key]):
             continue
-        allowed = REQUEST_LIVES + world.clocks_differ + _frozen_after_its_look(one, world)
-        if one.at > one.tick + timedelta(seconds=max(known)) + allowed:
+        if one.at > one.tick + timedelta(seconds=max(known)) + _longest_on_its_way(one, world):
             yield f"{short(one.key)} {tick(one.tick)} began at {clock(one.at)}, after its deadline"
+
+
+def _longest_on_its_way(one: Made, world: World) -> timedelta:
+    """Return how long after who asked for a Job might still do so it may be made, by our clock."""
+    return REQUEST_LIVES + world.clocks_differ + _frozen_after_its_look(one, world)
 
 
 def _frozen_after_its_look(one: Made, world: World) -> timedelta:

@@ -133,10 +133,10 @@ class Script:
         self.world.broker.delete_queue(self._queue(queue))
 
     def do_stall(self, queue: str) -> None:
-        self.world.broker.stall(queue)
+        self.world.stall(queue)
 
     def do_unstall(self, queue: str) -> None:
-        self.world.broker.stall(queue, False)
+        self.world.stall(queue, False)
 
     def do_second(self, queue: str) -> None:
         self.world.broker.put(self._queue(queue), b"{}")

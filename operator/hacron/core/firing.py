@@ -193,11 +193,9 @@ def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calenda
 
 def take_as_begun(progress: Progress, run: Run, scene: Scene | None) -> Progress:
     """Write down a run that was taken back and has begun all the same: its tick is decided by that, and those before it too."""
-    older = None
-    if scene is not None and progress.last_tick < run.tick:
-        older = scene.cronjob.schedule.latest(progress.last_tick, run.tick - timedelta(microseconds=1))
-    if scene is not None and older is not None:
-        count = scene.cronjob.schedule.count(progress.last_tick, older)
+    undecided = _older(progress, run.tick, scene.cronjob.schedule) if scene is not None else None
+    if undecided is not None:
+        older, count = undecided
         sentence = f"{how_many(count)} passed while nothing could be started, and a later one has begun"
         superseded = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
         progress = _decided(progress, older, superseded)
@@ -290,11 +288,10 @@ def _fire_ahead(progress: Progress, scene: Scene) -> Progress:
 
 def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progress:
     """Give the ticks before the first that may still run their verdict: they will not run any more."""
-    schedule = scene.cronjob.schedule
-    older = schedule.latest(progress.last_tick, first - timedelta(microseconds=1))
-    if older is None:
+    undecided = _older(progress, first, scene.cronjob.schedule)
+    if undecided is None:
         return progress
-    count = schedule.count(progress.last_tick, older)
+    older, count = undecided
     held = progress.held
     if scene.cronjob.policy is ConcurrencyPolicy.QUEUE:
         sentence = f"{how_many(count)} gave way: no more than {scene.cronjob.catch_up.limit} may wait (catchUp.limit)"
@@ -308,6 +305,12 @@ def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progr
         sentence = f"{how_many(count)} passed while nothing could be started, {late}; only {made_up_for} made up for"
         verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
     return _decided(progress, older, verdict)
+
+
+def _older(progress: Progress, first: datetime, schedule: Calendar) -> tuple[datetime, int] | None:
+    """Return the last tick before this one that is not decided, and how many such there are; None when there are none."""
+    older = schedule.latest(progress.last_tick, first - timedelta(microseconds=1)) if progress.last_tick < first else None
+    return (older, schedule.count(progress.last_tick, older)) if older is not None else None
 
 
 def how_many(count: int) -> str:
