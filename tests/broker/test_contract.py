@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from hacron.broker.ledger import YOUNG
 from hacron.core.messages import SPEC_BYTES, Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, RunStarted
 from hacron.core.model import Cluster, Key
 from hacron.ports import BrokerUnavailable
@@ -199,25 +200,33 @@ def test_two_readers_see_the_same_whoever_wrote_it(world: World) -> None:
 
 def test_a_reader_who_starts_later_begins_at_the_floor_of_the_last_message(world: World) -> None:
     writer = world.open("r1")
-    writer.ledger.append([batch(epoch) for epoch in range(50)], 0)
-    writer.ledger.append([batch(50)], 30)
+    writer.ledger.append([batch(epoch) for epoch in range(100)], 0)
+    writer.ledger.append([batch(100)], 70)
     reader = world.open("r2")
     assert not reader.ledger.caught_up
-    entries = read(reader, 21)
-    assert [entry.offset for entry in entries] == list(range(30, 51))
+    entries = read(reader, 31)
+    assert [entry.offset for entry in entries] == list(range(70, 101))
     assert reader.ledger.caught_up
     assert not reader.ledger.truncated
+
+
+def test_a_young_ledger_is_read_from_its_beginning_whatever_floor_its_end_names(world: World) -> None:
+    """All that stands there may have been sent to a ledger that is lost, and name a floor of that."""
+    writer = world.open("r1")
+    writer.ledger.append([batch(7)], 1)
+    writer.ledger.append([batch(7)], 1)
+    assert [entry.offset for entry in read(world.open("r2"), 2)] == [0, 1]
 
 
 def test_what_an_earlier_executor_sent_and_lands_last_misleads_nobody_about_the_floor(world: World) -> None:
     """It may have been meant for another ledger, which is lost, and name a floor of that."""
     writer = world.open("r1")
-    writer.ledger.append([batch(60) for _ in range(50)], 0)
-    writer.ledger.append([batch(60)], 30)
-    for floor in (45, 10):
+    writer.ledger.append([batch(60) for _ in range(100)], 0)
+    writer.ledger.append([batch(60)], 70)
+    for floor in (95, 60):
         writer.ledger.append([batch(7)], floor)
-    entries = read(world.open("r2"), 23)
-    assert [entry.offset for entry in entries] == list(range(30, 53))
+    entries = read(world.open("r2"), 33)
+    assert [entry.offset for entry in entries] == list(range(70, 103))
 
 
 def test_caught_up_means_all_that_stood_there_not_what_comes_after(world: World) -> None:
@@ -234,9 +243,19 @@ def test_caught_up_means_all_that_stood_there_not_what_comes_after(world: World)
 
 def test_the_floor_may_be_the_message_itself(world: World) -> None:
     writer = world.open("r1")
-    writer.ledger.append([batch(1), batch(2)], 0)
-    writer.ledger.append([batch(3)], 2)
-    assert [entry.offset for entry in read(world.open("r2"), 1)] == [2]
+    writer.ledger.append([batch(1) for _ in range(60)], 0)
+    writer.ledger.append([batch(2)], 60)
+    assert [entry.offset for entry in read(world.open("r2"), 1)] == [60]
+
+
+@small_ledger
+def test_of_a_young_ledger_that_has_lost_its_beginning_only_what_matters_is_read(world: World) -> None:
+    writer = world.open("r1")
+    for _ in range(20):
+        writer.ledger.append([batch(1, padding=400_000)], 0)
+        floor = read(writer, 1)[-1].offset
+    writer.ledger.append([batch(2)], floor)
+    assert read(world.open("r2"), 2)[0].offset == floor < YOUNG
 
 
 @small_ledger

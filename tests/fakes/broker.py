@@ -17,12 +17,13 @@ from itertools import islice
 
 from hacron.broker import codec, inbox
 from hacron.broker.inbox import Way, envelopes
-from hacron.broker.ledger import LOOK_BACK, PREFETCH, Noted, floor_named
+from hacron.broker.ledger import LOOK_BACK, PREFETCH, Noted, floor_named, start_for
 from hacron.core.messages import Batch, ClusterState, Command, Entry, Proof, Report
 from hacron.ports import BrokerUnavailable
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 KEPT = 100  # messages, of all but tokens
+YOUNG = 4  # as hacron.broker.ledger.YOUNG; a story is short, and few messages of a lost ledger land in the next one
 SIGNS_OF_LIFE = (Proof, ClusterState)
 LOST = b"lost"  # in place of a message that will not come back when it is given back
 TOKEN, COMMANDS, REPORTS = "token", "commands", "reports"
@@ -387,7 +388,8 @@ class FakeLedger:
         floor = floor_named(Noted(one.offset, one.body, one.floor) for one in ledger[-LOOK_BACK:]) or 0
         self.truncated = bool(ledger) and ledger[0].offset > floor
         self._end = last.offset if last else -1
-        self._next = floor
+        start = start_for(floor, YOUNG)
+        self._next = start if not ledger or ledger[0].offset <= start else floor
         self._read_up_to = -1
         self._written_up_to = -1
 

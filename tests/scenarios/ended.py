@@ -15,10 +15,10 @@ from itertools import pairwise
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key, Kind, Run, name_of
 from hacron.core.rules import Rules
-from tests.fakes.kubernetes import Body, Made, all_made
+from tests.fakes.kubernetes import Body, FakeCluster, Made, all_made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.decided import Course, Decided
+from tests.scenarios.decided import Course, Decided, heard_last
 from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
@@ -177,10 +177,15 @@ def _had_lost_its_owner(made: Made, world: World) -> bool:
 
 
 def _refused_everywhere(key: Key, names: Collection[str], counts: Span, world: World) -> bool:
-    """Whether all clusters that somebody named, when it was over, have refused one of its Jobs."""
+    """Whether all clusters that somebody named, as far as was known when it was over, have refused one of its Jobs."""
     refused_by = {cluster.name for cluster in world.clusters.values() if any(name in names for name in cluster.refused)}
-    as_it_ended = Span(max(counts.begin, counts.end - KNOWN_WITHIN), counts.end)
-    return any(set(cronjob.placement.clusters) <= refused_by for cronjob in _said(key, as_it_ended, world))
+    known_since = max(counts.begin, counts.end - KNOWN_WITHIN)
+    for home in world.clusters.values() if refused_by else ():
+        heard_at = heard_last(home.name, counts.end, world)
+        since = min(known_since, heard_at - KNOWN_WITHIN) if heard_at is not None else NEVER
+        if any(set(cronjob.placement.clusters) <= refused_by for cronjob in _said_in(home, key, Span(since, counts.end))):
+            return True
+    return False
 
 
 def _came_too_late(key: Key, when: datetime, one: Admitted, counts: Span, world: World) -> bool:
@@ -193,11 +198,15 @@ def _came_too_late(key: Key, when: datetime, one: Admitted, counts: Span, world:
 def _said(key: Key, span: Span, world: World) -> Iterator[CronJob]:
     """Yield what was in force of a cronjob in that while, in any cluster, as far as it can be understood."""
     for cluster in world.clusters.values():
-        said = [(at, body) for at, whose, kind, body in cluster.annals if (whose, kind) == (key, Kind.CRONJOB) and at <= span.end]
-        for _, body in [*[one for one in said if one[0] <= span.begin][-1:], *(one for one in said if one[0] > span.begin)]:
-            found = declared.read(key, body) if body is not None else None
-            if isinstance(found, CronJob):
-                yield found
+        yield from _said_in(cluster, key, span)
+
+
+def _said_in(home: FakeCluster, key: Key, span: Span) -> Iterator[CronJob]:
+    said = [(at, body) for at, whose, kind, body in home.annals if (whose, kind) == (key, Kind.CRONJOB) and at <= span.end]
+    for _, body in [*[one for one in said if one[0] <= span.begin][-1:], *(one for one in said if one[0] > span.begin)]:
+        found = declared.read(key, body) if body is not None else None
+        if isinstance(found, CronJob):
+            yield found
 
 
 def _rests(key: Key, world: World) -> list[Span]:

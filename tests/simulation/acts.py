@@ -382,10 +382,10 @@ def is_taken_back_unheard(name: str, home: str) -> Act:
     return Act(f"{name} is applied in {home} for other clusters just before its tick, and the first does not hear of it", act)
 
 
-def command_outlives_the_ledger(name: str, home: str, *, so_does_a_record: bool = False) -> Act:
+def command_outlives_the_ledger(name: str, home: str, *, so_do_records: bool = False) -> Act:
     """Only the ledger is lost, what a cronjob was first declared by waits in its queue, and its last Job is deleted by hand.
 
-    What the executor sent last may land at the beginning of the next ledger.
+    What the executor sent last, two messages, may land at the beginning of the next ledger.
     """
     words = (f'"default/{name}"'.encode(), b'"CronJobDeclared"')
 
@@ -396,14 +396,14 @@ def command_outlives_the_ledger(name: str, home: str, *, so_does_a_record: bool 
         if first is None or not jobs:
             return
         world.broker.start()
-        sent = world.broker.ledger[-1:] if so_does_a_record else []
+        sent = world.broker.ledger[-2:] if so_do_records else []
         lose(world, only_the_ledger=True)
         for stored in sent:
             world.broker.append(stored.body, stored.floor)
         world.broker.queue(COMMANDS).put(first)
         world.delete_job(cluster, jobs[-1], foreground=False)
 
-    begun = ", behind what its executor sent last" if so_does_a_record else ""
+    begun = ", behind what its executor sent last" if so_do_records else ""
     what = f"the broker loses the ledger, {home} the last Job of {name}, and how {name} was first declared comes again{begun}"
     return Act(what, act)
 

@@ -153,7 +153,7 @@ class Hand:
             "runs taken back unheard": lambda: acts.is_taken_back_unheard(self._name(), self._home()),
             "commands that outlive the ledger": lambda: acts.command_outlives_the_ledger(self._name(), self._home()),
             "records that outlive the ledger": lambda: self._one_of(
-                acts.command_outlives_the_ledger(self._name(), self._home(), so_does_a_record=True),
+                acts.command_outlives_the_ledger(self._name(), self._home(), so_do_records=True),
                 acts.record_lands_as_it_begins(self._replica()),
             ),
             "slow deletions": lambda: acts.delete_slowly(

@@ -432,6 +432,11 @@ def goes_by_the_floor_of_the_last_message(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(broker, "floor_named", lambda last: real(list(last)[-1:]))
 
 
+def jumps_to_the_floor_of_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
+    """All that stands there may be what the executor of a lost ledger had sent: the reader would take that for the past."""
+    patch.setattr(broker, "start_for", lambda floor, _: floor)
+
+
 def takes_part_whatever_its_clock_shows(patch: pytest.MonkeyPatch) -> None:
     """An executor whose clock is hours ahead would pass over all ticks until then, for good; a worker would refuse its runs."""
     patch.setattr(Timepiece, "look", lambda *_: None)

@@ -135,7 +135,7 @@ MISSED = (
         (mutations.goes_on_where_the_forgotten_were,), ("clusters forgotten for long", "demands"), 40, "b 12:00:58 has 2 Jobs"
     ),
     Missed((mutations.never_doubts_the_ledger,), ("edits", "clusters put back"), 0, "e as east declares it is not known"),
-    Missed((mutations.lets_anything_begin_a_ledger,), ("records that outlive the ledger",), 4, "a 12:00:49 has 2 Jobs"),
+    Missed((mutations.lets_anything_begin_a_ledger,), ("records that outlive the ledger",), 3, "e 12:01 has 2 Jobs"),
     Missed(
         (mutations.looks_at_no_uid_before_it_shows, mutations.writes_into_whatever_has_the_name),
         ("demands", "outages"),
@@ -148,6 +148,7 @@ MISSED = (
         72,
         "f 12:07 was late: the executor was lost",
     ),
+    Missed((mutations.jumps_to_the_floor_of_a_young_ledger,), ("records that outlive the ledger",), 17, "e 12:00:20 has 2 Jobs"),
     Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0, "has 2 Jobs"),
     Missed((mutations.starts_however_late,), ("deadlines", "outages"), 24, "t 12:02 began at 12:03:44.654, after its deadline"),
     Missed((mutations.starts_beside_another_what_may_run_again,), ("deaths",), 12, "d 12:05 began at 12:05:22 beside 12:05:20"),

@@ -36,6 +36,13 @@ LOOK_AGAIN_S: Final = 0.05
 LOOK_BACK: Final = 50
 """Messages at the end that are looked at for the floor. An executor writes one a second; what lands late are a few."""
 
+YOUNG: Final = 50
+"""A ledger whose floor is among its first so many messages is read from its beginning.
+
+All that stands there may have been sent to another, which is lost, and name a floor of that: who begins there takes it for the
+past of this one.
+"""
+
 FLOOR: Final = "floor"
 OFFSET: Final = "x-stream-offset"
 
@@ -54,7 +61,7 @@ class StreamLedger:
         self._floor, self._end = _look_at_end(connection, queue)
         self._read_up_to = -1  # offset
         self._channel = Channel(connection, PREFETCH)
-        start: str | int = "first" if self._floor is None else self._floor
+        start: str | int = "first" if self._floor is None else start_for(self._floor)
         self._channel.consume(queue, self._arrived.append, {OFFSET: start}, timeout_s=FINDING_TIMEOUT_S)
 
     @property
@@ -74,7 +81,7 @@ class StreamLedger:
             offset = _number(delivery.headers, OFFSET)
             if offset is None and delivery.unreadable:  # its offset, too: it cannot even be told where it stands
                 self._set_aside(delivery.unreadable)
-            if offset is None or offset <= self._read_up_to:
+            if offset is None or offset <= self._read_up_to or self._is_before_what_matters(offset):
                 continue
             self._check_beginning(offset)
             self._read_up_to = offset
@@ -90,6 +97,10 @@ class StreamLedger:
         outgoing = (Outgoing(self._queue, codec.encode_batch(batch), {FLOOR: floor}) for batch in batches)
         self._publisher.publish(outgoing, self._found_within_s)
         self._found_within_s = 0.0
+
+    def _is_before_what_matters(self, offset: int) -> bool:
+        """Whether the beginning is gone, and this one of what is left before the floor: it need not have counted."""
+        return self._read_up_to < 0 < offset < (self._floor or 0)
 
     def _check_beginning(self, offset: int) -> None:
         if self._read_up_to < 0 and self._floor is not None and offset > self._floor:
@@ -130,6 +141,11 @@ def floor_named(last: Iterable[Noted]) -> int | None:
         if floor is not None and 0 <= floor <= offset and (epoch := codec.epoch_of(body)) >= newest:
             found, newest = floor, epoch
     return found
+
+
+def start_for(floor: int, young: int = YOUNG) -> int:
+    """Return the offset at which to begin to read, where the end of the ledger names this floor."""
+    return floor if floor >= young else 0
 
 
 def _look_at_end(connection: Connection, queue: str) -> tuple[int | None, int]:
