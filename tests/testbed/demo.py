@@ -159,21 +159,22 @@ class Demo:
         found = [ran for recorder in self.recorders for ran in recorder.jobs() if not ran.demand]
         wrong = judge.doubled(found)
         rows = []
+        until_ = self.ended - SETTLE
         for name in sorted({declared.name for declared in self.declared}):
-            expected = self._expected(name)
-            mine = judge.of(found, name)
+            expected = self._expected(name, until_)
+            mine = [one for one in judge.of(found, name) if one.tick <= until_]
             gone = judge.missing(mine, expected)
             wrong += [f"{name}: no Job for the tick of {tick}" for tick in gone]
+            wrong += [f"{name}: a Job for {one.tick:%H:%M:%S}, where no tick is" for one in mine if one.tick not in expected]
             rows.append((name, len(expected), mine))
         self.screen.tell_verdict(rows, wrong, self.takeover_ms)
         if not any(expected for _, expected, _ in rows):
             wrong.append("nothing was due: that shows nothing")
         return wrong
 
-    def _expected(self, name: str) -> list[datetime]:
+    def _expected(self, name: str, until_: datetime) -> list[datetime]:
         mine = [declared for declared in self.declared if declared.name == name]
         born = min(declared.born for declared in mine)  # the first of several clusters
-        until_ = self.ended - SETTLE
         return judge.ticks(mine[0].schedule, born, born, until_, mine[0].time_zone)
 
 
