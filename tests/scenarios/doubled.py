@@ -40,7 +40,7 @@ def _is_excused(one: Made, later: Made, world: World) -> bool:
         or is_unknown(one, later, world)
         or _was_refused(one, later, world)
         or _was_on_its_way(one, later, world)
-        or _left_as_its_sender_woke(one, later, world)
+        or left_as_its_sender_woke(one, later, world)
         or _left_by_a_clock_that_is_behind(one, later)
     )
 
@@ -109,7 +109,7 @@ def _was_on_its_way(one: Made, later: Made, world: World) -> bool:
     return one.cluster != later.cluster and any(given(it.fencing) - world.clocks_differ <= wiped for it, wiped in lost)
 
 
-def _left_as_its_sender_woke(one: Made, later: Made, world: World) -> bool:
+def left_as_its_sender_woke(one: Made, later: Made, world: World) -> bool:
     """Whether who made it again had been frozen after its last look at the clock, until the name was free."""
     if one.gone_at is None or one.gone_at > later.at:
         return False

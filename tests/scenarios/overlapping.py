@@ -13,7 +13,7 @@ from tests.fakes.kubernetes import Made
 from tests.scenarios import declared
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import GivenUp, Number, decided, heard_last
-from tests.scenarios.doubled import is_unknown, took_the_lock_away
+from tests.scenarios.doubled import is_unknown, left_as_its_sender_woke, took_the_lock_away
 from tests.scenarios.facts import TOLD_WITHIN, given, had_been_refused, that_count, was_to_be_forgotten, was_wiped_between
 from tests.scenarios.world import World
 
@@ -93,7 +93,7 @@ def _is_no_run(one: Made, later: Made, said: Said, world: World) -> bool:
 
     Over is what was taken back, where nobody had heard of that; what was refused, and made after all; and, under AtLeastOnce,
     what was given up although it may still run, or was told to stop in a cluster that was silent for too long. A tick runs again
-    where nobody could tell of its first Job, or somebody has deleted that.
+    where nobody could tell of its first Job, or somebody has deleted that, or who was frozen as it asked wakes long after.
     """
     number = one.key, one.fencing
     if _was_taken_back(one, said.taken_back.get(number), world):
@@ -108,7 +108,8 @@ def _is_no_run(one: Made, later: Made, said: Said, world: World) -> bool:
     if told_at is not None and told_at <= decided_by and _was_silent(one.cluster, decided_by, world):
         return True
     same = [it for it in that_count(world) if (it.key, it.cronjob, it.tick) == (one.key, one.cronjob, one.tick)]
-    return any(is_unknown(it, one, world) or took_the_lock_away(it, one, world) for it in same if it.at < one.at)
+    again = (is_unknown, took_the_lock_away, left_as_its_sender_woke)
+    return any(is_again(it, one, world) for it in same if it.at < one.at for is_again in again)
 
 
 def _was_silent(cluster: str, at: datetime, world: World) -> bool:
