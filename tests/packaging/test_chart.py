@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,10 @@ WRONG: list[tuple[Values, str]] = [
     ({"extraVolumeMounts": [{"name": "tmp"}]}, "at '/extraVolumeMounts/0': missing property 'mountPath'"),
     ({"extraVolumeMounts": [{"name": "tmp", "mountPath": "/tmp", "readonly": True}]}, "additional properties 'readonly'"),
     ({"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
+    ({"livenessProbe": None}, "at '': missing property 'livenessProbe'"),
+    ({"broker": {"tls": None}}, "at '/broker': missing property 'tls'"),
+    ({"podDisruptionBudget": {"maxUnavailable": None}}, "at '/podDisruptionBudget': missing property 'maxUnavailable'"),
+    ({"dnsPolicy": "None", "dnsConfig": None}, "dnsPolicy is None: dnsConfig.nameservers says whom"),
 ]
 
 
@@ -152,9 +157,16 @@ def test_the_custom_resource_is_the_one_of_this_repository() -> None:
         assert (CHART / "crds" / name).read_bytes() == (REPOSITORY / "crds" / name).read_bytes()
 
 
+def test_the_custom_resources_are_two_also_where_their_files_stand_one_behind_the_other() -> None:
+    """So Helm 3 shows them, with nothing in between."""
+    joined = "\n".join(file.read_text() for file in sorted((CHART / "crds").iterdir()))
+    names = [one["metadata"]["name"] for one in yaml.safe_load_all(joined) if one]
+    assert names == ["hacronjobs.hacron.io", "hacronjobruns.hacron.io"]
+
+
 def test_every_value_is_in_the_schema_and_has_a_comment() -> None:
     text = (CHART / "values.yaml").read_text()
-    assert set(yaml.safe_load(text)) == set(SCHEMA["properties"]) - {"global"}
+    assert set(yaml.safe_load(text)) == set(SCHEMA["properties"]) - {"global", "enabled"}
     paragraphs = [paragraph.splitlines() for paragraph in text.split("\n\n")[1:]]
     assert [lines[0] for lines in paragraphs if not (lines[0].startswith("#") or lines[1].strip().startswith("#"))] == []
 
@@ -293,6 +305,35 @@ class TestRendered:
     def test_a_setting_that_is_null_has_its_default(self) -> None:
         assert "HACRON_LOG_LEVEL" not in settings_of(from_chart({**LEAST, "settings": {"log_level": None}}))
 
+    def test_a_name_that_yaml_takes_for_a_number_is_a_name(self) -> None:
+        values = {**LEAST, "watchNamespaces": ["2024", "1e3"], "fullnameOverride": "no", "priorityClassName": "007"}
+        values |= {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard", "networkPolicy")}
+        manifests = from_chart(values, release="17", namespace="123")
+        metadata = [manifest["metadata"] for manifest in manifests]
+        assert {type(value) for each in metadata for value in (each["name"], each.get("namespace", ""))} == {str}
+        assert {value for each in metadata for value in each["labels"].values() if not isinstance(value, str)} == set()
+        assert {each["metadata"]["namespace"] for each in manifests if each["kind"] == "Role"} == {"2024", "1e3"}
+        pod = one(manifests, "Deployment")["spec"]["template"]["spec"]
+        assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("no", "007")
+
+    def test_a_release_whose_name_no_service_could_have_is_refused(self) -> None:
+        with pytest.raises(HelmFailed, match="a Service's name begins with a letter, and the release is called 17"):
+            from_chart(LEAST, release="17")
+
+    def test_in_another_chart_it_may_be_called_otherwise_and_be_there_on_a_condition(self, tmp_path: Path) -> None:
+        (tmp_path / "Chart.yaml").write_text(
+            "{apiVersion: v2, name: platform, version: 1.0.0, dependencies: "
+            "[{name: hacron, version: '*', alias: cron, condition: cron.enabled}]}"
+        )
+        shutil.copytree(CHART, tmp_path / "charts" / "hacron")
+        shown = {}
+        for enabled in (True, False):
+            text = helm("template", "all", tmp_path, "--skip-tests", values={"cron": {**LEAST, "enabled": enabled}})
+            shown[enabled] = [manifest for manifest in yaml.safe_load_all(text) if manifest]
+        assert shown[False] == []
+        labels = one(shown[True], "Deployment")["spec"]["template"]["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "hacron", "by this kubectl hacron finds replicas"
+
     def test_a_password_is_in_the_secret_and_nowhere_else(self) -> None:
         url = "amqps://hacron:hunter2@rabbit:5671"
         manifests = from_chart({"cluster": "west", "broker": {"url": url}})
@@ -390,6 +431,8 @@ class TestRendered:
             assert each["annotations"] == before[name]["annotations"]
         (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [group]}))
         promtool("check", "rules", "--lint-fatal", tmp_path / "rules.yaml")
+        odd = from_chart({**LEAST, "prometheusRule": {"enabled": True, "selector": 'namespace=~"a{1,}"'}})
+        assert 'absent(hacron_info{namespace=~"a{1,}"})' in json.dumps(odd).replace('\\"', '"')
 
     def test_a_release_may_have_a_dot_in_its_name(self) -> None:
         """Helm allows it, and a Service does not."""

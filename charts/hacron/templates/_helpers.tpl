@@ -1,5 +1,8 @@
 {{/* The name of all objects: the release's, with the chart's in it. */}}
 {{- define "hacron.name" -}}
+{{- if and (not .Values.fullnameOverride) (regexMatch "^[0-9]" .Release.Name) -}}
+{{- fail (printf "a Service's name begins with a letter, and the release is called %s: set fullnameOverride" .Release.Name) -}}
+{{- end -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains .Chart.Name .Release.Name -}}
@@ -11,14 +14,14 @@
 
 {{/* What the replicas of this release are found by. */}}
 {{- define "hacron.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: hacron
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* What the pod of `helm test` is found by. */}}
 {{- define "hacron.testSelector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: hacron-test
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of an object: of this, and of a dict of further ones, which go before commonLabels. Each key is there once. */}}
@@ -119,20 +122,20 @@ HACRON_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ $value | toJson | q
 {{- with .Values.broker.tls.caSecret }}
 {{- if .name }}
 - secret:
-    name: {{ .name }}
+    name: {{ .name | quote }}
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: ca.crt
 {{- end }}
 {{- end }}
 {{- with .Values.broker.tls.clientSecret }}
 {{- if .name }}
 - secret:
-    name: {{ .name }}
+    name: {{ .name | quote }}
     items:
-      - key: {{ .certKey }}
+      - key: {{ .certKey | quote }}
         path: tls.crt
-      - key: {{ .keyKey }}
+      - key: {{ .keyKey | quote }}
         path: tls.key
 {{- end }}
 {{- end }}
@@ -170,7 +173,7 @@ HACRON_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ $value | toJson | q
 {{- with index . 1 -}}
 {{- $expr = regexReplaceAll "(hacron_\\w+)([^\\w{]|$)" $expr "${1}{}${2}" -}}
 {{- $expr = regexReplaceAll "(hacron_\\w+)\\{" $expr (printf "${1}{%s," (replace "$" "$$" .)) -}}
-{{- $expr = replace ",}" "}" $expr -}}
+{{- $expr = replace (printf "{%s,}" .) (printf "{%s}" .) $expr -}}
 {{- end -}}
 {{- $expr -}}
 {{- end -}}

@@ -46,7 +46,8 @@ def _other_arguments(queue: str) -> str:
     """Say what it means that a queue stands there as something else."""
     return (
         f"queue {queue} exists with other arguments than this replica is set up with: give all replicas the same"
-        " settings as the one that made it, or delete it (docs/operations.md, Upgrading, says what that means)"
+        " settings as the one that made it; to change them, stop all replicas first (docs/operations.md, Settings that queues"
+        " are made with)"
     )
 
 
