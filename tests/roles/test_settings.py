@@ -294,6 +294,7 @@ def test_a_check_names_settings_that_exist() -> None:
         "amqp://user:hush@",
         "amqp://user:hush@rabbit:port",
         "amqp://user:hush@rabbit, ",
+        "amqp://user:hush@rabbit/a/b",
     ],
 )
 def test_a_url_that_is_wrong_is_told_without_its_password(url: str) -> None:

@@ -185,7 +185,7 @@ def amqp_urls(value: object) -> str:
         if not _is_amqp(url):
             raise ValueError(
                 "amqp:// or amqps:// URLs such as amqps://user:password@host:5671/vhost, separated by commas, with"
-                f" , / @ : and % in the password percent-encoded; number {position} of {len(urls)} is not one"
+                f" , / @ : and % in the password and / in the vhost percent-encoded; number {position} of {len(urls)} is not one"
             )
     return ",".join(urls)
 
@@ -202,4 +202,5 @@ def _is_amqp(url: str) -> bool:
         and port != 0
         and url.count("@") == parts.netloc.count("@") <= 1  # elsewhere: a password that is not encoded
         and not re.search(r"\s", url)
+        and parts.path.count("/") <= 1  # what stands behind a second one would not be read
     )
