@@ -97,8 +97,36 @@ def test_a_namespace_that_answers_again_counts_by_itself_again() -> None:
         found.end(item, answered=None if item == "a" else True)
     for item in [*["a"] * 4, *["b"] * 4, *["c"] * 4]:
         found.put(item, item)
-    assert found._unanswered == {"a"}, "who was not asked has not answered"
+    assert list(found._unanswered) == ["a"], "who was not asked has not answered"
     assert Counter(taken(found)) == {"a": 2, "b": 1, "c": 1}
+
+
+def test_of_those_that_did_not_answer_who_was_asked_longest_ago_is_next() -> None:
+    """A passing fault, minutes ago, is not behind all that hang since."""
+    found = lanes(2)
+    for namespace in ("passing", "a", "b", "c"):
+        found.put(namespace, namespace)
+        assert found.take() == namespace
+        found.end(namespace, answered=False)
+    for namespace in ("c", "b", "a", "passing"):
+        found.put(namespace, namespace)
+    assert taken(found) == ["passing", "a"]
+    found.end("passing")
+    found.end("a", answered=False)
+    found.put("a", "a")
+    assert taken(found) == ["b", "c"]
+
+
+def test_an_answer_to_something_else_does_not_show_that_a_namespace_answers() -> None:
+    found = lanes(4)
+    for kind, answered in (("event", False), ("status", True)):
+        found.put("a", kind)
+        assert found.take() == kind
+        found.end("a", answered=answered, kind=kind)
+    unanswered(found, "b")
+    for item in [*["a", "b"] * 4, *["c"] * 4]:
+        found.put(item, item)
+    assert Counter(taken(found)) == {"a": 1, "b": 1, "c": 2}
 
 
 def test_however_many_namespaces_begin_to_hang_at_once_there_is_a_limit() -> None:
@@ -108,7 +136,7 @@ def test_however_many_namespaces_begin_to_hang_at_once_there_is_a_limit() -> Non
         for _ in range(4):
             found.put(namespace, namespace)
         while (item := found.take()) is not None:
-            found._unanswered.add(item)
+            found._unanswered[item] = None
     assert sum(found._under_way.values()) <= found.most
 
 

@@ -2,12 +2,13 @@
 
 A namespace may have all lanes while nobody else wants one, but counts for half of them at most: others get what is left of that,
 beyond the number if need be. All whose last request got no answer count as one: so requests that hang, in however many
-namespaces, are in the way of these alone.
+namespaces, are in the way of these alone, once it is known which these are.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,8 @@ class Lanes(Generic[T]):
         self._half = (count + 1) // 2
         self._under_way: Counter[str] = Counter()
         self._total = 0  # under way
-        self._unanswered: set[str] = set()  # namespaces whose last request got no answer
+        # By namespace, the latest asked last: the kinds of request of which the last one got no answer.
+        self._unanswered: OrderedDict[str, set[str]] = OrderedDict()
         self._waiting_in_all = 0
         self._waiting: tuple[OrderedDict[str, deque[T]], ...] = (OrderedDict(), OrderedDict())  # by namespace, next one first
 
@@ -53,20 +55,29 @@ class Lanes(Generic[T]):
         if found is None:
             return None
         waiting, namespace = found
+        if namespace in self._unanswered:
+            self._unanswered.move_to_end(namespace)
         self._under_way[namespace] += 1
         self._total += 1
         return self._take_first(waiting, namespace)
 
-    def end(self, namespace: str, *, answered: bool | None = True) -> None:
-        """Note that something of a namespace is no longer under way. `answered`: None if it was not asked."""
+    def end(self, namespace: str, *, answered: bool | None = True, kind: str = "") -> None:
+        """Note that something of a namespace is no longer under way. `answered`: None if it was not asked.
+
+        `kind`: what a webhook may hold up alone; an answer to another kind of request does not show that it is answered again.
+        """
         self._total -= 1
         self._under_way[namespace] -= 1
         if not self._under_way[namespace]:
             del self._under_way[namespace]
-        if answered:
-            self._unanswered.discard(namespace)
-        elif answered is not None:
-            self._unanswered.add(namespace)
+        if answered is None:
+            return
+        kinds = self._unanswered.setdefault(namespace, set())
+        (kinds.discard if answered else kinds.add)(kind)
+        if not kinds:
+            del self._unanswered[namespace]
+        else:
+            self._unanswered.move_to_end(namespace)
 
     def drop(self) -> T | None:
         """Take out what has waited longest in the namespace in which most wait; None: nothing waits."""
@@ -96,12 +107,19 @@ class Lanes(Generic[T]):
             return None
         for waiting in filter(None, self._waiting):
             for namespace in waiting:
-                share = unanswered if namespace in self._unanswered else self._under_way[namespace]
-                if share < self._half:
+                if namespace in self._unanswered:
+                    if unanswered < self._half:
+                        return waiting, self._longest_unasked(waiting)
+                elif self._under_way[namespace] < self._half:
                     return waiting, namespace
             if self._total < self._count:
-                return waiting, next(iter(waiting))
+                first = next(iter(waiting))
+                return waiting, self._longest_unasked(waiting) if first in self._unanswered else first
         return None
+
+    def _longest_unasked(self, waiting: Mapping[str, object]) -> str:
+        """Return who was asked longest ago of those that wait and did not answer: who has recovered is soon asked."""
+        return next(namespace for namespace in self._unanswered if namespace in waiting)
 
     def _counted(self, unanswered: int) -> int:
         """Return how many are under way, where none counts for more than half."""

@@ -245,9 +245,10 @@ class KubeClient:
             answer = await self._answer(request)
             if answer.status == TOO_MANY:
                 self._shut_until = self._loop.time() + max(SHUT_S, answer.retry_after_s)
-            self._fast.end(_namespace(request), answered=answer.answered)
+            self._fast.end(_namespace(request), answered=answer.answered, kind=_kind(request))
             self._deliver(answer)
             request = self._next_fast()
+            self._begin()  # an answer may free more than its own place
 
     async def _serve_slow(self, request: Request | None) -> None:
         """Begin nothing while a Job waits for its turn: a thousand statuses would share the API server with a thousand Jobs.
@@ -259,9 +260,10 @@ class KubeClient:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._no_job_waits(), GIVES_WAY_S)
             answer = await self._answer(request)
-            self._slow.end(_namespace(request), answered=answer.answered)
+            self._slow.end(_namespace(request), answered=answer.answered, kind=_kind(request))
             self._deliver(answer)
             request = self._slow.take()
+            self._begin()
 
     async def _no_job_waits(self) -> None:
         await self._calm.wait()
@@ -334,6 +336,17 @@ class KubeClient:
 
 def _namespace(request: Request) -> str:
     return "" if isinstance(request, ListInventory) else namespace_of(request.key)
+
+
+def _kind(request: Request) -> str:
+    """Return what a request is, as far as a webhook may hold up some and not others."""
+    match request:
+        case PostEvent():
+            return "event"
+        case GetJob() | GetObject() | GetNamespace() | ListInventory():
+            return "read"
+        case _:
+            return "write"
 
 
 def _can_wait(request: Request) -> bool:
