@@ -142,7 +142,7 @@ class Meter:
         totals.bring_each(metrics.demands_ended, did.demands)
         totals.bring(metrics.status_patches, self._engine.mirror.patches + self._engine.demand_mirror.patches)
         totals.bring_each(metrics.events, self._engine.herald.tally)
-        totals.bring_each(metrics.faults, faults.tally)
+        totals.bring_each(metrics.faults, dict(faults.tally))  # other threads note faults, too
         for (verb, code), count in dict(self._kube.tally).items():  # copied at once: another thread adds to it
             totals.bring(metrics.kube_requests, count, verb, str(code))
         lags, self._engine.worker_tally.lag_s = self._engine.worker_tally.lag_s, []

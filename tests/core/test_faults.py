@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hacron import decision_log, executor
-from hacron.core import declaring, events, faults, firing, manifests, scheduler, state, status
+from hacron.core import declaring, events, faults, firing, forgetting, manifests, scheduler, state, status
 from hacron.core.demand import demanding
 from hacron.core.draft import Draft
 from hacron.core.duties import owed
@@ -81,6 +81,37 @@ def test_what_cannot_be_written_down_is_set_aside(monkeypatch: pytest.MonkeyPatc
     assert len(story.state.progress[HELLO].open) == 2
     assert story.state.progress[BAD].open == ()
     assert 1 <= faults.tally["executor"] <= 3
+
+
+def test_what_is_demanded_of_a_cronjob_that_cannot_be_written_down_ends_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = both_declared()
+    groups = Counter[Key]()
+
+    def group(draft: Draft, key: Key) -> Any:
+        groups[key] += 1
+        if groups[key] > 50:
+            pytest.fail("it is decided for ever")
+        return fails_for_bad(real, lambda args: args[1])(draft, key)
+
+    real = Draft.group
+    monkeypatch.setattr(Draft, "group", group)
+    demanded(story, cronJob="bad")
+    assert 1 <= groups[BAD] <= 2
+    story.at(130)
+    assert len(story.state.progress[HELLO].open) == 2
+
+
+def test_what_a_forgotten_cluster_declares_and_cannot_be_withdrawn_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = both_declared()
+    story.alive, story.forgotten = {"east"}, {"east": ("west",)}
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "withdraw", fails_for_bad(declaring.withdraw, lambda args: args[1].key))
+        story.at(1000)
+        assert story.state.definitions.get(HELLO, {}) == {}
+        assert "west" in story.state.definitions[BAD]
+        assert "west" in story.state.clusters
+    story.at(1200)
+    assert "west" not in story.state.clusters
 
 
 def test_however_many_fail_the_others_are_decided_about_twice_and_not_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

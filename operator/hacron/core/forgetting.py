@@ -8,6 +8,7 @@ anew: ticks and demands of the past may have been decided, and nobody knows it a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from msgspec.structs import replace
@@ -22,24 +23,30 @@ from hacron.core.model import Key
 AT_ONCE = 300  # objects that are withdrawn in one decision: some tenths of a millisecond each
 
 
-def forget(draft: Draft, name: str, hearing: Hearing) -> list[Key]:
-    """Withdraw a part of what a cluster declares; when nothing is left, forget the cluster. Return whom to look at.
+def withdrawals(draft: Draft, name: str, hearing: Hearing) -> Iterator[CronJobWithdrawn | DemandWithdrawn]:
+    """Yield a part of what is withdrawn in the place of a cluster, each to be taken in; when nothing is left, forget it.
 
     Asked again with every sign of life of the cluster that wants it so.
     """
     cluster = draft.clusters.get(name)
     if cluster is None or draft.now < hearing.silent_since(name) + draft.rules.lost_after:
-        return []
-    keys: list[Key] = []
-    for definition in list(islice(draft.declared_in(name), AT_ONCE)):
-        withdraw(draft, CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid), may_return=True)
-        keys.append(definition.key)
+        return
+    definitions = list(islice(draft.declared_in(name), AT_ONCE))
+    for definition in definitions:
+        yield CronJobWithdrawn(key=definition.key, cluster=name, uid=definition.uid)
     demands = list(islice(draft.demanded_in(name), AT_ONCE))
     for demand in demands:
-        demanding.withdraw(draft, DemandWithdrawn(key=demand.key, cluster=name, uid=demand.homes[name].uid))
-        keys += [demand.cronjob] if demand.cronjob is not None else []
-    if keys or demands:
+        yield DemandWithdrawn(key=demand.key, cluster=name, uid=demand.homes[name].uid)
+    if definitions or demands:
         draft.see(replace(cluster, forgotten_at=draft.now))
     elif not draft.has_open_runs_in(name):
         draft.see(replace(cluster, removed=True, forgotten_at=draft.now))
-    return keys
+
+
+def take(message: CronJobWithdrawn | DemandWithdrawn, draft: Draft) -> list[Key]:
+    """Withdraw in the place of a cluster that is forgotten; return whom to look at."""
+    if isinstance(message, CronJobWithdrawn):
+        withdraw(draft, message, may_return=True)
+        return [message.key]
+    demand = demanding.withdraw(draft, message)
+    return [demand.cronjob] if demand is not None and demand.cronjob is not None else []

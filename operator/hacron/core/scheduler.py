@@ -6,23 +6,22 @@ standby keeps one too, in step with the ledger, and can decide the moment it bec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from msgspec.structs import replace
 
-from hacron.core import faults, pausing
+from hacron.core import faults, forgetting, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
 from hacron.core.faults import EXECUTOR, Faults
 from hacron.core.firing import Scene, fire, waits
-from hacron.core.forgetting import forget
 from hacron.core.hearing import Hearing, to_be_forgotten
 from hacron.core.messages import (
     ClusterSeen,
@@ -35,6 +34,7 @@ from hacron.core.messages import (
     Report,
     RunFinished,
     RunRefused,
+    RunReport,
     RunsDemanded,
     RunStarted,
     RunStopped,
@@ -44,6 +44,8 @@ from hacron.core.rules import Rules
 from hacron.core.runs import by_now
 from hacron.core.state import LONG_AGO, State
 from hacron.core.tending import awaits_cluster, deadlines, expire, give_up, give_up_silent, hear
+
+M = TypeVar("M", bound=Command | RunReport)
 
 MOST_LOOKS = 2000  # cronjobs looked at in one decision: keeps a turn below a second
 
@@ -124,8 +126,9 @@ class Scheduler:
     def _written(self, draft: Draft) -> list[tuple[Record, ...]]:
         groups = draft.written_apart()
         for key in draft.changed():
-            with self._about(key, draft, self._faults):
-                groups.append(draft.group(key))
+            if self._faults.until(key, draft.now) is None:
+                with self._about(key, draft, self._faults):
+                    groups.append(draft.group(key))
         return [group for group in groups if group]
 
     @contextmanager
@@ -139,12 +142,14 @@ class Scheduler:
 
     def _hear(self, message: Command | Report, draft: Draft) -> list[Key]:
         """Take in one message, unless what it is about is set aside; return whom to look at because of it."""
-        if isinstance(message, ClusterSeen):
-            return self._take(message, draft)
+        return self._take(message, draft) if isinstance(message, ClusterSeen) else self._apart(message, draft, self._take)
+
+    def _apart(self, message: M, draft: Draft, take: Callable[[M, Draft], list[Key]]) -> list[Key]:
+        """Take in a message about one object, unless that is set aside; return whom to look at because of it."""
         aside = self._demands_faults if isinstance(message, RunsDemanded | DemandWithdrawn) else self._faults
         if aside.until(message.key, draft.now) is None:
             with self._about(message.key, draft, aside):
-                return self._take(message, draft)
+                return take(message, draft)
         return []  # who sent it says it again, as long as the ledger does not show it
 
     def _next_look_at(self, key: Key) -> datetime | None:
@@ -235,8 +240,11 @@ class Scheduler:
         """Forget, a part at a time, the clusters of which this one says that nothing is to be left."""
         if not cluster.forgotten:
             return []
-        names, hearing = to_be_forgotten(draft.clusters), self._hearing(draft.clusters)
-        return [key for name in cluster.forgotten if name in names for key in forget(draft, name, hearing)]
+        names, hearing, keys = to_be_forgotten(draft.clusters), self._hearing(draft.clusters), list[Key]()
+        for name in cluster.forgotten:
+            for message in forgetting.withdrawals(draft, name, hearing) if name in names else ():
+                keys += self._apart(message, draft, forgetting.take)
+        return keys
 
     def _looks(self, key: Key, draft: Draft) -> bool:
         """Decide all that can be decided about one cronjob now; say whether.
