@@ -68,6 +68,7 @@ class Errands:
     def look(self, key: Key, active: bool, moment: Moment) -> datetime | None:
         """Do what is owed to the open runs of a cronjob; return when to look again."""
         runs = [run for run in self._open_runs(key) if run.cluster == self._cluster]
+        runs += self._begun_all_the_same(key)
         self._drop_closed(key, runs, moment.wall)
         instants = [self._tend(key, run, active, moment) for run in runs]
         return min((instant for instant in instants if instant is not None), default=None)
@@ -318,6 +319,13 @@ class Errands:
     def _open_runs(self, key: Key) -> Sequence[Run]:
         progress = self._state.progress.get(key)
         return progress.open if progress else ()
+
+    def _begun_all_the_same(self, key: Key) -> list[Run]:
+        """Return the runs that were taken back as their Job was being made: that they have begun is to be told."""
+        progress = self._state.progress.get(key)
+        runs = progress.taken_back if progress else ()
+        jobs = {run.id: self._jobs.get(key, run.id) for run in runs if run.cluster == self._cluster}
+        return [run for run in runs if (job := jobs.get(run.id)) is not None and not job.tombstone]
 
     def _errand(self, key: Key, run: Run, now: datetime) -> Errand:
         errands = self._errands.setdefault(key, {})

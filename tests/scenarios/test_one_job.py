@@ -106,3 +106,29 @@ def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> Non
     assert (after.job, after.refused_by) == (before.job, ("north",))
     world.at(at(420))
     assert wrong(world) == []
+
+
+def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -> None:
+    """It reads that it was taken back before the API server has answered, and nobody asks for the Job any more."""
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name)
+    east = world.cluster("east")
+    east.namespaces["default"] = {"hacron.io/accept-from": "*"}
+    fields = {"schedule": "* * * * *", "clusters": "east", "runs": "500"}
+    world.cluster("west").apply(HELLO, spec(fields))
+    world.at(at(56))
+    reads = world.processes["east-1"].broker
+    assert reads is not None
+    reads.reads_nothing = True
+    world.cluster("west").apply(HELLO, spec(fields | {"suspend": "true"}))
+    east.fate = lambda name: Fate(delay_s=6) if name == "CreateJob" else Fate()
+    world.at(at(61))
+    reads.reads_nothing = False
+    world.at(at(68))
+    (made,) = all_made([east])
+    assert made.at == at(66)
+    assert world.executor is not None
+    assert world.executor.session is not None
+    (run,) = world.executor.session.state.progress[HELLO].open
+    assert (run.tick, run.state) == (at(60), RunState.RUNNING)
