@@ -124,7 +124,7 @@ def test_forbid_and_replace_hold_across_clusters(fleet: Fleet, west: ControlPlan
 
     newest = until(living, 30, "a run of replace")[-1]
     until(lambda: any(one.tick > newest.tick for one in living()), 60, "a newer run of replace", every=0.5)
-    assert len(living()) == 1
+    assert len(until(living, 30, "a run of replace, between the end of one and the next")) == 1
     forbidden = read(west, "forbid")["status"]["recent"]
     periods = sorted((v["started"], v["finished"]) for v in forbidden if v["verdict"] == "Succeeded")
     assert periods
