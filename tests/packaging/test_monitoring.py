@@ -310,3 +310,49 @@ def test_promtool_finds_nothing_to_say_against_the_rules_and_the_names() -> None
     promtool("check", "rules", "--lint-fatal", str(ALERTS))
     shown = generate_latest(Metrics(replica="r", cluster="c", tzdata="2026f").registry)
     assert promtool("check", "metrics", given=shown) == ""
+
+
+# --- kube-state-metrics -------------------------------------------------------------------------------------------------
+
+
+def of_each_object() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((MONITORING / "kube-state-metrics.yaml").read_text())["spec"]["resources"]
+    return found
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """Return what the custom resource says of an object, with what every object has."""
+    (crd,) = (one for one in yaml.safe_load_all((REPOSITORY / "crds" / f"{kind.lower()}.yaml").read_text()) if one)
+    (version,) = crd["spec"]["versions"]
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    text = {"type": "string"}
+    metadata = {"namespace": text, "name": text, "creationTimestamp": text | {"format": "date-time"}}
+    return {"properties": properties | {"metadata": {"properties": metadata}}}
+
+
+def at(path: list[str], within: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a schema that a path leads to; of a list, what it holds."""
+    for name in path:
+        within = within.get("items", within)["properties"][name]
+    return within.get("items", within)
+
+
+@pytest.mark.parametrize("resource", of_each_object(), ids=lambda one: one["groupVersionKind"]["kind"])
+def test_kube_state_metrics_is_told_of_fields_that_there_are(resource: dict[str, Any]) -> None:
+    whole = schema(resource["groupVersionKind"]["kind"])
+    for path in resource["labelsFromPath"].values():
+        assert at(path, whole)["type"] == "string"
+    names = [metric["name"] for metric in resource["metrics"]]
+    assert len(set(names)) == len(names) > 3
+    for metric in resource["metrics"]:
+        (how,) = (metric["each"][key] for key in ("gauge", "info") if key in metric["each"])
+        assert metric["each"]["type"].lower() in metric["each"]
+        field = at(how.get("path", []), whole)
+        for path in how.get("labelsFromPath", {}).values():
+            assert at(path, field)["type"] == "string"
+        shown = at(how.get("valueFrom", []), field)
+        is_number = shown["type"] in ("integer", "boolean") if "type" in shown else False
+        assert is_number or shown.get("format") == "date-time" or "info" in metric["each"] or shown.get("enum") == STATES, metric
+
+
+STATES = ["True", "False", "Unknown"]  # of a condition: kube-state-metrics takes the first two for 1 and 0
