@@ -323,9 +323,8 @@ class Errands:
     def _begun_all_the_same(self, key: Key) -> list[Run]:
         """Return the runs that were taken back as their Job was being made: that they have begun is to be told."""
         progress = self._state.progress.get(key)
-        runs = progress.taken_back if progress else ()
-        jobs = {run.id: self._jobs.get(key, run.id) for run in runs if run.cluster == self._cluster}
-        return [run for run in runs if (job := jobs.get(run.id)) is not None and not job.tombstone]
+        runs = [run for run in progress.taken_back if run.cluster == self._cluster] if progress else []
+        return [run for run in runs if (job := self._jobs.get(key, run.id)) is not None and not job.tombstone]
 
     def _errand(self, key: Key, run: Run, now: datetime) -> Errand:
         errands = self._errands.setdefault(key, {})

@@ -36,6 +36,12 @@ def newest_tick(cluster: ControlPlane, namespace: str) -> str:
     return max((said["tick"] for said in read(cluster, namespace)["status"].get("recent") or []), default="")
 
 
+def await_run(cluster: ControlPlane, namespace: str) -> None:
+    """Wait until a newer tick than now has a verdict."""
+    before = newest_tick(cluster, namespace)
+    until(lambda: newest_tick(cluster, namespace) > before, 30, "a run")
+
+
 def test_an_object_that_nobody_has_looked_at_says_so(west: ControlPlane, namespace: str) -> None:
     """By its default: kstatus takes an object without observedGeneration for one that is as it should be."""
     west.apply(manifest("hello", "0 2 * * *", namespace=namespace))
@@ -67,8 +73,7 @@ class TestBesideTheOperator:
         for text in (desired, manifest("hello", "@every 2s", namespace=namespace)):
             west.apply(text)
             west.kubectl("-n", namespace, "wait", "--for=condition=Ready", "hacronjob/hello", "--timeout=30s")
-            before = newest_tick(west, namespace)
-            until(lambda before=before: newest_tick(west, namespace) > before, 30, "a run")  # type: ignore[misc]
+            await_run(west, namespace)
             found = read(west, namespace)
             elsewhere = [each["manager"] for each in found["metadata"]["managedFields"] if each.get("subresource") != "status"]
             assert elsewhere == ["kubectl-client-side-apply"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hacron import decision_log, executor
-from hacron.core import declaring, events, faults, firing, forgetting, manifests, scheduler, state, status
+from hacron.core import declaring, events, faults, firing, manifests, scheduler, state, status
 from hacron.core.demand import demanding
 from hacron.core.draft import Draft
 from hacron.core.duties import owed
@@ -105,7 +105,7 @@ def test_what_a_forgotten_cluster_declares_and_cannot_be_withdrawn_holds_up_noth
     story = both_declared()
     story.alive, story.forgotten = {"east"}, {"east": ("west",)}
     with monkeypatch.context() as patch:
-        patch.setattr(forgetting, "withdraw", fails_for_bad(declaring.withdraw, lambda args: args[1].key))
+        patch.setattr(scheduler, "withdraw", fails_for_bad(declaring.withdraw, lambda args: args[1].key))
         story.at(1000)
         assert story.state.definitions.get(HELLO, {}) == {}
         assert "west" in story.state.definitions[BAD]

@@ -136,7 +136,7 @@ def test_however_many_namespaces_begin_to_hang_at_once_there_is_a_limit() -> Non
         for _ in range(4):
             found.put(namespace, namespace)
         while (item := found.take()) is not None:
-            found._unanswered[item] = None
+            found._unanswered[item] = {""}
     assert sum(found._under_way.values()) <= found.most
 
 

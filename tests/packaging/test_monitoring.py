@@ -315,6 +315,9 @@ def test_promtool_finds_nothing_to_say_against_the_rules_and_the_names() -> None
 # --- kube-state-metrics -------------------------------------------------------------------------------------------------
 
 
+STATES = ["True", "False", "Unknown"]  # of a condition: kube-state-metrics takes the first two for 1 and 0
+
+
 def of_each_object() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = yaml.safe_load((MONITORING / "kube-state-metrics.yaml").read_text())["spec"]["resources"]
     return found
@@ -351,8 +354,5 @@ def test_kube_state_metrics_is_told_of_fields_that_there_are(resource: dict[str,
         for path in how.get("labelsFromPath", {}).values():
             assert at(path, field)["type"] == "string"
         shown = at(how.get("valueFrom", []), field)
-        is_number = shown["type"] in ("integer", "boolean") if "type" in shown else False
-        assert is_number or shown.get("format") == "date-time" or "info" in metric["each"] or shown.get("enum") == STATES, metric
-
-
-STATES = ["True", "False", "Unknown"]  # of a condition: kube-state-metrics takes the first two for 1 and 0
+        is_number = shown.get("type") in ("integer", "boolean") or shown.get("format") == "date-time"
+        assert is_number or "info" in metric["each"] or shown.get("enum") == STATES, metric

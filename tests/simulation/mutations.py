@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hacron import engine, errand, errands, mirror, relay
 from hacron.broker import ledger
-from hacron.core import admission, declaring, duties, firing, forgetting, kinds, manifests, namelock, scheduler, tending
+from hacron.core import admission, declaring, duties, firing, kinds, manifests, namelock, scheduler, tending
 from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
@@ -407,7 +407,7 @@ def tells_nothing_more_to_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
 def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> None:
     """What a cluster still declares when it is no longer named would not be known for a while."""
     real = declaring.withdraw
-    patch.setattr(forgetting, "withdraw", lambda draft, command, **_: real(draft, command))
+    patch.setattr(scheduler, "withdraw", lambda draft, command, **_: real(draft, command))
 
 
 def goes_on_where_the_forgotten_were(patch: pytest.MonkeyPatch) -> None:

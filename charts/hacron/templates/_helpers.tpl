@@ -1,10 +1,9 @@
 {{/* The name of all objects: the release's, with the chart's in it. */}}
 {{- define "hacron.name" -}}
-{{- if and (not .Values.fullnameOverride) (regexMatch "^[0-9]" .Release.Name) -}}
-{{- fail (printf "a Service's name begins with a letter, and the release is called %s: set fullnameOverride" .Release.Name) -}}
-{{- end -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
+{{- else if regexMatch "^[0-9]" .Release.Name -}}
+{{- fail (printf "a Service's name begins with a letter, and the release is called %s: set fullnameOverride" .Release.Name) -}}
 {{- else if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- else -}}

@@ -13,12 +13,9 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from hacron.core.declaring import withdraw
-from hacron.core.demand import demanding
 from hacron.core.draft import Draft
 from hacron.core.hearing import Hearing
 from hacron.core.messages import CronJobWithdrawn, DemandWithdrawn
-from hacron.core.model import Key
 
 AT_ONCE = 300  # objects that are withdrawn in one decision: some tenths of a millisecond each
 
@@ -41,12 +38,3 @@ def withdrawals(draft: Draft, name: str, hearing: Hearing) -> Iterator[CronJobWi
         draft.see(replace(cluster, forgotten_at=draft.now))
     elif not draft.has_open_runs_in(name):
         draft.see(replace(cluster, removed=True, forgotten_at=draft.now))
-
-
-def take(message: CronJobWithdrawn | DemandWithdrawn, draft: Draft) -> list[Key]:
-    """Withdraw in the place of a cluster that is forgotten; return whom to look at."""
-    if isinstance(message, CronJobWithdrawn):
-        withdraw(draft, message, may_return=True)
-        return [message.key]
-    demand = demanding.withdraw(draft, message)
-    return [demand.cronjob] if demand is not None and demand.cronjob is not None else []

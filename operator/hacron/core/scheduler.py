@@ -15,13 +15,14 @@ from typing import TypeVar, assert_never
 
 from msgspec.structs import replace
 
-from hacron.core import faults, forgetting, pausing
+from hacron.core import faults, pausing
 from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
 from hacron.core.faults import EXECUTOR, Faults
 from hacron.core.firing import Scene, fire, waits
+from hacron.core.forgetting import withdrawals
 from hacron.core.hearing import Hearing, to_be_forgotten
 from hacron.core.messages import (
     ClusterSeen,
@@ -242,9 +243,16 @@ class Scheduler:
             return []
         names, hearing, keys = to_be_forgotten(draft.clusters), self._hearing(draft.clusters), list[Key]()
         for name in cluster.forgotten:
-            for message in forgetting.withdrawals(draft, name, hearing) if name in names else ():
-                keys += self._apart(message, draft, forgetting.take)
+            for message in withdrawals(draft, name, hearing) if name in names else ():
+                keys += self._apart(message, draft, self._take_in_its_place)
         return keys
+
+    def _take_in_its_place(self, message: CronJobWithdrawn | DemandWithdrawn, draft: Draft) -> list[Key]:
+        """Take in what a cluster that is forgotten does not say itself; return whom to look at because of it."""
+        if isinstance(message, DemandWithdrawn):
+            return self._take(message, draft)
+        withdraw(draft, message, may_return=True)
+        return [message.key]
 
     def _looks(self, key: Key, draft: Draft) -> bool:
         """Decide all that can be decided about one cronjob now; say whether.
