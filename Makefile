@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lint types unit parts test e2e-kind demo bench bench-cron bench-ledger soak chaos lock clean
+.PHONY: help venv lint types unit seeds parts test e2e-kind demo bench bench-cron bench-ledger soak chaos lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ types: venv ## mypy, strict
 parts: venv ## find or make everything that the tests start: 14 minutes on a new machine (2 cores, Debian 12), nothing later
 	$(BIN)/python -m tests.testbed
 
-test: lint types unit parts ## lint, types and every test
+test: lint types unit seeds parts ## lint, types and every test
 	$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadscope --no-loadscope-reorder -m "broker or browser or cluster or docker or e2e or kind or simulation"
 
 e2e-kind: venv ## two kind clusters with the operator installed by Helm, and real pods; needs docker, or root to start it
@@ -54,6 +54,9 @@ bench-cron: venv ## what schedules cost, without servers: half a minute
 
 bench-ledger: venv ## what an old ledger costs, at one RabbitMQ: a minute or two (ARGS="--cronjobs 10000 --days 1 --schedule 'H */6 * * *'")
 	$(BIN)/python -m bench.ledger $(ARGS)
+
+seeds: venv ## as many simulated stories as all cores tell in two minutes, always the same from the first on
+	$(BIN)/python -m tests.simulation.soak --seeds 10000 --from 10000 --within 115
 
 soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0 ONLY="edits,wipes"), up to the first that goes wrong
 	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) --only "$(ONLY)"

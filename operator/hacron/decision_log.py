@@ -79,7 +79,8 @@ def _tell_progress(after: Progress, before: Progress | None) -> None:
     for run in after.open:
         if run.id not in known:
             said = {"cronjob": after.key, "tick": run.tick, "cluster": run.cluster, "job": run.job, "attempt": run.attempt}
-            log.info("run decided", extra=said | ({"why": run.because} if run.because else {}))
+            what = "run decided" if run.state is RunState.PENDING else "run known again"  # whose ledger was lost
+            log.info(what, extra=said | ({"why": run.because} if run.because else {}))
         elif known[run.id] != (run.state, run.reason) and run.reason:
             _tell_change(after.key, run)
     for verdict in new_verdicts(after, before):

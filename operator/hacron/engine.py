@@ -6,12 +6,13 @@ over fakes. When to turn, what to do about a lost connection, and what others se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import assert_never
+from typing import Protocol, TypeVar, assert_never
 
+from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, DEMANDS
+from hacron.core.model import Key
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import Applied, State
@@ -30,6 +31,19 @@ from hacron.worker import Worker
 
 LONGEST_WAIT_S = 1.0  # the engine looks around at least so often
 READING_WAIT_S = 0.05  # while the ledger is still being read
+
+A = TypeVar("A", bound=FromKubernetes)
+A_contra = TypeVar("A_contra", bound=FromKubernetes, contravariant=True)
+
+
+class _Role(Protocol[A_contra]):
+    """Who takes in what arrives from Kubernetes."""
+
+    faults: Faults
+
+    def take(self, arrival: A_contra, moment: Moment) -> None: ...
+
+    def touch(self, keys: Iterable[Key]) -> None: ...
 
 
 class Engine:
@@ -147,6 +161,7 @@ class Session:
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
         self._watchers = (*of_cronjobs, *of_demands)
+        self._roles = (worker, *self._watchers, herald)
         self._about_cronjobs = (scheduler, worker, *of_cronjobs)
         self._herald = herald
         self._timepiece = timepiece
@@ -165,8 +180,7 @@ class Session:
             self._namesake.look(self.state, now)
         for arrival in arrivals:
             if isinstance(arrival, Answer | JobSeen | JobsListed):
-                with _taking(self.worker, arrival, now):
-                    self.worker.take(arrival, now)
+                _hand(self.worker, arrival, now)
             _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
@@ -180,12 +194,10 @@ class Session:
         """Return in how many seconds a turn is due without anything arriving."""
         if not self.broker.ledger.caught_up:
             return READING_WAIT_S
-        wait = min(LONGEST_WAIT_S, self.executor.next_turn(now))
-        if not self.caught_up:
-            return wait
-        for role in (self.worker, *self._watchers, self._herald):
-            wait = min(wait, role.next_turn(now))
-        return wait
+        waits = [LONGEST_WAIT_S, self.executor.next_turn(now)]
+        if self.caught_up:
+            waits += [role.next_turn(now) for role in self._roles]
+        return min(waits)
 
     def give_back(self) -> None:
         """On stop: no more decisions, then the tokens, then goodbye."""
@@ -225,8 +237,7 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
     match arrival:
         case ObjectSeen() | Answer():
             for role in roles:
-                with _taking(role, arrival, now):
-                    role.take(arrival, now)
+                _hand(role, arrival, now)
             if isinstance(arrival, Answer):
                 herald.take(arrival, now)
         case WatchBegan(kind=kind):
@@ -239,11 +250,10 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
             assert_never(arrival)
 
 
-@contextmanager
-def _taking(role: Worker | Relay | Mirror, arrival: FromKubernetes, now: Moment) -> Iterator[None]:
-    """Where a role fails to take in an arrival, set aside what that is about; what is about many ends the process."""
+def _hand(role: _Role[A], arrival: A, now: Moment) -> None:
+    """Have a role take in an arrival. Where it fails, what that is about is set aside; what is about many ends the process."""
     try:
-        yield
+        role.take(arrival, now)
     except Exception:
         key = about(arrival)
         if key is None:

@@ -36,6 +36,10 @@ class Jobs:
         """Return the newest tick of the schedule whose Job is known to exist."""
         return max((job.tick for job in self.of(key) if (job.ran or not job.tombstone) and not job.demand), default=None)
 
+    def running(self, key: Key) -> list[JobView]:
+        """Return the Jobs of the schedule that have not ended, as far as is known."""
+        return [job for job in self.of(key) if job.terminal is None and not job.tombstone and not job.demand]
+
     def list_anew(self, views: Sequence[JobView], left_out: Collection[str] = ()) -> list[Key]:
         """Take in a list that is complete, but for the namespaces left out; return the cronjobs that may have changed."""
         self.listed = True

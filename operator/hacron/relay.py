@@ -8,7 +8,7 @@ themselves. Clusters that declare different things never fight: each compares on
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -21,7 +21,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, Declaration, Known, Objects
 from hacron.core.messages import Command
-from hacron.core.model import Key, Pause
+from hacron.core.model import Key, Pause, Run
 from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.inventory import Inventory, Listing
@@ -51,6 +51,9 @@ class LocalWorker(Protocol):
 
     def newest_tick(self, key: Key) -> datetime | None:
         """Return the newest tick whose Job is known to exist here."""
+
+    def running(self, key: Key) -> Sequence[Run] | None:
+        """Return the runs whose Jobs here have not ended; None: not all Jobs are in view."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,7 @@ class Relay:
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
         self._requests: list[Request] = []
+        self._worker_knew_jobs = False
 
     # --- what comes in ---
 
@@ -135,6 +139,7 @@ class Relay:
 
     def turn(self, outbox: Outbox, worker: LocalWorker, moment: Moment) -> None:
         """Compare what has changed, and send what differs. Raises BrokerUnavailable."""
+        self._look_what_runs(worker, moment)
         inventory = self.inventory.ask_when_due(self._kube.reachable, moment)
         if inventory is not None:
             self._requests.append(inventory)
@@ -205,7 +210,7 @@ class Relay:
             return None
         if not self._claim_turn(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
-        told = replace(self._objects.with_newest(declared, worker.newest_tick(key)), ledger=self._state.born)
+        told = replace(self._with_jobs(declared, worker), ledger=self._state.born)
         if contradicted is None:
             return told
         log.warning("the API server was put back: declared as it is there", extra={"object": key, "ledger": contradicted})
@@ -237,9 +242,19 @@ class Relay:
 
     def _knows_more(self, declared: Declaration, worker: LocalWorker, now: Moment) -> bool:
         """Whether more has run here than the ledger knows, which has only just begun and asks for nothing else."""
-        if not self._state.began_within(IS_YOUNG_FOR, now.wall):
-            return False
-        return self._objects.knows_more(self._objects.with_newest(declared, worker.newest_tick(declared.key)), self._state)
+        return self._ledger_is_young(now) and self._objects.knows_more(self._with_jobs(declared, worker), self._state)
+
+    def _with_jobs(self, declared: Declaration, worker: LocalWorker) -> Declaration:
+        return self._objects.with_jobs(declared, worker.newest_tick(declared.key), worker.running(declared.key))
+
+    def _look_what_runs(self, worker: LocalWorker, now: Moment) -> None:
+        """Have everything compared again when the Jobs here come into view, of which a young ledger may not know."""
+        if worker.knows_jobs and not self._worker_knew_jobs and self._ledger_is_young(now):
+            self.touch(self._seen)
+        self._worker_knew_jobs = worker.knows_jobs
+
+    def _ledger_is_young(self, now: Moment) -> bool:
+        return self._state.began_within(IS_YOUNG_FOR, now.wall)
 
     def _settled(self, key: Key) -> None:
         for known in (self._told, self._differs, self._doubts):
@@ -289,7 +304,8 @@ class Relay:
                     return
                 if known.at > asked.at:
                     return
-            declared = self._objects.remembering(declared, known.declared)
+            young = self._ledger_is_young(moment)
+            declared = self._objects.remembering(declared, known.declared, ledger_is_young=young)
         self._seen[declared.key] = Seen(declared, moment.mono, asked.contradicted if asked is not None else None)
         self._gone.pop(declared.key, None)
         self._dirty[declared.key] = None

@@ -14,8 +14,10 @@ from functools import partial
 
 from hacron.core.agenda import Agenda
 from hacron.core.faults import WORKER, Faults
+from hacron.core.manifests import JobView
 from hacron.core.messages import ClusterSeen
-from hacron.core.model import Key
+from hacron.core.model import Key, Run
+from hacron.core.runs import known_again
 from hacron.core.state import State
 from hacron.errand import Outgoing
 from hacron.errands import Errands, WorkerTally
@@ -174,6 +176,23 @@ class Worker:
     def newest_tick(self, key: Key) -> datetime | None:
         """Return the newest tick of a cronjob whose Job is known to exist in this cluster."""
         return self._jobs.newest_tick(key)
+
+    def running(self, key: Key) -> list[Run] | None:
+        """Return the runs of a cronjob whose Jobs here have not ended; None: not all Jobs are in view."""
+        return [self._run_of(job) for job in self._jobs.running(key)] if self.knows_jobs else None
+
+    def _run_of(self, job: JobView) -> Run:
+        return known_again(
+            Run(
+                id=job.run_id,
+                tick=job.tick,
+                cluster=self._cluster,
+                start_by=job.tick,
+                fencing=job.fencing,
+                attempt=job.attempt,
+                job=job.name,
+            )
+        )
 
     def stop(self) -> None:
         """Give the worker token back, and stop watching."""

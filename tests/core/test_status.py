@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 
 from hacron.core.messages import Outcome
-from hacron.core.model import Pause, key_of
+from hacron.core.model import Pause, RunState, key_of
 from hacron.core.rules import Rules
-from hacron.core.status import Trial, render
+from hacron.core.runs import known_again
+from hacron.core.status import Trial, render, running
 from tests.core.ledger_story import HELLO, NOON, Story, refused_and_waiting, spec
 
 
@@ -59,6 +62,50 @@ def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
         "state": "Running",
         "runId": "",
     }
+
+
+def test_what_is_shown_to_run_can_be_read_back() -> None:
+    """By a ledger that knows nothing of it."""
+    story = Story()
+    story.declare(spec(clusters=["west"]))
+    story.at(60)
+    assert running(shown(story)) == ()
+    story.started(story.run)
+    assert running(shown(story)) == (known_again(replace(story.run, fencing=0)),)
+
+
+ENTRY = {"cluster": "west", "job": "hello-1", "tick": "2026-11-24T12:01:00Z", "state": "Running", "runId": "uid.1.1"}
+
+
+@pytest.mark.parametrize("more", [{}, {"attempt": 2}, {"state": "Stopping", "reason": "Replaced", "message": "for a newer one"}])
+def test_what_has_begun_is_read_back_as_running(more: dict[str, Any]) -> None:
+    (run,) = running({"active": [ENTRY | more]})
+    assert (run.id, run.state, run.attempt, run.reason) == ("uid.1.1", RunState.RUNNING, more.get("attempt", 1), "")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY | {"state": "Pending"},
+        ENTRY | {"state": "Lost"},
+        ENTRY | {"run": "somebody-asked-for-it"},
+        ENTRY | {"job": ""},
+        ENTRY | {"tick": "noon"},
+        ENTRY | {"cluster": 7},
+        ENTRY | {"attempt": "first"},
+        ENTRY | {"runId": None},
+        {},
+        None,
+        "Running",
+    ],
+)
+def test_what_has_not_begun_or_cannot_be_read_is_left_out(entry: object) -> None:
+    assert [run.id for run in running({"active": [entry, ENTRY]})] == ["uid.1.1"]
+
+
+@pytest.mark.parametrize("status", [None, {}, [], "", {"active": None}, {"active": {}}, {"active": "Running"}])
+def test_a_status_that_shows_no_runs_has_none(status: object) -> None:
+    assert running(status) == ()
 
 
 def test_a_run_that_was_refused_and_waits_says_so_and_why() -> None:

@@ -73,6 +73,8 @@ class Made:
     shown_by: set[str] = field(default_factory=set)  # the objects whose `.status` showed it when the broker's data was lost: uids
     unshown_at: datetime | None = None  # when the broker's data was lost before a `.status` showed that it had begun
     forgotten_at: datetime | None = None  # and when nobody could tell of the Job either
+    running_by: set[str] = field(default_factory=set)  # the objects whose `.status` showed that it runs, as with `shown_by`
+    unwatched_at: datetime | None = None  # when the broker's data was lost, and nobody could tell that it runs
 
     def __str__(self) -> str:
         tick = f"{self.tick:%H:%M:%S}".removesuffix(":00")

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.manifests import Halting, JobView
+from hacron.core.messages import Outcome
 from hacron.core.model import key_of
 from hacron.jobs import Jobs
 from tests.roles.views import HELLO, YOUNG
@@ -34,6 +35,16 @@ def test_a_newer_version_that_says_the_same_is_no_news_and_is_remembered() -> No
     assert not jobs.keep(replace(YOUNG, version=12))
     assert not jobs.keep(replace(OLD, version=11))
     assert jobs.get(HELLO, "hello.1") == replace(YOUNG, version=12)
+
+
+def test_what_runs_of_a_schedule_are_the_jobs_that_have_not_ended() -> None:
+    jobs = Jobs()
+    ended = replace(YOUNG, run_id="hello.2", uid="u2", terminal=Outcome.FAILED)
+    taken = replace(YOUNG, run_id="hello.3", uid="u3", tombstone=True)
+    asked_for = replace(YOUNG, run_id="asked.1", uid="u4", demand="again")
+    for job in (YOUNG, ended, taken, asked_for):
+        jobs.keep(job)
+    assert jobs.running(HELLO) == [YOUNG]
 
 
 def test_a_list_that_leaves_a_namespace_out_says_nothing_of_the_jobs_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import Key, Kind, namespace_of
+from hacron.core.model import Key, Kind, Run, namespace_of
 from hacron.core.nesting import encoded
+from hacron.core.runs import known_again
 from hacron.core.state import State
+from hacron.core.status import active_run
 from hacron.inventory import LET_THE_WATCH_LIST_S
 from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
 from hacron.relay import DOUBTS_FOR, LET_THE_WORKER_SPEAK, Relay
@@ -33,9 +36,15 @@ class Beside:
     active: bool = True
     knows_jobs: bool = True
     ran: datetime | None = None
+    runs: tuple[Run, ...] = ()
 
     def newest_tick(self, key: Key) -> datetime | None:
         return self.ran if key == HELLO else None
+
+    def running(self, key: Key) -> Sequence[Run] | None:
+        if not self.knows_jobs:
+            return None
+        return self.runs if key == HELLO else ()
 
 
 class Desk:
@@ -142,6 +151,70 @@ def test_only_a_ledger_that_has_just_begun_is_told_what_else_has_run(age_s: int,
     desk.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=first.uid, last_tick=NOON)
     desk.relay.touch([HELLO])
     assert desk.sent(Beside(ran=NOON), timedelta(minutes=5, seconds=4)) == []
+
+
+def run_in(cluster: str) -> Run:
+    tick = NOON - timedelta(minutes=1)
+    return known_again(Run(id=f"{cluster}.1", tick=tick, cluster=cluster, start_by=tick, fencing=0, job="hello-1"))
+
+
+def show_running(desk: Desk, *runs: Run) -> None:
+    """Have the `.status` of the object here show these, and the watch tell so."""
+    uid = desk.cluster.cronjobs[HELLO]["metadata"]["uid"]
+    desk.cluster.patch_status(Kind.CRONJOB, HELLO, uid, {"active": [active_run(run) for run in runs]})
+    desk.relay.take(ObjectSeen(body=desk.cluster.cronjobs[HELLO]), Moment(NOON, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        (Beside(), ["east.1"]),
+        (Beside(runs=(run_in("west"),)), ["east.1", "west.1"]),
+        (Beside(knows_jobs=False), ["west.1", "east.1"]),
+    ],
+    ids=["it has ended here", "it runs here", "the Jobs here are not known"],
+)
+def test_what_runs_is_told_as_the_status_shows_it_but_for_the_jobs_here(beside: Beside, told: list[str]) -> None:
+    desk = Desk()
+    show_running(desk, run_in("west"), run_in("east"))
+    desk.sent(beside)
+    (command,) = desk.sent(beside, 2 * LET_THE_WORKER_SPEAK + timedelta(seconds=3))
+    assert [run.id for run in command.running] == told
+
+
+def young(desk: Desk, *open_runs: Run) -> None:
+    """Have a ledger that has just begun say that it knows the object, and these runs."""
+    (first,) = desk.sent(Beside())
+    desk.show(shown(first))
+    desk.state.progress[HELLO] = replace(desk.state.progress[HELLO], open=open_runs)
+    desk.state.born = NOON
+    desk.relay.touch([HELLO])
+
+
+def test_a_young_ledger_is_told_what_runs_until_it_says_so() -> None:
+    desk, beside = Desk(), Beside(runs=(run_in("west"),))
+    young(desk)
+    assert [run.id for said in desk.sent(beside, timedelta(seconds=4)) for run in said.running] == ["west.1"]
+    desk.state.progress[HELLO] = replace(desk.state.progress[HELLO], open=(run_in("west"),))
+    desk.relay.touch([HELLO])
+    assert desk.sent(beside, timedelta(seconds=8)) == []
+
+
+def test_what_runs_here_is_told_as_soon_as_the_jobs_are_known() -> None:
+    desk = Desk()
+    young(desk)
+    assert desk.sent(Beside(knows_jobs=False), timedelta(seconds=4)) == []
+    assert [len(said.running) for said in desk.sent(Beside(runs=(run_in("west"),)), timedelta(seconds=5))] == [1]
+
+
+@pytest.mark.parametrize(("age_s", "told"), [(1, ["east.1"]), (60, [])])
+def test_while_the_ledger_is_young_what_was_seen_to_run_is_known_when_a_status_shows_less(age_s: int, told: list[str]) -> None:
+    desk = Desk()
+    desk.state.born = NOON - timedelta(seconds=age_s)
+    show_running(desk, run_in("east"))
+    show_running(desk)
+    (command,) = desk.sent(Beside())
+    assert [run.id for run in command.running] == told
 
 
 def test_what_was_seen_to_have_run_is_known_when_a_status_shows_less_again() -> None:

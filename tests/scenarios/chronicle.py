@@ -159,7 +159,8 @@ def _progress(after: Progress, before: Progress | None) -> list[str]:
         if old is None:
             refused = f", refused by {', '.join(run.refused_by)}" if run.refused_by else ""
             by = f" by {run.demand}" if run.demand else ""
-            lines.append(f"{name} {tick(run.tick)}{by} → {run.cluster}{_attempt(run)}{refused}")
+            arrow = "→" if run.state == "Pending" else f"is known to be {run.state} in"
+            lines.append(f"{name} {tick(run.tick)}{by} {arrow} {run.cluster}{_attempt(run)}{refused}")
         elif old.state is not run.state and run.state != "Lost":
             lines.append(f"{name} {tick(run.tick)} is {run.state}{f' ({run.reason})' if run.reason else ''}")
     if after.held is not None and (before is None or before.held != after.held):

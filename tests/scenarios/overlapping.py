@@ -49,11 +49,18 @@ def _that_wait_for_each_other(made: Iterable[Made], cronjobs: Mapping[Key, CronJ
 def _may_run_beside(one: Made, later: Made, world: World) -> bool:
     """Whether nobody could know of a Job when the later one was decided, or people had said that there is none.
 
-    What had been decided when the broker's data was lost is known to nobody afterwards, also if its Job is made only then. And of
-    a cluster that is to be forgotten people say that nothing runs there.
+    What had been decided when the broker's data was lost is known to nobody afterwards if its Job is made only then, or nobody
+    can tell that it runs. And of a cluster that is to be forgotten people say that nothing runs there.
     """
     lost = was_wiped_between(*sorted((one.fencing, later.fencing)), world)
-    return lost or _was_given_up_with_its_cluster(one, later, world)
+    return (lost and _is_unwatched(one, later, world)) or _was_given_up_with_its_cluster(one, later, world)
+
+
+def _is_unwatched(one: Made, later: Made, world: World) -> bool:
+    """Whether no ledger could be told that a Job runs, by the time the later one was decided."""
+    if one.demand or (one.unwatched_at is not None and one.unwatched_at <= given(later.fencing) + world.clocks_differ):
+        return True
+    return any(given(one.fencing) - world.clocks_differ <= wiped <= one.at for wiped in world.wiped)
 
 
 def _was_given_up_with_its_cluster(one: Made, later: Made, world: World) -> bool:

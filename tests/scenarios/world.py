@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hacron import timepiece
-from hacron.core import faults, manifests
+from hacron.core import faults, manifests, status
 from hacron.core.demand.accounts import remembered
 from hacron.core.messages import Demand, Progress
 from hacron.core.model import Key, key_of, namespace_of
 from hacron.core.rules import Rules
+from hacron.core.runs import run_id
 from hacron.engine import Engine, Session
 from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
@@ -118,6 +119,18 @@ def _shows(status: Body, made: Made) -> bool:
     return last is not None and last >= made.tick
 
 
+def _shows_running(status_shown: Body, made: Made) -> bool:
+    """Whether a `.status` tells that a Job runs."""
+    return any(run.id == run_id(made.cronjob, made.tick, made.attempt) for run in status.running(status_shown))
+
+
+def _is_open(made: Made, noted: dict[tuple[type, Key], Progress | Demand]) -> bool:
+    """Whether the ledger says that a Job may be running."""
+    progress = noted.get((Progress, made.key))
+    run = run_id(made.cronjob, made.tick, made.attempt)
+    return isinstance(progress, Progress) and any(one.id == run for one in progress.open)
+
+
 class Process:
     """One replica as the operating system has it: it turns, is frozen, or is gone."""
 
@@ -170,7 +183,7 @@ class Process:
     @property
     def has_work(self) -> bool:
         """Whether there is something to do now."""
-        if not self.turns:
+        if not self.alive or self.frozen_since is not None:
             return False
         if self._world.now >= self._due or self.kube.has_work or self._trance is not None:
             return True
@@ -399,6 +412,9 @@ class World:
             if not shown_by:
                 made.unshown_at = made.unshown_at or self.now
                 made.forgotten_at = made.forgotten_at or (None if self._can_be_told(made) else self.now)
+            made.running_by |= self._shown_by(made, _shows_running)
+            if not made.running_by and not self._can_be_told(made):
+                made.unwatched_at = made.unwatched_at or self.now
         self.lost_ledgers.append(list(self.broker.ledger))
         if only_the_ledger:
             self.broker.lose_ledger()
@@ -413,29 +429,34 @@ class World:
                 is_known = _is_decided(made, noted) or self._shown_by(made) or self._was_shown(made, wiped) or self._is_told(made)
                 if made.at <= wiped and not is_known:
                     made.forgotten_at = made.forgotten_at or self.now
+                is_watched = _is_open(made, noted) or self._was_shown(made, wiped, made.running_by) or self._is_told(made)
+                if made.at <= wiped and not is_watched:
+                    made.unwatched_at = made.unwatched_at or self.now
 
     def _noted(self) -> dict[tuple[type, Key], Progress | Demand]:
         """Return what the ledger says of each cronjob, and of what was demanded."""
         records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
         return {(type(record), record.key): record for record in records if isinstance(record, Progress | Demand)}
 
-    def _shown_by(self, made: Made) -> set[str]:
-        """Return the objects, by uid, whose `.status` tells that a Job has begun, when they are told of anew."""
+    def _shown_by(self, made: Made, shows: Callable[[Body, Made], bool] | None = None) -> set[str]:
+        """Return the objects, by uid, whose `.status` tells that a Job has begun, or runs, when they are told of anew."""
+        shows = shows or _shows
         shown_by = set()
         for cluster in self.clusters.values():
             body = self._origin(made, cluster)
-            if body is not None and self._may_tell(cluster.name) and _shows(body.get("status", {}), made):
+            if body is not None and self._may_tell(cluster.name) and shows(body.get("status", {}), made):
                 shown_by.add(body["metadata"]["uid"])
         return shown_by
 
-    def _was_shown(self, made: Made, wiped: datetime) -> bool:
+    def _was_shown(self, made: Made, wiped: datetime, by: set[str] | None = None) -> bool:
         """Whether what showed a Job, when the broker's data was lost, is still there to be told of, even if it shows less now.
 
         Unless people have had it say less since, by a backup.
         """
         clusters = [one for one in self.clusters.values() if one.put_back_at is None or one.put_back_at < wiped]
         found = [(self._origin(made, cluster), cluster.name) for cluster in clusters]
-        return any(body is not None and body["metadata"]["uid"] in made.shown_by and self._may_tell(name) for body, name in found)
+        shown_by = made.shown_by if by is None else by
+        return any(body is not None and body["metadata"]["uid"] in shown_by and self._may_tell(name) for body, name in found)
 
     def _origin(self, made: Made, cluster: FakeCluster) -> Body | None:
         """Return what has asked for a Job, as a cluster has it: a HACronJob or a HACronJobRun."""

@@ -404,6 +404,11 @@ def tells_nothing_more_to_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(relay.Relay, "_knows_more", lambda *_: False)
 
 
+def forgets_what_runs(patch: pytest.MonkeyPatch) -> None:
+    """When the ledger was lost, the next run would begin beside one that is to be alone."""
+    patch.setattr(declaring, "lost_runs", lambda *_: [])
+
+
 def takes_what_was_to_be_forgotten_for_deleted(patch: pytest.MonkeyPatch) -> None:
     """What a cluster still declares when it is no longer named would not be known for a while."""
     real = declaring.withdraw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import multiprocessing
 import os
 import sys
@@ -14,14 +15,16 @@ from functools import partial
 from tests.simulation.draw import draw
 from tests.simulation.telling import Told, as_text, first_failure, of_seed, shrink
 
-AT_ONCE = 50  # seeds
+AT_ONCE = 20  # seeds
 SAID_EVERY_S = 10.0
+AT_LEAST = 300  # stories, however short the time
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many stories")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
+    parser.add_argument("--within", type=float, default=math.inf, help=f"seconds: no more after that, but for {AT_LEAST}")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--count", action="store_true", help="do not stop: list every seed that fails, and what is wrong")
     parser.add_argument("--only", default="", help="families of acts (tests/simulation/draw.py), divided by commas: no others")
@@ -43,6 +46,8 @@ def main() -> int:
         if time.monotonic() >= said_at + SAID_EVERY_S:
             said_at = time.monotonic()
             print(f"{done} of {wanted.seeds} stories, {done / (said_at - began):.1f} a second", file=sys.stderr, flush=True)
+        if done >= AT_LEAST and time.monotonic() >= began + wanted.within:
+            break
     took_s = time.monotonic() - began
     print(f"{done} stories from seed {wanted.first}, {failures} of them went wrong; {took_s:.0f} s, {done / took_s:.1f} a second")
     return 1 if failures else 0

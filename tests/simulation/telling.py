@@ -16,7 +16,7 @@ from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.dialects import newer
 from tests.simulation.draw import Story, draw
-from tests.simulation.wellness import HEALS_FOR_S, WATCHED_FOR_S, late, not_well
+from tests.simulation.wellness import HEALS_FOR_S, late, not_well, watched_until
 
 STARTED_AFTER_S, TAKEN_OVER_WITHIN_S = 1, 25
 
@@ -46,7 +46,7 @@ def tell(story: Story, world: World | None = None) -> Told:
         acts.passes(HEALS_FOR_S)(world)
         world.say("—", "all must be well from here on")
         healed = world.now
-        acts.passes(WATCHED_FOR_S)(world)
+        world.at(watched_until(healed))
         ill = [*not_well(world, healed)]
         if not ill:
             began = world.now

@@ -19,7 +19,9 @@ from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, due_at
 from tests.scenarios.world import World
 
-HEALS_FOR_S, WATCHED_FOR_S = 60, 75
+HEALS_FOR_S = 60
+WATCHED_AT_LEAST, WATCHED_AT_MOST = timedelta(seconds=45), timedelta(seconds=80)
+MINUTES_TICK_TAKES = timedelta(seconds=20)  # to start, run and be told of
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
 DECIDED_IN_TIME = timedelta(
@@ -28,6 +30,12 @@ DECIDED_IN_TIME = timedelta(
 SHOWN_WITHIN = timedelta(seconds=5)
 ALWAYS_SHOWN = Rules().recent_limit // 2  # of the latest ticks, whatever became of them and of those before
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
+
+
+def watched_until(healed: datetime) -> datetime:
+    """Return until when all must be well: what fires every minute has fired by then."""
+    next_minute = healed.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return max(healed + WATCHED_AT_LEAST, next_minute + MINUTES_TICK_TAKES)
 
 
 def not_well(world: World, healed: datetime) -> Iterator[str]:
@@ -64,7 +72,7 @@ def late(world: World, since: datetime) -> Iterator[str]:
     if world.executor is None or world.executor.session is None:
         yield f"nobody decides since the executor was lost at {clock(since)}"
         return
-    made = [one for one in all_made(list(world.clusters.values())) if one.at >= since - timedelta(seconds=WATCHED_FOR_S)]
+    made = [one for one in all_made(list(world.clusters.values())) if one.at >= since - WATCHED_AT_MOST]
     made = [one for one in made if not (one.demand or one.tombstone or came_to_nothing(one))]
     for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
         cronjob = world.executor.session.state.cronjob(key)
@@ -147,6 +155,9 @@ def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made
         yield f"{short(key)} has not run since {clock(healed)}"
     if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
         latest = _ticks(cronjob, healed, world.now, ran)[-ALWAYS_SHOWN:]
+        held = state.progress[key].held  # a condition tells of it, and for how many it stands
+        if held is not None and cronjob.policy is ConcurrencyPolicy.QUEUE:
+            latest = [one for one in latest if one < held.tick]
         yield from _untold(key, world, [one for one in ticks[-4:] if one in latest])
 
 

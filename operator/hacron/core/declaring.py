@@ -6,16 +6,19 @@ An edit counts from the moment of the edit: ticks that the new schedule would ha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from hacron.core import pausing
+from hacron.core.admission import MOST_OPEN
 from hacron.core.draft import Draft, with_verdict
 from hacron.core.firing import how_many, take_back
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
-from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, Uid, Verdict, VerdictKind, sentence
+from hacron.core.model import CronJob, Gone, InvalidCronJob, Key, Pause, Run, Uid, Verdict, VerdictKind, sentence
+from hacron.core.runs import known_again
 from hacron.core.tending import stop_all
 from hacron.core.ticks.calendar import Calendar
 from hacron.core.ticks.cron import INSTANT
@@ -35,7 +38,7 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
     mine, is_lost = homes.get(command.cluster), bool(homes) and progress is None
     if mine is not None and not is_newer(command, mine) and not (is_lost and _is_the_same(command, mine)):
         if draft.is_settling and mine.uid == command.uid and progress is not None:
-            draft.put(_as_far_as(progress, _decided(draft, command)))  # another replica of that cluster, which knows more
+            draft.put(_as_told(draft, progress, command))  # another replica of that cluster, which knows more
         return
     if _is_gone(draft, command):
         return
@@ -89,11 +92,9 @@ def _take_in(draft: Draft, command: CronJobDeclared, definition: Definition, not
     draft.define(definition)
     progress = draft.progress(command.key)
     if progress is None or progress.withdrawn_at is not None:
-        draft.put(_begin(draft, progress, command, not_before))
+        draft.put(_as_told(draft, _begin(draft, progress, command, not_before), command))
         return
-    if draft.is_settling:
-        progress = _as_far_as(progress, _decided(draft, command))
-    draft.put(_edited(draft, progress, before))
+    draft.put(_edited(draft, _as_told(draft, progress, command), before))
 
 
 def withdraw(draft: Draft, command: CronJobWithdrawn, *, may_return: bool = False) -> None:
@@ -193,8 +194,25 @@ def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
     return min(known, draft.now) if known is not None else None
 
 
-def _as_far_as(progress: Progress, decided: datetime | None) -> Progress:
-    return replace(progress, last_tick=decided) if decided is not None and decided > progress.last_tick else progress
+def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Progress:
+    """Take in, as long as the ledger is young, how far a home knows the cronjob to have come, and what it knows to run."""
+    if not draft.is_settling:
+        return progress
+    decided = _decided(draft, command)
+    if decided is not None and decided > progress.last_tick:
+        progress = replace(progress, last_tick=decided)
+    lost = [known_again(run) for run in lost_runs(progress, command.running, draft.born)]
+    return replace(progress, open=(*progress.open, *lost[: max(0, MOST_OPEN - len(progress.open))]))
+
+
+def lost_runs(progress: Progress, running: Iterable[Run], born: datetime | None) -> list[Run]:
+    """Return those of a home's runs that a ledger, born then, has lost: neither open nor over, as far as it knows."""
+    if born is None:
+        return []
+    known = {run.id for run in (*progress.open, *progress.taken_back)}
+    over = {(verdict.tick, verdict.attempt) for verdict in progress.recent}
+    told = {run.id: run for run in running if run.tick <= born and run.id not in known}
+    return [run for run in told.values() if (run.tick, run.attempt) not in over]
 
 
 def _is_gone(draft: Draft, command: CronJobDeclared) -> bool:

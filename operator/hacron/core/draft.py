@@ -26,6 +26,7 @@ class Draft:
         self._state = state
         self.rules = rules
         self.now = now  # when it is decided
+        self.born = state.born
         self.is_settling = state.began_within(rules.settle, now)  # what clusters know to have run may not be known here yet
         self._homes: dict[Key, dict[str, Definition]] = {}
         self._parsed: dict[Key, CronJob | InvalidCronJob | None] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hacron.core import declaring, manifests, status
 from hacron.core.demand import accounts, demanding, wanted
 from hacron.core.messages import Command, CronJobDeclared, CronJobWithdrawn, Definition, DemandWithdrawn, RunsDemanded
-from hacron.core.model import Home, Key, Kind, Pause
+from hacron.core.model import Home, Key, Kind, Pause, Run
 from hacron.core.spec import says_the_same
 from hacron.core.state import State
 from hacron.core.status import Trial
@@ -53,10 +53,10 @@ class Objects(Protocol):
     def contradicted(self, state: State, declared: Declaration) -> datetime | None:
         """Return since when the ledger says that this object is gone, or was changed since; None when it does not."""
 
-    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
-        """Add the newest tick whose Job is known to exist in the cluster."""
+    def with_jobs(self, declared: Declaration, newest: datetime | None, running: Sequence[Run] | None) -> Declaration:
+        """Add what the Jobs in the cluster tell: the newest tick of one, and which run; None: not all are known."""
 
-    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+    def remembering(self, declared: Declaration, earlier: Declaration, *, ledger_is_young: bool) -> Declaration:
         """Keep what an earlier look at the same object knew to have run: a ledger that has just begun may show less."""
 
     def knows_more(self, declared: Declaration, state: State) -> bool:
@@ -82,7 +82,7 @@ class CronJobs:
     kind = Kind.CRONJOB
 
     def declared(self, cluster: str, body: dict[str, Any]) -> Declaration:
-        return manifests.declared(cluster, body)
+        return replace(manifests.declared(cluster, body), running=status.running(body.get("status")))
 
     def says(self, declared: Declaration) -> tuple[int, Pause | None]:
         assert isinstance(declared, CronJobDeclared)
@@ -108,20 +108,29 @@ class CronJobs:
             return None
         return next((one.at for one in progress.gone if one.uid == declared.uid), None) if progress is not None else None
 
-    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:
+    def with_jobs(self, declared: Declaration, newest: datetime | None, running: Sequence[Run] | None) -> Declaration:
         assert isinstance(declared, CronJobDeclared)
-        return replace(declared, last_schedule_time=_later(declared.last_schedule_time, ran))
+        last = _later(declared.last_schedule_time, newest)
+        if running is None:
+            return replace(declared, last_schedule_time=last)
+        elsewhere = [run for run in declared.running if run.cluster != declared.cluster]
+        return replace(declared, last_schedule_time=last, running=(*elsewhere, *running))
 
-    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+    def remembering(self, declared: Declaration, earlier: Declaration, *, ledger_is_young: bool) -> Declaration:
         assert isinstance(earlier, CronJobDeclared)
         assert isinstance(declared, CronJobDeclared)
         decided = _later(declared.decided_until, earlier.decided_until)
-        return self.with_newest(replace(declared, decided_until=decided), earlier.last_schedule_time)
+        last = _later(declared.last_schedule_time, earlier.last_schedule_time)
+        running = {run.id: run for run in (*(earlier.running if ledger_is_young else ()), *declared.running)}
+        return replace(declared, decided_until=decided, last_schedule_time=last, running=tuple(running.values()))
 
     def knows_more(self, declared: Declaration, state: State) -> bool:
         assert isinstance(declared, CronJobDeclared)
         progress, decided = state.progress.get(declared.key), _later(declared.last_schedule_time, declared.decided_until)
-        return progress is not None and decided is not None and decided > progress.last_tick
+        if progress is None:
+            return False
+        has_run = decided is not None and decided > progress.last_tick
+        return has_run or bool(declaring.lost_runs(progress, declared.running, state.born))
 
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)
@@ -164,10 +173,15 @@ class Demands:
             return None  # what is demanded does not change, and what was done about it stays done
         return None if demanding.is_newer(declared, entry) else entry.created_at
 
-    def with_newest(self, declared: Declaration, ran: datetime | None) -> Declaration:  # noqa: ARG002 - what ran is in the account
+    def with_jobs(
+        self,
+        declared: Declaration,
+        newest: datetime | None,  # noqa: ARG002 - what ran is in the account
+        running: Sequence[Run] | None,  # noqa: ARG002 - so is what runs
+    ) -> Declaration:
         return declared
 
-    def remembering(self, declared: Declaration, earlier: Declaration) -> Declaration:
+    def remembering(self, declared: Declaration, earlier: Declaration, *, ledger_is_young: bool) -> Declaration:  # noqa: ARG002
         assert isinstance(declared, RunsDemanded)
         assert isinstance(earlier, RunsDemanded)
         told, known = declared.account, earlier.account

@@ -47,11 +47,11 @@ class Lanes(Generic[T]):
 
     def may_take(self) -> bool:
         """Return whether something may begin now."""
-        return self._next() is not None
+        return self._waiting_in_all > 0 and self._next() is not None
 
     def take(self) -> T | None:
         """Return what may begin now, which is under way from then on; None: nothing."""
-        found = self._next()
+        found = self._next() if self._waiting_in_all else None
         if found is None:
             return None
         waiting, namespace = found
@@ -100,8 +100,6 @@ class Lanes(Generic[T]):
 
     def _next(self) -> tuple[OrderedDict[str, deque[T]], str] | None:
         """Return which namespace's turn it is."""
-        if not self._waiting_in_all:
-            return None
         unanswered = sum(self._under_way[namespace] for namespace in self._under_way.keys() & self._unanswered)
         if self._counted(unanswered) >= self._count or self._total >= self.most:
             return None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -136,6 +137,7 @@ def instant(text: object) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=32768)  # ten statuses in a row tell of the same ticks
 def rfc3339(when: datetime) -> str:
     """Write an instant as Kubernetes does: UTC, whole seconds."""
     return f"{when.astimezone(UTC).isoformat():.19}Z"

@@ -75,6 +75,7 @@ class CronJobDeclared(_Message, frozen=True):
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
     ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another
     instead_of: Instant | None = None  # what the ledger has noted then is newer, or a withdrawal, and unknown to the API server
+    running: tuple[Run, ...] = ()  # of the schedule, what is known there to have begun and not to have ended; counts like it
 
 
 class CronJobWithdrawn(_Message, frozen=True):

@@ -60,6 +60,21 @@ def run_id(cronjob_id: str, tick: datetime, attempt: int) -> str:
     return f"{cronjob_id}.{int(tick.timestamp())}.{attempt}"
 
 
+def known_again(run: Run) -> Run:
+    """Return a run as a ledger has it that has lost it, and is told that it runs: its worker says what has become of it."""
+    return Run(
+        id=run.id,
+        tick=run.tick,
+        cluster=run.cluster,
+        start_by=run.tick,
+        fencing=run.fencing,
+        attempt=run.attempt,
+        job=run.job,
+        state=R,
+        was_in_time=True,
+    )
+
+
 def to_try_again(run: Run, refused_by: tuple[str, ...], because: str) -> Run:
     """Return a run that was refused, and waits for another cluster, or for its turn."""
     return replace(run, state=RunState.LOST, reason=NOT_STARTED, refused_by=refused_by, because=because)

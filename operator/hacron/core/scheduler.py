@@ -40,7 +40,7 @@ from hacron.core.messages import (
     RunStarted,
     RunStopped,
 )
-from hacron.core.model import Cluster, CronJob, Key
+from hacron.core.model import Cluster, ConcurrencyPolicy, CronJob, Key
 from hacron.core.rules import Rules
 from hacron.core.runs import by_now
 from hacron.core.state import LONG_AGO, State
@@ -71,6 +71,8 @@ class Scheduler:
 
         Return whether it is in step. One costs some 40 µs, so 100,000 in one go would keep the broker waiting for a heartbeat.
         """
+        if not self._touched:
+            return True
         for key in list(islice(self._touched, at_most)):
             del self._touched[key]
             self._agenda.put(key, self._next_look_at(key))
@@ -324,7 +326,17 @@ class Scheduler:
 
     def _waits_for_what_is_known(self, progress: Progress, scene: Scene, draft: Draft) -> bool:
         """Whether ticks wait while the ledger is young: some may have run, or what they may not run beside is not watched yet."""
-        return self._passed_before_birth(progress, scene) or demands.are_to_be_resumed(draft, scene.cronjob)
+        return (
+            self._passed_before_birth(progress, scene)
+            or self._may_run_beside_what_is_lost(progress, scene, draft)
+            or demands.are_to_be_resumed(draft, scene.cronjob)
+        )
+
+    def _may_run_beside_what_is_lost(self, progress: Progress, scene: Scene, draft: Draft) -> bool:
+        """Whether ticks must not run beside each other, and the cronjob is older than the ledger: some of it may run."""
+        if scene.cronjob.policy is ConcurrencyPolicy.ALLOW or draft.born is None:
+            return False
+        return any(home.created_at < draft.born for home in draft.homes(progress.key).values())
 
     def _passed_before_birth(self, progress: Progress, scene: Scene) -> bool:
         assert self._state.born is not None

@@ -7,17 +7,20 @@ its API server accepts the template.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from hacron.core import pausing, readiness
+import msgspec
+
+from hacron.core import manifests, pausing, readiness
 from hacron.core.admission import never_in_time
-from hacron.core.manifests import rfc3339
+from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
-from hacron.core.runs import is_ahead
+from hacron.core.runs import is_ahead, known_again
 from hacron.core.state import State
 from hacron.core.ticks import clockchange
 from hacron.core.ticks.cron import INSTANT
@@ -33,6 +36,7 @@ class Trial:
 
 _Condition = Callable[[str, bool, str, str, datetime], dict[str, Any]]  # of a given generation
 ACCEPTED: Final = Trial()
+MOST_READ = 400  # open runs; more than there ever are
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,23 @@ def active_run(run: Run) -> dict[str, Any]:
         **({"reason": run.reason} if run.reason else {}),
         **({"message": run.because} if run.because else {}),
     }
+
+
+def running(status: object) -> tuple[Run, ...]:
+    """Return the runs of the schedule that a `.status` shows to have begun, as `active_run` has written them."""
+    entries = status.get("active") if isinstance(status, dict) else None
+    found = []
+    for entry in entries[:MOST_READ] if isinstance(entries, list) else ():
+        with suppress(*manifests.UNREADABLE):
+            if entry["state"] in (RunState.RUNNING, RunState.STOPPING) and not entry.get("run") and entry["job"]:
+                found.append(_running(entry))
+    return tuple(found)
+
+
+def _running(entry: dict[str, Any]) -> Run:
+    told = {"id": entry["runId"], "cluster": entry["cluster"], "job": entry["job"], "attempt": int(entry.get("attempt") or 1)}
+    times = {"tick": instant(entry["tick"]), "start_by": instant(entry["tick"])}
+    return known_again(msgspec.convert(told | times | {"fencing": 0}, Run))
 
 
 def recent(verdict: Verdict) -> dict[str, Any]:
