@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pika
 import pytest
@@ -214,6 +215,32 @@ def test_the_broker_is_wiped_while_everything_runs(fleet: Fleet, watched: Watche
     watched.judge(begin, watched.await_runs(since=wiped, timeout=90), gap=timedelta(seconds=60))
     assert all(one.fencing > fencing for one in watched.jobs() if one.tick > wiped)
     await_status(west, "every-minute", lambda s: s.get("nextScheduleTime"), "every-minute to be declared again")
+
+
+def _succeeded(status: dict[str, Any], job: str) -> bool:
+    return any((one.get("job"), one["verdict"]) == (job, "Succeeded") for one in status.get("recent", []))
+
+
+def _both(west: ControlPlane, east: ControlPlane) -> list[Ran]:
+    """Return two runs, as soon as there are two."""
+    ran = judge.of(judge.jobs([west, east]), "alone")
+    return ran[:2] if len(ran) > 1 else []
+
+
+def test_what_is_to_be_alone_is_alone_when_the_broker_has_lost_everything(
+    fleet: Fleet, west: ControlPlane, east: ControlPlane, broker: Broker
+) -> None:
+    for cluster in (west, east):
+        cluster.apply(manifest("alone", "@every 5s", run_seconds=25, concurrencyPolicy="Forbid"))
+    until(lambda: judge.of(judge.jobs([west, east]), "alone"), 30, "the first run")
+    await_status(west, "alone", lambda status: status.get("activeCount") == 1, "it to be shown")
+    broker.wipe()
+    for replica in fleet:
+        replica.wait_ready(60)
+    first, second = until(lambda: _both(west, east), 60, "the next run")
+    assert first.ended is not None
+    assert first.ended <= second.created
+    await_status(west, "alone", lambda status: _succeeded(status, first.job), "its verdict, in the new ledger")
 
 
 def test_an_api_server_that_is_away_holds_up_its_own_cluster_only(fleet: Fleet, watched: Watched, west: ControlPlane) -> None:
