@@ -101,6 +101,15 @@ def test_it_is_not_open_twice_and_not_open_again_when_it_is_over() -> None:
     assert story.verdicts == ["-60 Failed"]
 
 
+def test_who_declares_it_first_tells_what_runs_however_late_that_is() -> None:
+    """Its cluster was away when the ledger was lost; or the ledger has lost a part of what it had."""
+    story = Story()
+    story.at(65)
+    tell(story, "Forbid", AT_11_59)
+    story.at(121)
+    assert story.runs == ["-60 Running east #1"]
+
+
 def test_a_ledger_that_is_not_young_knows_better() -> None:
     story = lost()
     story.at(SETTLE_S + 1)

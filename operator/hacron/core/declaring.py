@@ -175,7 +175,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
     """
     created_at = min(command.created_at, draft.now)
     instants = [created_at, *filter(None, (_decided(draft, command), not_before)), *([old.last_tick] if old else [])]
-    return Progress(
+    progress = Progress(
         key=command.key,
         cronjob_id=command.uid,
         last_tick=max(instants),
@@ -186,6 +186,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         told=old.told if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
     )
+    return _watching(progress, command, draft.now) if old is None else progress
 
 
 def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
@@ -196,22 +197,28 @@ def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
 
 def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Progress:
     """Take in, as long as the ledger is young, how far a home knows the cronjob to have come, and what it knows to run."""
-    if not draft.is_settling:
+    if not draft.is_settling or draft.born is None:
         return progress
     decided = _decided(draft, command)
     if decided is not None and decided > progress.last_tick:
         progress = replace(progress, last_tick=decided)
-    lost = [known_again(run) for run in lost_runs(progress, command.running, draft.born)]
+    return _watching(progress, command, draft.born)
+
+
+def _watching(progress: Progress, command: CronJobDeclared, until: datetime) -> Progress:
+    """Let those runs be open again that a home tells of, and the ledger has lost."""
+    lost = [known_again(run) for run in lost_runs(progress, command.running, until)]
     return replace(progress, open=(*progress.open, *lost[: max(0, MOST_OPEN - len(progress.open))]))
 
 
-def lost_runs(progress: Progress, running: Iterable[Run], born: datetime | None) -> list[Run]:
-    """Return those of a home's runs that a ledger, born then, has lost: neither open nor over, as far as it knows."""
-    if born is None:
-        return []
+def lost_runs(progress: Progress, running: Iterable[Run], until: datetime) -> list[Run]:
+    """Return those of a home's runs that are neither open nor over, as far as the ledger knows, with ticks up to then.
+
+    What comes later it has decided itself.
+    """
     known = {run.id for run in (*progress.open, *progress.taken_back)}
     over = {(verdict.tick, verdict.attempt) for verdict in progress.recent}
-    told = {run.id: run for run in running if run.tick <= born and run.id not in known}
+    told = {run.id: run for run in running if run.tick <= until and run.id not in known}
     return [run for run in told.values() if (run.tick, run.attempt) not in over]
 
 

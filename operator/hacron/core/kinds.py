@@ -127,7 +127,7 @@ class CronJobs:
     def knows_more(self, declared: Declaration, state: State) -> bool:
         assert isinstance(declared, CronJobDeclared)
         progress, decided = state.progress.get(declared.key), _later(declared.last_schedule_time, declared.decided_until)
-        if progress is None:
+        if progress is None or state.born is None:
             return False
         has_run = decided is not None and decided > progress.last_tick
         return has_run or bool(declaring.lost_runs(progress, declared.running, state.born))
