@@ -148,8 +148,8 @@ MISSED = (
     Missed(
         (mutations.goes_by_the_floor_of_the_last_message,),
         ("records that outlive the ledger",),
-        17,
-        "c 12:01:17 began at 12:01:17 beside 12:01:10",
+        72,
+        "f 12:06:40 was late: the executor was lost",
     ),
     Missed((mutations.jumps_to_the_floor_of_a_young_ledger,), ("records that outlive the ledger",), 17, "e 12:00:20 has 2 Jobs"),
     Missed((mutations.says_no_without_a_look,), ("Jobs made and then refused",), 0, "has 2 Jobs"),
