@@ -507,7 +507,7 @@ def test_of_a_run_that_is_told_to_be_open_only_that_is_kept_which_a_status_says(
     story = Story()
     words = {"because": "x" * 4000, "reason": "r", "refused_by": ("a", "b"), "demand": "d"}
     demanded(story, account=told("asked", 2, **words))
-    assert demand(story).account == told("asked", 2)
+    assert demand(story).account == told("asked", 2, was_in_time=True)
 
 
 def test_however_much_is_told_to_be_open_a_cronjobs_record_can_be_read() -> None:

@@ -232,12 +232,13 @@ def running(status: object) -> tuple[Run, ...]:
     for entry in entries[:MOST_READ] if isinstance(entries, list) else ():
         with suppress(*manifests.UNREADABLE):
             if entry["state"] in (RunState.RUNNING, RunState.STOPPING) and not entry.get("run") and entry["job"]:
-                found.append(_running(entry))
+                found.append(read_run(entry, entry["runId"]))
     return tuple(found)
 
 
-def _running(entry: dict[str, Any]) -> Run:
-    told = {"id": entry["runId"], "cluster": entry["cluster"], "job": entry["job"], "attempt": int(entry.get("attempt") or 1)}
+def read_run(entry: dict[str, Any], identity: str) -> Run:
+    """Read what `active_run` has written, as a run that goes on. Raises KeyError, TypeError, ValueError, AttributeError."""
+    told = {"id": identity, "cluster": entry["cluster"], "job": entry["job"], "attempt": int(entry.get("attempt") or 1)}
     times = {"tick": instant(entry["tick"]), "start_by": instant(entry["tick"])}
     return known_again(msgspec.convert(told | times | {"fencing": 0}, Run))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from hacron.core import readiness
@@ -17,7 +16,7 @@ from hacron.core.messages import Demand
 from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import run_id
 from hacron.core.state import State
-from hacron.core.status import active_run, condition_of, recent, time_of
+from hacron.core.status import active_run, condition_of, read_run, recent, time_of
 
 MOST_READ = 400  # results, or open runs; as many as are ever shown
 
@@ -125,15 +124,12 @@ def _open(entry: dict[str, Any], identity: str, results: list[Verdict]) -> Run:
     One that was given up, or waits for a cluster that takes it, is as it was: taken for running, it would be over as soon as its
     worker finds no Job.
     """
-    tick, attempt = instant(entry["tick"]), int(entry.get("attempt") or 1)
-    if tick is None:
-        raise ValueError("tick")
-    told = {"cluster": entry["cluster"], "job": entry["job"], "attempt": attempt, "state": RunState.RUNNING}
-    if entry.get("state") == RunState.LOST:
-        began = [one.started for one in results if (one.tick, one.attempt) == (tick, attempt)]
-        told |= {"state": RunState.LOST, "reason": _text(entry, "reason"), "started": began[0] if began else None}
-    times = {"tick": tick, "start_by": tick}
-    return msgspec.convert(told | times | {"id": run_id(identity, tick, attempt), "fencing": 0}, Run)
+    run = read_run(entry, identity)
+    run = replace(run, id=run_id(identity, run.tick, run.attempt))
+    if entry.get("state") != RunState.LOST:
+        return run
+    began = [one.started for one in results if (one.tick, one.attempt) == (run.tick, run.attempt)]
+    return replace(run, state=RunState.LOST, reason=_text(entry, "reason"), started=began[0] if began else None)
 
 
 def _open_runs(state: State, demand: Demand) -> list[Run]:

@@ -15,6 +15,7 @@ from hacron.core.demand.wanted import MOST, read
 from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
 from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, key_of, namespace_of
+from hacron.core.runs import known_again
 
 MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
 
@@ -131,8 +132,8 @@ def _told(command: RunsDemanded) -> Account | None:
 
 def _as_read_back(run: Run) -> Run:
     """Keep what is read of an open run in a status: more would be in each record of its cronjob."""
-    bare = replace(run, demand="", because="", refused_by=())
-    return bare if run.state is RunState.LOST else replace(bare, reason="", started=None)
+    bare = known_again(run)
+    return replace(bare, state=run.state, reason=run.reason, started=run.started) if run.state is RunState.LOST else bare
 
 
 def _fuller(known: Account, command: RunsDemanded) -> Account:
