@@ -16,8 +16,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.faults import WORKER, Faults
 from hacron.core.manifests import JobView
 from hacron.core.messages import ClusterSeen
-from hacron.core.model import Key, Run
-from hacron.core.runs import known_again
+from hacron.core.model import Key, Run, RunState
 from hacron.core.state import State
 from hacron.errand import Outgoing
 from hacron.errands import Errands, WorkerTally
@@ -182,16 +181,15 @@ class Worker:
         return [self._run_of(job) for job in self._jobs.running(key)] if self.knows_jobs else None
 
     def _run_of(self, job: JobView) -> Run:
-        return known_again(
-            Run(
-                id=job.run_id,
-                tick=job.tick,
-                cluster=self._cluster,
-                start_by=job.tick,
-                fencing=job.fencing,
-                attempt=job.attempt,
-                job=job.name,
-            )
+        return Run(
+            id=job.run_id,
+            tick=job.tick,
+            cluster=self._cluster,
+            start_by=job.tick,
+            fencing=job.fencing,
+            attempt=job.attempt,
+            job=job.name,
+            state=RunState.RUNNING,
         )
 
     def stop(self) -> None:

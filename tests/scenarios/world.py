@@ -426,10 +426,12 @@ class World:
         while self._unsettled and self._unsettled[0] + SETTLES_FOR <= self.now:
             wiped, noted = self._unsettled.pop(0), self._noted()
             for made in all_made(list(self.clusters.values())):
-                is_known = _is_decided(made, noted) or self._shown_by(made) or self._was_shown(made, wiped) or self._is_told(made)
+                is_told = self._is_told(made)
+                was_shown = self._shown_by(made) or self._was_shown(made, wiped, made.shown_by)
+                is_known = _is_decided(made, noted) or was_shown or is_told
                 if made.at <= wiped and not is_known:
                     made.forgotten_at = made.forgotten_at or self.now
-                is_watched = _is_open(made, noted) or self._was_shown(made, wiped, made.running_by) or self._is_told(made)
+                is_watched = _is_open(made, noted) or self._was_shown(made, wiped, made.running_by) or is_told
                 if made.at <= wiped and not is_watched:
                     made.unwatched_at = made.unwatched_at or self.now
 
@@ -438,9 +440,8 @@ class World:
         records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
         return {(type(record), record.key): record for record in records if isinstance(record, Progress | Demand)}
 
-    def _shown_by(self, made: Made, shows: Callable[[Body, Made], bool] | None = None) -> set[str]:
+    def _shown_by(self, made: Made, shows: Callable[[Body, Made], bool] = _shows) -> set[str]:
         """Return the objects, by uid, whose `.status` tells that a Job has begun, or runs, when they are told of anew."""
-        shows = shows or _shows
         shown_by = set()
         for cluster in self.clusters.values():
             body = self._origin(made, cluster)
@@ -448,15 +449,14 @@ class World:
                 shown_by.add(body["metadata"]["uid"])
         return shown_by
 
-    def _was_shown(self, made: Made, wiped: datetime, by: set[str] | None = None) -> bool:
+    def _was_shown(self, made: Made, wiped: datetime, by: set[str]) -> bool:
         """Whether what showed a Job, when the broker's data was lost, is still there to be told of, even if it shows less now.
 
         Unless people have had it say less since, by a backup.
         """
         clusters = [one for one in self.clusters.values() if one.put_back_at is None or one.put_back_at < wiped]
         found = [(self._origin(made, cluster), cluster.name) for cluster in clusters]
-        shown_by = made.shown_by if by is None else by
-        return any(body is not None and body["metadata"]["uid"] in shown_by and self._may_tell(name) for body, name in found)
+        return any(body is not None and body["metadata"]["uid"] in by and self._may_tell(name) for body, name in found)
 
     def _origin(self, made: Made, cluster: FakeCluster) -> Body | None:
         """Return what has asked for a Job, as a cluster has it: a HACronJob or a HACronJobRun."""

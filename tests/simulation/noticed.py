@@ -111,7 +111,7 @@ MISSED = (
         0,
         "e was brought back at 12:04:00.05",
     ),
-    Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 3, " has 2 Jobs"),
+    Missed((mutations.frees_names_at_once,), ("sick API servers", "Jobs by hand"), 3, "e 12:02 has 2 Jobs"),
     Missed((mutations.frees_the_name_of_what_it_stops,), ("sick API servers", "deaths"), 368, "c 12:01 has 2 Jobs"),
     Missed(
         (mutations.forgets_where_a_tick_was_taken_back,),

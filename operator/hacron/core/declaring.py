@@ -37,7 +37,7 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
     homes, progress = draft.homes(command.key), draft.progress(command.key)
     mine, is_lost = homes.get(command.cluster), bool(homes) and progress is None
     if mine is not None and not is_newer(command, mine) and not (is_lost and _is_the_same(command, mine)):
-        if draft.is_settling and mine.uid == command.uid and progress is not None:
+        if mine.uid == command.uid and progress is not None:
             draft.put(_as_told(draft, progress, command))  # another replica of that cluster, which knows more
         return
     if _is_gone(draft, command):

@@ -181,7 +181,7 @@ class Demands:
     ) -> Declaration:
         return declared
 
-    def remembering(self, declared: Declaration, earlier: Declaration, *, ledger_is_young: bool) -> Declaration:  # noqa: ARG002
+    def remembering(self, declared: Declaration, earlier: Declaration, *, ledger_is_young: bool) -> Declaration:  # noqa: ARG002 - an account grows
         assert isinstance(declared, RunsDemanded)
         assert isinstance(earlier, RunsDemanded)
         told, known = declared.account, earlier.account

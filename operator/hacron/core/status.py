@@ -36,7 +36,7 @@ class Trial:
 
 _Condition = Callable[[str, bool, str, str, datetime], dict[str, Any]]  # of a given generation
 ACCEPTED: Final = Trial()
-MOST_READ = 400  # open runs; more than there ever are
+MOST_READ = 400  # results, or open runs; as many as are ever shown
 
 
 @dataclass(frozen=True, slots=True)

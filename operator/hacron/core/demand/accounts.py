@@ -16,9 +16,7 @@ from hacron.core.messages import Demand
 from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import run_id
 from hacron.core.state import State
-from hacron.core.status import active_run, condition_of, read_run, recent, time_of
-
-MOST_READ = 400  # results, or open runs; as many as are ever shown
+from hacron.core.status import MOST_READ, active_run, condition_of, read_run, recent, time_of
 
 
 def render(state: State, key: Key, cluster: str) -> dict[str, Any] | None:
