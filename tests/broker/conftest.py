@@ -6,12 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from hacron.broker import channel, connection
 from tests.broker.worlds import FakeWorld, RealWorld, World
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.broker)])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Yield both worlds, one after the other. A test marked `small_ledger` gets one that soon drops its beginning."""
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Yield both worlds, one after the other. A test marked `small_ledger` gets one that soon drops its beginning.
+
+    What they promise holds for a broker that a busy machine makes slow, too.
+    """
+    monkeypatch.setattr(channel, "CONFIRM_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(connection, "OPEN_TIMEOUT_S", 30.0)
     yield from _world(request, real=request.param == "real")
 
 

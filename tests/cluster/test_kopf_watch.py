@@ -143,7 +143,7 @@ def test_the_newest_of_a_thousand_changes_arrives(watching: Watching, west: Cont
     newest = read(west, "hello", namespace)["metadata"]["generation"]
     until(lambda: watching.newest("hello", namespace)["metadata"]["generation"] == newest, 30, "the newest change")
     west.apply(manifest("next", namespace=namespace))
-    until(lambda: watching.newest("next", namespace), 10, "what comes behind them")
+    until(lambda: watching.newest("next", namespace), 60, "what comes behind them")
 
 
 def test_the_watch_survives_an_api_server_that_goes_and_comes(watching: Watching, west: ControlPlane, namespace: str) -> None:
@@ -275,7 +275,7 @@ def test_a_replica_without_rights_says_which_and_takes_up_work_when_it_has_them(
         replica.start()
         missing = 'cannot list resource "hacronjobs" in API group "hacron.io" at the cluster scope'
         until(lambda: any(missing in each for each in complaints(replica)), 60, "a word about what is missing")
-        until(lambda: missing in str(replica.told().get("reasons")), 10, "the same from its readiness")
+        until(lambda: missing in str(replica.told().get("reasons")), 60, "the same from its readiness")
         east.apply(manifest("hello", "0 2 * * *"))
         rights = ("--clusterrole=hacron", "--serviceaccount=default:stranger")
         east.kubectl("create", "clusterrolebinding", "stranger", *rights)

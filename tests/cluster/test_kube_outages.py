@@ -42,21 +42,21 @@ def test_an_api_server_that_is_stopped_answers_nothing_and_works_again_when_it_i
     until(lambda: not kube.client.reachable, 20, "the word that it does not answer")
     west.start_apiserver()
     until(lambda: kube.client.reachable, 20, "the word that it answers again")
-    assert kube.ask(get("lost", namespace)).status == 404
-    assert kube.ask(create("found", namespace)).status == 201
+    until(lambda: kube.ask(get("lost", namespace)).status == 404, 60, "its word that nothing was made meanwhile")
+    until(lambda: kube.ask(create("found", namespace)).status in (201, 409), 60, "a Job")  # 409: made, and the answer came late
     until(lambda: kube.sightings("found") or any("found" in each for each in kube.lists()), 30, "the Job in the watch")
 
 
 def test_an_api_server_that_hangs_is_given_up_in_time(kube: Asking, west: ControlPlane, namespace: str) -> None:
     west.freeze_apiserver()
-    answers = kube.ask_all([get("hello"), create("hangs", namespace)], timeout=10)
+    answers = kube.ask_all([get("hello"), create("hangs", namespace)], timeout=60)
     assert [answer.status for answer in answers] == [0, 0]
     assert all("Timeout" in answer.reason for answer in answers)
     until(lambda: not kube.client.reachable, 20, "the word that it does not answer")
     west.thaw_apiserver()
     until(lambda: kube.client.reachable, 20, "the word that it answers again")
     # What was sent may have acted all the same: the name tells.
-    assert kube.ask(create("hangs", namespace)).status in (201, 409)
+    until(lambda: kube.ask(create("hangs", namespace)).status in (201, 409), 60, "its name taken")
 
 
 def test_a_silent_api_server_is_noticed_when_nobody_asks_for_anything(kube: Asking, west: ControlPlane) -> None:

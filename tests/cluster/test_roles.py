@@ -15,6 +15,7 @@ from hacron.core.manifests import rfc3339
 from hacron.core.ticks import hashed
 from tests.cluster.house import House, house
 from tests.cluster.seen import await_, first_job, jobs, newest
+from tests.testbed.api import Api
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import condition, manifest, read
 from tests.testbed.judge import instant
@@ -74,11 +75,23 @@ def test_a_job_carries_all_that_its_run_is_known_by(west: ControlPlane, namespac
     assert {each["name"]: each["value"] for each in made["containers"][0]["env"]} == {"MINE": "1", **handed}
     assert {each["name"]: each["value"] for each in made["initContainers"][0]["env"]} == handed
     created = instant(metadata["creationTimestamp"])
-    assert tick <= created <= tick + timedelta(seconds=3), "not before its tick, and soon after"
+    assert tick <= created, "not before its tick"
+
+
+def test_jobs_come_soon_after_their_ticks(west: ControlPlane, namespace: str) -> None:
+    west.apply(manifest("hello", "@every 2s", namespace=namespace))
+
+    def late() -> list[timedelta]:
+        made = (job["metadata"] for job in jobs(west, namespace))
+        return [instant(each["creationTimestamp"]) - instant(each["annotations"]["hacron.io/tick"]) for each in made]
+
+    until(lambda: len(late()) >= 3, 30, "three Jobs")
+    assert min(late()) >= timedelta(0)
+    assert min(late()) <= timedelta(seconds=3), "but for what a stalled machine does to one"
 
 
 def test_each_tick_has_one_job_and_a_verdict(west: ControlPlane, namespace: str) -> None:
-    west.apply(manifest("hello", "@every 2s", namespace=namespace))
+    west.apply(manifest("hello", "@every 2s", namespace=namespace, catchUp={"policy": "All"}))
     status = await_(west, namespace, lambda status: len(status.get("recent", [])) >= 3, "three verdicts")
     assert {verdict["verdict"] for verdict in status["recent"]} == {"Succeeded"}
     ticks = [instant(verdict["tick"]) for verdict in reversed(status["recent"])]
@@ -96,7 +109,7 @@ def test_each_tick_has_one_job_and_a_verdict(west: ControlPlane, namespace: str)
 
 def test_a_run_that_fails_says_why(west: ControlPlane, namespace: str) -> None:
     west.apply(manifest("hello", "@every 3s", namespace=namespace, fail=True))
-    status = await_(west, namespace, lambda status: newest(status), "a verdict")
+    status = await_(west, namespace, lambda status: newest(status).get("verdict") not in (None, "Missed"), "a verdict")
     assert (newest(status)["verdict"], newest(status)["reason"]) == ("Failed", "BackoffLimitExceeded")
     assert "backoff limit" in newest(status)["message"]
     assert "lastSuccessfulTime" not in status
@@ -121,11 +134,14 @@ def test_a_run_that_is_replaced_is_gone_before_the_next_begins(
 ) -> None:
     if soon:  # a request to make it may still be on its way: the Job keeps its name
         monkeypatch.setattr(namelock, "REQUEST_LIVES", timedelta(minutes=10))
-    body = json.loads(manifest("hello", "@every 3s", namespace=namespace, run_seconds=600, concurrencyPolicy="Replace"))
+    body = json.loads(manifest("hello", "@every 3s", namespace=namespace, run_seconds=600, concurrencyPolicy="Forbid"))
     pod = body["spec"]["jobTemplate"]["spec"]["template"]
     pod["metadata"]["finalizers"] = ["tests/hold"]
     west.apply(json.dumps(body))
     old = first_job(west, namespace)["metadata"]["name"]
+    until(lambda: jobs(west, namespace)[0].get("status", {}).get("active") == 1, 30, "its pod")
+    body["spec"]["concurrencyPolicy"] = "Replace"
+    west.apply(json.dumps(body))
     await_(west, namespace, lambda status: [run["state"] for run in status.get("active", [])] == ["Stopping"], "it being stopped")
     (held,) = json.loads(west.kubectl("get", "pods", "--namespace", namespace, "--output", "json"))["items"]
     if soon:
@@ -149,13 +165,14 @@ def test_a_run_that_is_replaced_is_gone_before_the_next_begins(
 
 
 def test_a_job_of_somebody_else_is_never_adopted(west: ControlPlane, namespace: str) -> None:
-    west.apply(manifest("hello", "@every 6s", namespace=namespace))
-    status = await_(west, namespace, lambda status: status.get("nextScheduleTime"), "the next tick")
-    seconds = int(instant(status["nextScheduleTime"]).timestamp())
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
+    seconds = int(start.timestamp())
     name = f"hello-{seconds // 60}" if seconds % 60 == 0 else f"hello-{seconds}"
     pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
     theirs = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": namespace}}
     west.apply(json.dumps({**theirs, "spec": {"suspend": True, "template": {"spec": pod}}}))
+    only = {"startTime": rfc3339(start), "endTime": rfc3339(start + timedelta(seconds=1))}
+    west.apply(manifest("hello", "@every 6s", namespace=namespace, **only))
     status = await_(west, namespace, lambda status: newest(status), "a verdict")
     assert (newest(status)["verdict"], newest(status)["reason"]) == ("Refused", "JobNameTaken")
     assert name in newest(status)["message"]
@@ -242,7 +259,8 @@ def test_a_schedule_that_makes_no_sense_is_told_and_disturbs_nobody(west: Contro
 def test_between_start_and_end_it_fires_and_then_has_ended(west: ControlPlane, namespace: str) -> None:
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
     end = start + timedelta(seconds=5)
-    west.apply(manifest("hello", "@every 2s", namespace=namespace, startTime=rfc3339(start), endTime=rfc3339(end)))
+    bounds = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
+    west.apply(manifest("hello", "@every 2s", namespace=namespace, catchUp={"policy": "All"}, **bounds))
     status = await_(west, namespace, lambda status: len(status.get("recent", [])) == 3 and ended(status), "three verdicts")
     assert [each["tick"] for each in reversed(status["recent"])] == [rfc3339(start + timedelta(seconds=n)) for n in (0, 2, 4)]
     assert "nextScheduleTime" not in status
@@ -264,7 +282,7 @@ def ended(status: dict[str, Any]) -> bool:
 
 def test_kubectl_shows_what_people_look_for(west: ControlPlane, namespace: str) -> None:
     west.apply(manifest("hello", "@every 2s", namespace=namespace, concurrencyPolicy="Forbid"))
-    await_(west, namespace, lambda status: newest(status), "a verdict")
+    await_(west, namespace, lambda status: status.get("lastResult") == "Succeeded", "a run that ended")
     head, row = west.kubectl("get", "hacj", "--namespace", namespace).splitlines()
     assert " ".join(head.split()) == "NAME SCHEDULE SUSPEND PAUSED ACTIVE LAST SCHEDULE LAST RESULT CLUSTER NEXT AGE"
     assert {"hello", "@every", "2s", "false", "Succeeded", "west"} <= set(row.split())
@@ -298,9 +316,8 @@ def test_a_storm_of_changes_is_shown_in_few_patches(running: House, west: Contro
     west.apply(manifest("hello", "0 2 1 1 *", namespace=namespace))
     await_(west, namespace, lambda status: condition(status, "Scheduled"), "a status")
     before = patches(running)
-    for number in range(1, 31):
-        change = f'{{"spec": {{"failedJobsHistoryLimit": {number}}}}}'
-        west.kubectl("patch", "hacronjob", "hello", "--namespace", namespace, "--type=merge", "--patch", change)
+    path = f"/apis/hacron.io/v1/namespaces/{namespace}/hacronjobs/hello"
+    Api(west).patch(path, ({"spec": {"failedJobsHistoryLimit": number}} for number in range(1, 31)))
     began = datetime.now(UTC)
     await_(west, namespace, lambda status: status["observedGeneration"] == 31, "the newest generation in the status")
     assert datetime.now(UTC) - began < timedelta(seconds=20)

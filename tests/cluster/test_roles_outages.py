@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +32,12 @@ def alone(west: ControlPlane, request: pytest.FixtureRequest) -> Iterator[House]
 def decided_ahead(alone: House, namespace: str) -> Run:
     """Return the run that waits for its tick."""
     state, key = alone["west-1"].session.state, key_of(namespace, "hello")
-    return until(lambda: next(iter(state.progress[key].open), None) if key in state.progress else None, 20, "a run decided ahead")
+
+    def waits() -> Run | None:
+        progress, soon = state.progress.get(key), datetime.now(UTC) + timedelta(seconds=3)
+        return next((run for run in progress.open if run.tick > soon), None) if progress is not None else None
+
+    return until(waits, 30, "a run decided ahead")
 
 
 @pytest.mark.parametrize("alone", [QUICK], indirect=True, ids=["start_window_s=2"])
@@ -53,13 +58,17 @@ def test_the_name_of_a_run_that_is_too_late_is_taken_before_that_is_said(
     assert tombstone["metadata"]["labels"]["hacron.io/tombstone"] == "true"
     assert tombstone["metadata"]["annotations"]["hacron.io/run-id"] == run.id
     assert tombstone["spec"]["suspend"] is True
-    status = await_(west, namespace, lambda status: status.get("recent"), "a verdict")
-    said = next(each for each in status["recent"] if each["tick"] == rfc3339(run.tick))
+
+    def told(status: dict[str, Any]) -> dict[str, Any] | None:
+        return next((each for each in status.get("recent", []) if each["tick"] == rfc3339(run.tick)), None)
+
+    said = told(await_(west, namespace, told, "its verdict"))
+    assert said is not None
     assert (said["verdict"], said["reason"]) == ("Missed", "StartByPassed")
     assert its_job() is not None, "and it stays taken"
 
 
-@pytest.mark.parametrize("alone", [{}], indirect=True, ids=["defaults"])
+@pytest.mark.parametrize("alone", [{"start_window_s": 120.0}], indirect=True, ids=["start_window_s=120"])
 def test_a_job_whose_api_server_comes_back_in_time_is_made(alone: House, west: ControlPlane, namespace: str) -> None:
     west.apply(manifest("hello", "@every 6s", namespace=namespace))
     run = decided_ahead(alone, namespace)

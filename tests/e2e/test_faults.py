@@ -6,7 +6,6 @@ missing where the rules say that only the latest is made up for; a tick that ran
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -86,10 +85,9 @@ class Watched:
             assert not gone or gone[-1] - gone[0] < gap, told
 
     def late_s(self, arrivals: list[Arrivals], since: datetime, until_: datetime) -> list[float]:
-        """Return how long after its tick a watch told of each Job, the latest last."""
-        arrived = {seen.name: seen.arrived for each in arrivals for seen in each.seen}
-        ran = (one for one in self.jobs() if since < one.tick <= until_ - ON_ITS_WAY)
-        return sorted((arrived[one.job] - one.tick).total_seconds() for one in ran)
+        """Return how late each run was, the latest last."""
+        seen = (one for each in arrivals for one in each.seen)
+        return sorted(one.late_s for one in seen if since < one.tick <= until_ - ON_ITS_WAY)
 
 
 @pytest.fixture
@@ -100,9 +98,7 @@ def watched(fleet: Fleet) -> Watched:
 def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:
     begin = now()
     executor = fleet.await_executor()
-    stopped = time.monotonic()
-    assert executor.terminate(timeout=10) == 0
-    assert time.monotonic() - stopped < 8, executor.log()[-2000:]  # 0.4 s is usual
+    assert executor.terminate() == 0, executor.log()[-2000:]  # within what Kubernetes gives; 0.4 s is usual
     successor = fleet.await_executor(other_than=executor)
     end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
@@ -130,7 +126,8 @@ def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> 
 
 def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:
     begin = now()
-    worker = next(replica for replica in fleet.in_cluster("west") if replica.told().get("worker"))
+    west = fleet.in_cluster("west")
+    worker = until(lambda: next((replica for replica in west if replica.told().get("worker")), None), 30, "a worker")
     worker.kill()
     end = watched.await_runs(since=now(), count=6)
     watched.judge(begin, end)
@@ -142,7 +139,7 @@ def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched
 def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(fleet: Fleet, watched: Watched) -> None:
     begin = now()
     frozen = fleet.await_executor()
-    epoch = frozen.told()["epoch"]
+    epoch = until(lambda: frozen.told().get("epoch"), 30, "its epoch")
     frozen.freeze()
     successor = fleet.await_executor(other_than=frozen, timeout=60)
     watched.await_runs(since=now())
@@ -151,8 +148,8 @@ def test_a_frozen_executor_is_replaced_and_changes_nothing_when_it_wakes_up(flee
     end = watched.await_runs(since=now())
     # 5 s decided ahead, 5 s until it is replaced: what lies between may be missing, but nothing is doubled.
     watched.judge(begin, end, gap=timedelta(seconds=30))
-    assert successor.told()["epoch"] > epoch
-    assert fleet.executor() is successor
+    assert fleet.await_executor() is successor
+    assert until(lambda: successor.told().get("epoch"), 30, "its epoch") > epoch
 
 
 def test_a_purged_token_is_put_back(fleet: Fleet, watched: Watched, broker: Broker, prefix: str) -> None:
@@ -185,7 +182,7 @@ def test_a_second_token_makes_no_second_executor(fleet: Fleet, watched: Watched,
         for _ in range(3):
             at_broker.basic_publish(way_in(f"{prefix}.token"), f"{prefix}.token", b"{}")
     watched.judge(begin, watched.await_runs(since=now(), count=6))
-    assert fleet.executor() is executor
+    assert fleet.await_executor() is executor
     executor.kill()  # now the surplus would show
     fleet.await_executor(other_than=executor)
     watched.judge(begin, watched.await_runs(since=now(), count=6))
@@ -195,7 +192,7 @@ def test_the_broker_is_restarted(fleet: Fleet, watched: Watched, broker: Broker)
     begin = now()
     broker.stop()
     until(lambda: not any(replica.is_ready() for replica in fleet), 30, "replicas that say they are not ready")
-    until(lambda: all("broker" in " ".join(replica.told()["reasons"]) for replica in fleet), 30, "and why")
+    until(lambda: all("broker" in " ".join(replica.told().get("reasons", [])) for replica in fleet), 30, "and why")
     broker.start()
     for replica in fleet:
         replica.wait_ready(60)

@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.newer_version import NEWER
 from tests.testbed import judge
-from tests.testbed.api import Api, Arrivals, Seen
+from tests.testbed.api import Api, Arrivals
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import created, manifest, remove_all
@@ -79,11 +80,6 @@ def restart_all(fleet: Fleet) -> None:
         replica.wait_ready(60)
 
 
-def late_s(one: Seen) -> float:
-    """Return how late a run was: by the watch, or by the whole seconds of the API server where the watch itself was late."""
-    return (min(one.arrived, one.created + timedelta(seconds=1)) - one.tick).total_seconds()
-
-
 def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays_nothing(fleet: Fleet) -> None:
     with ExitStack() as stack:
         watches = [stack.enter_context(Arrivals(Api(cluster))) for cluster in fleet.clusters.values()]
@@ -112,10 +108,10 @@ def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays
         for name, since in born.items()
     }
     assert not any(gone.values()), gone
-    before = sorted((one for one in seen if quiet < one.tick <= begin), key=late_s)
-    during = sorted((one for one in seen if begin < one.tick <= over), key=late_s)
+    before = sorted((one for one in seen if quiet < one.tick <= begin), key=attrgetter("late_s"))
+    during = sorted((one for one in seen if begin < one.tick <= over), key=attrgetter("late_s"))
     for share, grace_s in SHARES:
-        usual, found = (late_s(stretch[math.ceil(share * len(stretch)) - 1]) for stretch in (before, during))
+        usual, found = (stretch[math.ceil(share * len(stretch)) - 1].late_s for stretch in (before, during))
         assert found <= grace_s + TIMES * max(usual, HICCUP_S), (
             f"{share:.0%} were within {usual:.3f} s, and {found:.3f} s while restarting, the latest of them {during[-9:]}"
         )

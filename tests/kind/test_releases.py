@@ -60,7 +60,7 @@ def test_what_is_removed_and_installed_again_goes_on_where_it_was(estate: Estate
     load.await_runs()
 
     load.await_right((began, back + DECIDED_AHEAD))
-    told = [entry for entry in ended(west) if entry["job"] == lasting["job"]]
+    told = [entry for entry in ended(west) if entry.get("job") == lasting["job"]]
     assert [entry["verdict"] for entry in told] == ["Succeeded"]
     tick = judge.instant(told[0]["tick"])
     assert [one.job for one in judge.of(load.ran(), "lasting") if one.tick == tick] == [lasting["job"]]

@@ -106,13 +106,13 @@ def test_those_who_ask_for_much_and_read_nothing_keep_no_probe_out(
         for _ in range(2 * MAX_CONNECTIONS):
             stubborn.append(socket.create_connection(("127.0.0.1", server.port)))
             stubborn[-1].sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        until(lambda: ask(server, path)[0] == 503, 10, "the word that there are too many")
+        until(lambda: ask(server, path)[0] == 503, 60, "the word that there are too many")
         for probe in ("/healthz", "/readyz") * 5:
             assert "engine" in ask(server, probe)[2].lower()
     finally:
         for connection in stubborn:
             connection.close()
-    until(lambda: ask(server, path)[0] == 200, 10, "a place that is free again")
+    until(lambda: ask(server, path)[0] == 200, 60, "a place that is free again")
 
 
 def test_where_a_machine_has_no_ipv6_everywhere_is_every_address_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:

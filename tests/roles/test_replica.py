@@ -183,7 +183,7 @@ def test_a_replica_without_a_broker_says_so_goes_on_trying_and_stops_at_once(
         alone.thread.start()
         until(lambda: len(alone.said) > 4, 10, "two more attempts")
     alone.replica.stop()
-    alone.thread.join(5)
+    alone.thread.join(60)
     assert not alone.thread.is_alive()
     told = [health for health in alone.said if "trying again in" in health.reasons[0]]
     assert not any(health.ready for health in alone.said)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -32,6 +32,11 @@ class Seen:
     tick: datetime
     created: datetime  # creationTimestamp: whole seconds
     arrived: datetime  # our clock when the watch told of it: some milliseconds after it was stored
+
+    @property
+    def late_s(self) -> float:
+        """How late it was: by the watch, or by the whole seconds of the API server where the watch itself was late."""
+        return (min(self.arrived, self.created + timedelta(seconds=1)) - self.tick).total_seconds()
 
 
 class Api:

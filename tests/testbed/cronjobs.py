@@ -92,7 +92,7 @@ def await_told(cluster: Cluster, name: str, jobs: set[str]) -> None:
         found = json.loads(cluster.kubectl("get", "events", "--namespace", "default", "--field-selector", on_it, "-o", "json"))
         return [re.sub(r"Created job (\S+) .*", r"\1", event["message"]) for event in found["items"]]
 
-    until(lambda: jobs <= set(told()), 20, f"an Event on each of {len(jobs)} Jobs of {name}", every=0.5)
+    until(lambda: jobs <= set(told()), 60, f"an Event on each of {len(jobs)} Jobs of {name}", every=0.5)
     twice = [job for job, times in Counter(told()).items() if times > 1]
     if twice:
         raise AssertionError(f"told more than once: {', '.join(twice)}")

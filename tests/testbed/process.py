@@ -171,6 +171,7 @@ def inherited_environment() -> dict[str, str]:
 
 
 _ports_given: set[int] = set()  # never given twice by one process, also while nothing listens yet
+_WORKERS = 8  # of pytest at most; each gives ports of its own, for the same reason
 
 
 def free_port() -> int:
@@ -179,9 +180,10 @@ def free_port() -> int:
     It is below the range that outgoing connections get their ports from: a server that is stopped and started
     again would otherwise find its port taken, even by a client that connected to itself while retrying.
     """
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
     lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(10_000, max(lowest_outgoing, 11_000)), 200):
-        if port in _ports_given:
+    for port in random.sample(range(10_000, max(lowest_outgoing, 20_000)), 2_000):
+        if port in _ports_given or port % _WORKERS != mine:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

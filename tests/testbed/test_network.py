@@ -94,6 +94,6 @@ def test_nothing_of_a_network_is_left(network: Network) -> None:
     place = network.place()
     assert network.name in links()
     network.close()
-    until(lambda: network.name not in links(), 10, "the end of the bridge")
+    until(lambda: network.name not in links(), 60, "the end of the bridge")
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert place.namespace not in listed

@@ -17,9 +17,10 @@ def until(condition: Callable[[], T], timeout: float, what: str, every: float = 
     """
     deadline = time.monotonic() + timeout
     while True:
+        is_last = time.monotonic() >= deadline  # told before it is asked: what was true in time counts, however long we slept
         value = condition()
         if value:
             return value
-        if time.monotonic() >= deadline:
+        if is_last:
             raise TimeoutError(f"{what}: not within {timeout:g} s")
         time.sleep(every)
