@@ -241,7 +241,7 @@ class Errands:
             pass  # what is settled is told; the name is asked for again when the ledger shows it
         elif answer.status == 409:
             errand.send(get_request(errand.key, run))
-        elif answer.unreachable and not self._does_without_tombstone(errand.key, run, moment):
+        elif self._says_nothing(answer) and not self._does_without_tombstone(errand.key, run, moment):
             patient = moment.wall > run.start_by and self._reachable()
             errand.try_later(run, answer, moment.wall, PATIENT_RETRY_S if patient else LAST_RETRY_S)
         elif (answer.lacks_right or answer.over_quota) and moment.wall <= run.start_by:
@@ -250,6 +250,10 @@ class Errands:
             reason = "QuotaExceeded" if answer.over_quota else str(answer.body.get("reason") or f"Status{answer.status}")
             words = answer.body.get("message") or answer.reason or "the API server refused the Job"
             errand.refuse(run, reason if answer.status else "NoAnswer", str(words))
+
+    def _says_nothing(self, answer: Answer) -> bool:
+        """Whether that was no answer to what was asked: so says an API server that has just started, of a right, too."""
+        return answer.unreachable or (answer.lacks_right and not self._reachable())
 
     def _does_without_tombstone(self, key: Key, run: Run, moment: Moment) -> bool:
         """Whether there is nothing left that one would keep out, where it cannot be made: a webhook may fail for days.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hacron.core.model import RunState
+from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FAILS, Fate, all_made
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
@@ -132,3 +135,22 @@ def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -
     assert world.executor.session is not None
     (run,) = world.executor.session.state.progress[HELLO].open
     assert (run.tick, run.state) == (at(60), RunState.RUNNING)
+
+
+def test_what_an_api_server_that_has_just_started_says_of_rights_says_nothing_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was down until it was too late for the run; it refuses the tombstone, and the look that follows is allowed already."""
+    world = World()
+    world.start("west-1")
+    west = world.cluster("west")
+    west.apply(HELLO, spec({"schedule": "1 12 * * *"}))
+    world.at(at(58))
+    west.up = False
+    world.at(at(85))
+    west.forbids = True
+    west.start()
+    monkeypatch.setattr(west, "note_refusal", lambda _: setattr(west, "forbids", False))
+    monkeypatch.setattr(FakeKube, "reachable", property(lambda _: world.now >= at(90)))
+    world.at(at(120))
+    first, *_ = all_made([west])
+    assert (first.attempt, first.tombstone) == (1, True)
+    assert wrong(world) == []
