@@ -222,8 +222,8 @@ def test_events_wait_until_statuses_are_written(begin: Begin) -> None:
 
 
 @pytest.fixture
-def hanging(begin: Begin) -> Iterator[Asking]:
-    """A server at which new Jobs in the namespace "bad" hang, and a client of it."""
+def hanging(begin: Begin, request: pytest.FixtureRequest) -> Iterator[Asking]:
+    """A server at which new Jobs in the namespace "bad" hang, and a client of it with so much patience."""
     over = threading.Event()
 
     def reply(asked: Asked) -> Said:
@@ -231,7 +231,7 @@ def hanging(begin: Begin) -> Iterator[Asking]:
             over.wait(60)
         return JOB
 
-    kube, _ = begin(reply)
+    kube, _ = begin(reply, timeout_s=getattr(request, "param", 60.0))
     yield kube
     over.set()
 
@@ -254,6 +254,7 @@ def test_a_namespace_whose_dry_runs_hang_holds_up_no_status_of_another(hanging: 
     assert len(hanging.answers()) == 1
 
 
+@pytest.mark.parametrize("hanging", [5.0], indirect=True)
 def test_statuses_do_not_give_way_to_jobs_of_a_namespace_that_hangs(hanging: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "GIVES_WAY_S", 3600.0)
     hanging.client.submit([create(f"bad-{number}", "bad") for number in range(96)])
