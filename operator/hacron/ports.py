@@ -314,7 +314,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unreachable(self) -> bool:
         """No answer, one that says "not now", or a token that has ended: worth another try, and nobody's fault."""
-        return self.status in (0, 401, 408, 429) or self.status >= 500
+        return self.status in (0, 401, 408, 429) or self.status >= 500 or self._starts
+
+    @property
+    def _starts(self) -> bool:
+        """The API server has just started, and its admission plugins do not yet see what they judge by."""
+        return self.status == 403 and str(self.body.get("message", "")).endswith("is forbidden: not yet ready to handle request")
 
     @property
     def refused(self) -> bool:

@@ -93,6 +93,13 @@ def test_a_server_that_cannot_now_may_say_so_in_any_form(begin: Begin, code: int
     assert answer.unreachable
 
 
+def test_a_server_that_has_just_started_says_nothing_of_what_it_is_asked(begin: Begin) -> None:
+    kube, _ = begin(lambda _: status(403, 'jobs.batch "hello" is forbidden: not yet ready to handle request'))
+    answer = kube.ask(create("hello", "default"))
+    assert answer.unreachable
+    assert not answer.lacks_right
+
+
 @pytest.mark.parametrize(
     ("header", "pause_s"), [("7", 7.0), ("0.5", 0.5), ("86400", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)]
 )

@@ -119,6 +119,7 @@ class FakeCluster:
         self.mute = False  # acts, but no answer arrives
         self.busy = False  # answers every request with "not now"; watches go on
         self.forbids = False  # the operator has no rights; watches go on
+        self.starts = False  # its admission plugins are not ready; watches go on
         self.fate: Callable[[str], Fate] | None = None  # of each request, by its name; None: all go through at once
         self.on_loss: Callable[[Job], None] = lambda _: None  # called with a Job that goes since somebody has deleted its owner
         self.denies = ""  # what an admission webhook says against every new Job
@@ -374,6 +375,8 @@ class FakeCluster:
 
     def _refusal(self, namespace: str, name: str, body: Body) -> Reply | None:
         pod = body["spec"]["template"].get("spec")
+        if self.starts:
+            return _status(403, "Forbidden", f'jobs.batch "{name}" is forbidden: not yet ready to handle request')
         if namespace not in self.namespaces:
             return _status(404, "NotFound", f'namespaces "{namespace}" not found')
         if len(name) > 63:

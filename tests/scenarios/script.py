@@ -194,6 +194,8 @@ class Script:
                 cluster.mute = what == "mute"
             case "forbids" | "permits":
                 cluster.forbids = what == "forbids"
+            case "starts" | "has-started":
+                cluster.starts = what == "starts"
             case "busy" | "idle":
                 cluster.busy = what == "busy"
             case _:
