@@ -386,7 +386,8 @@ def test_a_job_is_not_sent_when_the_way_there_took_too_long(
 ) -> None:
     """It was in time when its turn came, and is looked at again when the connection stands."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    with asking(west.operator_kubeconfig, timeout_s=30) as kube:
+    monkeypatch.setattr(http, "CONNECT_S", 30.0)
+    with asking(west.operator_kubeconfig, timeout_s=60) as kube:
         proxy.delay_s = 6.0
         late = kube.ask(create("late", namespace, not_after=datetime.now(UTC) + timedelta(seconds=4)))
         proxy.delay_s = 0.0
