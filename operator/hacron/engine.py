@@ -21,7 +21,18 @@ from hacron.executor import REWRITE_AFTER_BYTES, Executor, Lease, Tally
 from hacron.herald import Herald
 from hacron.mirror import Mirror
 from hacron.namesake import Namesake
-from hacron.ports import Answer, Broker, FromKubernetes, JobSeen, JobsListed, Kubernetes, ObjectSeen, WatchBegan, about
+from hacron.ports import (
+    Answer,
+    Broker,
+    FromKubernetes,
+    JobSeen,
+    JobsListed,
+    Kubernetes,
+    ObjectSeen,
+    WatchBegan,
+    WatchResumed,
+    about,
+)
 from hacron.recency import Recency
 from hacron.relay import Relay
 from hacron.settings.fields import Settings
@@ -240,10 +251,11 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
                 _hand(role, arrival, now)
             if isinstance(arrival, Answer):
                 herald.take(arrival, now)
-        case WatchBegan(kind=kind):
+        case WatchBegan(kind=kind) | WatchResumed(kind=kind):
             for role in roles:
                 if isinstance(role, Relay) and role.kind is kind:
-                    role.watch_began(now)
+                    note = role.inventory.watch_began if isinstance(arrival, WatchBegan) else role.inventory.may_have_missed
+                    note(now)
         case JobSeen() | JobsListed():
             pass
         case _:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hacron.core import manifests
 from hacron.core.model import Key, Kind, key_of, namespace_of
@@ -24,11 +24,19 @@ LET_THE_WATCH_LIST_S = 30.0  # what the watch has not told of by then, it will n
 LIST_ANEW_S = 30.0  # an API server that is away again and again is asked no more often than this
 
 
+class Listed(NamedTuple):
+    """An object, as a list has it."""
+
+    uid: str
+    generation: int
+    version: int  # 0: not told
+
+
 class Listing(NamedTuple):
     """What there is, by a list that has just come."""
 
     asked_at: float  # monotonic; it is no older than this
-    objects: dict[Key, tuple[str, int]]  # uid and generation
+    objects: dict[Key, Listed]
     left_out: frozenset[str]  # namespaces in which we may list nothing
     watch_lists_too: bool  # what it does not have may be told by the watch any moment
 
@@ -46,6 +54,7 @@ class Inventory:
         self._under_way_since: float | None = None
         self._due_at = 0.0
         self._watch_began = -math.inf
+        self._missed_by = -math.inf  # until then something may have gone unheard
         self._came_at = -math.inf
         self._version = 0  # newest that the API server has told of, of any object
         self._version_then = 0  # when the list that is under way was asked for
@@ -73,6 +82,18 @@ class Inventory:
         self._watch_began = moment.mono
         self._due_at = moment.mono
 
+    def may_have_missed(self, moment: Moment) -> None:
+        """Note that the API server was away: what it had to say meanwhile may not have been heard."""
+        self._missed_by = moment.mono
+        self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
+
+    def put_back(self) -> None:
+        """Note that the API server's data come from a backup: it says of versions that were told that they have not been."""
+        if not self.was_put_back:
+            log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self._kind})
+        self.was_put_back = True
+        self._version = 0
+
     def saw(self, version: int) -> None:
         """Note of which version the API server has told."""
         self._version = max(self._version, version)
@@ -81,9 +102,9 @@ class Inventory:
         """Return what is to be asked of the API server now."""
         if not reachable:
             self._was_away = True
-        elif self._was_away:  # what it had to say meanwhile may not have been heard
+        elif self._was_away:
             self._was_away = False
-            self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
+            self.may_have_missed(moment)
         if self._under_way_since is not None or moment.mono < self._due_at:
             return None
         self._under_way_since, self._version_then = moment.mono, self._version
@@ -109,7 +130,9 @@ class Inventory:
             self._due_at = moment.mono  # a deletion that the watch has missed may be newer than this list
         else:
             self._due_at = watch_has_listed_by if watch_lists_too else moment.mono + self._interval_s
-        objects = {key_of(item["namespace"], item["name"]): (item["uid"], item["generation"]) for item in answer.body["items"]}
+            if asked_at < self._missed_by:
+                self._due_at = min(self._due_at, moment.mono + LIST_ANEW_S)
+        objects = {key_of(item["namespace"], item["name"]): _listed(item) for item in answer.body["items"]}
         self._listing = Listing(asked_at, objects, frozenset(answer.body.get("left_out", ())), watch_lists_too)
         if self._listing.left_out:
             self._due_at = min(self._due_at, moment.mono + LOOK_IN_AGAIN_S)
@@ -118,9 +141,7 @@ class Inventory:
     def _look_whether_put_back(self, version: int) -> None:
         """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""
         if 0 < version < self._version_then:
-            self.was_put_back = True
-            self._version = version
-            log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self._kind})
+            self.put_back()
         self._version = max(version, self._version)
 
     def _complain(self, complaint: str) -> None:
@@ -129,6 +150,10 @@ class Inventory:
         elif self.complaint and not complaint:
             log.info(f"{self._kind}s can be listed again")
         self.complaint = complaint
+
+
+def _listed(item: dict[str, Any]) -> Listed:
+    return Listed(item["uid"], item["generation"], manifests.version(item.get("resourceVersion")))
 
 
 def _why_not(answer: Answer, kind: Kind) -> str:

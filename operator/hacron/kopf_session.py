@@ -1,4 +1,4 @@
-"""The HTTP session that Kopf is given: it says when the API server has answered, and caps the pauses that this one asks for.
+"""The HTTP session that Kopf is given: it says what the API server has answered, and caps the pauses that this one asks for.
 
 Kopf keeps a pause of any length that a Retry-After asks for, and fails where it is a date.
 """
@@ -29,14 +29,17 @@ class _Capped(aiohttp.ClientResponse):
 
 
 def open_session(
-    tls: ssl.SSLContext, headers: dict[str, str], proxy: str | None, heard: Callable[[str], None]
+    tls: ssl.SSLContext, headers: dict[str, str], proxy: str | None, answered: Callable[[str, int], None]
 ) -> aiohttp.ClientSession:
-    """Return a session that calls `heard` with the path of each request that was answered with 200."""
+    """Return a session that calls `answered` with the path of each request, and the status that came; 0: none came."""
 
     async def listen(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        response = await handler(request)
-        if response.status == 200:
-            heard(request.url.path)
+        try:
+            response = await handler(request)
+        except Exception:
+            answered(request.url.path, 0)
+            raise
+        answered(request.url.path, response.status)
         return response
 
     return aiohttp.ClientSession(

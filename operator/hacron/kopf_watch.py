@@ -25,7 +25,7 @@ from hacron.core import nesting
 from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
 from hacron.core.model import Kind
 from hacron.kopf_session import open_session
-from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
+from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan, WatchResumed
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class KopfWatch:
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
         self._heard_at: float | None = None  # monotonic; when this Kopf was last answered; None: there may be nothing to watch
+        self._was_away = False  # the API server, when this Kopf last asked it
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
     def start(self) -> None:
@@ -131,16 +132,24 @@ class KopfWatch:
             self._put(WatchBegan(kind=self._kind))
         self._listed_at = now
 
-    def _note_answer(self, path: str) -> None:
-        if path.endswith(f"/{self._kind.plural}"):
+    def _note_answer(self, path: str, status: int) -> None:
+        """Note what became of a request. When the API server was away, Kopf goes on from where it was, as if nothing had been."""
+        if not path.endswith(f"/{self._kind.plural}"):
+            return
+        if status == 0 or status >= 500:
+            self._was_away = True
+        elif status == 200:
             self._heard_at = time.monotonic()
+            if self._was_away:
+                self._was_away = False
+                self._put(WatchResumed(kind=self._kind))
 
     def _is_silent(self) -> bool:
         if self._heard_at is not None and not self._reachable():
             self._heard_at = time.monotonic()  # nobody is answered: once others are, Kopf has as long again
         return self._heard_at is not None and time.monotonic() - self._heard_at > SILENT_S
 
-    def _put(self, arrival: ObjectSeen | WatchBegan) -> None:
+    def _put(self, arrival: ObjectSeen | WatchBegan | WatchResumed) -> None:
         self._arrivals.put(arrival)
         self._on_arrival()
 

@@ -290,9 +290,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     request: Request
     status: int  # HTTP status; 0 when no answer came (refused, cut, timed out): it may have acted all the same
-    body: dict[
-        str, Any
-    ]  # the object, or the API server's Status; for ListInventory {"items": [{namespace, name, uid, generation}]}
+    body: dict[str, Any]
+    """the object, or the API server's Status; for ListInventory
+    {"items": [{namespace, name, uid, generation, resourceVersion}], "version": …, "left_out": {namespace: why}}"""
     sent_at: datetime | None = None
     reason: str = ""  # for status 0: what went wrong, or TOO_LATE
     retry_after_s: float = 0.0  # the API server wants to be left alone for so long
@@ -368,7 +368,16 @@ class WatchBegan(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = Kind.CRONJOB
 
 
-FromKubernetes = Answer | JobSeen | JobsListed | ObjectSeen | WatchBegan
+class WatchResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """From Kopf's thread: the API server, which was away, answers the watch on a kind again, which goes on from where it was.
+
+    If the data come from a backup, it tells nothing that is not newer than what it has told before.
+    """
+
+    kind: Kind = Kind.CRONJOB
+
+
+FromKubernetes = Answer | JobSeen | JobsListed | ObjectSeen | WatchBegan | WatchResumed
 
 
 def about(arrival: FromKubernetes) -> Key | None:
@@ -380,7 +389,7 @@ def about(arrival: FromKubernetes) -> Key | None:
             return view.key
         case ObjectSeen(body=body):
             return identity(body).key
-        case JobsListed() | WatchBegan():
+        case JobsListed() | WatchBegan() | WatchResumed():
             return None
 
 

@@ -62,7 +62,9 @@ class Seen:
 
     declared: Declaration
     at: float  # monotonic
+    version: int  # 0: not told, or of a time that has never been
     in_spite_of: datetime | None = None  # the API server was asked for it after the ledger had noted then that it was otherwise
+    stood: Known | None = None  # what the ledger had when it said the same, or more
 
 
 class Asked(NamedTuple):
@@ -93,6 +95,8 @@ class Relay:
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
+        self._unheard: dict[Key, int] = {}  # the version that the newest list has of what the watch has not told of
+        self._unheard_until = 0.0  # monotonic; by then it will have
         self._requests: list[Request] = []
         self._worker_knew_jobs = False
 
@@ -104,15 +108,13 @@ class Relay:
         self._told.clear()
         self._differs.clear()
         self._doubts.clear()
+        for seen in self._seen.values():
+            seen.stood = None
         self.touch(self._seen)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these objects."""
         self._dirty.update(dict.fromkeys(keys))
-
-    def watch_began(self, moment: Moment) -> None:
-        """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
-        self.inventory.watch_began(moment)
 
     def take(self, arrival: ObjectSeen | Answer, moment: Moment) -> None:
         """Take in what Kubernetes says."""
@@ -143,6 +145,8 @@ class Relay:
         inventory = self.inventory.ask_when_due(self._kube.reachable, moment)
         if inventory is not None:
             self._requests.append(inventory)
+        if self._unheard and moment.mono >= self._unheard_until:
+            self._ask_for_unheard(moment)
         commands: list[Command] = []
         for key in self._to_compare(moment) if self._ledger_has_begun else ():
             self._dirty.pop(key, None)
@@ -169,6 +173,8 @@ class Relay:
         if self._dirty and self._ledger_has_begun:
             return 0.0
         wait = self.inventory.next_look_s(moment)
+        if self._unheard:
+            wait = min(wait, self._unheard_until - moment.mono)
         look = self._agenda.next() if self._ledger_has_begun else None
         if look is not None:
             wait = min(wait, (look - moment.wall).total_seconds())
@@ -206,7 +212,12 @@ class Relay:
             return None
         stands = entry is not None and entry.uid == declared.uid and self._objects.stands(self._state, entry, declared)
         if contradicted is None and stands and not self._knows_more(declared, worker, now):
+            seen.stood = entry
             self._settled(key)
+            return None
+        if not stands and entry is not None and seen.stood not in (None, entry):
+            self._ask(key, now)  # it has less than it had: others of this cluster have found that the API server was put back
+            self._agenda.put(key, now.wall + DOUBTS_FOR)
             return None
         if not self._claim_turn(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
@@ -288,7 +299,8 @@ class Relay:
         except manifests.UNREADABLE as error:
             log.warning(f"a {self.kind} cannot be read", extra={"why": str(error)[:200]})
             return
-        self.inventory.saw(manifests.version(body["metadata"].get("resourceVersion")))
+        version = manifests.version(body["metadata"].get("resourceVersion"))
+        self.inventory.saw(version)
         known = self._seen.get(declared.key)
         if gone:
             if known is None or known.declared.uid == declared.uid:
@@ -304,9 +316,11 @@ class Relay:
                     return
                 if known.at > asked.at:
                     return
+                if known.version:
+                    self._put_back()
             young = self._ledger_is_young(moment)
             declared = self._objects.remembering(declared, known.declared, ledger_is_young=young)
-        self._seen[declared.key] = Seen(declared, moment.mono, asked.contradicted if asked is not None else None)
+        self._seen[declared.key] = Seen(declared, moment.mono, version, asked.contradicted if asked is not None else None)
         self._gone.pop(declared.key, None)
         self._dirty[declared.key] = None
 
@@ -341,15 +355,41 @@ class Relay:
 
     def _compare_with(self, listing: Listing, moment: Moment) -> None:
         """Ask about everything where a list and what was seen differ: a watch may have missed a change or a deletion."""
-        for key, (uid, generation) in listing.objects.items():
+        was_put_back = self.inventory.was_put_back or any(self._is_of_the_past(key, listing) for key in listing.objects)
+        if was_put_back:
+            self._put_back()
+        watch_tells_all = listing.watch_lists_too or was_put_back
+        self._unheard, self._unheard_until = {}, moment.mono + DOUBTS_FOR.total_seconds()
+        for key, listed in listing.objects.items():
             seen = self._seen.get(key)
             if seen is None and listing.watch_lists_too:
                 continue  # ten thousand questions whose answers are on their way
-            if seen is None or (seen.declared.uid, seen.declared.generation) != (uid, generation):
+            if seen is None or (seen.declared.uid, seen.declared.generation) != (listed.uid, listed.generation):
                 self._ask(key, moment)
+            elif seen.version < listed.version and not watch_tells_all:
+                self._unheard[key] = listed.version
         for key, seen in self._seen.items():
             if listing.lacks(key) and seen.at < listing.asked_at:
                 self._ask(key, moment)
         for key in self._objects.keys(self._state):
             if self._entry(key) is not None and listing.lacks(key):
                 self._ask(key, moment)
+
+    def _is_of_the_past(self, key: Key, listing: Listing) -> bool:
+        """Whether a list has an earlier version of an object than was told before it was asked for."""
+        seen = self._seen.get(key)
+        return seen is not None and seen.at < listing.asked_at and 0 < listing.objects[key].version < seen.version
+
+    def _put_back(self) -> None:
+        """The API server has less than it had: what was seen may be of a time that has never been."""
+        self.inventory.put_back()
+        for seen in self._seen.values():
+            seen.version = 0
+
+    def _ask_for_unheard(self, moment: Moment) -> None:
+        """Ask for what the watch has still not told of: an edit or a pause, or only a status."""
+        for key, version in self._unheard.items():
+            seen = self._seen.get(key)
+            if seen is not None and seen.version < version:
+                self._ask(key, moment)
+        self._unheard.clear()

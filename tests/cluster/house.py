@@ -23,8 +23,11 @@ from tests.testbed.wait import until
 
 LONGEST_PAUSE_S = 0.05
 
-PATIENT = {"proof_lease_s": 60.0, "token_missing_after_s": 120.0, "silent_after_s": 60.0}
-"""All replicas share one thread, and here nobody is there to begin a session anew: a machine that stalls ends none."""
+PATIENT = {"proof_lease_s": 60.0, "token_missing_after_s": 120.0, "silent_after_s": 60.0, "kube_timeout_s": 60.0}
+"""All replicas share one thread, and here nobody is there to begin a session anew: a machine that stalls ends none.
+
+Nor does a request fail because the API server has much to do: a namespace whose requests hang is asked ever more rarely.
+"""
 
 
 class Replica:
@@ -33,10 +36,10 @@ class Replica:
     def __init__(self, name: str, cluster: Cluster, broker: FakeBroker, news: threading.Event, **settings: Any) -> None:
         self.name = name
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, timeout_s=3.0)
+        present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **(PATIENT | settings))
+        self.kube = KubeClient(cluster.operator_kubeconfig, self.arrivals, timeout_s=present.kube_timeout_s)
         self.kube.on_arrival = news.set
         self.watches = [KopfWatch(self.kube.connection, self.arrivals, news.set, kind) for kind in Kind]
-        present = Settings(cluster=cluster.name, replica=name, broker_url="amqp://in-memory", **(PATIENT | settings))
         self.engine = Engine(present, self.kube)
         self.session: Session = self.engine.begin(broker.connect(name, cluster.name, lambda: datetime.now(UTC)))
         self.kube.start()

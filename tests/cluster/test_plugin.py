@@ -102,12 +102,12 @@ def await_state(person: Person, name: str, wanted: str) -> dict[str, Any]:
     return until(found, 30, f"{name} to be {wanted}")
 
 
-def await_verdict(person: Person, name: str) -> dict[str, Any]:
+def await_verdict(person: Person, name: str, timeout: float = 30) -> dict[str, Any]:
     def found() -> dict[str, Any] | None:
         last = (one["last"] for one in person.reads("list") if one["name"] == name and "last" in one)
         return next((verdict for verdict in last if verdict["verdict"] != "Missed"), None)  # of a tick before it was heard of
 
-    return until(found, 30, f"a verdict on {name}")
+    return until(found, timeout, f"a verdict on {name}")
 
 
 class TestList:
@@ -132,7 +132,7 @@ class TestList:
         self, bob: Person, west: ControlPlane, place: str, levels: int
     ) -> None:
         west.apply(deepened(manifest("deep", namespace=place), levels))
-        tick = await_verdict(bob, "deep")["tick"]
+        tick = await_verdict(bob, "deep", timeout=120)["tick"]  # of 9,000 levels kubectl itself takes four seconds, unhurried
         assert bob.reads("why", "deep", "--at", tick)["ran"] is True
         west.kubectl("delete", "hacronjob", "deep", "--namespace", place)
 
@@ -186,7 +186,13 @@ class TestRun:
         assert err.startswith(f"hacron: {name}: asks for the tick of 2026-01-02T03:04:05Z\n")
         assert "the tick of 2026-01-02T03:04:05Z ran in cluster west" in err
         assert err.endswith(f"{name}: 1 of 1 runs succeeded\n")
-        rows = ann.reads("history", "yearly")
+
+        def decided() -> list[dict[str, Any]]:
+            """Return the runs, when the status of the HACronJob tells of them as that of the HACronJobRun does."""
+            rows: list[dict[str, Any]] = ann.reads("history", "yearly")
+            return rows if all("verdict" in row for row in rows) else []
+
+        rows = until(decided, 30, "the verdict in the history")
         assert [(row["tick"], row["verdict"], row["run"], row["jobHere"]) for row in rows] == [
             ("2026-01-02T03:04:05Z", "Succeeded", name, True)
         ]

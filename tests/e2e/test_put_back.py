@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,9 +66,12 @@ def test_what_came_after_the_backup_has_never_been(fleet: Fleet, plane: ControlP
     until(lambda: ran("new", began), 60, "runs of the new one", every=0.5)
     await_status(plane, "edited", lambda status: status["schedule"] == YEARLY, "the edit")
     until(lambda: not judge.of(judge.jobs([plane]), "deleted"), 60, "the end of what is deleted", every=0.5)
+    newest, changes = newest_version(plane), told(fleet, "cronjob changed", "edited")
 
     plane.put_back(tmp_path / "saved")
     plane.apply(manifest("twice"))  # the generation that another edit had
+    while newest_version(plane) <= newest:  # so that no list looks as if it came from before
+        plane.apply(many_config_maps())
     since = datetime.now(UTC)
     for name in ("steady", "edited", "deleted", "twice"):
         until(lambda name=name: ran(name, since), 90, f"runs of {name}", every=0.5)
@@ -74,7 +79,26 @@ def test_what_came_after_the_backup_has_never_been(fleet: Fleet, plane: ControlP
     assert status["observedGeneration"] == 1
     until(lambda: not judge.of(judge.jobs([plane]), "new"), 60, "the end of what has never been", every=0.5)
     assert judge.doubled(judge.jobs([plane])) == []
+    assert told(fleet, "cronjob changed", "edited") == changes + 1, "no replica says again what it heard before"
     assert all(replica.alive for replica in fleet)
 
     plane.kubectl("annotate", "hacronjob", "steady", "hacron.io/pause=to see whether it is heard of")
     await_status(plane, "steady", lambda status: condition(status, "Scheduled")["reason"] == "Paused", "the pause")
+
+
+def newest_version(plane: ControlPlane) -> int:
+    """Return the newest resourceVersion that the API server has."""
+    listed = json.loads(plane.kubectl("get", "--raw", "/apis/hacron.io/v1/hacronjobs?limit=1"))
+    return int(listed["metadata"]["resourceVersion"])
+
+
+def many_config_maps() -> str:
+    """Return things that are written in a hundred versions."""
+    named = [{"name": f"version-{secrets.token_hex(8)}", "namespace": "default"} for _ in range(100)]
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata} for metadata in named]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def told(fleet: Fleet, what: str, name: str) -> int:
+    """Return how often the replicas have said something of a cronjob in their logs."""
+    return sum(line["cronjob"] == f"default/{name}" for replica in fleet for line in replica.lines(what))

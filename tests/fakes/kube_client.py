@@ -28,8 +28,9 @@ from hacron.ports import (
     PatchStatus,
     PostEvent,
     Request,
+    WatchBegan,
 )
-from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate
+from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate, version_of
 
 METHODS = {CreateJob: "POST", PostEvent: "POST", HaltJob: "PATCH", DeleteJob: "DELETE", PatchStatus: "PATCH"}  # all others ask
 SLOW = (PatchStatus, ListInventory, PostEvent)  # never before a Job
@@ -75,10 +76,10 @@ class FakeKube:
         self._told_at = cluster.now  # nothing that a watch tells comes before what it has told
         self._closed = False
         self._told: tuple[datetime, float] | None = None  # the API server's time, and the monotonic one then
+        self._heard = dict.fromkeys(Kind, 0)  # the newest version that the watch on each kind has told; it tells only newer ones
         cluster.watchers.append(self._see)
-        if cluster.up:
-            for kind in Kind:
-                self.arrivals.extend(ObjectSeen(body=body, kind=kind) for body in cluster.standing(kind).values())
+        for kind in Kind:
+            self._list(kind)
 
     # --- the port ---
 
@@ -114,6 +115,11 @@ class FakeKube:
             self.arrivals.append(self.cluster.list_jobs())
         self._watch += on != self._watches_jobs
         self._watches_jobs = on
+
+    def watch_again(self, kind: Kind) -> None:
+        """Begin the watch on a kind of our objects anew, as `hacron.replica.Replica.watch_again` has it done."""
+        self.arrivals.append(WatchBegan(kind=kind))
+        self._list(kind)
 
     # --- for the test ---
 
@@ -164,7 +170,19 @@ class FakeKube:
 
     # --- inside ---
 
+    def _list(self, kind: Kind) -> None:
+        """Have all objects of a kind told. Where the API server is down, it tells of them when it is up again."""
+        self._heard[kind] = 0
+        if self.cluster.up:
+            self._heard[kind] = self.cluster.versions[kind]
+            self.arrivals.extend(ObjectSeen(body=body, kind=kind) for body in self.cluster.standing(kind).values())
+
     def _see(self, event: Event) -> None:
+        if isinstance(event, ObjectSeen):
+            version = version_of(event.body)
+            if version <= self._heard[event.kind]:
+                return
+            self._heard[event.kind] = version
         about_jobs = isinstance(event, JobSeen | JobsListed)
         if about_jobs and not self._watches_jobs:
             return

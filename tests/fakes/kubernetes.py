@@ -18,12 +18,18 @@ import msgspec
 
 from hacron.core import manifests
 from hacron.core.model import Key, Kind, name_of, namespace_of
-from hacron.ports import JobSeen, JobsListed, ObjectSeen, WatchBegan
+from hacron.ports import JobSeen, JobsListed, ObjectSeen, WatchResumed
 
 Body = dict[str, Any]
 Reply = tuple[int, Body]  # HTTP status, and the object or what is wrong
-Event = JobSeen | JobsListed | ObjectSeen | WatchBegan
-Saved = dict[Kind, dict[Key, Body]]
+Event = JobSeen | JobsListed | ObjectSeen | WatchResumed
+
+
+class Saved(NamedTuple):
+    """A backup of all objects of a kind."""
+
+    version: int  # the newest then
+    bodies: dict[Key, Body]
 
 
 class Fate(NamedTuple):
@@ -144,6 +150,7 @@ class FakeCluster:
         self.annals: list[tuple[datetime, Key, Kind, Body | None]] = []  # what was declared when; None: it was deleted
         self._travelling: list[tuple[datetime, int, Callable[[], None]]] = []
         self._serial = 0
+        self.versions = dict.fromkeys(Kind, 0)  # the newest resourceVersion of the objects of each kind
 
     # --- what people do ---
 
@@ -163,13 +170,13 @@ class FakeCluster:
         objects = self.objects(kind)
         known = objects.get(key)
         if known is None:
-            metadata = {"namespace": namespace_of(key), "name": name_of(key), **self._born(), "generation": 1}
+            metadata = {"namespace": namespace_of(key), "name": name_of(key), **self._born(kind), "generation": 1}
             body = {"apiVersion": manifests.API_VERSION, "kind": kind.value, "metadata": metadata}
             objects[key] = body | {"spec": _copy(spec)}
         elif known["spec"] != spec:
             known["spec"] = _copy(spec)
             known["metadata"]["generation"] += 1
-            known["metadata"]["resourceVersion"] = self._next()
+            known["metadata"]["resourceVersion"] = self._next(kind)
         self._changed(kind, key)
         self.annals.append((self.now, key, kind, _copy(objects[key])))
         return objects[key]
@@ -179,7 +186,7 @@ class FakeCluster:
         metadata = self.cronjobs[key]["metadata"]
         told = metadata.get("annotations", {}) | annotations
         metadata["annotations"] = {name: text for name, text in told.items() if text is not None}
-        metadata["resourceVersion"] = self._next()
+        metadata["resourceVersion"] = self._next(Kind.CRONJOB)
         self._changed(Kind.CRONJOB, key)
         self.annals.append((self.now, key, Kind.CRONJOB, _copy(self.cronjobs[key])))
 
@@ -187,6 +194,7 @@ class FakeCluster:
         """Delete one of our objects and what it owns; `unseen`: no watch tells of it."""
         body = self.objects(kind).pop(key)
         self.annals.append((self.now, key, kind, None))
+        body["metadata"]["resourceVersion"] = self._next(kind)
         if not unseen:
             self._emit(ObjectSeen(body=_copy(body), gone=True, kind=kind))
         self._collect_garbage()
@@ -194,31 +202,33 @@ class FakeCluster:
     def delete_slowly(self, key: Key, takes: timedelta, kind: Kind = Kind.CRONJOB, *, foreground: bool = False) -> None:
         """Delete one of our objects that has a finalizer: of somebody else's, or the one that lets what it owns go first."""
         body = self.objects(kind).pop(key)
-        body["metadata"] |= {"deletionTimestamp": manifests.rfc3339(self.now), "resourceVersion": self._next()}
+        body["metadata"] |= {"deletionTimestamp": manifests.rfc3339(self.now), "resourceVersion": self._next(kind)}
         body["metadata"]["generation"] += 1
         self.leaving[kind, key] = Leaving(body, self.now + takes, foreground)
         self.annals.append((self.now, key, kind, None))
         self._emit(ObjectSeen(body=_copy(body), kind=kind))
         self._collect_garbage()
 
-    def save(self) -> Saved:
+    def save(self) -> dict[Kind, Saved]:
         """Return a backup of our objects."""
-        return {kind: {key: _copy(body) for key, body in self.objects(kind).items()} for kind in Kind}
+        return {kind: Saved(self.versions[kind], {key: _copy(body) for key, body in self.objects(kind).items()}) for kind in Kind}
 
-    def put_back(self, saved: Saved) -> None:
-        """Have our objects as they were saved; their watches begin anew. Jobs stay as they are."""
+    def put_back(self, saved: dict[Kind, Saved]) -> None:
+        """Have our objects, and their versions, as they were saved. Jobs stay as they are.
+
+        Watches go on from where they were: they tell nothing until there are later versions.
+        """
         self.put_back_at = self.now
-        for kind, bodies in saved.items():
+        for kind, (version, bodies) in saved.items():
             objects = self.objects(kind)
+            self.versions[kind] = version
             for key in dict.fromkeys([*objects, *bodies]):
                 if objects.get(key) != bodies.get(key):
                     self.annals.append((self.now, key, kind, bodies.get(key)))
                 self.leaving.pop((kind, key), None)
             objects.clear()
             objects.update({key: _copy(body) for key, body in bodies.items()})
-            self._emit(WatchBegan(kind=kind))
-            for key in objects:
-                self._changed(kind, key)
+            self._emit(WatchResumed(kind=kind))
         self._collect_garbage()
 
     def move(self, now: datetime) -> None:
@@ -249,11 +259,11 @@ class FakeCluster:
         return min(instants, default=None)
 
     def start(self) -> None:
-        """Come up again: whoever watched lists everything anew."""
+        """Come up again: whoever watched lists all Jobs anew, and hears what has changed of our objects."""
         self.up = True
         self._emit(self.list_jobs())
         for kind in Kind:
-            for body in self.standing(kind).values():
+            for body in sorted(self.standing(kind).values(), key=version_of):
                 self._emit(ObjectSeen(body=_copy(body), kind=kind))
 
     # --- the API ---
@@ -266,7 +276,7 @@ class FakeCluster:
         if wrong is not None or dry_run:
             return wrong or (201, _copy(body))
         body = _copy(body)
-        body["metadata"] |= self._born()
+        body["metadata"] |= self._born(None)
         body["status"] = {}
         if body["spec"].get("suspend"):
             self._suspend(body)
@@ -327,6 +337,7 @@ class FakeCluster:
         if after == before:
             return 200, _copy(body)
         body["status"] = _copy(after)
+        body["metadata"]["resourceVersion"] = self._next(kind)
         told = _copy(body)
         self._emit(ObjectSeen(body=told, kind=kind))
         return 200, told
@@ -354,8 +365,9 @@ class FakeCluster:
     def list_inventory(self, kind: Kind) -> Reply:
         if kind in self.lacks:
             return 404, {"message": "page not found"}
-        wanted = ("namespace", "name", "uid", "generation")
-        return 200, {"items": [{name: body["metadata"][name] for name in wanted} for body in self.standing(kind).values()]}
+        wanted = ("namespace", "name", "uid", "generation", "resourceVersion")
+        items = [{name: body["metadata"][name] for name in wanted} for body in self.standing(kind).values()]
+        return 200, {"items": items, "version": str(self.versions[kind])}
 
     def list_jobs(self) -> JobsListed:
         bodies = (job.body for job in self.jobs.values())
@@ -489,6 +501,7 @@ class FakeCluster:
         """Let go what is being deleted, if it is."""
         leaving = self.leaving.pop((kind, key), None)
         if leaving is not None:
+            leaving.body["metadata"]["resourceVersion"] = self._next(kind)
             self._emit(ObjectSeen(body=_copy(leaving.body), gone=True, kind=kind))
             self._collect_garbage()
 
@@ -496,7 +509,7 @@ class FakeCluster:
         self._emit(ObjectSeen(body=_copy(self.objects(kind)[key]), kind=kind))
 
     def _changed_job(self, job: Job) -> None:
-        job.body["metadata"]["resourceVersion"] = self._next()
+        job.body["metadata"]["resourceVersion"] = self._next(None)
         self._tell_of(job.body)
 
     def _tell_of(self, body: Body, *, gone: bool = False) -> None:
@@ -509,18 +522,28 @@ class FakeCluster:
             for watcher in self.watchers:
                 watcher(event)
 
-    def _born(self) -> Body:
-        serial = self._next()
-        return {"uid": f"{self.name}{serial}", "resourceVersion": serial, "creationTimestamp": manifests.rfc3339(self.now)}
-
-    def _next(self) -> str:
+    def _born(self, kind: Kind | None) -> Body:
         self._serial += 1
-        return str(self._serial)
+        at = manifests.rfc3339(self.now)
+        return {"uid": f"{self.name}{self._serial}", "resourceVersion": self._next(kind), "creationTimestamp": at}
+
+    def _next(self, kind: Kind | None) -> str:
+        """Return the next resourceVersion of our objects of a kind, or of the Jobs, which no backup ever puts back."""
+        if kind is None:
+            self._serial += 1
+            return str(self._serial)
+        self.versions[kind] += 1
+        return str(self.versions[kind])
 
 
 def all_made(clusters: Iterator[FakeCluster] | list[FakeCluster]) -> list[Made]:
     """Return every Job that any of the clusters ever had, in the order in which they were made."""
     return sorted((made for cluster in clusters for made in cluster.made), key=lambda made: made.at)
+
+
+def version_of(body: Body) -> int:
+    """Return the resourceVersion of an object, as a number."""
+    return int(body["metadata"]["resourceVersion"])
 
 
 def _has_ended(body: Body) -> bool:

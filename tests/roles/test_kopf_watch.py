@@ -16,7 +16,7 @@ import pytest
 from hacron import kopf_watch, ports
 from hacron.core.model import Kind
 from hacron.kopf_watch import KopfWatch
-from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan
+from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan, WatchResumed
 from tests.testbed.wait import until
 
 
@@ -41,6 +41,8 @@ class FakeApi(ThreadingHTTPServer):
         self.installed = True  # the CRD
         self.broken = False
         self.lets_in: set[str] | None = None  # tokens; others get no answer
+        self.away: int | None = None  # what all requests are answered; 0: nothing
+        self.turned_away = 0
         self.busy: list[str] = []  # what lists are answered before the first: a Retry-After each
         self.outdated = threading.Event()  # the first watch has lost track of the changes
         self.over = threading.Event()
@@ -56,7 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        if self.server.lets_in is not None and self._token() not in self.server.lets_in:
+        if self.server.away is not None:
+            self.server.turned_away += 1
+            if self.server.away:
+                self._answer(self.server.away, {})
+            self.close_connection = True
+        elif self.server.lets_in is not None and self._token() not in self.server.lets_in:
             self.close_connection = True
         elif path.endswith("/hacronjobs") and "watch=true" not in query and self.server.busy:
             self._answer(429, {"kind": "Status", "details": {"retryAfterSeconds": 600}}, {"Retry-After": self.server.busy.pop(0)})
@@ -180,6 +187,20 @@ def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(
     api.outdated.set()
     until(lambda: watching.count(ObjectSeen) == 2, 20, "the HACronJob again")
     assert [type(each) for each in watching.seen] == [WatchBegan, ObjectSeen, WatchBegan, ObjectSeen]
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_a_watch_whose_api_server_was_away_says_so_when_it_goes_on(api: FakeApi, watching: Watching, status: int) -> None:
+    """It goes on from where it was. When the API server has made fewer versions than that, it tells nothing."""
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1 and api.watched == 1, 20, "the HACronJob, and a watch")
+    api.away = status
+    api.outdated.set()
+    until(lambda: api.turned_away > 0, 20, "that it is asked again")
+    assert watching.count(WatchResumed) == 0
+    api.away = None
+    until(lambda: watching.count(WatchResumed) == 1 and api.watched == 2, 20, "that it goes on")
+    assert watching.count(WatchBegan) == 1
 
 
 @pytest.fixture

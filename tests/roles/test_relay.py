@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from hacron.core.manifests import PAUSE
 from hacron.core.messages import CronJobDeclared, CronJobWithdrawn, Definition, Progress
 from hacron.core.model import Key, Kind, Run, namespace_of
 from hacron.core.nesting import encoded
@@ -304,7 +306,7 @@ def test_what_the_watch_is_about_to_list_is_not_asked_for_one_by_one() -> None:
     """Of ten thousand HACronJobs it tells within seconds; only what it has left out by then is asked for."""
     library = Library()
     library.cluster.apply(OTHER, SPEC)
-    library.relay.watch_began(Moment(NOON, 0.0))
+    library.relay.inventory.watch_began(Moment(NOON, 0.0))
     assert library.turn_at(0.0) == [ListInventory()]
     library.relay.touch([OTHER])
     assert library.turn_at(1.0) == []
@@ -317,7 +319,7 @@ def test_a_watch_that_began_during_an_inventory_asks_for_another() -> None:
     library = Library()
     library.kube.held = True
     assert library.turn_at(0.0) == []
-    library.relay.watch_began(Moment(NOON + timedelta(seconds=1), 1.0))
+    library.relay.inventory.watch_began(Moment(NOON + timedelta(seconds=1), 1.0))
     library.kube.held = False
     assert library.turn_at(2.0) == [ListInventory()]
     assert library.turn_at(3.0) == [ListInventory()]
@@ -421,3 +423,87 @@ def test_an_api_server_that_was_away_is_asked_for_what_it_has_but_not_again_and_
         library.cluster.up = second % 2 == 0
         asked += [second for request in library.turn_at(float(second)) if request == ListInventory()]
     assert asked == [30]
+
+
+def test_an_api_server_whose_watch_has_just_resumed_is_asked_for_what_it_has_but_not_again_and_again() -> None:
+    library = Library()
+    assert library.turn_at(0.0) == [ListInventory()]
+    asked = []
+    for second in range(1, 70):
+        if second in (5, 6, 40):
+            library.relay.inventory.may_have_missed(Moment(NOON + timedelta(seconds=second), float(second)))
+        asked += [second for request in library.turn_at(float(second)) if request == ListInventory()]
+    assert asked == [30, 60]
+
+
+def test_an_object_of_an_earlier_version_than_was_told_shows_that_the_api_server_was_put_back() -> None:
+    """Though it has made as many versions since as it had: its newest is no earlier than what was told."""
+    library = Library()
+    saved = library.cluster.save()
+    change(library, suspend=True)
+    library.cluster.put_back(saved)
+    library.cluster.apply(OTHER, SPEC)
+    library.cluster.apply(OTHER, SPEC | {"suspend": True})
+    assert library.turn_at(1.0) == [ListInventory()]
+    assert library.relay.inventory.was_put_back
+    library.relay.inventory.was_put_back = False
+    assert GetObject(key=HELLO) in library.turn_at(2.0)
+    assert not library.relay.inventory.was_put_back, "said once"
+    told = library.sent(Beside(), timedelta(seconds=3))
+    assert [one.generation for one in told if one.key == HELLO] == [2, 1]
+
+
+def test_an_answer_with_an_earlier_version_than_was_told_shows_that_the_api_server_was_put_back() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    saved = library.cluster.save()
+    change(library, suspend=True)
+    library.cluster.put_back(saved)
+    library.relay.take(ObjectSeen(body=library.cluster.cronjobs[HELLO]), Moment(NOON, 1.0))
+    assert not library.relay.inventory.was_put_back, "perhaps it is only late"
+    assert library.turn_at(2.0) == [GetObject(key=HELLO)]
+    assert library.relay.inventory.was_put_back
+
+
+@pytest.mark.parametrize(("heard", "asked"), [(False, [GetObject(key=HELLO)]), (True, [])])
+def test_what_a_list_has_newer_than_the_watch_is_asked_for_unless_the_watch_tells_soon(heard: bool, asked: list[Request]) -> None:
+    """Also where neither uid nor generation differs: a pause."""
+    library = Library()
+    library.turn_at(0.0)
+    library.cluster.annotate(HELLO, {PAUSE: "moved"})
+    assert library.turn_at(300.0) == [ListInventory()]
+    if heard:
+        library.relay.take(ObjectSeen(body=library.cluster.cronjobs[HELLO]), Moment(NOON, 301.0))
+    assert library.turn_at(304.0) == []
+    assert library.turn_at(305.0) == asked
+    assert library.turn_at(320.0) == []
+    *_, told = library.sent(Beside(), timedelta(seconds=321))
+    assert told.pause is not None
+    assert told.pause.reason == "moved"
+
+
+def test_what_the_ledger_has_no_more_is_asked_for_before_it_is_told_again() -> None:
+    """Another replica of the cluster may have found that the API server was put back."""
+    library = Library()
+    library.turn_at(0.0)
+    saved = library.cluster.save()
+    (first,) = library.sent(Beside())
+    change(library, suspend=True)
+    (edited,) = library.sent(Beside(), timedelta(seconds=4))
+    library.show(shown(edited))
+    library.relay.touch([HELLO])
+    assert library.turn_at(5.0) == []
+    library.cluster.put_back(saved)
+    library.show(shown(first))
+    library.relay.touch([HELLO])
+    assert library.sent(Beside(), timedelta(seconds=6)) == []
+    assert library.turn_at(7.0) == [GetObject(key=HELLO)]
+    assert library.turn_at(30.0) == []
+    assert library.sent(Beside(), timedelta(seconds=31)) == []
+    change(library, suspend=True)
+    assert [told.generation for told in library.sent(Beside(), timedelta(seconds=32))] == [2]
+
+
+def change(library: Library, **fields: Any) -> None:
+    """Have the object edited, and the watch tell so."""
+    library.relay.take(ObjectSeen(body=library.cluster.apply(HELLO, SPEC | fields)), Moment(NOON, 0.0))

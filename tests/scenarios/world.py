@@ -17,7 +17,7 @@ from hacron import timepiece
 from hacron.core import faults, manifests, status
 from hacron.core.demand.accounts import remembered
 from hacron.core.messages import Demand, Progress
-from hacron.core.model import Key, key_of, namespace_of
+from hacron.core.model import Key, Kind, key_of, namespace_of
 from hacron.core.rules import Rules
 from hacron.core.runs import run_id
 from hacron.engine import Engine, Session
@@ -281,6 +281,10 @@ class Process:
         if self.broker.ledger.has_arrived:
             self.heard_at = self._world.now
         session.turn(self.moment(), self._arrived())
+        for relay in (self.engine.relay, self.engine.demand_relay):
+            if relay.inventory.was_put_back:
+                relay.inventory.was_put_back = False
+                self.kube.watch_again(relay.kind)
         self.broker.wants_signs_of_life = not session.caught_up
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
         micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0
@@ -313,7 +317,7 @@ class World:
         self.wiped: list[datetime] = []  # when the broker lost everything
         self.lost_ledgers: list[list[Stored]] = []
         self._unsettled: list[datetime] = []  # of these losses, those after which it may still be told what has run
-        self.saved: dict[str, Saved] = {}  # the newest backup of each cluster
+        self.saved: dict[str, dict[Kind, Saved]] = {}  # the newest backup of each cluster
         self.forgotten: dict[str, list[Named]] = {}  # when people said of a cluster that nothing of it is to be left
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
         self.unheard: list[tuple[datetime, datetime]] = []  # from when until when no commands were delivered

@@ -503,7 +503,7 @@ def is_put_back(home: str) -> Act:
 
     def act(world: World) -> None:
         saved = world.saved.get(home, {})
-        world.cluster(home).put_back({kind: bodies for kind, bodies in saved.items() if kind is Kind.CRONJOB})
+        world.cluster(home).put_back({kind: one for kind, one in saved.items() if kind is Kind.CRONJOB})
 
     return Act(f"the HACronJobs of {home} are put back from the backup", act)
 

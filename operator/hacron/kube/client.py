@@ -367,7 +367,7 @@ def _can_wait(request: Request) -> bool:
 
 
 def _entry(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: item["metadata"][name] for name in ("namespace", "name", "uid", "generation")}
+    return {name: item["metadata"][name] for name in ("namespace", "name", "uid", "generation", "resourceVersion")}
 
 
 def _jobs(namespace: str) -> str:
