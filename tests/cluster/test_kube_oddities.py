@@ -126,7 +126,7 @@ def test_a_server_without_the_resource_says_so_in_one_line_of_text(begin: Begin)
 
 def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
     """Its pages hold together by a token that ends after some minutes."""
-    item = {"metadata": {"namespace": "default", "name": "a", "uid": "1", "generation": 1}}
+    item = {"metadata": {"namespace": "default", "name": "a", "uid": "1", "generation": 1, "resourceVersion": "7"}}
     page = {"kind": "PartialObjectMetadataList", "metadata": {"continue": "more"}, "items": [item]}
 
     def reply(asked: Asked) -> Said:

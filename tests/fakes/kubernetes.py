@@ -50,6 +50,7 @@ class Asked(NamedTuple):
 
 WELL = Fate()
 HANGS, FAILS = Fate(delay_s=30.0, refused=504), Fate(refused=500)  # what webhooks do
+OTHERS_HAVE = 100  # versions between two of our objects
 STOPPING_TAKES = timedelta(seconds=2)  # until the pods of a Job are gone that is halted, or deleted in the foreground
 NOT_JOBS_RESTART_POLICY = 'spec.template.spec.restartPolicy: Unsupported value: "Always": supported values: "OnFailure", "Never"'
 
@@ -221,7 +222,7 @@ class FakeCluster:
         self.put_back_at = self.now
         for kind, (version, bodies) in saved.items():
             objects = self.objects(kind)
-            self.versions[kind] = version
+            self.versions[kind] = version + 1  # of something else: no two changes of an object ever have the same version
             for key in dict.fromkeys([*objects, *bodies]):
                 if objects.get(key) != bodies.get(key):
                     self.annals.append((self.now, key, kind, bodies.get(key)))
@@ -532,7 +533,7 @@ class FakeCluster:
         if kind is None:
             self._serial += 1
             return str(self._serial)
-        self.versions[kind] += 1
+        self.versions[kind] += OTHERS_HAVE
         return str(self.versions[kind])
 
 
