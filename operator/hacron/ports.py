@@ -424,3 +424,6 @@ class Kubernetes(Protocol):
 
     def watch_jobs(self, on: bool) -> None:
         """Begin or end to deliver JobsListed and JobSeen for all Jobs with our label."""
+
+    def list_jobs_again(self) -> None:
+        """Deliver another JobsListed, if any are: the API server was put back, and the watch waits for what is still to come."""

@@ -188,9 +188,11 @@ class Replica:
         (self._complained.add if inventory.complaint else self._complained.discard)(kind)
         rights_differ = inventory.left_out != self._left_out.get(kind, frozenset())
         self._left_out[kind] = inventory.left_out
-        if was_missing or rights_differ or inventory.was_put_back:  # put back: it waits for versions that are still to come
-            inventory.was_put_back = False
+        if was_missing or rights_differ or inventory.was_put_back:
             self.watch_again(kind, inventory.left_out)
+        if inventory.was_put_back:  # what watches go by is of the future
+            inventory.was_put_back = False
+            self._kube.list_jobs_again()
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):

@@ -120,6 +120,23 @@ def test_a_watch_that_is_never_let_begin_is_given_up_when_nothing_was_heard_for_
     assert script.since[:2] == ["5", "5"]
 
 
+def test_a_watch_that_waits_for_what_is_still_to_come_lists_everything_again_when_told_to(
+    follow: Callable[[Script], Asking],
+) -> None:
+    """A server that was put back, and says nothing of it."""
+    script = Script([listed(5, "a", "b"), listed(3, "b")], [])
+    kube = follow(script)
+    until(lambda: script.since == ["5"], 20, "the watch")
+    kube.client.list_jobs_again()
+    until(lambda: script.since == ["5", "3"], 20, "a watch after another list")
+    assert kube.lists() == [{"a", "b"}, {"b"}]
+    kube.client.watch_jobs(False)
+    kube.client.list_jobs_again()
+    kube.client.watch_jobs(True)
+    until(lambda: len(script.since) == 3, 20, "the next watch")
+    assert len(kube.lists()) == 3, "while none is watched, none is listed"
+
+
 def test_a_watch_that_is_not_let_begin_costs_no_list_in_other_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_watch, "FIRST_PAUSE_S", 0.01)
     watches: Counter[str] = Counter()

@@ -116,6 +116,10 @@ class FakeKube:
         self._watch += on != self._watches_jobs
         self._watches_jobs = on
 
+    def list_jobs_again(self) -> None:
+        if self._watches_jobs and self.cluster.up:
+            self.arrivals.append(self.cluster.list_jobs())
+
     def watch_again(self, kind: Kind) -> None:
         """Begin the watch on a kind of our objects anew, as `hacron.replica.Replica.watch_again` has it done."""
         self.arrivals.append(WatchBegan(kind=kind))

@@ -18,8 +18,9 @@ import pytest
 
 from hacron.core.model import Kind
 from hacron.core.ticks.cron import tzdata_version
+from hacron.inventory import Inventory
 from hacron.kopf_watch import KopfWatch
-from hacron.ports import Answer, FromKubernetes, ListInventory, ObjectSeen
+from hacron.ports import Answer, FromKubernetes, JobsListed, ListInventory, ObjectSeen
 from hacron.replica import Replica, introduce, run, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
@@ -160,10 +161,10 @@ class Alone:
         url = f"amqp://user:secret@127.0.0.1:{free_port()}"
         settings = Settings(cluster="west", replica="west-1", broker_url=url)
         self.cluster = FakeCluster("west", datetime.now(UTC))
-        kube = FakeKube(self.cluster, "west-1", lambda: datetime.now(UTC))
+        self.kube = FakeKube(self.cluster, "west-1", lambda: datetime.now(UTC))
         self.said: list[Health] = []
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-        self.replica = Replica(settings, kube, self.arrivals, Metrics(replica="west-1", cluster="west", tzdata=""))
+        self.replica = Replica(settings, self.kube, self.arrivals, Metrics(replica="west-1", cluster="west", tzdata=""))
         self.replica.health = self.said.append
         self.thread = threading.Thread(target=self.replica.run)
 
@@ -280,3 +281,17 @@ def test_all_watches_begin_anew_when_the_certificates_of_the_api_server_are_othe
     settings = Settings(cluster="west", replica="west-1", broker_url="amqp://127.0.0.1:1", kubeconfig=path, http_port=free_port())
     assert run(settings) == 0
     assert sorted(Recorder.begun_again) == sorted(Kind)
+
+
+def test_all_watches_begin_anew_once_when_the_api_server_was_put_back() -> None:
+    alone = Alone()
+    begun: list[Kind] = []
+    alone.replica.watch_again = lambda kind, _: begun.append(kind)
+    alone.kube.watch_jobs(True)
+    alone.kube.arrivals.clear()
+    inventory = Inventory(Kind.CRONJOB, 300.0)
+    inventory.put_back()
+    for _ in range(2):
+        alone.replica._watch_as_lists_tell(Kind.CRONJOB, inventory)
+    assert begun == [Kind.CRONJOB]
+    assert [type(arrival) for arrival in alone.kube.arrivals] == [JobsListed]

@@ -285,6 +285,7 @@ class Process:
             if relay.inventory.was_put_back:
                 relay.inventory.was_put_back = False
                 self.kube.watch_again(relay.kind)
+                self.kube.list_jobs_again()
         self.broker.wants_signs_of_life = not session.caught_up
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
         micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0

@@ -155,6 +155,9 @@ class KubeClient:
     def watch_jobs(self, on: bool) -> None:
         self._loop.call_soon_threadsafe(self._watch, on)
 
+    def list_jobs_again(self) -> None:
+        self._loop.call_soon_threadsafe(self._list_jobs_again)
+
     # --- the loop ---
 
     def _run(self) -> None:
@@ -227,6 +230,11 @@ class KubeClient:
         elif not on and self._watching is not None:
             self._watching.cancel()
             self._watching = self._job_watch = None
+
+    def _list_jobs_again(self) -> None:
+        if self._watching is not None:
+            self._watch(False)
+            self._watch(True)
 
     def _deliver(self, arrival: FromKubernetes) -> None:
         self._arrivals.put(arrival)
