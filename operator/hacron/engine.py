@@ -254,8 +254,7 @@ def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernet
         case WatchBegan(kind=kind) | WatchResumed(kind=kind):
             for role in roles:
                 if isinstance(role, Relay) and role.kind is kind:
-                    note = role.inventory.watch_began if isinstance(arrival, WatchBegan) else role.inventory.may_have_missed
-                    note(now)
+                    role.inventory.hear_of_watch(arrival, now)
         case JobSeen() | JobsListed():
             pass
         case _:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from hacron.core import manifests
 from hacron.core.model import Key, Kind, key_of, namespace_of
-from hacron.ports import Answer, ListInventory
+from hacron.ports import Answer, ListInventory, WatchBegan, WatchResumed
 from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
@@ -77,22 +77,21 @@ class Inventory:
         """Whether the newest list says that there is no such object."""
         return self._listing is not None and self._listing.lacks(key)
 
-    def watch_began(self, moment: Moment) -> None:
-        """Note that everything is being listed by the watch, perhaps again: it may have missed deletions."""
+    def hear_of_watch(self, news: WatchBegan | WatchResumed, moment: Moment) -> None:
+        """Note that the watch lists everything, perhaps again, and may have missed deletions; or that it goes on where it was."""
+        if isinstance(news, WatchResumed):
+            self.saw(news.since)
+            self._api_was_away(moment)
+            return
         self._watch_began = moment.mono
         self._due_at = moment.mono
-
-    def may_have_missed(self, moment: Moment) -> None:
-        """Note that the API server was away: what it had to say meanwhile may not have been heard."""
-        self._missed_by = moment.mono
-        self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
 
     def put_back(self) -> None:
         """Note that the API server's data come from a backup: it says of versions that were told that they have not been."""
         if not self.was_put_back:
             log.warning("the API server was put back to an earlier time: all is watched anew", extra={"kind": self._kind})
         self.was_put_back = True
-        self._version = 0
+        self._version = self._version_then = 0
 
     def saw(self, version: int) -> None:
         """Note of which version the API server has told."""
@@ -104,7 +103,7 @@ class Inventory:
             self._was_away = True
         elif self._was_away:
             self._was_away = False
-            self.may_have_missed(moment)
+            self._api_was_away(moment)
         if self._under_way_since is not None or moment.mono < self._due_at:
             return None
         self._under_way_since, self._version_then = moment.mono, self._version
@@ -137,6 +136,11 @@ class Inventory:
         if self._listing.left_out:
             self._due_at = min(self._due_at, moment.mono + LOOK_IN_AGAIN_S)
         return self._listing
+
+    def _api_was_away(self, moment: Moment) -> None:
+        """Have it listed soon what there is: what the API server had to say meanwhile may not have been heard."""
+        self._missed_by = moment.mono
+        self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
 
     def _look_whether_put_back(self, version: int) -> None:
         """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""

@@ -41,11 +41,15 @@ class Jobs:
         return [job for job in self.of(key) if job.terminal is None and not job.tombstone and not job.demand]
 
     def list_anew(self, views: Sequence[JobView], left_out: Collection[str] = ()) -> list[Key]:
-        """Take in a list that is complete, but for the namespaces left out; return the cronjobs that may have changed."""
+        """Take in a list that is complete, but for the namespaces left out; return the cronjobs that may have changed.
+
+        It is newer than all that the watch has told. What was gone and is listed is there again: the API server was put back.
+        """
         self.listed = True
         keys = list(self._by_key)
         self._by_key = {key: known for key, known in self._by_key.items() if namespace_of(key) in left_out}
         for view in views:
+            self._gone.pop(view.uid, None)
             self.keep(view)
         return [*keys, *(view.key for view in views)]
 

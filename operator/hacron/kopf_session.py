@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
+from yarl import URL
 
 from hacron.ports import seconds_to_wait
 
@@ -29,17 +30,17 @@ class _Capped(aiohttp.ClientResponse):
 
 
 def open_session(
-    tls: ssl.SSLContext, headers: dict[str, str], proxy: str | None, answered: Callable[[str, int], None]
+    tls: ssl.SSLContext, headers: dict[str, str], proxy: str | None, answered: Callable[[URL, int], None]
 ) -> aiohttp.ClientSession:
-    """Return a session that calls `answered` with the path of each request, and the status that came; 0: none came."""
+    """Return a session that calls `answered` with what was asked for, and the status that came; 0: none came."""
 
     async def listen(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         try:
             response = await handler(request)
         except Exception:
-            answered(request.url.path, 0)
+            answered(request.url, 0)
             raise
-        answered(request.url.path, response.status)
+        answered(request.url, response.status)
         return response
 
     return aiohttp.ClientSession(

@@ -19,10 +19,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import kopf
+from yarl import URL
 
 from hacron.aside import aside
 from hacron.core import nesting
-from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL
+from hacron.core.manifests import GROUP, PAUSE, PAUSE_BY, PAUSE_UNTIL, version
 from hacron.core.model import Kind
 from hacron.kopf_session import open_session
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan, WatchResumed
@@ -132,9 +133,9 @@ class KopfWatch:
             self._put(WatchBegan(kind=self._kind))
         self._listed_at = now
 
-    def _note_answer(self, path: str, status: int) -> None:
+    def _note_answer(self, asked: URL, status: int) -> None:
         """Note what became of a request. When the API server was away, Kopf goes on from where it was, as if nothing had been."""
-        if not path.endswith(f"/{self._kind.plural}"):
+        if not asked.path.endswith(f"/{self._kind.plural}"):
             return
         if status == 0 or status >= 500:
             self._was_away = True
@@ -142,7 +143,7 @@ class KopfWatch:
             self._heard_at = time.monotonic()
             if self._was_away:
                 self._was_away = False
-                self._put(WatchResumed(kind=self._kind))
+                self._put(WatchResumed(kind=self._kind, since=version(asked.query.get("resourceVersion"))))
 
     def _is_silent(self) -> bool:
         if self._heard_at is not None and not self._reachable():

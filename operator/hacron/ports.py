@@ -371,10 +371,12 @@ class WatchBegan(msgspec.Struct, frozen=True, kw_only=True):
 class WatchResumed(msgspec.Struct, frozen=True, kw_only=True):
     """From Kopf's thread: the API server, which was away, answers the watch on a kind again, which goes on from where it was.
 
-    If the data come from a backup, it tells nothing that is not newer than what it has told before.
+    If the data come from a backup, it tells nothing that is not newer than that.
     """
 
     kind: Kind = Kind.CRONJOB
+    since: int = 0
+    """the version from which it goes on, which the API server has told: an object's, or a bookmark's; 0: not known"""
 
 
 FromKubernetes = Answer | JobSeen | JobsListed | ObjectSeen | WatchBegan | WatchResumed

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 COMPARED_PER_TURN = 300
 IS_YOUNG_FOR = Rules().settle
 DOUBTS_FOR = timedelta(seconds=5)  # another replica of the cluster may have heard of a change that much earlier
+NEVER_BEEN = -1  # the version of what was seen before the API server was put back
+ANY = 2**63  # later than every version
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
 
 
@@ -62,7 +64,7 @@ class Seen:
 
     declared: Declaration
     at: float  # monotonic
-    version: int  # 0: not told, or of a time that has never been
+    version: int  # 0: not told; or NEVER_BEEN
     in_spite_of: datetime | None = None  # the API server was asked for it after the ledger had noted then that it was otherwise
     stood: Known | None = None  # what the ledger had when it said the same, or more
 
@@ -95,8 +97,8 @@ class Relay:
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
         self._doubts: dict[Key, tuple[datetime, datetime]] = {}  # what the ledger contradicts: since when, and until when to wait
-        self._unheard: dict[Key, int] = {}  # the version that the newest list has of what the watch has not told of
-        self._unheard_until = 0.0  # monotonic; by then it will have
+        self._unheard: dict[Key, int] = {}  # what is to be asked for, unless the watch tells of such a version before
+        self._unheard_until = 0.0  # monotonic
         self._requests: list[Request] = []
         self._worker_knew_jobs = False
 
@@ -126,10 +128,11 @@ class Relay:
                 if arrival.ok:
                     self._observe(arrival.body, False, moment, asked)
                 elif arrival.status == 404:
-                    entry = self._entry(key)
-                    self._forget(key, entry.uid if entry else None)
+                    self._is_not(key, asked)
                 elif key in self._doubts:
                     self._agenda.put(key, moment.wall + DOUBTS_FOR)
+                else:
+                    self._ask_later(key, ANY, moment)
             case Answer(request=ListInventory(kind=self.kind)):
                 listing = self.inventory.take(arrival, moment)
                 if listing is not None:
@@ -145,7 +148,7 @@ class Relay:
         inventory = self.inventory.ask_when_due(self._kube.reachable, moment)
         if inventory is not None:
             self._requests.append(inventory)
-        if self._unheard and moment.mono >= self._unheard_until:
+        if self._unheard and moment.mono >= self._unheard_until and self._kube.reachable:
             self._ask_for_unheard(moment)
         commands: list[Command] = []
         for key in self._to_compare(moment) if self._ledger_has_begun else ():
@@ -173,7 +176,7 @@ class Relay:
         if self._dirty and self._ledger_has_begun:
             return 0.0
         wait = self.inventory.next_look_s(moment)
-        if self._unheard:
+        if self._unheard and self._kube.reachable:
             wait = min(wait, self._unheard_until - moment.mono)
         look = self._agenda.next() if self._ledger_has_begun else None
         if look is not None:
@@ -310,14 +313,14 @@ class Relay:
             self._let_go(declared, moment, asked)
             return
         if known is not None and known.declared.uid == declared.uid:
-            if self._is_older(declared, known.declared):
+            if self._is_older(declared, known.declared) and known.version != NEVER_BEEN:
                 if asked is None:
                     self._ask(declared.key, moment)  # late, or the API server was put back to an earlier time
                     return
                 if known.at > asked.at:
+                    self._dirty[declared.key] = None  # it may have to be asked again
                     return
-                if known.version:
-                    self._put_back()
+                self._put_back()
             young = self._ledger_is_young(moment)
             declared = self._objects.remembering(declared, known.declared, ledger_is_young=young)
         self._seen[declared.key] = Seen(declared, moment.mono, version, asked.contradicted if asked is not None else None)
@@ -334,6 +337,14 @@ class Relay:
         elif asked is None:
             self._ask(key, moment)  # it came before the one that is known, or after it
         elif known is None or known.at <= asked.at:
+            self._forget(key, entry.uid if entry else None)
+
+    def _is_not(self, key: Key, asked: Asked | None) -> None:
+        """Note that the API server does not have an object, unless the watch has told of one since."""
+        entry, known = self._entry(key), self._seen.get(key)
+        if known is not None and asked is not None and known.at > asked.at:
+            self._dirty[key] = None
+        else:
             self._forget(key, entry.uid if entry else None)
 
     def _forget(self, key: Key, uid: str | None) -> None:
@@ -359,15 +370,15 @@ class Relay:
         if was_put_back:
             self._put_back()
         watch_tells_all = listing.watch_lists_too or was_put_back
-        self._unheard, self._unheard_until = {}, moment.mono + DOUBTS_FOR.total_seconds()
+        self._unheard = {}
         for key, listed in listing.objects.items():
             seen = self._seen.get(key)
-            if seen is None and listing.watch_lists_too:
+            if seen is None and watch_tells_all:
                 continue  # ten thousand questions whose answers are on their way
             if seen is None or (seen.declared.uid, seen.declared.generation) != (listed.uid, listed.generation):
                 self._ask(key, moment)
             elif seen.version < listed.version and not watch_tells_all:
-                self._unheard[key] = listed.version
+                self._ask_later(key, listed.version, moment)
         for key, seen in self._seen.items():
             if listing.lacks(key) and seen.at < listing.asked_at:
                 self._ask(key, moment)
@@ -384,12 +395,17 @@ class Relay:
         """The API server has less than it had: what was seen may be of a time that has never been."""
         self.inventory.put_back()
         for seen in self._seen.values():
-            seen.version = 0
+            seen.version = NEVER_BEEN
+
+    def _ask_later(self, key: Key, version: int, moment: Moment) -> None:
+        if not self._unheard:
+            self._unheard_until = moment.mono + DOUBTS_FOR.total_seconds()
+        self._unheard[key] = version
 
     def _ask_for_unheard(self, moment: Moment) -> None:
-        """Ask for what the watch has still not told of: an edit or a pause, or only a status."""
-        for key, version in self._unheard.items():
+        """Ask for what the watch has still not told of (an edit or a pause, or only a status), and where no answer came."""
+        unheard, self._unheard = self._unheard, {}
+        for key, version in unheard.items():
             seen = self._seen.get(key)
-            if seen is not None and seen.version < version:
+            if seen is None or seen.version < version:
                 self._ask(key, moment)
-        self._unheard.clear()

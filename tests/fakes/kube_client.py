@@ -118,6 +118,7 @@ class FakeKube:
 
     def list_jobs_again(self) -> None:
         if self._watches_jobs and self.cluster.up:
+            self._watch += 1
             self.arrivals.append(self.cluster.list_jobs())
 
     def watch_again(self, kind: Kind) -> None:

@@ -54,3 +54,13 @@ def test_a_list_that_leaves_a_namespace_out_says_nothing_of_the_jobs_there() -> 
     assert (jobs.get(HELLO, "hello.1"), jobs.get(other.key, "hello.1")) == (None, other)
     jobs.list_anew([])
     assert jobs.get(other.key, "hello.1") is None
+
+
+def test_a_job_that_was_gone_and_is_listed_is_there_again() -> None:
+    """Its API server was put back: until then no answer brings it back."""
+    jobs = Jobs()
+    jobs.keep(OLD)
+    jobs.bury(OLD)
+    assert not jobs.keep(OLD)
+    assert jobs.list_anew([YOUNG]) == [HELLO]
+    assert jobs.get(HELLO, "hello.1") == YOUNG

@@ -44,7 +44,7 @@ class FakeApi(ThreadingHTTPServer):
         self.away: int | None = None  # what all requests are answered; 0: nothing
         self.turned_away = 0
         self.busy: list[str] = []  # what lists are answered before the first: a Retry-After each
-        self.outdated = threading.Event()  # the first watch has lost track of the changes
+        self.outdated = threading.Event()  # the first watch ends: it has lost track of the changes, or all is away
         self.over = threading.Event()
         self.watched = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -92,7 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.flush()
         if self.server.watched == 1 and self.server.outdated.wait(20) and not self.server.over.is_set():
-            self.wfile.write(json.dumps({"type": "ERROR", "object": {"code": 410}}).encode() + b"\n")
+            if self.server.away is None:
+                self.wfile.write(json.dumps({"type": "ERROR", "object": {"code": 410}}).encode() + b"\n")
             return
         self.server.over.wait()
 
@@ -200,6 +201,7 @@ def test_a_watch_whose_api_server_was_away_says_so_when_it_goes_on(api: FakeApi,
     assert watching.count(WatchResumed) == 0
     api.away = None
     until(lambda: watching.count(WatchResumed) == 1 and api.watched == 2, 20, "that it goes on")
+    assert [each.since for each in watching.seen if isinstance(each, WatchResumed)] == [7]
     assert watching.count(WatchBegan) == 1
 
 

@@ -19,12 +19,12 @@ from hacron.core.runs import known_again
 from hacron.core.state import State
 from hacron.core.status import active_run
 from hacron.inventory import LET_THE_WATCH_LIST_S
-from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request
+from hacron.ports import Answer, GetObject, ListInventory, ObjectSeen, Request, WatchBegan, WatchResumed
 from hacron.relay import DOUBTS_FOR, LET_THE_WORKER_SPEAK, Relay
 from hacron.turn import Moment
 from tests.fakes.broker import FakeBroker
 from tests.fakes.kube_client import FakeKube
-from tests.fakes.kubernetes import FakeCluster
+from tests.fakes.kubernetes import FakeCluster, version_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HELLO, OTHER = Key("default/hello"), Key("default/other")
@@ -306,7 +306,7 @@ def test_what_the_watch_is_about_to_list_is_not_asked_for_one_by_one() -> None:
     """Of ten thousand HACronJobs it tells within seconds; only what it has left out by then is asked for."""
     library = Library()
     library.cluster.apply(OTHER, SPEC)
-    library.relay.inventory.watch_began(Moment(NOON, 0.0))
+    library.relay.inventory.hear_of_watch(WatchBegan(), Moment(NOON, 0.0))
     assert library.turn_at(0.0) == [ListInventory()]
     library.relay.touch([OTHER])
     assert library.turn_at(1.0) == []
@@ -319,7 +319,7 @@ def test_a_watch_that_began_during_an_inventory_asks_for_another() -> None:
     library = Library()
     library.kube.held = True
     assert library.turn_at(0.0) == []
-    library.relay.inventory.watch_began(Moment(NOON + timedelta(seconds=1), 1.0))
+    library.relay.inventory.hear_of_watch(WatchBegan(), Moment(NOON + timedelta(seconds=1), 1.0))
     library.kube.held = False
     assert library.turn_at(2.0) == [ListInventory()]
     assert library.turn_at(3.0) == [ListInventory()]
@@ -431,7 +431,7 @@ def test_an_api_server_whose_watch_has_just_resumed_is_asked_for_what_it_has_but
     asked = []
     for second in range(1, 70):
         if second in (5, 6, 40):
-            library.relay.inventory.may_have_missed(Moment(NOON + timedelta(seconds=second), float(second)))
+            library.relay.inventory.hear_of_watch(WatchResumed(), Moment(NOON + timedelta(seconds=second), float(second)))
         asked += [second for request in library.turn_at(float(second)) if request == ListInventory()]
     assert asked == [30, 60]
 
@@ -502,6 +502,52 @@ def test_what_the_ledger_has_no_more_is_asked_for_before_it_is_told_again() -> N
     assert library.sent(Beside(), timedelta(seconds=31)) == []
     change(library, suspend=True)
     assert [told.generation for told in library.sent(Beside(), timedelta(seconds=32))] == [2]
+
+
+def test_the_version_from_which_a_watch_goes_on_is_one_that_was_told() -> None:
+    """Where nothing of a kind changes, it knows only by bookmarks how far the API server had come."""
+    library = Library()
+    library.turn_at(0.0)
+    library.relay.inventory.hear_of_watch(WatchResumed(since=library.cluster.versions[Kind.CRONJOB] + 1), Moment(NOON, 60.0))
+    assert library.turn_at(60.0) == [ListInventory()]
+    assert library.relay.inventory.was_put_back
+
+
+def test_a_question_without_an_answer_is_asked_again() -> None:
+    library = Library()
+    library.turn_at(0.0)
+    library.cluster.apply(HELLO, SPEC | {"suspend": True})
+    assert library.turn_at(300.0) == [ListInventory()]
+    library.cluster.busy = True
+    assert library.turn_at(301.0) == [GetObject(key=HELLO)]
+    assert library.turn_at(303.0) == []
+    library.cluster.busy = False
+    assert library.turn_at(306.0) == [GetObject(key=HELLO)]
+    assert library.turn_at(320.0) == []
+    *_, told = library.sent(Beside(), timedelta(seconds=321))
+    assert told.generation == 2
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_an_answer_that_comes_after_what_the_watch_has_told_since_is_passed_over(is_gone: bool) -> None:
+    """Watch and answers travel on different ways."""
+    library = Library()
+    library.turn_at(0.0)
+    library.sent(Beside())
+    if is_gone:
+        library.cluster.delete(HELLO, unseen=True)
+    else:
+        library.cluster.apply(HELLO, SPEC | {"suspend": True})
+    assert library.turn_at(300.0) == [ListInventory()]
+    library.relay.turn(library.session.outbox, Beside(), Moment(NOON, 301.0))
+    library.kube.serve()
+    (answer,) = (one for one in library.kube.arrivals if isinstance(one, Answer))
+    newest = library.cluster.apply(HELLO, SPEC | {"schedule": "@hourly"})
+    library.relay.take(ObjectSeen(body=newest), Moment(NOON, 302.0))
+    library.relay.take(answer, Moment(NOON, 303.0))
+    *_, told = library.sent(Beside(), timedelta(seconds=304))
+    assert (told.uid, told.version) == (newest["metadata"]["uid"], version_of(newest))
+    assert not library.relay.inventory.was_put_back
 
 
 def change(library: Library, **fields: Any) -> None:
