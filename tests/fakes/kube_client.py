@@ -29,6 +29,7 @@ from hacron.ports import (
     PostEvent,
     Request,
     WatchBegan,
+    WatchResumed,
 )
 from tests.fakes.kubernetes import WELL, Asked, Body, Event, FakeCluster, Fate, version_of
 
@@ -188,6 +189,8 @@ class FakeKube:
             if version <= self._heard[event.kind]:
                 return
             self._heard[event.kind] = version
+        elif isinstance(event, WatchResumed):
+            event = WatchResumed(kind=event.kind, since=self._heard[event.kind])
         about_jobs = isinstance(event, JobSeen | JobsListed)
         if about_jobs and not self._watches_jobs:
             return

@@ -264,6 +264,7 @@ class FakeCluster:
         self.up = True
         self._emit(self.list_jobs())
         for kind in Kind:
+            self._emit(WatchResumed(kind=kind))
             for body in sorted(self.standing(kind).values(), key=version_of):
                 self._emit(ObjectSeen(body=_copy(body), kind=kind))
 
