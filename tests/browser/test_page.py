@@ -53,7 +53,6 @@ def going_on(browser: Browser) -> Iterator[Onlooker]:
 
 def shown(browser: Browser, script: Script) -> Iterator[Onlooker]:
     onlooker = Onlooker(script)
-    browser.requests.clear()
     browser.said.clear()
     browser.screen(1280, 900)
     browser.open(onlooker.url)
@@ -169,7 +168,6 @@ def test_it_works_below_any_path(browser: Browser, night: Onlooker) -> None:
     """Behind `kubectl proxy` it is at /api/v1/namespaces/hacron-system/services/hacron-metrics:http/proxy/page/."""
     below = "/page/api/v1/proxy"
     night.server.page = lambda path, headers: night.page.respond(path.removeprefix(below), headers)
-    browser.requests.clear()
     browser.open(night.url.replace("/page/", f"{below}/page"))
     browser.until(f"location.pathname.endsWith('/page/') && {LISTED}", 30, "the page")
     assert [url for url in browser.requests if below not in url] == []

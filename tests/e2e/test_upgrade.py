@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.newer_version import NEWER
 from tests.testbed import judge
-from tests.testbed.api import Api, Arrivals
+from tests.testbed.api import Api, Arrivals, Witness
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import created, manifest, remove_all
@@ -28,8 +27,8 @@ EVERY_S = 4
 QUIET_S = 20.0
 WHERE = {"in-west": ("west",), "in-east": ("east",), "in-both": ("west", "east")}
 EACH = 4
-TIMES = 4  # so many times as late as without a restart is late
-HICCUP_S = 0.1  # and what a busy machine does to anybody
+TIMES = 4  # so many times as late as without a restart, or as others are meanwhile, is late
+HICCUP_S = 0.1  # what a busy machine does to anybody
 HELP_S = 1.0  # after so long another replica of the cluster makes a Job
 LOST_S = 11.0  # so long runs wait for an executor that goes without a word: twice the heartbeat and a second
 # So great a share of the runs is within the times above, and so much for what a restart may cost a few.
@@ -89,6 +88,7 @@ def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays
         end = time.monotonic() + QUIET_S
         until(lambda: time.monotonic() >= end, QUIET_S + 60, "time to pass")
         begin = now()
+        witness = stack.enter_context(Witness(Api(fleet.clusters["west"])))
         for replica in fleet:
             replica.env.update(NEWER)
         restart_all(fleet)
@@ -108,10 +108,12 @@ def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays
         for name, since in born.items()
     }
     assert not any(gone.values()), gone
-    before = sorted((one for one in seen if quiet < one.tick <= begin), key=attrgetter("late_s"))
-    during = sorted((one for one in seen if begin < one.tick <= over), key=attrgetter("late_s"))
+    before = sorted(one.late_s for one in seen if quiet < one.tick <= begin)
+    during = sorted(one.late_s for one in seen if begin < one.tick <= over)
+    others = sorted(late_s for due, late_s in witness.late if due <= over)
     for share, grace_s in SHARES:
-        usual, found = (stretch[math.ceil(share * len(stretch)) - 1].late_s for stretch in (before, during))
-        assert found <= grace_s + TIMES * max(usual, HICCUP_S), (
-            f"{share:.0%} were within {usual:.3f} s, and {found:.3f} s while restarting, the latest of them {during[-9:]}"
+        usual, found, anybody = (stretch[math.ceil(share * len(stretch)) - 1] for stretch in (before, during, others))
+        assert found <= grace_s + TIMES * max(usual, anybody, HICCUP_S), (
+            f"{share:.0%} were within {usual:.3f} s, and {found:.3f} s while restarting, others within {anybody:.3f} s; "
+            f"the latest were {during[-9:]}"
         )

@@ -62,6 +62,18 @@ class Api:
         kind = {"Content-Type": "application/merge-patch+json"}
         return asyncio.run(self._each("PATCH", [(path, json.dumps(patch).encode()) for patch in patches], kind, at_once=1))
 
+    async def ping(self, late: list[tuple[datetime, float]], every_s: float, over: threading.Event) -> None:
+        """Have the API server think of a ConfigMap every so many seconds until it is over; append to `late`."""
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "witness-"}}
+        path = f"{self._server}/api/v1/namespaces/default/configmaps?dryRun=All"
+        async with self._session() as session:
+            while not over.is_set():
+                due, due_mono = datetime.now(UTC) + timedelta(seconds=every_s), time.monotonic() + every_s
+                await asyncio.sleep(every_s)
+                async with session.post(path, json=body) as response:
+                    await response.read()
+                late.append((due, time.monotonic() - due_mono))
+
     async def _each(
         self, method: str, requests: list[tuple[str, bytes]], headers: dict[str, str] | None = None, at_once: int = AT_ONCE
     ) -> float:
@@ -108,6 +120,31 @@ def _note(event: dict[str, Any], seen: list[Seen], known: set[str]) -> str:
         created = datetime.fromisoformat(metadata["creationTimestamp"])
         seen.append(Seen(metadata["name"], datetime.fromisoformat(tick).astimezone(UTC), created, arrived))
     return str(metadata.get("resourceVersion", ""))
+
+
+class Witness:
+    """Has an API server do something small at fixed instants, between `with` and its end, and notes how late the answers come.
+
+    So late is anybody on this machine.
+    """
+
+    def __init__(self, api: Api, every_s: float = 0.25) -> None:
+        self.late: list[tuple[datetime, float]] = []  # when it was due, and the seconds until it was answered
+        self._api = api
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Witness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        asyncio.run(self._api.ping(self.late, self._every_s, self._over))
 
 
 class Arrivals:

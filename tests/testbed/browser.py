@@ -39,10 +39,11 @@ _FLAGS = (
 
 
 class Browser:
-    """One page in a Chromium of its own, its profile in `folder`. `requests`: what it asked for; `said`: its complaints."""
+    """One page in a Chromium of its own, its profile in `folder`. `said`: its complaints."""
 
     def __init__(self, folder: Path) -> None:
-        self.requests: list[str] = []
+        self._asked: list[tuple[str, str]] = []  # which document, and for what
+        self._document = ""
         self.said: list[str] = []
         self._answers: dict[int, dict[str, Any]] = {}
         self._number = 0
@@ -89,7 +90,12 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Go to an address; see `until` for when it is there."""
-        self._call("Page.navigate", url=url)
+        self._document = self._call("Page.navigate", url=url).get("loaderId", self._document)
+
+    @property
+    def requests(self) -> list[str]:
+        """What the document that was opened last has asked for; one before it may still ask for its icon."""
+        return [url for document, url in self._asked if document == self._document]
 
     def screen(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         """Be a screen of this size, in CSS pixels."""
@@ -154,7 +160,7 @@ class Browser:
             params = message.get("params", {})
             match message.get("method"):
                 case "Network.requestWillBeSent":
-                    self.requests.append(params["request"]["url"])
+                    self._asked.append((params["loaderId"], params["request"]["url"]))
                 case "Runtime.exceptionThrown":
                     self.said.append(str(params["exceptionDetails"]))
                 case "Log.entryAdded":
