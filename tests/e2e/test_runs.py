@@ -45,7 +45,7 @@ def test_a_run_that_is_asked_for_where_no_executor_is_starts_once_and_is_told_ev
     fleet: Fleet, west: ControlPlane, east: ControlPlane
 ) -> None:
     for cluster in (west, east):
-        cluster.apply(manifest("yearly", "0 0 1 1 *"))
+        cluster.apply(manifest("yearly", "0 0 1 1 *", run_seconds=10))  # it ends when it is asked for in both
     for cluster in (east, west):  # the executor is west-1
         cluster.apply(run_of("yearly", "now"))
     for cluster in (east, west):

@@ -8,7 +8,7 @@ from typing import Any
 from hacron.core.manifests import Halting, as_json, job_body
 from hacron.core.messages import Outcome
 from hacron.core.model import Run, key_of
-from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus
+from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, JobSeen, JobsListed, ObjectSeen, PatchStatus, WatchResumed
 from tests.core.ledger_story import spec
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
@@ -160,7 +160,7 @@ def test_a_cluster_that_is_down_does_nothing_and_one_that_is_mute_does_it_unhear
     desk.cluster.up = False
     assert (desk.create().status, desk.cluster.made) == (0, [])
     desk.cluster.start()
-    assert [type(seen) for seen in (desk.told(), desk.seen)[1]] == [JobsListed]
+    assert [type(seen) for seen in (desk.told(), desk.seen)[1]] == [JobsListed, WatchResumed, WatchResumed]
     desk.cluster.mute = True
     assert (desk.create().status, len(desk.cluster.made)) == (0, 1)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.kind.estate import QUICK, Estate
-from tests.kind.work import Load
+from tests.kind.work import ON_ITS_WAY, Load
 
 pytestmark = pytest.mark.kind
 
@@ -34,4 +34,4 @@ def test_a_whole_cluster_with_the_executor_is_away_and_back(fault: str, estate: 
     finally:
         back()
     load.await_runs()
-    load.await_right((began, datetime.now(UTC)))
+    load.await_right((began - ON_ITS_WAY, datetime.now(UTC)))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.kind.estate import BEFORE, IMAGE, NOW, Estate, images
-from tests.kind.work import Load, cronjob
+from tests.kind.work import ON_ITS_WAY, Load, cronjob
 from tests.packaging.rendered import CHART_BEFORE
 from tests.testbed import judge
 from tests.testbed.cronjobs import await_status
@@ -59,7 +59,7 @@ def test_what_is_removed_and_installed_again_goes_on_where_it_was(estate: Estate
     back = datetime.now(UTC)
     load.await_runs()
 
-    load.await_right((began, back + DECIDED_AHEAD))
+    load.await_right((began - ON_ITS_WAY, back + DECIDED_AHEAD))
     told = [entry for entry in ended(west) if entry.get("job") == lasting["job"]]
     assert [entry["verdict"] for entry in told] == ["Succeeded"]
     tick = judge.instant(told[0]["tick"])

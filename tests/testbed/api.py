@@ -66,10 +66,11 @@ class Api:
         """Have the API server think of a ConfigMap every so many seconds until it is over; append to `late`."""
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "witness-"}}
         path = f"{self._server}/api/v1/namespaces/default/configmaps?dryRun=All"
+        due, due_mono = datetime.now(UTC), time.monotonic()
         async with self._session() as session:
             while not over.is_set():
-                due, due_mono = datetime.now(UTC) + timedelta(seconds=every_s), time.monotonic() + every_s
-                await asyncio.sleep(every_s)
+                due, due_mono = due + timedelta(seconds=every_s), due_mono + every_s  # after a stall, all that it held up
+                await asyncio.sleep(max(0.0, due_mono - time.monotonic()))
                 async with session.post(path, json=body) as response:
                     await response.read()
                 late.append((due, time.monotonic() - due_mono))

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class ControlPlane(Cluster):
         until(self._certificate.with_suffix(".key").exists, 60, f"certificate of the API server of {self.name}")
         self._write_kubeconfigs()
         self._await_apiserver()
-        self._request("POST", "/api/v1/nodes", _node(f"{self.name}-node"))
+        until(self._node_is_made, 60, f"a node for {self.name}")
         for process in self._others:
             process.start()
         until(self._node_is_ready, 60, f"the node of {self.name}")
@@ -211,10 +212,23 @@ class ControlPlane(Cluster):
 
         until(ready, 60, f"API server of {self.name}")
 
+    def _node_is_made(self) -> bool:
+        """Whether there is one now; an API server that has just started may not answer in time, and have acted."""
+        try:
+            self._request("POST", "/api/v1/nodes", _node(f"{self.name}-node"))
+        except urllib.error.HTTPError as error:
+            return error.code == 409
+        except OSError:
+            return False
+        return True
+
     def _node_is_ready(self) -> bool:
         for process in self._others:
             process.check()
-        node = json.loads(self._request("GET", f"/api/v1/nodes/{self.name}-node"))
+        try:
+            node = json.loads(self._request("GET", f"/api/v1/nodes/{self.name}-node"))
+        except OSError:
+            return False
         conditions = {each["type"]: each["status"] for each in node["status"].get("conditions", [])}
         return conditions.get("Ready") == "True" and not node["spec"].get("taints")
 
