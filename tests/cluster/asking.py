@@ -71,7 +71,7 @@ class Asking:
 def asking(kubeconfig: Path | None, **settings: Any) -> Iterator[Asking]:
     """Run a client for a while."""
     arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-    client = KubeClient(kubeconfig, arrivals, **settings)
+    client = KubeClient(kubeconfig, arrivals, **{"timeout_s": 60.0} | settings)
     client.start()
     try:
         yield Asking(client, arrivals)

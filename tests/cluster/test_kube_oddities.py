@@ -180,7 +180,8 @@ def test_a_job_that_hangs_holds_up_no_status(begin: Begin) -> None:
         over.set()
 
 
-def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin) -> None:
+def test_while_jobs_wait_for_their_turn_nothing_else_begins(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "GIVES_WAY_S", 3600.0)
     kube, server = begin(lambda _: JOB)
     jobs = [create(f"{number}", "default") for number in range(300)]
     patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
@@ -198,7 +199,7 @@ def test_while_a_job_that_was_turned_away_waits_to_be_tried_again_nothing_else_b
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "GIVES_WAY_S", 3600.0)
-    monkeypatch.setattr(client, "SHUT_S", 5.0)
+    monkeypatch.setattr(client, "SHUT_S", 15.0)
     kube, server = begin(turned_away)
     assert kube.ask(create("hello", "default")).status == 429
     patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
@@ -206,7 +207,7 @@ def test_while_a_job_that_was_turned_away_waits_to_be_tried_again_nothing_else_b
     for _ in range(20):
         kube.ask(get("hello"))
     assert "PATCH" not in [asked.method for asked in server.asked]
-    until(lambda: kube.count("PATCH") == 50, 20, "the statuses")
+    until(lambda: kube.count("PATCH") == 50, 60, "the statuses")
 
 
 def test_where_no_job_is_taken_for_long_the_rest_has_its_turn(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def kube(west: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) ->
     """A client that does not wait long, of an API server that works in the end."""
     monkeypatch.setattr(http, "PROBE_S", 1.0)
     with asking(west.operator_kubeconfig, timeout_s=2.0) as found:
-        assert found.ask(get("hello")).status == 404
+        until(lambda: found.ask(get("hello")).status == 404, 60, "an answer")
         yield found
     west.thaw_apiserver()
     west.start_apiserver()
@@ -41,7 +41,7 @@ def test_an_api_server_that_is_stopped_answers_nothing_and_works_again_when_it_i
     assert all("Cannot connect" in answer.reason and answer.unreachable for answer in answers)
     until(lambda: not kube.client.reachable, 20, "the word that it does not answer")
     west.start_apiserver()
-    until(lambda: kube.client.reachable, 20, "the word that it answers again")
+    until(lambda: kube.client.reachable, 60, "the word that it answers again")
     until(lambda: kube.ask(get("lost", namespace)).status == 404, 60, "its word that nothing was made meanwhile")
     until(lambda: kube.ask(create("found", namespace)).status in (201, 409), 60, "a Job")  # 409: made, and the answer came late
     until(lambda: kube.sightings("found") or any("found" in each for each in kube.lists()), 30, "the Job in the watch")
@@ -54,7 +54,7 @@ def test_an_api_server_that_hangs_is_given_up_in_time(kube: Asking, west: Contro
     assert all("Timeout" in answer.reason for answer in answers)
     until(lambda: not kube.client.reachable, 20, "the word that it does not answer")
     west.thaw_apiserver()
-    until(lambda: kube.client.reachable, 20, "the word that it answers again")
+    until(lambda: kube.client.reachable, 60, "the word that it answers again")
     # What was sent may have acted all the same: the name tells.
     until(lambda: kube.ask(create("hangs", namespace)).status in (201, 409), 60, "its name taken")
 

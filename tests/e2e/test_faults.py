@@ -16,7 +16,7 @@ import pytest
 
 from hacron.broker.channel import way_in
 from tests.testbed import judge
-from tests.testbed.api import Api, Arrivals
+from tests.testbed.api import Api, Arrivals, Witness
 from tests.testbed.broker import Broker
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import await_status, await_told, created, manifest
@@ -74,15 +74,17 @@ class Watched:
 
     def judge(self, since: datetime, until_: datetime, gap: timedelta = timedelta(0)) -> None:
         """Nothing has run twice, and nothing is missing but in one stretch that is no longer than `gap`."""
-        found = self.jobs()
-        assert judge.doubled(found) == []
         for name in self.NAMES:
             ticks = judge.ticks(EVERY, self.born[name], since, until_ - ON_ITS_WAY)
-            have = {one.tick for one in judge.of(found, name)}
-            gone = [tick for tick in ticks if tick not in have]
             assert len(ticks) >= 3
-            told = f"{name}: no Job at {', '.join(f'{tick:%H:%M:%S}' for tick in gone)}"
-            assert not gone or gone[-1] - gone[0] < gap, told
+
+            def all_there(name: str = name, ticks: list[datetime] = ticks) -> bool:
+                have = {one.tick for one in judge.of(self.jobs(), name)}
+                gone = [tick for tick in ticks if tick not in have]
+                return not gone or gone[-1] - gone[0] < gap
+
+            until(all_there, 20, f"a Job of {name} for each of {', '.join(f'{tick:%H:%M:%S}' for tick in ticks)}", every=1)
+        assert judge.doubled(self.jobs()) == []
 
     def late_s(self, arrivals: list[Arrivals], since: datetime, until_: datetime) -> list[float]:
         """Return how late each run was, the latest last."""
@@ -110,6 +112,7 @@ def test_a_stopped_executor_gives_the_token_back_and_no_tick_is_missed(fleet: Fl
 def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> None:
     with ExitStack() as stack:
         arrivals = [stack.enter_context(Arrivals(Api(cluster))) for cluster in watched.clusters]
+        witnesses = [stack.enter_context(Witness(Api(cluster))) for cluster in watched.clusters]
         begin = now()
         executor = fleet.await_executor()
         executor.kill()
@@ -121,7 +124,8 @@ def test_a_killed_executor_makes_no_run_late(fleet: Fleet, watched: Watched) -> 
         end = watched.await_runs(since=now(), count=6)
         watched.judge(begin, end)
         late = watched.late_s(arrivals, begin, end)
-    assert late[-1] < LATE_S, f"the latest of {len(late)} were {late[-5:]} s late"
+        anybody = max(late_s for witness in witnesses for _, late_s in witness.late)  # which is what stalls cost
+    assert late[-1] < LATE_S + anybody, f"the latest of {len(late)} were {late[-5:]} s late, others {anybody:.3f} s"
 
 
 def test_a_killed_worker_is_replaced_and_no_tick_is_missed(fleet: Fleet, watched: Watched) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.packaging.rendered import (
 )
 from tests.testbed.cluster import KubectlFailed
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.wait import until
 
 pytestmark = pytest.mark.cluster
 
@@ -126,7 +128,8 @@ class TestHelm:
         label = f"app.kubernetes.io/instance={RELEASE}"
         west.kubectl("-n", ELSEWHERE, "delete", "pod", f"{RELEASE}-hacron-test")  # Helm leaves what it has tested with
         for kinds, where in (("clusterrole,clusterrolebinding", ()), ("all,cm,secret,sa,pdb", ("-n", ELSEWHERE))):
-            assert west.kubectl("get", kinds, *where, "-l", label, "-o", "name") == ""
+            left = partial(west.kubectl, "get", kinds, *where, "-l", label, "-o", "name")  # what is owned goes a little later
+            until(lambda left=left: left() == "", 60, "nothing of it left")
         assert "hacronjobs.hacron.io" in west.kubectl("get", "crd", "-o", "name")
 
     @pytest.mark.usefixtures("_released")

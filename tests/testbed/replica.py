@@ -74,7 +74,7 @@ class Replica:
         """Start the process and return at once; see wait_ready."""
         self._process.start()
 
-    def wait_ready(self, timeout: float = 30) -> None:
+    def wait_ready(self, timeout: float = 90) -> None:
         """Wait until /readyz says yes. Raises TimeoutError, or ProcessFailed if the replica has ended."""
         try:
             until(self.is_ready, timeout, f"replica {self.name} ready")
