@@ -96,10 +96,11 @@ def test_bodies_that_are_too_long_are_not_kept_while_they_wait(real: RealWorld, 
 
 
 def test_commands_that_are_long_and_many_all_arrive_and_the_hand_stays_bounded(real: RealWorld) -> None:
-    session = real.open()
-    for number in range(40):
+    real.open().connection.close()  # it has made the queues
+    for number in range(40):  # which takes the broker seconds
         raw = codec.encode_message(withdrawn(number))
         real.put("commands", codec.encode_envelope(Envelope(id="x" * 1_700_000, sent_at=NOW, sender="west-1", messages=(raw,))))
+    session = real.open()
     session.outbox.send_commands([withdrawn(40)])
     session.inbox.open()
     until(session, lambda: len(session.inbox._arrived) == 41)

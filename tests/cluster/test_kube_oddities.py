@@ -199,7 +199,7 @@ def test_while_a_job_that_was_turned_away_waits_to_be_tried_again_nothing_else_b
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "GIVES_WAY_S", 3600.0)
-    monkeypatch.setattr(client, "SHUT_S", 15.0)
+    monkeypatch.setattr(client, "SHUT_S", 8.0)
     kube, server = begin(turned_away)
     assert kube.ask(create("hello", "default")).status == 429
     patches = [PatchStatus(key=key_of("default", f"{number}"), uid="1", status={}) for number in range(50)]
