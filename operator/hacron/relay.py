@@ -336,8 +336,8 @@ class Relay:
             self._forget(key, declared.uid)
         elif asked is None:
             self._ask(key, moment)  # it came before the one that is known, or after it
-        elif known is None or known.at <= asked.at:
-            self._forget(key, entry.uid if entry else None)
+        else:
+            self._is_not(key, asked)
 
     def _is_not(self, key: Key, asked: Asked | None) -> None:
         """Note that the API server does not have an object, unless the watch has told of one since."""
@@ -398,6 +398,7 @@ class Relay:
             seen.version = NEVER_BEEN
 
     def _ask_later(self, key: Key, version: int, moment: Moment) -> None:
+        """Ask for an object after a while, unless the watch has told of this version, or a later one, by then."""
         if not self._unheard:
             self._unheard_until = moment.mono + DOUBTS_FOR.total_seconds()
         self._unheard[key] = version
