@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ _ENTER = Path(__file__).with_name("enter-root")
 
 # A machine that runs tests may have little disk left; the default raises an alarm that blocks every publisher.
 _SETTINGS = """
-listeners.tcp.1 = {address}:{port}
 default_user = {user}
 default_pass = {password}
 default_vhost = {vhost}
@@ -45,7 +45,8 @@ class Broker:
 
     The port stays the same for the life of the object, through every restart. `version` is one of tools.RABBITMQ; without one, it
     is what the machine has. `settings` are further lines of rabbitmq.conf, `advanced` is what stands in advanced.config. Nodes of
-    one cluster share a `secret`; `plugins` are switched on.
+    one cluster share a `secret`; `plugins` are switched on. With a `tls_port` it has no other listener than what `settings` have
+    there, where whoever connects need not show a certificate.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Broker:
         settings: str = "",
         advanced: str = "[].",
         plugins: Sequence[str] = (),
+        tls_port: int | None = None,
     ) -> None:
         self.directory = directory
         self.place = place
         self.port = free_port()
+        self._tls_port = tls_port
         self.password = self._cookie = secret or secrets.token_hex(8)
         self.log = directory / "rabbitmq.log"
         self.name = f"hacron@{place.address}" if place.namespace else f"hacron-{secrets.token_hex(4)}@localhost"
@@ -191,7 +194,8 @@ class Broker:
         if not cookie.exists():
             cookie.touch(mode=0o600)
             cookie.write_text(self._cookie)
-        settings = _SETTINGS.format(address=self.place.address, port=self.port, user=USER, password=self.password, vhost=VHOST)
+        listener = "" if self._tls_port else f"listeners.tcp.1 = {self.place.address}:{self.port}"
+        settings = listener + _SETTINGS.format(user=USER, password=self.password, vhost=VHOST)
         (self.directory / "rabbitmq.conf").write_text(settings + self._settings)
         (self.directory / "advanced.config").write_text(f"{self._advanced}\n")
         (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
@@ -200,8 +204,17 @@ class Broker:
     def _accepts(self) -> bool:
         self._server.check()
         try:
-            with socket.create_connection((self.place.address, self.port), timeout=1) as connection:
+            with self._connect() as connection:
                 connection.sendall(b"AMQP\x00\x00\x09\x01")
                 return bool(connection.recv(1))  # the first octet of Connection.Start
         except OSError:
             return False
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection((self.place.address, self._tls_port or self.port), timeout=1)
+        if self._tls_port is None:
+            return connection
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        with connection:
+            return anybody.wrap_socket(connection)
