@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -349,17 +350,24 @@ class TestTls:
 
 def said_by_a_replica(given: dict[str, str], enough: Callable[[Health], bool]) -> str:
     """Run a replica with these settings until its health is enough; return what it says of the broker then."""
-    arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
-    kube = FakeKube(FakeCluster("west", datetime.now(UTC)), "r1", lambda: datetime.now(UTC))  # else it would take no part
-    replica = Replica(load(given), kube, arrivals, Metrics(replica="r1", cluster="west", tzdata=""))
+    with running(given) as seen:
+        until(lambda: any(map(enough, seen)), 30, f"what is to be said of {sorted(given)}")
+    health = next(filter(enough, seen))
+    return next((reason for reason in health.reasons if reason.startswith("broker: ")), "")
+
+
+@contextmanager
+def running(given: dict[str, str]) -> Iterator[list[Health]]:
+    """Run a replica with these settings meanwhile; yield what it says of its health."""
+    cluster, arrivals = given["HACRON_CLUSTER"], queue.SimpleQueue[FromKubernetes]()
+    kube = FakeKube(FakeCluster(cluster, datetime.now(UTC)), "r1", lambda: datetime.now(UTC))  # else it would take no part
+    replica = Replica(load(given), kube, arrivals, Metrics(replica="r1", cluster=cluster, tzdata=""))
     seen: list[Health] = []
     replica.health = seen.append
     thread = threading.Thread(target=replica.run)
     thread.start()
     try:
-        until(lambda: any(map(enough, seen)), 30, f"what is to be said of {sorted(given)}")
+        yield seen
     finally:
         replica.stop()
         thread.join(20)
-    health = next(filter(enough, seen))
-    return next((reason for reason in health.reasons if reason.startswith("broker: ")), "")

@@ -1,9 +1,14 @@
-"""deploy/rabbitmq: with these definitions, at a real broker, replicas of a cluster may do what they need and no more."""
+"""deploy/rabbitmq: with these definitions, at a real broker, replicas of a cluster may do what they need and no more.
+
+What nobody may do with definitions-restricted.json is tried in test_permissions.py.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,12 @@ import pytest
 import yaml
 
 from hacron.broker.session import Access
-from tests.broker.test_refused import open_and_close, refusal
-from tests.testbed.broker import Broker
+from hacron.ports import BrokerUnavailable
+from tests.broker.neighbours import DEFINITIONS as RESTRICTED
+from tests.broker.neighbours import EXECUTORS, PREFIX, USERS, Neighbours
+from tests.broker.test_refused import open_and_close, refusal, running
+from tests.testbed.broker import USER, Broker
+from tests.testbed.wait import until
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "rabbitmq"
 DEFINITIONS: dict[str, Any] = json.loads((FOLDER / "definitions.json").read_text())
@@ -70,3 +79,72 @@ class TestImported:
         policies = {each["name"]: each["policy"] for each in broker.list_queues("name", "policy")}
         assert set(policies.values()) == {"hacron"}
         assert len(policies) >= 5
+
+
+@pytest.mark.broker
+class TestRestricted:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]:
+        broker = Broker(tmp_path_factory.mktemp("restricted"), version=os.environ.get("RABBITMQ"))  # as in conftest
+        broker.start()
+        try:
+            yield Neighbours(broker)
+        finally:
+            broker.close()
+
+    def test_it_makes_what_replicas_make(self, neighbours: Neighbours) -> None:
+        broker = neighbours.broker
+        broker.ctl("add_vhost", "by-replicas")
+        broker.ctl("set_permissions", "-p", "by-replicas", USER, ".*", ".*", ".*")
+        for cluster in USERS:
+            url = f"{broker.url.rpartition('/')[0]}/by-replicas"
+            open_and_close(Access(urls=[url], prefix=PREFIX, cluster=cluster, replica="r1"))
+        for part in ("queues", "exchanges", "bindings"):
+            made = neighbours.made(part)
+            assert made == neighbours.made(part, "by-replicas"), part
+            assert len(made) == len(RESTRICTED[part]) == 4 + len(USERS), part
+
+    def test_who_may_make_queues_finds_them_as_they_would_be_made(self, neighbours: Neighbours) -> None:
+        for cluster in USERS:
+            open_and_close(Access(urls=[neighbours.broker.url], prefix=PREFIX, cluster=cluster, replica="r1"))
+
+    def test_replicas_with_the_settings_that_belong_to_it_have_an_executor_and_workers(self, neighbours: Neighbours) -> None:
+        with ExitStack() as stack:
+            seen = {cluster: stack.enter_context(running(settings(neighbours, cluster))) for cluster in USERS}
+            until(lambda: all(any(health.worker for health in told) for told in seen.values()), 60, "a worker in each cluster")
+            until(lambda: any(health.executor for told in seen.values() for health in told), 60, "an executor")
+        assert not any(health.executor for health in seen["edge"])
+        reasons = {reason for told in seen.values() for health in told for reason in health.reasons}
+        assert {reason for reason in reasons if reason.startswith("broker: ")} == {"broker: connecting"}
+
+    def test_a_cluster_is_added_by_its_own_part_and_the_passwords_of_others_stay(self, neighbours: Neighbours) -> None:
+        neighbours.define(part_of("north"))
+        neighbours.broker.ctl("change_password", "hacron-north", "pw")
+        url = f"amqp://hacron-north:pw@127.0.0.1:{neighbours.broker.port}/hacron"
+        open_and_close(Access(urls=[url], prefix=PREFIX, cluster="north", replica="r1", declares=False))
+        neighbours.open("west")
+
+    def test_all_of_it_once_more_takes_the_passwords_away(self, neighbours: Neighbours) -> None:
+        neighbours.define(RESTRICTED)
+        for cluster in USERS:
+            with pytest.raises(BrokerUnavailable, match="no such user with this password"):
+                neighbours.open(cluster)
+
+
+def settings(neighbours: Neighbours, cluster: str) -> dict[str, str]:
+    """Return what docs/security.md has set for the replicas of a cluster."""
+    return {
+        "HACRON_CLUSTER": cluster,
+        "HACRON_BROKER_URL": neighbours.url(cluster),
+        "HACRON_BROKER_DECLARE": "false",
+        "HACRON_BROKER_USERS": ",".join(f"{each}={user}" for each, user in USERS.items()),
+        "HACRON_MAY_EXECUTE": str(cluster in EXECUTORS).lower(),
+    }
+
+
+def part_of(cluster: str) -> dict[str, Any]:
+    """Return what is of east alone, copied for another cluster."""
+    parts = {part: [each for each in RESTRICTED[part] if "east" in json.dumps(each)] for part in RESTRICTED}
+    copied: dict[str, Any] = json.loads(json.dumps(parts).replace("east", cluster))
+    return copied

@@ -1,9 +1,14 @@
-"""The queues that docs/security.md has people make are those that replicas make."""
+"""The queues that docs/security.md tells of, and definitions-restricted.json makes, are those that replicas make.
+
+At a real broker it is compared in tests/broker/test_shipped.py.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,12 +31,19 @@ def in_docs() -> dict[str, dict[str, str]]:
     }
 
 
+def shipped() -> dict[str, dict[str, Any]]:
+    """Return the arguments of each queue as the file has them."""
+    queues = json.loads(Path("deploy/rabbitmq/definitions-restricted.json").read_text())["queues"]
+    return {queue["name"].replace("worker.west", "worker.CLUSTER"): queue["arguments"] for queue in queues}
+
+
 @pytest.mark.parametrize(
     ("queue", "arguments"),
     [(NAMES.token, TOKEN), (NAMES.worker, TOKEN), (NAMES.commands, MAIL), (NAMES.reports, MAIL), (NAMES.ledger, LEDGER)],
 )
 def test_a_queue_has_the_arguments_with_which_replicas_make_it(queue: str, arguments: Arguments) -> None:
     assert in_docs()[queue] == {name: str(value).lower() for name, value in arguments.items()}
+    assert shipped()[queue] == arguments
 
 
 def test_no_other_queue_stands_there() -> None:
