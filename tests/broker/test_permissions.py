@@ -5,18 +5,31 @@ See docs/security.md. Nobody but who sets the broker up may make or delete queue
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pika
 import pytest
+from msgspec.structs import replace
 
+from hacron.broker import codec
 from hacron.broker.channel import way_in
 from hacron.core.messages import (
+    Batch,
+    Checkpoint,
     ClusterSeen,
+    CronJobDeclared,
     CronJobWithdrawn,
+    Definition,
+    Outcome,
+    RunFinished,
+    RunsDemanded,
 )
 from hacron.core.model import Key
+from hacron.core.state import State
 from hacron.ports import BrokerUnavailable
 from tests.broker.neighbours import DEFINITIONS, PREFIX, USERS, Neighbours
 from tests.broker.test_contract import batch
@@ -26,6 +39,7 @@ from tests.testbed.broker import Broker
 pytestmark = pytest.mark.broker
 
 REPORT = Key("shop/report")
+EPOCHS = itertools.count(1000, 1000)  # of executors, one after the other in one ledger
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +193,91 @@ def test_a_replica_whose_queues_were_not_made_says_what_is_missing(kind: str, ne
         neighbours.open("west")
     neighbours.define({part: DEFINITIONS[part] for part in ("queues", "exchanges", "bindings")})
     neighbours.open("west")
+
+
+# --- what nothing stops; what follows for other clusters is in tests/scenarios/test_trusted.py ---
+
+
+def test_who_may_be_executor_can_forge_what_an_executor_writes(neighbours: Neighbours) -> None:
+    west, edge, state = neighbours.open("west"), neighbours.open("edge"), State()
+    ledger, true, false = f"{PREFIX}.ledger", next(EPOCHS), next(EPOCHS)
+    west.ledger.append([reign("west-1", true, "of west")], 0)
+    forged = codec.encode_batch(reign("nobody", false, "forged"))
+    assert neighbours.attempt("east", lambda channel: channel.basic_publish(way_in(ledger), ledger, forged, mandatory=True)) == ""
+    west.ledger.append([replace(batch(epoch=true), sender="west-1")], 0)
+    until(edge, lambda: fold(edge, state) and state.epoch == false and state.position > state.counted_position)
+    assert state.executor is not None
+    assert state.executor.replica == "nobody"
+    assert state.definitions[REPORT]["west"].uid == "forged"
+
+
+def test_who_may_be_executor_can_take_commands_away_and_keep_the_token_for_nothing(neighbours: Neighbours) -> None:
+    west, edge, idle = (neighbours.open(cluster) for cluster in ("west", "edge", "east"))
+    edge.outbox.send_commands([withdrawn("edge")])
+    assert neighbours.attempt("east", lambda channel: channel.basic_get(f"{PREFIX}.commands", auto_ack=True)) == ""
+    assert neighbours.waiting("commands") == 0
+    west.token.put_back()
+    idle.token.compete()
+    until(idle, lambda: idle.token.held)
+    west.token.compete()
+    settle(west)
+    assert not west.token.held
+    west.token.give_back()
+    idle.token.give_back()
+
+
+def test_a_cluster_can_put_surplus_tokens_where_it_may_publish_and_the_holder_throws_them_away(neighbours: Neighbours) -> None:
+    edge = neighbours.open("edge")
+    for _ in range(30):
+        edge.worker_token.put_back()
+    assert neighbours.waiting("worker.edge") == 30
+    edge.worker_token.compete()
+    until(edge, lambda: edge.worker_token.held and not neighbours.waiting("worker.edge"))
+    settle(edge)
+    edge.worker_token.give_back()
+    until(edge, lambda: neighbours.waiting("worker.edge") == 1)
+
+
+def test_who_may_not_be_executor_reads_the_pod_templates_of_others(neighbours: Neighbours) -> None:
+    west, edge, state = neighbours.open("west"), neighbours.open("edge"), State()
+    epoch = next(EPOCHS)
+    west.ledger.append([reign("west-1", epoch, "of west")], 0)
+    until(edge, lambda: fold(edge, state) and state.epoch == epoch)
+    assert b"jobTemplate" in bytes(state.definitions[REPORT]["west"].spec)
+
+
+def test_a_cluster_is_heard_on_itself_on_others_and_on_what_others_declare_too(neighbours: Neighbours) -> None:
+    west, edge = neighbours.open("west"), neighbours.open("edge")
+    west.inbox.open()
+    told = [
+        ClusterSeen(cluster="edge", replica="x", api_ok=True, clock=NOW, gone=("west",), forgotten=("east",)),
+        RunFinished(key=REPORT, run_id="u.1.1", cluster="edge", outcome=Outcome.SUCCEEDED, finished=NOW),
+    ]
+    edge.outbox.send_reports(told)
+    assert take(west, 2) == told
+    same = {"key": REPORT, "cluster": "edge", "uid": "u", "generation": 1, "created_at": NOW}
+    declared = CronJobDeclared(spec=msgspec.Raw(b'{"schedule":"* * * * *"}'), **same)
+    demanded = RunsDemanded(spec=msgspec.Raw(b'{"cronJob":"report"}'), **same)
+    edge.outbox.send_commands([declared, demanded])
+    assert take(west, 2) == [declared, demanded]
+
+
+def reign(replica: str, epoch: int, uid: str) -> Batch:
+    """Return what an executor begins with, and a definition."""
+    spec = msgspec.Raw(b'{"schedule":"* * * * *","jobTemplate":{}}')
+    said = {"key": REPORT, "cluster": "west", "uid": uid, "generation": 1, "created_at": NOW, "spec": spec}
+    records = (
+        Checkpoint(replica=replica, cluster="west", at=NOW, born=NOW),
+        Definition(revision=epoch, changed_at=NOW, **said),
+    )
+    return Batch(epoch=epoch, sender=replica, sent_at=NOW, records=records)
+
+
+def fold(session: Any, state: State) -> bool:
+    """Take in what has come of the ledger."""
+    for entry in session.ledger.read():
+        state.apply(entry)
+    return True
 
 
 def _seen_as_json() -> bytes:
