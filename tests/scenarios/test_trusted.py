@@ -1,6 +1,7 @@
 """What a cluster that is heard can do to the others, because nothing stops it: docs/security.md says so.
 
-Each message is one that the user of the edge cluster may publish with the fewest permissions there are; no replica of edge lives.
+Each message is one that the user of the cluster which it speaks for may publish with the fewest permissions there are. Edge has
+neither a replica nor an API server.
 """
 
 from __future__ import annotations
