@@ -64,7 +64,13 @@ class Engine:
         self._settings = settings
         self._kube = kube
         self.relay, self.demand_relay = (
-            Relay(cluster=settings.cluster, kube=kube, inventory_interval_s=settings.inventory_interval_s, objects=objects)
+            Relay(
+                cluster=settings.cluster,
+                kube=kube,
+                inventory_interval_s=settings.inventory_interval_s,
+                forget_after=timedelta(seconds=settings.forget_after_s),
+                objects=objects,
+            )
             for objects in (CRONJOBS, DEMANDS)
         )
         self.herald = Herald(cluster=settings.cluster, replica=settings.replica, kube=kube, which=settings.events)

@@ -15,7 +15,7 @@ import msgspec
 from hacron.core.messages import Definition, Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, Uid, namespace_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, Request
-from hacron.turn import TELL_AGAIN
+from hacron.turn import TELL_AGAIN, TELL_AGAIN_UNHEARD
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Errand:
     _not_before: datetime | None = None  # so the API server wants it
     _told: RunReport | None = None
     _told_at: datetime | None = None
+    _told_position: int = -1  # of the ledger, as it was read then
 
     def enter(self, state: RunState) -> None:
         """Note that the run is in another state: what was under way for the earlier one is of no more use."""
@@ -86,11 +87,18 @@ class Errand:
         """
         return self._sent > AT_ONCE + PER_S * max(0.0, (now - self.since).total_seconds())
 
-    def say(self, report: RunReport, now: datetime) -> datetime:
-        """Tell the executor, once in a while, until the ledger shows it; return when to say it again."""
-        if self._told == report and self._told_at is not None and now - self._told_at < TELL_AGAIN:
-            return self._told_at + TELL_AGAIN
-        self._told, self._told_at = report, now
+    def say(self, report: RunReport, now: datetime, position: int) -> datetime:
+        """Tell the executor, once in a while, until the ledger shows it; return when to look again.
+
+        `position`: how far the ledger is read. What was said waits in its queue if nobody has written anything since.
+        """
+        if self._told == report and self._told_at is not None:
+            again_at = self._told_at + TELL_AGAIN
+            if now < again_at:
+                return again_at
+            if position == self._told_position and now < again_at + TELL_AGAIN_UNHEARD:
+                return now + TELL_AGAIN
+        self._told, self._told_at, self._told_position = report, now, position
         self.outgoing.reports.append(report)
         return now + TELL_AGAIN
 

@@ -137,7 +137,7 @@ class Errands:
             self._take_name(run, errand)  # before the ledger says that it had begun: who has not read of that makes it again
             return None
         if errand.conclusion is not None:
-            return errand.say(errand.conclusion, moment.wall)
+            return errand.say(errand.conclusion, moment.wall, self._state.counted_position)
         duty = owed(key, run, self._jobs.get(key, run.id), moment.wall)
         if errand.retry_at is not None and moment.wall < errand.retry_at and not isinstance(duty, Say):
             return errand.retry_at
@@ -162,7 +162,7 @@ class Errands:
                     return moment.wall + timedelta(seconds=LAST_RETRY_S)
                 errand.send(get_request(errand.key, run))
             case Say(report):
-                return errand.say(report, moment.wall)
+                return errand.say(report, moment.wall, self._state.counted_position)
             case _:
                 assert_never(duty)
         return None
@@ -170,7 +170,7 @@ class Errands:
     def _stand_in(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:
         """Make a Job that the worker should have made: it may be frozen. Of a pending run also tell what is seen."""
         if isinstance(duty, Say) and run.state is RunState.PENDING:
-            return errand.say(duty.report, moment.wall)
+            return errand.say(duty.report, moment.wall, self._state.counted_position)
         overdue = self._help.overdue_at(run.tick, errand.since)
         if run.state is not RunState.PENDING or moment.wall > run.start_by:
             return None

@@ -26,20 +26,29 @@ from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.inventory import Inventory, Listing
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
-from hacron.turn import TELL_AGAIN, Moment
+from hacron.turn import TELL_AGAIN, TELL_AGAIN_UNHEARD, Moment
 
 log = logging.getLogger(__name__)
 
 COMPARED_PER_TURN = 300
-IS_YOUNG_FOR = Rules().settle
+IS_YOUNG_FOR, FORGET_AFTER = Rules().settle, Rules().forget_after
 DOUBTS_FOR = timedelta(seconds=5)  # another replica of the cluster may have heard of a change that much earlier
 NEVER_BEEN = -1  # the version of what was seen before the API server was put back
 ANY = 2**63  # later than every version
+ANYWHERE = -2  # before every position of the ledger
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
 
 
 What = tuple[str, int, Pause | None]
 """What a command says of an object: its uid, its generation (0: withdrawn), its pause."""
+
+
+class Told(NamedTuple):
+    """What was sent of an object, or is to be."""
+
+    what: What
+    again_at: datetime
+    position: int  # of the ledger, as it was read then: whether anybody has taken in anything since
 
 
 class LocalWorker(Protocol):
@@ -69,6 +78,13 @@ class Seen:
     stood: Known | None = None  # what the ledger had when it said the same, or more
 
 
+class Gone(NamedTuple):
+    """An object that certainly no longer exists."""
+
+    uid: str
+    at: float  # monotonic; when that was heard
+
+
 class Asked(NamedTuple):
     """A question for one object that is under way."""
 
@@ -80,17 +96,25 @@ class Relay:
     """A replica's part in relaying. What was seen outlives a broker connection; `attach` begins a new one."""
 
     def __init__(
-        self, *, cluster: str, kube: Kubernetes, inventory_interval_s: float = 300.0, objects: Objects = CRONJOBS
+        self,
+        *,
+        cluster: str,
+        kube: Kubernetes,
+        inventory_interval_s: float = 300.0,
+        forget_after: timedelta = FORGET_AFTER,
+        objects: Objects = CRONJOBS,
     ) -> None:
         self._cluster = cluster
+        self._forget_after = forget_after  # so long it is known what was withdrawn
         self._kube = kube
         self._objects = objects
         self.kind = objects.kind
         self.inventory = Inventory(objects.kind, inventory_interval_s)
         self._state = State()
         self._seen: dict[Key, Seen] = {}
-        self._gone: dict[Key, str] = {}  # uid of an object that certainly no longer exists
-        self._told: dict[Key, tuple[What, datetime]] = {}  # and when
+        self._gone: dict[Key, Gone] = {}
+        self._told: dict[Key, Told] = {}
+        self._declared: dict[Key, str] = {}  # uid of an object that was declared; the ledger has not shown it yet
         self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
         self.faults = Faults(faults.RELAY)
@@ -113,6 +137,7 @@ class Relay:
         for seen in self._seen.values():
             seen.stood = None
         self.touch(self._seen)
+        self.touch(self._declared)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these objects."""
@@ -128,7 +153,7 @@ class Relay:
                 if arrival.ok:
                     self._observe(arrival.body, False, moment, asked)
                 elif arrival.status == 404:
-                    self._is_not(key, asked)
+                    self._is_not(key, moment, asked)
                 elif key in self._doubts:
                     self._agenda.put(key, moment.wall + DOUBTS_FOR)
                 else:
@@ -216,19 +241,35 @@ class Relay:
         stands = entry is not None and entry.uid == declared.uid and self._objects.stands(self._state, entry, declared)
         if contradicted is None and stands and not self._knows_more(declared, worker, now):
             seen.stood = entry
+            self._declared.pop(key, None)
             self._settled(key)
             return None
         if not stands and entry is not None and seen.stood not in (None, entry):
             self._ask(key, now)  # it has less than it had: others of this cluster have found that the API server was put back
             self._agenda.put(key, now.wall + DOUBTS_FOR)
             return None
+        if entry is None and self._may_be_forgotten(seen, now):
+            self._look_whether_it_is_there(key, now)
+            return None
         if not self._claim_turn(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
+        self._declared[key] = declared.uid
         told = replace(self._with_jobs(declared, worker), ledger=self._state.born)
         if contradicted is None:
             return told
         log.warning("the API server was put back: declared as it is there", extra={"object": key, "ledger": contradicted})
         return replace(told, instead_of=contradicted)
+
+    def _may_be_forgotten(self, seen: Seen, now: Moment) -> bool:
+        """Whether what the ledger does not know may have been deleted, and forgotten since, while nothing was heard here."""
+        is_old = now.mono - seen.at > self._forget_after.total_seconds()
+        return is_old and not self._state.began_within(self._forget_after, now.wall)
+
+    def _look_whether_it_is_there(self, key: Key, now: Moment) -> None:
+        self._differs.setdefault(key, now.mono)
+        if self._kube.reachable:
+            self._ask(key, now)
+        self._agenda.put(key, now.wall + DOUBTS_FOR)
 
     def _doubt(self, key: Key, contradicted: datetime, now: Moment) -> None:
         """Ask for an object that is otherwise than the ledger says, unless the watch tells in time why."""
@@ -242,17 +283,32 @@ class Relay:
             self._ask(key, now, contradicted)
 
     def _withdraw(self, key: Key, entry: Known | None, worker: LocalWorker, now: Moment) -> Command | None:
+        gone = self._gone.get(key)
         if entry is None:
-            self._settled(key)
-            self._gone.pop(key, None)
-            return None
-        if self._gone.get(key) != entry.uid:
-            if self.inventory.lacks(key):
+            return self._withdraw_untaken(key, now)
+        untaken = self._declared.pop(key, None)
+        if untaken not in (None, entry.uid):  # made anew, and deleted again
+            self._dirty[key] = None  # for the first
+            return self._objects.withdrawn(key, self._cluster, untaken)
+        if gone is None or gone.uid != entry.uid:
+            if gone is not None or self.inventory.lacks(key):
                 self._ask(key, now)  # absence from what was seen proves nothing: it may be newer than that
             return None
         if not self._claim_turn(key, (entry.uid, 0, None), worker, now):
             return None
         return self._objects.withdrawn(key, self._cluster, entry.uid)
+
+    def _withdraw_untaken(self, key: Key, now: Moment) -> Command | None:
+        """Withdraw what was declared and no executor has taken in: it waits in the queue, and this comes behind it."""
+        declared, told = self._declared.get(key), self._told.get(key)
+        if declared is None or (told is not None and told.what == (declared, 0, None)):
+            self._settled(key)
+            self._declared.pop(key, None)
+            self._gone.pop(key, None)
+            return None
+        self._told[key] = Told((declared, 0, None), now.wall + TELL_AGAIN, self._state.counted_position)
+        self._agenda.put(key, now.wall + TELL_AGAIN)
+        return self._objects.withdrawn(key, self._cluster, declared)
 
     def _knows_more(self, declared: Declaration, worker: LocalWorker, now: Moment) -> bool:
         """Whether more has run here than the ledger knows, which has only just begun and asks for nothing else."""
@@ -279,19 +335,22 @@ class Relay:
 
         All others give a worker that knows its Jobs a moment; nobody repeats himself at once.
         """
-        now = moment.wall
+        now, position = moment.wall, self._state.counted_position
         self._differs.setdefault(key, moment.mono)
         told = self._told.get(key)
-        if told is None or told[0] != what:
+        if told is None or told.what != what:
             first_at = now if worker.active and worker.knows_jobs else now + LET_THE_WORKER_SPEAK
-            self._told[key] = (what, first_at)
+            self._told[key] = Told(what, first_at, ANYWHERE)
             if first_at > now:
                 self._agenda.put(key, first_at)
                 return False
-        elif now < told[1]:
-            self._agenda.put(key, told[1])
+        elif now < told.again_at:
+            self._agenda.put(key, told.again_at)
             return False
-        self._told[key] = (what, now + TELL_AGAIN)
+        elif told.position == position and now < told.again_at + TELL_AGAIN_UNHEARD:
+            self._agenda.put(key, now + TELL_AGAIN)
+            return False
+        self._told[key] = Told(what, now + TELL_AGAIN, position)
         self._agenda.put(key, now + TELL_AGAIN)
         return True
 
@@ -307,10 +366,13 @@ class Relay:
         known = self._seen.get(declared.key)
         if gone:
             if known is None or known.declared.uid == declared.uid:
-                self._forget(declared.key, declared.uid)
+                self._forget(declared.key, declared.uid, moment)
             return
         if manifests.is_leaving(body):
             self._let_go(declared, moment, asked)
+            return
+        if self._may_be_of_before(declared, version, asked):
+            self._ask(declared.key, moment)
             return
         if known is not None and known.declared.uid == declared.uid:
             if self._is_older(declared, known.declared) and known.version != NEVER_BEEN:
@@ -333,25 +395,39 @@ class Relay:
         entry, known = self._entry(key), self._seen.get(key)
         uids = {entry.uid if entry else None, known.declared.uid if known else None} - {None, declared.uid}
         if not uids:
-            self._forget(key, declared.uid)
+            self._forget(key, declared.uid, moment)
         elif asked is None:
             self._ask(key, moment)  # it came before the one that is known, or after it
         else:
-            self._is_not(key, asked)
+            self._is_not(key, moment, asked)
 
-    def _is_not(self, key: Key, asked: Asked | None) -> None:
+    def _may_be_of_before(self, declared: Declaration, version: int, asked: Asked | None) -> bool:
+        """Whether what is told of an object may be older than what is known of its name: that it is gone, or was made anew.
+
+        What is told of two objects of one name may come in any order.
+        """
+        gone, known = self._gone.get(declared.key), self._seen.get(declared.key)
+        if gone is not None and gone.uid == declared.uid and (asked is None or gone.at > asked.at):
+            return True
+        if known is None or known.declared.uid == declared.uid:
+            return False
+        if asked is not None:
+            return known.at > asked.at
+        return (declared.created_at, version) < (known.declared.created_at, known.version)
+
+    def _is_not(self, key: Key, moment: Moment, asked: Asked | None) -> None:
         """Note that the API server does not have an object, unless the watch has told of one since."""
         entry, known = self._entry(key), self._seen.get(key)
         if known is not None and asked is not None and known.at > asked.at:
             self._dirty[key] = None
         else:
-            self._forget(key, entry.uid if entry else None)
+            self._forget(key, entry.uid if entry else None, moment)
 
-    def _forget(self, key: Key, uid: str | None) -> None:
+    def _forget(self, key: Key, uid: str | None, moment: Moment) -> None:
         self._seen.pop(key, None)
         self._dirty[key] = None
         if uid is not None:
-            self._gone[key] = uid
+            self._gone[key] = Gone(uid, moment.mono)
 
     def _is_older(self, one: Declaration, other: Declaration) -> bool:
         return self._objects.version(one) < self._objects.version(other)

@@ -11,6 +11,9 @@ from hacron.core.state import Applied
 TELL_AGAIN = timedelta(seconds=3)
 """A command or report that the ledger does not show by then is sent again."""
 
+TELL_AGAIN_UNHEARD = timedelta(minutes=1)
+"""So much later where nobody has written anything since: what was sent waits in its queue, and as often as that is enough."""
+
 
 class Moment(NamedTuple):
     """One look at the clocks."""

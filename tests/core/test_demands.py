@@ -30,7 +30,7 @@ def at(seconds: float) -> datetime:
 
 
 def demanded(story: Story, key: Key = AGAIN, cluster: str = "west", uid: str = "asked", **fields: Any) -> None:
-    told = {name: fields.pop(name) for name in ("account",) if name in fields}
+    told = {name: fields.pop(name) for name in ("account", "version") if name in fields}
     body = msgspec.Raw(msgspec.json.encode({"cronJob": "hello"} | fields))
     story.tell(RunsDemanded(key=key, cluster=cluster, uid=uid, generation=1, created_at=story.now, spec=body, **told))
 
@@ -873,3 +873,13 @@ def test_names_of_jobs_fit_and_are_their_own() -> None:
     }
     assert len(names) == 12
     assert max(map(len, names)) <= 63
+
+
+@pytest.mark.parametrize("version", [3, 7])
+def test_of_two_objects_of_one_second_the_one_with_the_greater_version_counts(version: int) -> None:
+    """What was said of the first may land when the second is known."""
+    story = Story()
+    story.declare(spec("0 0 1 1 *"))
+    demanded(story, uid="second", version=5)
+    demanded(story, uid="other", version=version)
+    assert demand(story).homes["west"].uid == ("other" if version > 5 else "second")

@@ -64,6 +64,28 @@ def test_an_earlier_generation_counts_from_the_moment_that_it_is_told() -> None:
     assert story.runs == ["180 Pending west #1"], "nothing of the past is made up for"
 
 
+def test_what_was_deleted_and_forgotten_begins_now_when_a_backup_brings_it_back() -> None:
+    """Its status tells of what was decided before the backup; that more has come since is known to nobody."""
+    story = Story()
+    story.declare(EVERY_MINUTE)
+    story.at(70)
+    story.finished(story.run)
+    story.withdraw()
+    story.at(70 + story.rules.forget_after.total_seconds() + 60)
+    assert HELLO not in story.state.progress
+    story.declare(spec("1,2 12 * * *"), created_at=NOON, last_schedule_time=NOON + timedelta(seconds=60))
+    story.at(70 + story.rules.forget_after.total_seconds() + 70)
+    assert (story.runs, story.verdicts) == ([], []), "12:02 may have run"
+
+
+def test_what_the_ledger_cannot_have_forgotten_yet_is_made_up_for() -> None:
+    """Records of it may be lost, or it has fired by another ledger until now."""
+    story = Story()
+    story.at(170)
+    story.declare(EVERY_MINUTE, created_at=NOON - timedelta(hours=1), last_schedule_time=NOON + timedelta(seconds=60))
+    assert story.runs == ["120 Pending west #1"]
+
+
 @pytest.mark.parametrize("generation", [1, 2])
 def test_what_is_said_twice_or_late_changes_nothing(generation: int) -> None:
     story, noted = edited()

@@ -255,6 +255,51 @@ class TestTakenBackAndBegun:
         story.started(taken_back)
         assert story.runs == ["60 Stopping west #1"]
 
+    def test_of_a_cronjob_that_was_deleted_and_made_anew_it_is_stopped_and_the_tick_is_anothers(self) -> None:
+        story = Story(("west",))
+        story.declare(spec())
+        story.at(56)
+        taken_back = story.run
+        story.declare(spec(), uid="made anew")
+        story.alive = {"west", "east"}
+        assert story.runs == ["60 Pending west #1"]
+        assert story.run.id != taken_back.id
+        story.at(60.1)
+        story.started(taken_back)
+        assert story.runs == ["60 Pending west #1", "60 Stopping west #1"]
+        story.stopped(taken_back)
+        assert story.runs == ["60 Pending west #1"]
+        story.at(180)
+        assert story.progress.taken_back == ()
+
+    def test_what_became_of_it_does_not_take_the_place_of_the_same_tick_of_the_cronjob_that_was_made_anew(self) -> None:
+        story = Story(("west",))
+        story.declare(spec())
+        story.at(56)
+        taken_back = story.run
+        story.declare(spec(), uid="made anew")
+        story.at(60.1)
+        story.started(story.run)
+        story.finished(story.run, Outcome.FAILED)
+        story.started(taken_back)
+        story.finished(taken_back)
+        assert (story.runs, story.verdicts) == ([], ["60 Failed"])
+
+    def test_under_forbid_the_next_waits_for_that_of_a_cronjob_that_was_deleted_and_made_anew(self) -> None:
+        story = Story()
+        forbids = spec(concurrencyPolicy="Forbid")
+        story.declare(forbids)
+        story.at(56)
+        taken_back = story.run
+        story.declare(spec("* * * * *", suspend=True, concurrencyPolicy="Forbid"), uid="made anew")
+        story.at(60.1)
+        story.started(taken_back)
+        assert story.runs == ["60 Stopping west #1"]
+        story.declare(forbids, uid="made anew", generation=2)
+        story.at(120.1)
+        assert story.runs == ["60 Stopping west #1"]
+        assert story.progress.held is not None
+
     def test_a_refusal_changes_nothing(self) -> None:
         story = Story()
         taken_back = decided_and_then(story, spec(suspend=True))

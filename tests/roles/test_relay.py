@@ -64,7 +64,8 @@ class Desk:
         self.relay.attach(self.state)
         self.relay.take(ObjectSeen(body=cluster.apply(HELLO, SPEC)), Moment(NOON, 0.0))
 
-    def sent(self, beside: Beside, later: timedelta = timedelta()) -> list[CronJobDeclared]:
+    def sent(self, beside: Beside, later: timedelta = timedelta(), *, somebody_writes: bool = True) -> list[CronJobDeclared]:
+        self.state.counted_position += somebody_writes
         self.relay.turn(self.session.outbox, beside, Moment(NOON + later, later.total_seconds()))
         self.session.connection.turn(0)
         return [message for message in self.session.inbox.take() if isinstance(message, CronJobDeclared)]
@@ -73,6 +74,12 @@ class Desk:
         """Have the ledger say that it has taken this in."""
         self.state.definitions[HELLO] = {"west": definition}
         self.state.progress[HELLO] = Progress(key=HELLO, cronjob_id=definition.uid, last_tick=NOON)
+
+    def is_known(self) -> None:
+        """Have the relay declare the object, and the ledger show it."""
+        (said,) = self.sent(Beside())
+        self.show(shown(said))
+        self.relay.touch([HELLO])
 
     def leave(self) -> None:
         """Have the object deleted, which takes a while; and the watch tell so."""
@@ -130,6 +137,17 @@ def test_what_the_ledger_does_not_show_is_said_again_but_not_at_once() -> None:
     desk = Desk()
     said = [len(desk.sent(Beside(), timedelta(seconds=second))) for second in range(7)]
     assert said == [1, 0, 0, 1, 0, 0, 1]
+
+
+def test_where_nobody_writes_anything_it_is_said_again_only_now_and_then() -> None:
+    """What was said waits in its queue, which must not fill up for as long as there is no executor."""
+    desk = Desk()
+    said = []
+    for second in range(0, 150, 3):
+        desk.relay.take(ObjectSeen(body=desk.cluster.cronjobs[HELLO]), Moment(NOON, float(second)))
+        said += [second for _ in desk.sent(Beside(), timedelta(seconds=second), somebody_writes=False)]
+    assert said == [0, 63, 126]
+    assert desk.sent(Beside(), timedelta(seconds=150)), "somebody writes again"
 
 
 def test_to_a_ledger_that_nobody_has_begun_nothing_is_said() -> None:
@@ -269,6 +287,7 @@ def test_an_object_that_is_being_deleted_and_is_another_than_the_ledger_knows_is
     desk.leave()
     assert desk.withdrawn() == []
     assert desk.asked() == [GetObject(key=HELLO)]
+    assert desk.withdrawn() == [said.uid], "which was declared, and is not in the ledger yet"
     assert desk.withdrawn() == ["of before"]
 
 
@@ -339,6 +358,7 @@ def test_an_object_that_is_in_the_ledger_but_not_in_the_inventory_is_asked_for()
 def test_of_a_namespace_into_which_the_list_could_not_look_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library()
     library.turn_at(0.0)
+    library.is_known()
     for hour, left_out, asked in ((1, {namespace_of(HELLO): "forbidden"}, []), (2, {}, [GetObject(key=HELLO)])):
         listed = {"items": [], "left_out": left_out}
         monkeypatch.setattr(library.cluster, "list_inventory", lambda _, listed=listed: (200, listed))
@@ -396,6 +416,7 @@ def test_another_object_of_the_same_generation_is_noticed_but_not_defaults_that_
 
 def test_the_watch_is_to_begin_anew_when_a_list_is_older_than_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library()
+    library.is_known()
     _, listed = library.cluster.list_inventory(Kind.CRONJOB)
     for hour, version, put_back in ((0, "5000", False), (1, "5000", False), (2, "none", False), (3, "4999", True)):
         monkeypatch.setattr(library.cluster, "list_inventory", lambda _, version=version: (200, listed | {"version": version}))
@@ -470,6 +491,7 @@ def test_what_a_list_has_newer_than_the_watch_is_asked_for_unless_the_watch_tell
     """Also where neither uid nor generation differs: a pause."""
     library = Library()
     library.turn_at(0.0)
+    library.is_known()
     library.cluster.annotate(HELLO, {PAUSE: "moved"})
     assert library.turn_at(300.0) == [ListInventory()]
     if heard:
@@ -516,6 +538,7 @@ def test_the_version_from_which_a_watch_goes_on_is_one_that_was_told() -> None:
 def test_a_question_without_an_answer_is_asked_again() -> None:
     library = Library()
     library.turn_at(0.0)
+    library.is_known()
     library.cluster.apply(HELLO, SPEC | {"suspend": True})
     assert library.turn_at(300.0) == [ListInventory()]
     library.cluster.busy = True
@@ -533,7 +556,7 @@ def test_an_answer_that_comes_after_what_the_watch_has_told_since_is_passed_over
     """Watch and answers travel on different ways."""
     library = Library()
     library.turn_at(0.0)
-    library.sent(Beside())
+    library.is_known()
     if is_gone:
         library.cluster.delete(HELLO, unseen=True)
     else:
@@ -548,6 +571,126 @@ def test_an_answer_that_comes_after_what_the_watch_has_told_since_is_passed_over
     *_, told = library.sent(Beside(), timedelta(seconds=304))
     assert (told.uid, told.version) == (newest["metadata"]["uid"], version_of(newest))
     assert not library.relay.inventory.was_put_back
+
+
+def test_what_was_declared_and_deleted_before_anybody_took_it_in_is_withdrawn() -> None:
+    """The declaration waits in the queue; the withdrawal comes behind it."""
+    desk = Desk()
+    (said,) = desk.sent(Beside())
+    desk.relay.take(ObjectSeen(body=desk.cluster.cronjobs[HELLO], gone=True), Moment(NOON, 1.0))
+    assert desk.withdrawn() == [said.uid]
+    assert desk.withdrawn() == [], "said once"
+    desk.relay.attach(desk.state)
+    assert desk.withdrawn() == [said.uid], "but again on a new connection"
+    desk.show(shown(said))
+    desk.relay.touch([HELLO])
+    assert desk.sent(Beside(), timedelta(seconds=4)) == []
+    assert desk.asked() == []
+
+
+def test_what_is_known_nowhere_and_was_not_heard_of_for_long_is_asked_for_before_it_is_told() -> None:
+    """It may have been deleted, and forgotten, while this replica did not reach its API server."""
+    library = Library()
+    library.is_known()
+    library.turn_at(0.0)
+    del library.state.definitions[HELLO], library.state.progress[HELLO]
+    library.cluster.delete(HELLO, unseen=True)
+    library.cluster.up = False
+    library.relay.touch([HELLO])
+    for second in (700.0, 706.0):
+        library.turn_at(second)
+        assert library.sent(Beside(), timedelta(seconds=second + 1)) == []
+        assert library.relay.behind_s(Moment(NOON, second)) == second - 700
+    library.cluster.up = True
+    library.turn_at(730.0)
+    assert library.sent(Beside(), timedelta(seconds=731)) == []
+    assert library.relay.uid_here(HELLO) is None
+
+
+@pytest.mark.parametrize(("age_s", "told"), [(599, 1), (601, 0)])
+def test_a_ledger_that_has_forgotten_nothing_yet_is_told_at_once_also_without_an_api_server(age_s: int, told: int) -> None:
+    library = Library()
+    library.turn_at(0.0)
+    library.sent(Beside())
+    library.cluster.up = False
+    library.state.born = NOON + timedelta(seconds=1000 - age_s)
+    library.relay.attach(library.state)
+    assert len(library.sent(Beside(), timedelta(seconds=1000))) == told
+
+
+def test_what_is_known_nowhere_and_is_still_there_is_told() -> None:
+    library = Library()
+    library.sent(Beside())
+    library.relay.touch([HELLO])
+    assert GetObject(key=HELLO) in library.turn_at(700.0)
+    assert [told.key for told in library.sent(Beside(), timedelta(seconds=706))] == [HELLO]
+
+
+def made_anew(library: Library) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Have the object deleted and made anew, and the watch tell of the second alone; return both."""
+    first = library.cluster.cronjobs[HELLO]
+    library.cluster.delete(HELLO, unseen=True)
+    second = library.cluster.apply(HELLO, SPEC)
+    library.relay.take(ObjectSeen(body=second), Moment(NOON, 1.0))
+    return first, second
+
+
+def test_late_news_of_an_object_do_not_take_the_place_of_the_one_that_was_made_anew() -> None:
+    """Kopf tells of two objects of one name in any order."""
+    library = Library()
+    library.turn_at(0.0)
+    first, second = made_anew(library)
+    library.relay.take(ObjectSeen(body=first), Moment(NOON, 2.0))
+    library.relay.take(ObjectSeen(body=first, gone=True), Moment(NOON, 2.0))
+    assert library.relay.uid_here(HELLO) == second["metadata"]["uid"]
+    assert library.turn_at(3.0) == [GetObject(key=HELLO)]
+    assert library.relay.uid_here(HELLO) == second["metadata"]["uid"]
+
+
+def test_an_answer_about_an_object_that_has_been_deleted_since_does_not_bring_it_back() -> None:
+    library = Library()
+    library.is_known()
+    library.turn_at(0.0)
+    body = library.cluster.cronjobs[HELLO]
+    library.relay._ask(HELLO, Moment(NOON, 2.0))
+    library.relay.turn(library.session.outbox, Beside(), Moment(NOON, 2.0))
+    library.kube.serve()
+    (answer,) = (one for one in library.kube.arrivals if isinstance(one, Answer))
+    library.kube.arrivals.clear()
+    library.cluster.delete(HELLO)
+    library.relay.take(ObjectSeen(body=body, gone=True), Moment(NOON, 3.0))
+    library.relay.take(answer, Moment(NOON, 4.0))
+    assert library.relay.uid_here(HELLO) is None
+    assert library.turn_at(5.0) == [GetObject(key=HELLO)]
+    assert library.relay.uid_here(HELLO) is None
+
+
+def test_what_was_made_anew_and_deleted_again_unheard_is_no_reason_to_keep_the_first() -> None:
+    """The ledger has the first; of the second it has never heard."""
+    library = Library()
+    library.is_known()
+    library.turn_at(0.0)
+    first, second = made_anew(library)
+    library.cluster.delete(HELLO, unseen=True)
+    library.relay.take(ObjectSeen(body=second, gone=True), Moment(NOON, 2.0))
+    assert library.turn_at(3.0) == [GetObject(key=HELLO)]
+    assert library.withdrawn() == [first["metadata"]["uid"]]
+
+
+def test_what_was_made_anew_and_deleted_again_before_anybody_took_it_in_is_withdrawn_as_well() -> None:
+    """Both words wait in the queue: that the first is gone, and that there is a second."""
+    desk = Desk()
+    desk.is_known()
+    first = desk.cluster.cronjobs[HELLO]
+    desk.cluster.delete(HELLO, unseen=True)
+    desk.relay.take(ObjectSeen(body=first, gone=True), Moment(NOON, 1.0))
+    assert desk.withdrawn() == [first["metadata"]["uid"]]
+    second = desk.cluster.apply(HELLO, SPEC)
+    desk.relay.take(ObjectSeen(body=second), Moment(NOON, 2.0))
+    assert [said.uid for said in desk.sent(Beside(), timedelta(seconds=2))] == [second["metadata"]["uid"]]
+    desk.cluster.delete(HELLO, unseen=True)
+    desk.relay.take(ObjectSeen(body=second, gone=True), Moment(NOON, 3.0))
+    assert desk.withdrawn() == [second["metadata"]["uid"]]
 
 
 def change(library: Library, **fields: Any) -> None:

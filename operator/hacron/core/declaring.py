@@ -44,7 +44,8 @@ def declare(draft: Draft, command: CronJobDeclared) -> None:
         return
     known_until = draft.forgotten_at(command.cluster)
     is_old = known_until is not None and command.created_at <= known_until
-    _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if is_old or is_lost else None)
+    starts_now = is_old or is_lost or (progress is None and _was_forgotten(draft, command))
+    _take_in(draft, command, _definition(draft, command, mine), not_before=draft.now if starts_now else None)
 
 
 def is_newer(declared: CronJobDeclared, known: Definition) -> bool:
@@ -181,6 +182,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         last_tick=max(instants),
         gone=old.gone if old else (),
         open=old.open if old else (),
+        taken_back=old.taken_back if old else (),
         fencing=old.fencing if old else 0,
         recent=draft.untold(old) if old else (),
         told=old.told if old else (),
@@ -193,6 +195,17 @@ def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
     """Return up to when the home cluster knows what has become of ticks: that they have run, or have their verdict."""
     known = max(filter(None, (command.last_schedule_time, command.decided_until)), default=None)
     return min(known, draft.now) if known is not None else None
+
+
+def _was_forgotten(draft: Draft, command: CronJobDeclared) -> bool:
+    """Whether its `.status` tells of what was decided in the time of this ledger, which has had the time to forget that.
+
+    So it was gone: its cluster was put back from a backup. Or who says so has not heard that it is gone.
+    """
+    decided, born, rules = _decided(draft, command), draft.born, draft.rules
+    if draft.is_settling or decided is None or born is None:
+        return False
+    return born + rules.decide_ahead + rules.skew_margin < decided <= draft.now - rules.forget_after
 
 
 def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Progress:

@@ -43,7 +43,7 @@ from hacron.core.model import (
     name_of,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import NOT_STARTED, is_ahead, never_begun, run_id
+from hacron.core.runs import NOT_STARTED, is_ahead, is_of_an_earlier, never_begun, run_id
 from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.calendar import Calendar
 
@@ -142,7 +142,7 @@ def start(
     it was, where it was and by the name it had: a replica there that has not read of it may be making the Job, and only there
     is its name a lock.
     """
-    before = next((run for run in progress.taken_back if run.tick == tick), None)
+    before = next((run for run in progress.taken_back if run.tick == tick and not is_of_an_earlier(run, progress)), None)
     job = job_name(name_of(progress.key), tick, attempt, identity, scene.cronjob.indexes)
     if before is not None and attempt == 1 and not demand:
         cluster, attempt, job, refused_by, because = before.cluster, before.attempt, before.job, before.refused_by, before.because
@@ -170,8 +170,8 @@ def start(
     if demand:
         return progress
     last_tick = max(progress.last_tick, tick)
-    taken_back = tuple(run for run in progress.taken_back if run.tick > last_tick)
-    return replace(progress, last_tick=last_tick, held=None, taken_back=taken_back)
+    progress = replace(progress, last_tick=last_tick, held=None)
+    return replace(progress, taken_back=tuple(_still_taken_back(progress, last_tick, scene.now, scene.rules)))
 
 
 def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:
@@ -187,12 +187,28 @@ def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calenda
     first = min(run.tick for run in ahead)
     before_them = first - timedelta(seconds=1) if schedule is None else schedule.before(first)
     kept = tuple(run for run in progress.open if run not in ahead)
-    taken_back = (*(run for run in progress.taken_back if run.tick > now), *ahead)
+    taken_back = (*_still_taken_back(progress, now, now, rules), *ahead)
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them), taken_back=taken_back)
 
 
+def _still_taken_back(progress: Progress, decided: datetime, now: datetime, rules: Rules) -> Iterator[Run]:
+    """Yield of what was taken back that of which it still matters: where the tick was, as long as it may be decided again.
+
+    Of an earlier cronjob of the name, whose ticks are not decided any more: as long as the run may begin.
+    """
+    for run in progress.taken_back:
+        if (run.start_by + rules.skew_margin > now) if is_of_an_earlier(run, progress) else (run.tick > decided):
+            yield run
+
+
 def take_as_begun(progress: Progress, run: Run, scene: Scene | None) -> Progress:
-    """Write down a run that was taken back and has begun all the same: its tick is decided by that, and those before it too."""
+    """Write down a run that was taken back and has begun all the same: its tick is decided by that, and those before it too.
+
+    But not where it is of an earlier cronjob of the name, which is gone.
+    """
+    left = tuple(one for one in progress.taken_back if one.id != run.id)
+    if is_of_an_earlier(run, progress):
+        return replace(progress, open=(*progress.open, run), taken_back=left)
     undecided = _older(progress, run.tick, scene.cronjob.schedule) if scene is not None else None
     if undecided is not None:
         older, count = undecided
@@ -204,7 +220,7 @@ def take_as_begun(progress: Progress, run: Run, scene: Scene | None) -> Progress
         open=(*progress.open, run),
         last_tick=max(progress.last_tick, run.tick),
         held=progress.held if progress.held is not None and progress.held.tick > run.tick else None,
-        taken_back=tuple(one for one in progress.taken_back if one.id != run.id),
+        taken_back=left,
     )
 
 

@@ -96,6 +96,7 @@ class RunsDemanded(_Message, frozen=True):
     created_at: Instant
     spec: msgspec.Raw  # JSON of .spec, as the API server gave it
     account: Account | None = None  # what its .status says to have become of it; counts only when the ledger knows less
+    version: Number = 0  # the object's resourceVersion: which of two that were made in one second is the newer
     ledger: Instant | None = None  # as with CronJobDeclared
     instead_of: Instant | None = None  # the ledger has one that was made then, and the API server does not know of it
 

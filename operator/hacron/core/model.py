@@ -261,6 +261,7 @@ class Home(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     generation: Number
     created_at: Instant
     differs: bool = False  # it says something else than the one that came first, which counts
+    version: Number = 0  # of the object, when it was told
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -23,7 +23,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from hacron.core.messages import Outcome, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
+from hacron.core.messages import Outcome, Progress, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 
 # Why a run is LOST under AtLeastOnce:
@@ -101,6 +101,11 @@ def never_begun(run: Run, reason: str, when: str) -> Verdict:
 def identity_of(run: str) -> str:
     """Return the identity of the cronjob, or of what was demanded, that the id of a run begins with."""
     return run.rsplit(".", 2)[0]
+
+
+def is_of_an_earlier(run: Run, progress: Progress) -> bool:
+    """Whether a run of the schedule is of an earlier cronjob of that name, which was deleted."""
+    return identity_of(run.id) != progress.cronjob_id
 
 
 def is_ahead(run: Run, now: datetime) -> bool:

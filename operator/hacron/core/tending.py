@@ -23,6 +23,7 @@ from hacron.core.runs import (
     PLACED_ELSEWHERE,
     advance,
     identity_of,
+    is_of_an_earlier,
     is_unplaced,
     never_begun,
     to_try_again,
@@ -54,6 +55,14 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
         verdict = verdict_of(after, reason=report.reason, message=report.message, finished=report.finished)
     else:
         verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
+    return _with_what_became_of(run, progress, verdict)
+
+
+def _with_what_became_of(run: Run, progress: Progress, verdict: Verdict) -> Progress:
+    """Write down the verdict on a run. What became of the same tick of a later cronjob of the name stands."""
+    told = ((one.tick, one.attempt) for one in progress.recent)
+    if not run.demand and is_of_an_earlier(run, progress) and (run.tick, run.attempt) in told:
+        return progress
     return with_verdict(progress, verdict)
 
 
@@ -64,7 +73,8 @@ def _taken_back(progress: Progress, report: RunReport) -> Run | None:
     run = next((run for run in progress.taken_back if run.id == report.run_id), None)
     if run is None or advance(run, report) is None:
         return None
-    return run if progress.withdrawn_at is None else _withdrawn(run)
+    is_gone = progress.withdrawn_at is not None or is_of_an_earlier(run, progress)
+    return _withdrawn(run) if is_gone else run
 
 
 def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | None) -> Progress:
@@ -276,7 +286,7 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
             return None
         if scene.now < run.start_by:
             others = progress.open  # a cluster that says "too late" before its time has a clock that is ahead: not at once again
-    taken = {other.cluster for other in others if (other.tick, other.demand) == (run.tick, run.demand)}
+    taken = {other.cluster for other in others if (identity_of(other.id), other.tick) == (identity_of(run.id), run.tick)}
     return scene.choose(progress, without=taken | set(run.refused_by))
 
 
@@ -334,7 +344,7 @@ def _lost(progress: Progress, run: Run, hearing: Hearing, reason: str) -> Progre
     cluster = hearing.clusters.get(run.cluster)
     since = f"since {cluster.seen_at:%H:%M:%S} UTC" if cluster else "from the start"
     verdict = verdict_of(lost, message=f"cluster {run.cluster} is silent {since}; whether it ran is not known")
-    return with_verdict(_with(progress, run, lost), verdict)
+    return _with_what_became_of(run, _with(progress, run, lost), verdict)
 
 
 def _at_most_once(scene: Scene) -> bool:

@@ -69,10 +69,13 @@ def withdraw(draft: Draft, command: DemandWithdrawn) -> Demand | None:
 
 
 def is_newer(declared: RunsDemanded, known: Home) -> bool:
-    """Whether a home says something newer than what the ledger has of it: a later generation, or a later object."""
+    """Whether a home says something newer than what the ledger has of it: a later generation, or a later object.
+
+    Creation times are whole seconds: of two objects of one second, the later has the greater version.
+    """
     if declared.uid == known.uid:
         return declared.generation > known.generation
-    return declared.created_at >= known.created_at
+    return (declared.created_at, declared.version) >= (known.created_at, known.version)
 
 
 def _note(draft: Draft, command: RunsDemanded) -> Demand:
@@ -142,4 +145,10 @@ def _fuller(known: Account, command: RunsDemanded) -> Account:
 
 
 def _home(command: RunsDemanded, differs: bool = False) -> Home:
-    return Home(uid=command.uid, generation=command.generation, created_at=command.created_at, differs=differs)
+    return Home(
+        uid=command.uid,
+        generation=command.generation,
+        created_at=command.created_at,
+        differs=differs,
+        version=command.version,
+    )

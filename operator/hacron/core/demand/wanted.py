@@ -10,7 +10,7 @@ import msgspec
 
 from hacron.core.demand.accounts import remembered
 from hacron.core.fields import decoded, encoded, flag, number
-from hacron.core.manifests import identity, instant, made_at
+from hacron.core.manifests import identity, instant, made_at, version
 from hacron.core.messages import RunsDemanded
 from hacron.core.model import InvalidCronJob, Wanted
 
@@ -30,6 +30,7 @@ def demanded(cluster: str, body: dict[str, Any]) -> RunsDemanded:
         created_at=made_at(body),
         spec=encoded(body.get("spec") or {}),
         account=remembered(body.get("status")),
+        version=version(body["metadata"].get("resourceVersion")),
     )
 
 
