@@ -56,12 +56,13 @@ bench-ledger: venv ## what an old ledger costs, at one RabbitMQ: a minute or two
 	$(BIN)/python -m bench.ledger $(ARGS)
 
 seeds: venv ## as many simulated stories as all cores tell in two minutes, always the same from the first on
-	$(BIN)/python -m tests.simulation.soak --seeds 10000 --from 10000 --within 115
+	$(BIN)/python -m tests.simulation.soak --seeds 10000 --from 10000 --within 58
+	$(BIN)/python -m tests.simulation.soak --seeds 10000 --from 10000 --within 57 --only mixed
 
 soak: venv ## as many simulated stories as wanted, over all cores (SEEDS=100000 FROM=0 ONLY="edits,wipes"), up to the first that goes wrong
 	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) --only "$(ONLY)"
 
-chaos: venv ## faults on real brokers and processes, and a report (RABBITMQ=4.3 NODES=1 FAULTS="…" ROUNDS=n): about 45 minutes
+chaos: venv ## faults on real brokers and processes, and a report (RABBITMQ=4.3 NODES=1 FAULTS="…" ROUNDS=n): about 40 minutes
 	$(BIN)/python -m tests.chaos $(if $(RABBITMQ),--rabbitmq $(RABBITMQ)) $(if $(NODES),--nodes $(NODES)) \
 		$(if $(FAULTS),--faults $(FAULTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 

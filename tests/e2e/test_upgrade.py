@@ -1,4 +1,5 @@
-"""A rolling restart of all replicas under load, to the next version and back: nothing is lost, doubled or late."""
+"""A rolling restart of all replicas under load, from the version before to the next one and back to this one: nothing is lost,
+doubled or late."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.newer_version import NEWER
+from tests.e2e.other_version import NEWER, OLDER
 from tests.testbed import judge
 from tests.testbed.api import Api, Arrivals, Witness
 from tests.testbed.broker import Broker
@@ -37,15 +38,17 @@ SHARES = ((0.5, 0.0), (0.8, 0.0), (0.9, HELP_S), (1.0, LOST_S))
 
 @pytest.fixture
 def fleet(broker: Broker, west: ControlPlane, east: ControlPlane, prefix: str, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet that runs with the settings that are given, of the next version where it is started again with NEWER."""
+    """A fleet of the version before, with the settings that are given; started again with NEWER, of the next one."""
     fleet = Fleet(
         tmp_path,
         broker_url=broker.url,
         clusters={"west": west, "east": east},
         prefix=prefix,
         names=("west-1", "west-2", "east-1", "east-2"),
-        command=(sys.executable, "-m", "tests.e2e.newer_version", "run"),
+        command=(sys.executable, "-m", "tests.e2e.other_version", "run"),
     )
+    for replica in fleet:
+        replica.env.update(OLDER)
     try:
         fleet.start()
         yield fleet
@@ -79,7 +82,7 @@ def restart_all(fleet: Fleet) -> None:
         replica.wait_ready(60)
 
 
-def test_a_rolling_restart_to_the_next_version_and_back_loses_doubles_and_delays_nothing(fleet: Fleet) -> None:
+def test_a_rolling_restart_to_another_version_and_to_a_third_loses_doubles_and_delays_nothing(fleet: Fleet) -> None:
     with ExitStack() as stack:
         watches = [stack.enter_context(Arrivals(Api(cluster))) for cluster in fleet.clusters.values()]
         born = declare(fleet)

@@ -42,6 +42,16 @@ class Stored:
     floor: int
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A message of commands or reports that is done with, and how far the ledger went then."""
+
+    queue: str
+    body: bytes
+    ledger: int  # how many had been lost before that
+    end: int  # offset of its last message
+
+
 @dataclass(eq=False, slots=True)
 class Consumer:
     """A session that receives from a queue. `sent` is on its way, `arrived` has been seen; neither is acknowledged."""
@@ -113,6 +123,8 @@ class FakeBroker:
         self.sessions: list[FakeSession] = []
         self.limbo: list[Callable[[], None]] = []  # what was published through nodes that were cut off
         self.kept: deque[tuple[str, bytes]] = deque(maxlen=KEPT)  # what came of late: a copy of it may be on its way
+        self.acknowledged: list[Acknowledged] = []
+        self._lost = 0  # ledgers
         self._ledger_bytes = ledger_bytes
         self._queues: dict[str, Queue] = {}
         self._next_offset = 0
@@ -161,6 +173,7 @@ class FakeBroker:
 
     def _empty_ledger(self) -> None:
         self.ledger.clear()
+        self._lost += 1
         self._next_offset = 0
         self.news_offset = -1
 
@@ -240,6 +253,10 @@ class FakeBroker:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
         session.deaf = True
 
+    def silence(self, session: FakeSession) -> None:
+        """Let nothing arrive of what a session sends, not even that it ends: it has its places in line until it is cut."""
+        session.mute = True
+
     @property
     def end(self) -> int:
         """Offset of the last message in the ledger."""
@@ -265,6 +282,9 @@ class FakeBroker:
         for consumer, queue in session.consumers:
             queue.take_back(consumer)
 
+    def note_acknowledged(self, queue: str, body: bytes) -> None:
+        self.acknowledged.append(Acknowledged(queue, body, self._lost, self.end))
+
     def _disconnect(self, session: FakeSession, reason: str) -> None:
         session.doubt = session.doubt or reason
         self.forget(session)
@@ -282,7 +302,8 @@ class FakeSession:
         self.cluster = cluster
         self.doubt: str | None = None
         self.stranded = False  # on a node that is cut off from the others
-        self.deaf = False  # its connection works in one direction only
+        self.deaf = False  # its connection works in one direction only: nothing comes
+        self.mute = False  # or nothing arrives of what it sends
         self.reads_nothing = False  # the ledger's messages are late; all else arrives
         self.wants_signs_of_life = False  # whether these are news to it
         self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
@@ -314,6 +335,9 @@ class FakeSession:
     def effect(self, name: str) -> Iterator[None]:
         """Surround what changes the broker. A BrokerUnavailable from a hook breaks the session, as a real one would."""
         self.check()
+        if self.mute:
+            self.doubt = "no answer for 2 s"
+            self.check()
         try:
             self.before(name)
             self.check()
@@ -365,7 +389,8 @@ class FakeConnection:
 
     def drop(self) -> None:
         self._session.doubt = self._session.doubt or "the connection was dropped"
-        self._session.broker.forget(self._session)
+        if not self._session.mute:  # else the broker does not hear of it
+            self._session.broker.forget(self._session)
 
     def close(self) -> None:
         self.drop()
@@ -542,9 +567,11 @@ class FakeInbox:
         if not any(self._taken):
             return
         with self._session.effect("acknowledge"):
-            for number, (consumer, _) in enumerate(self._ways):
+            for number, (consumer, way) in enumerate(self._ways):
                 for _ in range(min(self._taken[number], len(consumer.arrived))):
-                    consumer.arrived.popleft()
+                    body = consumer.arrived.popleft()
+                    if not consumer.revoked:  # or others have it
+                        self._session.broker.note_acknowledged(way.kind, body)
                 self._taken[number] = 0
 
     def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:

@@ -42,7 +42,7 @@ class Course:
         if not ended:
             self.until = progress.last_tick
         ours = {run.id: run for run in progress.open if identity_of(run) == self.identity and not run.demand}
-        taken_back = {run.tick for run in progress.taken_back}
+        taken_back = {run.tick for run in progress.taken_back if identity_of(run) == self.identity}
         left = [run for run in self.runs.values() if run.state is RunState.PENDING and run.id not in ours]
         # What had not begun at its end is nobody's any more; nor is what an edit left out, before it came.
         taken_back |= {run.tick for run in left if ended or (edited and run.tick > at)}
@@ -129,7 +129,7 @@ def decided(world: World) -> list[Decided]:
     found = []
     for ledger in (*world.lost_ledgers, world.broker.ledger):
         said = Decided()
-        for batch in _counting(_read(ledger)):
+        for _, batch in counting(_read(ledger)):
             edited = {record.key for record in batch.records if isinstance(record, Definition | Removed)}
             for record in batch.records:
                 if isinstance(record, Progress):
@@ -142,8 +142,8 @@ def was_heard(made: Made, world: World) -> bool:
     """Whether the ledger said already, when somebody deleted a Job by hand, that it had begun or that its run was over."""
     which, last = made.ledger_then
     ledger = [*world.lost_ledgers, world.broker.ledger][which]
-    said = _counting(_read(stored for stored in ledger if stored.offset <= last))
-    told = [record for batch in said for record in batch.records if isinstance(record, Progress) and record.key == made.key]
+    said = counting(_read(stored for stored in ledger if stored.offset <= last))
+    told = [record for _, batch in said for record in batch.records if isinstance(record, Progress) and record.key == made.key]
     if not told or told[-1].fencing < made.fencing:
         return False
     return not any(run.fencing == made.fencing and run.started is None for run in told[-1].open)
@@ -153,26 +153,29 @@ def heard_last(cluster: str, until: datetime, world: World) -> datetime | None:
     """Return when the executor had last heard of a cluster by then."""
     heard_at = None
     for ledger in (*world.lost_ledgers, world.broker.ledger):
-        for batch in _counting(decode_batch(stored.body)[0] for stored in ledger):
+        for _, batch in counting((stored.offset, decode_batch(stored.body)[0]) for stored in ledger):
             for record in batch.records:
                 if isinstance(record, ClusterState) and record.cluster.name == cluster and batch.sent_at <= until:
                     heard_at = record.cluster.seen_at
     return heard_at
 
 
-def _read(ledger: Iterable[Stored]) -> Iterator[Batch]:
+def _read(ledger: Iterable[Stored]) -> Iterator[tuple[int, Batch]]:
     for stored in ledger:
         if any(word in stored.body for word in OF_INTEREST):
-            yield decode_batch(stored.body)[0]
+            yield stored.offset, decode_batch(stored.body)[0]
 
 
-def _counting(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """A checkpoint counts if its epoch is the greatest so far, and what follows if it is of that epoch, by the same replica."""
+def counting(batches: Iterable[tuple[int, Batch]]) -> Iterator[tuple[int, Batch]]:
+    """Yield what counts, with its offset.
+
+    A checkpoint counts if its epoch is the greatest so far, and what follows if it is of that epoch, by the same replica.
+    """
     newest, writer = 0, ""
-    for batch in batches:
+    for offset, batch in batches:
         begins = any(isinstance(record, Checkpoint) for record in batch.records)
         if begins and batch.epoch > newest:
             newest, writer = batch.epoch, batch.sender
-            yield batch
+            yield offset, batch
         elif not begins and (batch.epoch, batch.sender) == (newest, writer):
-            yield batch
+            yield offset, batch

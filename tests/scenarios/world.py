@@ -323,6 +323,7 @@ class World:
         self.frozen: list[tuple[str, datetime, datetime]] = []  # who was, from when until when
         self.unheard: list[tuple[datetime, datetime]] = []  # from when until when no commands were delivered
         self._unheard_since: datetime | None = None
+        self._mute_since: list[tuple[FakeSession, datetime]] = []
         self.clocks_differ = MARGIN  # at most, in all that happens here
         self.say: Callable[[str, str], None] = lambda _who, _what: None
 
@@ -497,6 +498,13 @@ class World:
             process.deaf_since = self.now
             self.broker.deafen(process.broker)
 
+    def mute(self, name: str) -> None:
+        """Let nothing of what it sends arrive, while it hears all; the broker finds out by heartbeats that do not come."""
+        broker = self.processes[name].broker
+        if broker is not None:
+            self._mute_since.append((broker, self.now))
+            self.broker.silence(broker)
+
     def lag(self, name: str, ends: int | None) -> None:
         """Have its broker node come back, where the ledger ends at this offset as yet (-1: it is empty); None: all is there."""
         process = self.processes[name]
@@ -563,6 +571,7 @@ class World:
             if p.frozen_since and p.broker and not p.broker.doubt
         ]
         events += [p.deaf_since + HEARTBEATS_MISSED for p in self.processes.values() if p.deaf_since]
+        events += [since + HEARTBEATS_MISSED for _, since in self._mute_since]
         return min((event for event in events if event is not None), default=None)
 
     def _move(self, now: datetime) -> None:
@@ -577,3 +586,5 @@ class World:
                 process.deaf_since = None
                 if process.broker is not None:
                     self.broker.cut(process.broker)
+        while self._mute_since and now >= self._mute_since[0][1] + HEARTBEATS_MISSED:
+            self.broker.cut(self._mute_since.pop(0)[0])

@@ -15,7 +15,7 @@ from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
-from tests.simulation.dialects import newer
+from tests.simulation.dialects import newer, older
 
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
@@ -165,6 +165,8 @@ def befall(what: str, name: str) -> Act:
             world.isolate(name)
         elif what == "hears nothing any more":
             world.deafen(name)
+        elif what == "can say nothing any more":
+            world.mute(name)
         elif process.broker is not None and what in ("reads nothing of the ledger", "reads the ledger again"):
             process.broker.reads_nothing = what == "reads nothing of the ledger"
         elif process.broker is not None and what in STUCK:
@@ -468,6 +470,18 @@ def changes_version(name: str) -> Act:
     return Act(f"{name} is replaced by another version", act)
 
 
+def goes_back(name: str) -> Act:
+    """A rolling update to the version before, or back to this one."""
+
+    def act(world: World) -> None:
+        before = world.processes[name]
+        after = roll(world, name, before.settings.forgotten_clusters)
+        if after is not None:
+            after.dialect = older if before.dialect is not older else (lambda body: body)
+
+    return Act(f"{name} is replaced by the version before", act)
+
+
 def is_lost(home: str) -> Act:
     """A cluster is gone with all that runs in it; or it looks so to everybody else: pods go on."""
 
@@ -552,6 +566,9 @@ def befall_broker(what: str, number: int = 0) -> Act:
                 broker.lose(worker_queue(sorted(world.clusters)[number % len(world.clusters)]))
             case "loses the token's queue":
                 broker.delete_queue(TOKEN)
+            case "loses its commands and reports":
+                broker.delete_queue(COMMANDS)
+                broker.delete_queue(REPORTS)
             case "has another token":
                 broker.put(TOKEN, b"{}")
             case "delivers no commands" | "delivers no reports":

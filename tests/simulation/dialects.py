@@ -1,4 +1,5 @@
-"""What another version of the program would write: fields and kinds of message that this one does not know."""
+"""What another version of the program would write: one to come, with fields and kinds of message that this one does not know, or
+one of before, without fields that came later."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 
 UNKNOWN = {"kind": "OfTheFuture", "about": "nobody"}
+CAME_LATER = {"Proof": ("tzdata", "cluster", "since", "born"), "ClusterSeen": ("uid",)}
 
 
 def newer(body: bytes) -> bytes:
@@ -16,6 +18,16 @@ def newer(body: bytes) -> bytes:
         if name in said:
             said[name] = [*map(_grown, said[name]), UNKNOWN]
     return msgspec.json.encode(said | {"ofTheFuture": 1})
+
+
+def older(body: bytes) -> bytes:
+    """Rewrite a batch or an envelope as an older version would, which does not say yet what came later."""
+    said = msgspec.json.decode(body)
+    for name in ("records", "messages"):
+        for one in said.get(name, ()):
+            for later in CAME_LATER.get(one["kind"], ()):
+                one.pop(later, None)
+    return msgspec.json.encode(said)
 
 
 def _grown(message: dict[str, Any]) -> dict[str, Any]:

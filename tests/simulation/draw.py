@@ -168,6 +168,9 @@ class Hand:
             "webhooks": lambda: self._of_cluster(*WEBHOOKS),
             "quotas": lambda: acts.has_room(self._home(), self._one_of(0, 1, 2, None, None)),
             "policies": lambda: self._of_cluster("lets nobody change a Job", "lets Jobs be changed"),
+            "muteness": lambda: befall("can say nothing any more", self._replica()),
+            "mail that is lost": lambda: befall_broker("loses its commands and reports"),
+            "versions before": lambda: acts.goes_back(self._replica()),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 

@@ -11,6 +11,7 @@ from hacron import engine
 from tests.scenarios.chronicle import Chronicle
 from tests.scenarios.decided import decided
 from tests.scenarios.ended import brought_back, unearned, unfinished, untold
+from tests.scenarios.folded import disagreeing, unwritten
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
@@ -54,7 +55,7 @@ def tell(story: Story, world: World | None = None) -> Told:
             ill = [*late(world, began)]
         ledgers = decided(world)
         ended = (*unfinished(world, ledgers), *untold(world, ledgers), *brought_back(world, ledgers), *unearned(world))
-        return Told(story, (*wrong(world), *ended, *ill))
+        return Told(story, (*wrong(world), *unwritten(world), *disagreeing(world), *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"

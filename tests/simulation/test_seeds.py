@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.scenarios.chronicle import Chronicle
+from tests.simulation import mutations
 from tests.simulation.draw import draw
 from tests.simulation.telling import as_text, of_seed, shrink, tell
+
+TELL = "import sys; from tests.simulation.telling import as_text, of_seed; print(as_text(of_seed(int(sys.argv[1]))))"
 
 
 @pytest.mark.parametrize("seed", [*range(12), 10107])  # the last: somebody deletes a tombstone, which takes a while
@@ -24,3 +31,30 @@ def test_a_seed_is_the_same_story_each_time() -> None:
     for seed in (3, 4, 6):
         assert lines(seed) == lines(seed)
         assert len(lines(seed)) > 50
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_is_the_same_story_in_another_process(hash_seed: str) -> None:
+    """Also where sets have another order."""
+    told = subprocess.run(
+        [sys.executable, "-c", TELL, "4"],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert told.stdout == as_text(of_seed(4)) + "\n"
+
+
+def test_a_story_that_goes_wrong_is_shortened_and_says_what_is_wrong() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        mutations.begins_anew_with_each_edit(patch)
+        told = tell(draw(0, ("edits",)))
+        shorter = shrink(told, most=100)
+        text = as_text(shorter)
+    assert told.wrong
+    assert 0 < len(shorter.story.acts) < len(told.story.acts) / 2
+    assert text.startswith("seed 0: ")
+    assert all(f" —: {act.what}" in text for act in shorter.story.acts)
+    assert text.endswith("\n".join(["", *shorter.wrong]))

@@ -1,0 +1,190 @@
+"""What the ledger adds up to at each point, by a fold of the judge's own.
+
+Everything that was acknowledged stands in it by then, and whoever has read it has the same in mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from hacron.broker import codec
+from hacron.core.messages import (
+    Batch,
+    Checkpoint,
+    ClusterState,
+    Command,
+    CronJobDeclared,
+    CronJobWithdrawn,
+    Definition,
+    Demand,
+    DemandForgotten,
+    DemandWithdrawn,
+    Progress,
+    Removed,
+    Report,
+    RunFinished,
+    RunRefused,
+    RunsDemanded,
+    RunStarted,
+    RunStopped,
+)
+from hacron.core.model import Cluster, Key, RunState
+from hacron.core.state import State
+from tests.fakes.broker import COMMANDS, Acknowledged, Stored, decode_batch
+from tests.scenarios.chronicle import short
+from tests.scenarios.decided import counting
+from tests.scenarios.world import World
+
+BEGUN = (RunState.PENDING, RunState.RUNNING)
+
+
+@dataclass(slots=True)
+class Fold:
+    """What counts of one ledger, up to some message."""
+
+    born: datetime | None = None
+    definitions: dict[Key, dict[str, Definition]] = field(default_factory=dict)
+    progress: dict[Key, Progress] = field(default_factory=dict)
+    demands: dict[Key, Demand] = field(default_factory=dict)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)  # uids of all objects that were ever noted to be gone
+    forgotten: set[Key] = field(default_factory=set)  # what was forgotten altogether
+    not_heard: set[str] = field(default_factory=set)  # clusters that were to be forgotten, at any time
+
+    def take(self, batch: Batch) -> None:
+        for record in batch.records:
+            match record:
+                case Checkpoint():
+                    self.born = self.born or record.at
+                case Definition():
+                    self.definitions.setdefault(record.key, {})[record.cluster] = record
+                case Progress():
+                    self.progress[record.key] = record
+                    self.gone.update(one.uid for one in record.gone)
+                case Removed(cluster=None):
+                    self.gone.update(one.uid for one in self.definitions.pop(record.key, {}).values())
+                    self.progress.pop(record.key, None)
+                    self.forgotten.add(record.key)
+                case Removed():
+                    self._remove(record.key, record.cluster)
+                case Demand():
+                    self.demands[record.key] = record
+                case DemandForgotten():
+                    self.demands.pop(record.key, None)
+                    self.forgotten.add(record.key)
+                case ClusterState():
+                    self.clusters[record.cluster.name] = record.cluster
+                    self.not_heard.update(record.cluster.forgotten)
+
+    def _remove(self, key: Key, cluster: str | None) -> None:
+        homes = self.definitions.get(key, {})
+        homes.pop(cluster or "", None)
+        if not homes:
+            self.definitions.pop(key, None)
+
+    def has(self, message: Command | Report) -> bool:
+        """Whether it says what follows from a message, or what has made that old."""
+        match message:
+            case CronJobDeclared() | RunsDemanded() if self._is_not_taken_in(message):
+                return True
+            case CronJobDeclared():
+                return self._has_declared(message)
+            case CronJobWithdrawn():
+                noted = self.definitions.get(message.key, {}).get(message.cluster)
+                return noted is None or noted.uid != message.uid
+            case RunsDemanded():
+                demand = self.demands.get(message.key)
+                return demand is not None or message.key in self.forgotten
+            case DemandWithdrawn():
+                demand = self.demands.get(message.key)
+                home = demand.homes.get(message.cluster) if demand is not None and demand.withdrawn_at is None else None
+                return home is None or home.uid != message.uid
+            case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+                return self._has_heard(message)
+            case _:
+                return True
+
+    def _is_not_taken_in(self, message: CronJobDeclared | RunsDemanded) -> bool:
+        """Whether nothing is to follow from it: it was said of another ledger, of what was put back, or by who is forgotten."""
+        is_anothers = message.ledger is not None and message.ledger != self.born
+        return is_anothers or message.cluster in self.not_heard or message.instead_of is not None
+
+    def _has_declared(self, message: CronJobDeclared) -> bool:
+        noted = self.definitions.get(message.key, {}).get(message.cluster)
+        if message.uid in self.gone:
+            return True
+        if noted is None:
+            return False
+        if noted.uid != message.uid:
+            return (noted.created_at, noted.version) > (message.created_at, message.version)
+        if noted.generation != message.generation:
+            return noted.generation > message.generation
+        return noted.pause == message.pause or noted.version > message.version
+
+    def _has_heard(self, report: RunStarted | RunFinished | RunRefused | RunStopped) -> bool:
+        progress = self.progress.get(report.key)
+        run = next((run for run in progress.open if run.id == report.run_id), None) if progress is not None else None
+        if run is None or run.cluster != report.cluster:
+            return True
+        return run.state is not RunState.PENDING if isinstance(report, RunStarted) else run.state not in BEGUN
+
+    def differs_from(self, state: State) -> Iterator[str]:
+        """Yield what a replica that has read just as much has otherwise."""
+        known = {name: cluster for name, cluster in self.clusters.items() if not cluster.removed}
+        for what, mine, theirs in (
+            ("definitions", self.definitions, state.definitions),
+            ("progress", self.progress, state.progress),
+            ("demands", self.demands, state.demands),
+            ("clusters", known, state.clusters),
+        ):
+            for name in mine.keys() | theirs.keys():
+                if mine.get(name) != theirs.get(name):
+                    yield f"{what} of {name}"
+
+
+def unwritten(world: World) -> Iterator[str]:
+    """Return what was acknowledged before what follows from it stood in the ledger: had its executor died then, it was lost."""
+    for ledger, acknowledged in _ledgers(world):
+        fold = Fold()
+        waiting = iter(_read(ledger))
+        offset, batch = next(waiting, (None, None))
+        for one in acknowledged:
+            while offset is not None and batch is not None and offset <= one.end:
+                fold.take(batch)
+                offset, batch = next(waiting, (None, None))
+            for message in _messages(one):
+                if not fold.has(message):
+                    what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
+                    yield f"{about}: {what} of {message.cluster} was acknowledged and is not in the ledger (up to {one.end})"
+
+
+def disagreeing(world: World) -> Iterator[str]:
+    """Return which replica has read the ledger and has something else in mind than what counts of it."""
+    ledger = world.broker.ledger
+    for process in world.processes.values():
+        session = process.session
+        if session is None or not session.caught_up or session.state.position > world.broker.end:
+            continue
+        fold = Fold()
+        for offset, batch in _read(ledger):
+            if offset <= session.state.position:
+                fold.take(batch)
+        yield from (f"{process.name} has other {what} than the ledger" for what in fold.differs_from(session.state))
+
+
+def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
+    for number, ledger in enumerate((*world.lost_ledgers, world.broker.ledger)):
+        yield ledger, [one for one in world.broker.acknowledged if one.ledger == number]
+
+
+def _read(ledger: list[Stored]) -> Iterator[tuple[int, Batch]]:
+    """Yield what counts, with its offset."""
+    batches = ((stored.offset, decode_batch(stored.body)[0]) for stored in ledger)
+    return counting(batches)
+
+
+def _messages(one: Acknowledged) -> list[Command | Report]:
+    decode = codec.decode_commands if one.queue == COMMANDS else codec.decode_reports
+    return [*decode(one.body)[0]]
