@@ -1,4 +1,4 @@
-"""Faults on real brokers and real processes, and a report of what they did; about 35 minutes for all.
+"""Faults on real brokers and real processes, and a report of what they did; about 40 minutes for all.
 
     python -m tests.chaos [--rabbitmq 4.3] [--nodes 3] [--faults NAME...] [--rounds N] [--each N] [--no-naive]
                           [--report FOLDER] [--more]
