@@ -147,13 +147,12 @@ class Fold:
 def unwritten(world: World) -> Iterator[str]:
     """Return what was acknowledged before what follows from it stood in the ledger: had its executor died then, it was lost."""
     for ledger, acknowledged in _ledgers(world):
-        fold = Fold()
-        waiting = iter(_read(ledger))
-        offset, batch = next(waiting, (None, None))
+        fold, entries = Fold(), _read(ledger)
+        following = next(entries, None)
         for one in acknowledged:
-            while offset is not None and batch is not None and offset <= one.end:
-                fold.take(batch)
-                offset, batch = next(waiting, (None, None))
+            while following is not None and following[0] <= one.end:
+                fold.take(following[1])
+                following = next(entries, None)
             for message in _messages(one):
                 if not fold.has(message):
                     what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
@@ -162,16 +161,16 @@ def unwritten(world: World) -> Iterator[str]:
 
 def disagreeing(world: World) -> Iterator[str]:
     """Return which replica has read the ledger and has something else in mind than what counts of it."""
-    ledger = world.broker.ledger
-    for process in world.processes.values():
-        session = process.session
-        if session is None or not session.caught_up or session.state.position > world.broker.end:
-            continue
-        fold = Fold()
-        for offset, batch in _read(ledger):
-            if offset <= session.state.position:
-                fold.take(batch)
-        yield from (f"{process.name} has other {what} than the ledger" for what in fold.differs_from(session.state))
+    sessions = {name: process.session for name, process in world.processes.items() if process.session is not None}
+    states = {name: session.state for name, session in sessions.items() if session.caught_up}
+    readers = sorted((state.position, name) for name, state in states.items() if state.position <= world.broker.end)
+    fold, entries = Fold(), _read(world.broker.ledger)
+    following = next(entries, None)
+    for position, name in readers:
+        while following is not None and following[0] <= position:
+            fold.take(following[1])
+            following = next(entries, None)
+        yield from (f"{name} has other {what} than the ledger" for what in fold.differs_from(states[name]))
 
 
 def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:

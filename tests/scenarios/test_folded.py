@@ -1,0 +1,42 @@
+"""The judge's own fold notices what it is for: a replica that has made something else of the ledger, and what nobody wrote."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.fakes.broker import COMMANDS
+from tests.scenarios.folded import disagreeing, unwritten
+from tests.scenarios.ordinary import HELLO, at
+from tests.scenarios.script import spec
+from tests.scenarios.world import World
+
+
+@pytest.fixture
+def told(world: World) -> World:
+    """A world in which a cronjob was edited, and fires."""
+    for second, schedule in ((10, "* * * * *"), (70, "@every 7s")):
+        world.at(at(second))
+        world.cluster("west").apply(HELLO, spec({"schedule": schedule, "clusters": "west,east"}))
+    world.at(at(100))
+    return world
+
+
+def test_an_ordinary_story_is_as_it_should_be(told: World) -> None:
+    assert (list(unwritten(told)), list(disagreeing(told))) == ([], [])
+    assert len(told.broker.acknowledged) > 10
+
+
+@pytest.mark.parametrize("name", ["west-1", "east-1"])
+def test_a_replica_that_has_something_else_in_mind_is_noticed(told: World, name: str) -> None:
+    session = told.processes[name].session
+    assert session is not None
+    session.state.progress[HELLO] = replace(session.state.progress[HELLO], last_tick=at(0))
+    assert list(disagreeing(told)) == [f"{name} has other progress of {HELLO} than the ledger"]
+
+
+def test_what_was_acknowledged_and_nobody_has_written_is_noticed(told: World) -> None:
+    said = next(one.body for one in told.broker.acknowledged if one.queue == COMMANDS)
+    told.broker.note_acknowledged(COMMANDS, said.replace(b'"generation":1', b'"generation":9'))
+    (found,) = unwritten(told)
+    assert found.startswith("hello: CronJobDeclared of west was acknowledged and is not in the ledger")
