@@ -21,12 +21,13 @@ from hacron.core.agenda import Agenda
 from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, Declaration, Known, Objects
 from hacron.core.messages import Command
-from hacron.core.model import Key, Pause, Run
+from hacron.core.model import Key, Run
 from hacron.core.rules import Rules
 from hacron.core.state import State
 from hacron.inventory import Inventory, Listing
 from hacron.ports import Answer, GetObject, Kubernetes, ListInventory, ObjectSeen, Outbox, Request
-from hacron.turn import TELL_AGAIN, TELL_AGAIN_UNHEARD, Moment
+from hacron.saying import Saying, What
+from hacron.turn import Moment
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,8 @@ IS_YOUNG_FOR, FORGET_AFTER = Rules().settle, Rules().forget_after
 DOUBTS_FOR = timedelta(seconds=5)  # another replica of the cluster may have heard of a change that much earlier
 NEVER_BEEN = -1  # the version of what was seen before the API server was put back
 ANY = 2**63  # later than every version
-ANYWHERE = -2  # before every position of the ledger
+NO_TIME = timedelta()
 LET_THE_WORKER_SPEAK = timedelta(seconds=1)  # other replicas of the cluster relay only what is still different after this
-
-
-What = tuple[str, int, Pause | None]
-"""What a command says of an object: its uid, its generation (0: withdrawn), its pause."""
-
-
-class Told(NamedTuple):
-    """What was sent of an object, or is to be."""
-
-    what: What
-    again_at: datetime
-    position: int  # of the ledger, as it was read then: whether anybody has taken in anything since
 
 
 class LocalWorker(Protocol):
@@ -113,10 +102,8 @@ class Relay:
         self._state = State()
         self._seen: dict[Key, Seen] = {}
         self._gone: dict[Key, Gone] = {}
-        self._told: dict[Key, Told] = {}
-        self._declared: dict[Key, str] = {}  # uid of an object that was declared; the ledger has not shown it yet
-        self._differs: dict[Key, float] = {}  # monotonic; since when the ledger lacks what is here
         self._agenda: Agenda[Key] = Agenda()
+        self._saying = Saying(self._agenda)
         self.faults = Faults(faults.RELAY)
         self._dirty: dict[Key, None] = {}  # in order, each once
         self._asked: dict[Key, Asked] = {}  # GetObject under way
@@ -131,13 +118,11 @@ class Relay:
     def attach(self, state: State) -> None:
         """Begin with a State that is folded afresh, perhaps from nothing: everything is compared again."""
         self._state = state
-        self._told.clear()
-        self._differs.clear()
+        self.touch(self._saying.begin_anew())
         self._doubts.clear()
         for seen in self._seen.values():
             seen.stood = None
         self.touch(self._seen)
-        self.touch(self._declared)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these objects."""
@@ -194,7 +179,7 @@ class Relay:
 
     def behind_s(self, moment: Moment) -> float:
         """Return for how long the oldest change here has not been in the ledger; 0: all are."""
-        return max(0.0, moment.mono - min(self._differs.values())) if self._differs else 0.0
+        return self._saying.behind_s(moment)
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
@@ -241,7 +226,7 @@ class Relay:
         stands = entry is not None and entry.uid == declared.uid and self._objects.stands(self._state, entry, declared)
         if contradicted is None and stands and not self._knows_more(declared, worker, now):
             seen.stood = entry
-            self._declared.pop(key, None)
+            self._saying.take_untaken(key)
             self._settled(key)
             return None
         if not stands and entry is not None and seen.stood not in (None, entry):
@@ -253,7 +238,7 @@ class Relay:
             return None
         if not self._claim_turn(key, (declared.uid, *self._objects.says(declared)), worker, now):
             return None
-        self._declared[key] = declared.uid
+        self._saying.note_declared(key, declared.uid)
         told = replace(self._with_jobs(declared, worker), ledger=self._state.born)
         if contradicted is None:
             return told
@@ -266,7 +251,7 @@ class Relay:
         return is_old and not self._state.began_within(self._forget_after, now.wall)
 
     def _look_whether_it_is_there(self, key: Key, now: Moment) -> None:
-        self._differs.setdefault(key, now.mono)
+        self._saying.note_difference(key, now)
         if self._kube.reachable:
             self._ask(key, now)
         self._agenda.put(key, now.wall + DOUBTS_FOR)
@@ -286,7 +271,7 @@ class Relay:
         gone = self._gone.get(key)
         if entry is None:
             return self._withdraw_untaken(key, now)
-        untaken = self._declared.pop(key, None)
+        untaken = self._saying.take_untaken(key)
         if untaken not in (None, entry.uid):  # made anew, and deleted again
             self._dirty[key] = None  # for the first
             return self._objects.withdrawn(key, self._cluster, untaken)
@@ -299,16 +284,13 @@ class Relay:
         return self._objects.withdrawn(key, self._cluster, entry.uid)
 
     def _withdraw_untaken(self, key: Key, now: Moment) -> Command | None:
-        """Withdraw what was declared and no executor has taken in: it waits in the queue, and this comes behind it."""
-        declared, told = self._declared.get(key), self._told.get(key)
-        if declared is None or (told is not None and told.what == (declared, 0, None)):
-            self._settled(key)
-            self._declared.pop(key, None)
-            self._gone.pop(key, None)
-            return None
-        self._told[key] = Told((declared, 0, None), now.wall + TELL_AGAIN, self._state.counted_position)
-        self._agenda.put(key, now.wall + TELL_AGAIN)
-        return self._objects.withdrawn(key, self._cluster, declared)
+        """Withdraw what is gone, and of which the ledger knows nothing, if it was declared: that may still be taken in."""
+        untaken = self._saying.withdraw_untaken(key, self._state.counted_position, now)
+        if untaken is not None:
+            return self._objects.withdrawn(key, self._cluster, untaken)
+        self._settled(key)
+        self._gone.pop(key, None)
+        return None
 
     def _knows_more(self, declared: Declaration, worker: LocalWorker, now: Moment) -> bool:
         """Whether more has run here than the ledger knows, which has only just begun and asks for nothing else."""
@@ -327,32 +309,13 @@ class Relay:
         return self._state.began_within(IS_YOUNG_FOR, now.wall)
 
     def _settled(self, key: Key) -> None:
-        for known in (self._told, self._differs, self._doubts):
-            known.pop(key, None)
+        self._saying.settle(key)
+        self._doubts.pop(key, None)
 
     def _claim_turn(self, key: Key, what: What, worker: LocalWorker, moment: Moment) -> bool:
-        """Return whether it is sent now, and note that.
-
-        All others give a worker that knows its Jobs a moment; nobody repeats himself at once.
-        """
-        now, position = moment.wall, self._state.counted_position
-        self._differs.setdefault(key, moment.mono)
-        told = self._told.get(key)
-        if told is None or told.what != what:
-            first_at = now if worker.active and worker.knows_jobs else now + LET_THE_WORKER_SPEAK
-            self._told[key] = Told(what, first_at, ANYWHERE)
-            if first_at > now:
-                self._agenda.put(key, first_at)
-                return False
-        elif now < told.again_at:
-            self._agenda.put(key, told.again_at)
-            return False
-        elif told.position == position and now < told.again_at + TELL_AGAIN_UNHEARD:
-            self._agenda.put(key, now + TELL_AGAIN)
-            return False
-        self._told[key] = Told(what, now + TELL_AGAIN, position)
-        self._agenda.put(key, now + TELL_AGAIN)
-        return True
+        """Return whether it is sent now, and note that. All others give a worker that knows its Jobs a moment."""
+        wait = NO_TIME if worker.active and worker.knows_jobs else LET_THE_WORKER_SPEAK
+        return self._saying.claim(key, what, self._state.counted_position, moment, wait)
 
     def _observe(self, body: dict[str, Any], gone: bool, moment: Moment, asked: Asked | None = None) -> None:
         """Note an object, as the watch tells of it or, `asked`, as an answer has it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hacron import engine, errand, relay
+from hacron import engine, errand, saying
 from hacron.core import manifests
 from hacron.core.messages import Batch, Command, Report
 from hacron.core.model import Kind, key_of
@@ -205,7 +205,7 @@ def nobody_looks_around_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def nothing_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Relays and workers repeat what the ledger does not show; that would hide a message that was lost."""
-    monkeypatch.setattr(relay, "TELL_AGAIN", timedelta(hours=1))
+    monkeypatch.setattr(saying, "TELL_AGAIN", timedelta(hours=1))
     monkeypatch.setattr(errand, "TELL_AGAIN", timedelta(hours=1))
 
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron import engine, errand, errands, mirror, relay
+from hacron import engine, errand, errands, mirror, relay, saying
 from hacron.broker import ledger
 from hacron.core import admission, declaring, duties, firing, kinds, manifests, namelock, scheduler, tending
 from hacron.core.admission import Hold, Start
@@ -61,7 +61,7 @@ def acknowledges_before_it_has_read_back(patch: pytest.MonkeyPatch) -> None:
 
 def tells_nothing_twice(patch: pytest.MonkeyPatch) -> None:
     """Relays and workers repeat what the ledger does not show, which makes good, seconds later, for whatever was lost."""
-    for module in (relay, errand):
+    for module in (saying, errand):
         patch.setattr(module, "TELL_AGAIN", timedelta(hours=1))
 
 
