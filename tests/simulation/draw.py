@@ -31,6 +31,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
     FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
+OLDER = "versions before"
 LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
 MISSING = (20, 100, 400, 10**6)  # messages of the ledger: from half a minute to all
 WEBHOOKS = ("has a webhook that hangs", "has a webhook that fails", *["has no webhook any more"] * 2)
@@ -77,6 +78,8 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     if chosen["wipes"] or LOSSES & set(only):  # fencing numbers, and which ticks have come, go by the clock then
         chosen["wild clocks"] = 0
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
+    if LOSSES & set(only):  # whose proofs do not say when the ledger began, so that a record of a lost one looks as old as that
+        aimed.pop(OLDER, None)
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [2 * OFTEN]
     acts_drawn = [
         dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))
@@ -170,7 +173,7 @@ class Hand:
             "policies": lambda: self._of_cluster("lets nobody change a Job", "lets Jobs be changed"),
             "muteness": lambda: befall("can say nothing any more", self._replica()),
             "mail that is lost": lambda: befall_broker("loses its commands and reports"),
-            "versions before": lambda: acts.goes_back(self._replica()),
+            OLDER: lambda: acts.goes_back(self._replica()),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 
