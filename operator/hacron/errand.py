@@ -15,7 +15,7 @@ import msgspec
 from hacron.core.messages import Definition, Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, Uid, namespace_of
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, HaltJob, Request
-from hacron.turn import TELL_AGAIN, TELL_AGAIN_UNHEARD
+from hacron.turn import TELL_AGAIN, Repeat
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,13 @@ class Errand:
     _delay_s: float = FIRST_RETRY_S
     _not_before: datetime | None = None  # so the API server wants it
     _told: RunReport | None = None
-    _told_at: datetime | None = None
-    _told_position: int = -1  # of the ledger, as it was read then
+    _repeat: Repeat | None = None  # of what was told
 
     def enter(self, state: RunState) -> None:
         """Note that the run is in another state: what was under way for the earlier one is of no more use."""
         if state is self.state:
             return
-        self.state, self.body, self._told, self._told_at = state, None, None, None
+        self.state, self.body, self._told, self._repeat = state, None, None, None
         self.retry_at, self._delay_s = self._not_before, FIRST_RETRY_S
         if isinstance(self.conclusion, RunRefused | RunStarted):
             self.conclusion = None
@@ -92,15 +91,13 @@ class Errand:
 
         `position`: how far the ledger is read. What was said waits in its queue if nobody has written anything since.
         """
-        if self._told == report and self._told_at is not None:
-            again_at = self._told_at + TELL_AGAIN
-            if now < again_at:
-                return again_at
-            if position == self._told_position and now < again_at + TELL_AGAIN_UNHEARD:
-                return now + TELL_AGAIN
-        self._told, self._told_at, self._told_position = report, now, position
+        if self._told == report and self._repeat is not None:
+            wait_until = self._repeat.wait_until(position, now)
+            if wait_until is not None:
+                return wait_until
+        self._told, self._repeat = report, Repeat(now + TELL_AGAIN, position)
         self.outgoing.reports.append(report)
-        return now + TELL_AGAIN
+        return self._repeat.at
 
     def refuse(self, run: Run, reason: str, sentence: str) -> None:
         """Say no, if a look shows that the Job does not exist."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hacron.core.agenda import Agenda
 from hacron.core.model import Key, Pause
-from hacron.turn import TELL_AGAIN, TELL_AGAIN_UNHEARD, Moment
+from hacron.turn import TELL_AGAIN, Moment, Repeat
 
 ANYWHERE = -2  # before every position of the ledger
 
@@ -21,8 +21,7 @@ class Said(NamedTuple):
     """What was said of an object, or is to be."""
 
     what: What
-    again_at: datetime
-    position: int  # of the ledger, as it was read then: whether anybody has taken in anything since
+    repeat: Repeat
 
 
 class Saying:
@@ -68,15 +67,10 @@ class Saying:
         self.note_difference(key, moment)
         said = self._said.get(key)
         if said is None or said.what != what:
-            self._said[key] = Said(what, now + wait, ANYWHERE)
-            if wait:
-                self._agenda.put(key, now + wait)
-                return False
-        elif now < said.again_at:
-            self._agenda.put(key, said.again_at)
-            return False
-        elif said.position == position and now < said.again_at + TELL_AGAIN_UNHEARD:
-            self._agenda.put(key, now + TELL_AGAIN)
+            said = self._said[key] = Said(what, Repeat(now + wait, ANYWHERE))
+        wait_until = said.repeat.wait_until(position, now)
+        if wait_until is not None:
+            self._agenda.put(key, wait_until)
             return False
         self._note(key, what, position, now)
         return True
@@ -89,11 +83,10 @@ class Saying:
         uid, said = self._declared.get(key), self._said.get(key)
         if uid is None or (said is not None and said.what == (uid, 0, None)):
             self.take_untaken(key)
-            self.settle(key)
             return None
         self._note(key, (uid, 0, None), position, moment.wall)
         return uid
 
     def _note(self, key: Key, what: What, position: int, now: datetime) -> None:
-        self._said[key] = Said(what, now + TELL_AGAIN, position)
+        self._said[key] = Said(what, Repeat(now + TELL_AGAIN, position))
         self._agenda.put(key, now + TELL_AGAIN)

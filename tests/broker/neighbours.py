@@ -6,8 +6,10 @@ West and east run replicas that may be executor; the edge cluster's may not.
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,17 @@ DEFINITIONS: dict[str, Any] = json.loads(RESTRICTED.read_text())
 PREFIX = "hacron"
 EXECUTORS = ("west", "east")
 USERS = {cluster: f"hacron-{cluster}" for cluster in (*EXECUTORS, "edge")}
+
+
+@contextmanager
+def own_broker(directory: Path) -> Iterator[Broker]:
+    """Run a broker that nobody else uses, of the version that `RABBITMQ` names, as that of all other tests is."""
+    broker = Broker(directory, version=os.environ.get("RABBITMQ"))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.close()
 
 
 class Neighbours:

@@ -6,7 +6,6 @@ See docs/security.md. Nobody but who sets the broker up may make or delete queue
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,10 +30,9 @@ from hacron.core.messages import (
 from hacron.core.model import Key
 from hacron.core.state import State
 from hacron.ports import BrokerUnavailable
-from tests.broker.neighbours import DEFINITIONS, PREFIX, USERS, Neighbours
+from tests.broker.neighbours import DEFINITIONS, PREFIX, USERS, Neighbours, own_broker
 from tests.broker.test_contract import batch
 from tests.broker.worlds import NOW, settle, take, until
-from tests.testbed.broker import Broker
 
 pytestmark = pytest.mark.broker
 
@@ -44,12 +42,8 @@ EPOCHS = itertools.count(1000, 1000)  # of executors, one after the other in one
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]:
-    broker = Broker(tmp_path_factory.mktemp("neighbours"), version=os.environ.get("RABBITMQ"))  # as in conftest
-    broker.start()
-    try:
+    with own_broker(tmp_path_factory.mktemp("neighbours")) as broker:
         yield Neighbours(broker)
-    finally:
-        broker.close()
 
 
 @pytest.fixture

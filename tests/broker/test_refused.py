@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import socket
 import threading
@@ -24,6 +23,7 @@ from hacron.settings.loading import load
 from hacron.telemetry.health import Health
 from hacron.telemetry.metrics import Metrics
 from tests.broker.certificates import Authority
+from tests.broker.neighbours import own_broker
 from tests.broker.worlds import NOW
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import FakeCluster
@@ -111,14 +111,10 @@ class TestRights:
     @staticmethod
     def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         """A broker with a user who may do nothing yet, and with everything declared by another."""
-        broker = Broker(tmp_path_factory.mktemp("guarded"), version=os.environ.get("RABBITMQ"))  # as in conftest
-        broker.start()
-        try:
+        with own_broker(tmp_path_factory.mktemp("guarded")) as broker:
             broker.ctl("add_user", "limited", "pw")
             open_and_close(Access(urls=[broker.url], prefix="hacron", cluster="west", replica="r1"))
             yield broker
-        finally:
-            broker.close()
 
     def access(self, broker: Broker, *, url: str = "") -> Access:
         urls = [url or f"amqp://limited:pw@127.0.0.1:{broker.port}/hacron"]

@@ -6,7 +6,6 @@ What nobody may do with definitions-restricted.json is tried in test_permissions
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,7 @@ import yaml
 from hacron.broker.session import Access
 from hacron.ports import BrokerUnavailable
 from tests.broker.neighbours import DEFINITIONS as RESTRICTED
-from tests.broker.neighbours import EXECUTORS, PREFIX, USERS, Neighbours
+from tests.broker.neighbours import EXECUTORS, PREFIX, USERS, Neighbours, own_broker
 from tests.broker.test_refused import open_and_close, refusal, running
 from tests.testbed.broker import USER, Broker
 from tests.testbed.wait import until
@@ -86,12 +85,8 @@ class TestRestricted:
     @pytest.fixture(scope="class")
     @staticmethod
     def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]:
-        broker = Broker(tmp_path_factory.mktemp("restricted"), version=os.environ.get("RABBITMQ"))  # as in conftest
-        broker.start()
-        try:
+        with own_broker(tmp_path_factory.mktemp("restricted")) as broker:
             yield Neighbours(broker)
-        finally:
-            broker.close()
 
     def test_it_makes_what_replicas_make(self, neighbours: Neighbours) -> None:
         broker = neighbours.broker

@@ -37,7 +37,7 @@ from tests.scenarios.chronicle import short
 from tests.scenarios.decided import counting
 from tests.scenarios.world import World
 
-BEGUN = (RunState.PENDING, RunState.RUNNING)
+NOT_OVER = (RunState.PENDING, RunState.RUNNING)
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Fold:
         run = next((run for run in progress.open if run.id == report.run_id), None) if progress is not None else None
         if run is None or run.cluster != report.cluster:
             return True
-        return run.state is not RunState.PENDING if isinstance(report, RunStarted) else run.state not in BEGUN
+        return run.state is not RunState.PENDING if isinstance(report, RunStarted) else run.state not in NOT_OVER
 
     def differs_from(self, state: State) -> Iterator[str]:
         """Yield what a replica that has read just as much has otherwise."""
@@ -144,15 +144,28 @@ class Fold:
                     yield f"{what} of {name}"
 
 
+class Reading:
+    """Reads what counts of a ledger, up to one message after the other."""
+
+    def __init__(self, ledger: list[Stored]) -> None:
+        self._entries = counting((stored.offset, decode_batch(stored.body)[0]) for stored in ledger)
+        self._following = next(self._entries, None)
+        self._fold = Fold()
+
+    def up_to(self, offset: int) -> Fold:
+        """Return what it adds up to there, which is no earlier than it was asked for before."""
+        while self._following is not None and self._following[0] <= offset:
+            self._fold.take(self._following[1])
+            self._following = next(self._entries, None)
+        return self._fold
+
+
 def unwritten(world: World) -> Iterator[str]:
     """Return what was acknowledged before what follows from it stood in the ledger: had its executor died then, it was lost."""
     for ledger, acknowledged in _ledgers(world):
-        fold, entries = Fold(), _read(ledger)
-        following = next(entries, None)
+        reading = Reading(ledger)
         for one in acknowledged:
-            while following is not None and following[0] <= one.end:
-                fold.take(following[1])
-                following = next(entries, None)
+            fold = reading.up_to(one.end)
             for message in _messages(one):
                 if not fold.has(message):
                     what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
@@ -164,24 +177,15 @@ def disagreeing(world: World) -> Iterator[str]:
     sessions = {name: process.session for name, process in world.processes.items() if process.session is not None}
     states = {name: session.state for name, session in sessions.items() if session.caught_up}
     readers = sorted((state.position, name) for name, state in states.items() if state.position <= world.broker.end)
-    fold, entries = Fold(), _read(world.broker.ledger)
-    following = next(entries, None)
+    reading = Reading(world.broker.ledger)
     for position, name in readers:
-        while following is not None and following[0] <= position:
-            fold.take(following[1])
-            following = next(entries, None)
-        yield from (f"{name} has other {what} than the ledger" for what in fold.differs_from(states[name]))
+        differences = reading.up_to(position).differs_from(states[name])
+        yield from (f"{name} has other {what} than the ledger" for what in differences)
 
 
 def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
     for number, ledger in enumerate((*world.lost_ledgers, world.broker.ledger)):
         yield ledger, [one for one in world.broker.acknowledged if one.ledger == number]
-
-
-def _read(ledger: list[Stored]) -> Iterator[tuple[int, Batch]]:
-    """Yield what counts, with its offset."""
-    batches = ((stored.offset, decode_batch(stored.body)[0]) for stored in ledger)
-    return counting(batches)
 
 
 def _messages(one: Acknowledged) -> list[Command | Report]:

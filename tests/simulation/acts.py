@@ -15,7 +15,7 @@ from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
-from tests.simulation.dialects import newer, older
+from tests.simulation.dialects import Dialect
 
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
@@ -458,28 +458,16 @@ def watch_lags(name: str, by_s: float) -> Act:
     return Act(f"{name}'s watches tell {by_s} s late", act)
 
 
-def changes_version(name: str) -> Act:
-    """A rolling update: it stops, and another version starts."""
+def changes_version(name: str, to: Dialect, words: str = "another version") -> Act:
+    """A rolling update: it stops, and another version starts; or this one, if it was that."""
 
     def act(world: World) -> None:
         before = world.processes[name]
         after = roll(world, name, before.settings.forgotten_clusters)
         if after is not None:
-            after.dialect = newer if before.dialect is not newer else (lambda body: body)
+            after.dialect = to if before.dialect is not to else (lambda body: body)
 
-    return Act(f"{name} is replaced by another version", act)
-
-
-def goes_back(name: str) -> Act:
-    """A rolling update to the version before, or back to this one."""
-
-    def act(world: World) -> None:
-        before = world.processes[name]
-        after = roll(world, name, before.settings.forgotten_clusters)
-        if after is not None:
-            after.dialect = older if before.dialect is not older else (lambda body: body)
-
-    return Act(f"{name} is replaced by the version before", act)
+    return Act(f"{name} is replaced by {words}", act)
 
 
 def is_lost(home: str) -> Act:

@@ -3,9 +3,12 @@ one of before, without fields that came later."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+Dialect = Callable[[bytes], bytes]
 
 UNKNOWN = {"kind": "OfTheFuture", "about": "nobody"}
 CAME_LATER = {"Proof": ("tzdata", "cluster", "since", "born"), "ClusterSeen": ("uid",)}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation import acts
 from tests.simulation.acts import Act, befall, befall_at_effect, befall_broker, befall_cluster
+from tests.simulation.dialects import newer, older
 
 MAPS = (  # replicas; those before the dash are their clusters
     ("west-1", "east-1", "west-2"),
@@ -123,7 +124,7 @@ class Hand:
             "clocks": lambda: acts.goes_wrong(self._replica(), round(self._dice.uniform(-MARGIN_S, MARGIN_S), 1)),
             "wild clocks": lambda: acts.goes_wrong(self._replica(), one_of(*WILD_S, 0.0, 0.0)),
             "watches": lambda: acts.watch_lags(self._replica(), one_of(0.0, 0.3, 2.0, 20.0)),
-            "versions": lambda: acts.changes_version(self._replica()),
+            "versions": lambda: acts.changes_version(self._replica(), newer),
             "outages": lambda: befall_broker(one_of("stops", "starts", "starts")),
             "wipes": lambda: befall_broker(one_of("is wiped", "loses the ledger")),
             "tokens": self._tokens,
@@ -173,7 +174,7 @@ class Hand:
             "policies": lambda: self._of_cluster("lets nobody change a Job", "lets Jobs be changed"),
             "muteness": lambda: befall("can say nothing any more", self._replica()),
             "mail that is lost": lambda: befall_broker("loses its commands and reports"),
-            OLDER: lambda: acts.goes_back(self._replica()),
+            OLDER: lambda: acts.changes_version(self._replica(), older, "the version before"),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
         }
 

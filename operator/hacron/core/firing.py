@@ -170,8 +170,8 @@ def start(
     if demand:
         return progress
     last_tick = max(progress.last_tick, tick)
-    progress = replace(progress, last_tick=last_tick, held=None)
-    return replace(progress, taken_back=tuple(_still_taken_back(progress, last_tick, scene.now, scene.rules)))
+    taken_back = tuple(_still_taken_back(progress, last_tick, scene.now, scene.rules))
+    return replace(progress, last_tick=last_tick, held=None, taken_back=taken_back)
 
 
 def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:

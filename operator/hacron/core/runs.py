@@ -105,7 +105,7 @@ def identity_of(run: str) -> str:
 
 def is_of_an_earlier(run: Run, progress: Progress) -> bool:
     """Whether a run of the schedule is of an earlier cronjob of that name, which was deleted."""
-    return identity_of(run.id) != progress.cronjob_id
+    return not run.demand and identity_of(run.id) != progress.cronjob_id
 
 
 def is_ahead(run: Run, now: datetime) -> bool:

@@ -61,7 +61,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
 def _with_what_became_of(run: Run, progress: Progress, verdict: Verdict) -> Progress:
     """Write down the verdict on a run. What became of the same tick of a later cronjob of the name stands."""
     told = ((one.tick, one.attempt) for one in progress.recent)
-    if not run.demand and is_of_an_earlier(run, progress) and (run.tick, run.attempt) in told:
+    if is_of_an_earlier(run, progress) and (run.tick, run.attempt) in told:
         return progress
     return with_verdict(progress, verdict)
 
