@@ -20,7 +20,7 @@ from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, d
 from tests.scenarios.world import World
 
 HEALS_FOR_S = 60
-WATCHED_AT_LEAST, WATCHED_AT_MOST = timedelta(seconds=45), timedelta(seconds=80)
+WATCHED_AT_LEAST, WATCHED_AT_MOST, BRIEFLY = timedelta(seconds=45), timedelta(seconds=80), timedelta(seconds=20)
 MINUTES_TICK_TAKES = timedelta(seconds=20)  # to start, run and be told of
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
@@ -32,8 +32,10 @@ ALWAYS_SHOWN = Rules().recent_limit // 2  # of the latest ticks, whatever became
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
 
 
-def watched_until(healed: datetime) -> datetime:
-    """Return until when all must be well: what fires every minute has fired by then."""
+def watched_until(healed: datetime, briefly: bool) -> datetime:
+    """Return until when all must be well: if not briefly, what fires every minute has fired by then."""
+    if briefly:
+        return healed + BRIEFLY
     next_minute = healed.replace(second=0, microsecond=0) + timedelta(minutes=1)
     return max(healed + WATCHED_AT_LEAST, next_minute + MINUTES_TICK_TAKES)
 
