@@ -322,7 +322,10 @@ class FakeSession:
         """Whether the next turn brings something."""
         if self.doubt is not None or self.ledger.has_news:
             return True
-        return any(consumer.sent and self.is_served(consumer) for consumer, _ in self.consumers)
+        for consumer, _ in self.consumers:  # noqa: SIM110  asked so often that a generator is felt
+            if consumer.sent and self.is_served(consumer):
+                return True
+        return False
 
     def is_served(self, consumer: Consumer) -> bool:
         return not (consumer.revoked or consumer.stuck or self.deaf)
@@ -425,10 +428,12 @@ class FakeLedger:
     @property
     def has_news(self) -> bool:
         session = self._session
-        news = session.broker.end if session.wants_signs_of_life else max(session.broker.news_offset, self._written_up_to)
-        if session.copy_ends is not None:
-            news = min(news, session.copy_ends)
-        return news >= self._next and self._is_served
+        broker, ends, following = session.broker, session.copy_ends, self._next
+        if session.wants_signs_of_life:
+            is_news = broker.end >= following
+        else:
+            is_news = broker.news_offset >= following or self._written_up_to >= following
+        return is_news and (ends is None or ends >= following) and self._is_served
 
     @property
     def _copy(self) -> list[Stored]:

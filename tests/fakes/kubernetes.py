@@ -234,7 +234,9 @@ class FakeCluster:
 
     def move(self, now: datetime) -> None:
         """Let time pass: Jobs end, and deletions are carried out."""
-        self.now = now
+        following, self.now = self.next_event(), now
+        if following is None or following > now:
+            return
         for kind, key in [name for name, one in self.leaving.items() if one.gone_at <= now]:
             self._leave(kind, key)
         for job in [job for job in self.jobs.values() if job.gone_at is not None and job.gone_at <= now]:
@@ -254,9 +256,16 @@ class FakeCluster:
 
     def next_event(self) -> datetime | None:
         """Return when something happens here by itself."""
-        instants = [instant for job in self.jobs.values() for instant in _ahead_of(job) if instant is not None]
-        instants += [self._travelling[0][0]] if self._travelling else []
-        instants += [one.gone_at for one in self.leaving.values()]
+        instants = [one.gone_at for one in self.leaving.values()]
+        if self._travelling:
+            instants.append(self._travelling[0][0])
+        for job in self.jobs.values():
+            if job.ends_at is not None:
+                instants.append(job.ends_at)
+            if job.gone_at is not None:
+                instants.append(job.gone_at)
+            if job.rests_at is not None:
+                instants.append(job.rests_at)
         return min(instants, default=None)
 
     def start(self) -> None:
@@ -550,10 +559,6 @@ def version_of(body: Body) -> int:
 
 def _has_ended(body: Body) -> bool:
     return any(condition["type"] in ("Complete", "Failed") for condition in body["status"].get("conditions", []))
-
-
-def _ahead_of(job: Job) -> tuple[datetime | None, ...]:
-    return job.ends_at, job.gone_at, job.rests_at
 
 
 def _copy(body: Body) -> Body:

@@ -185,9 +185,10 @@ class Process:
         """Whether there is something to do now."""
         if not self.alive or self.frozen_since is not None:
             return False
-        if self._world.now >= self._due or self.kube.has_work or self._trance is not None:
+        kube, broker = self.kube, self.broker
+        if self._world.now >= self._due or kube.has_work or self._trance is not None:
             return True
-        return self.broker is not None and (bool(self.kube.arrivals) or self.broker.has_news)
+        return broker is not None and (bool(kube.arrivals) or broker.has_news)
 
     def next_event(self) -> datetime | None:
         return self._due if self.turns else None
@@ -563,14 +564,13 @@ class World:
         raise AssertionError(f"{', '.join(names)} never come to rest at {self.now}")
 
     def _next_event(self) -> datetime | None:
-        events = [process.next_event() for process in self.processes.values()]
-        events += [cluster.next_event() for cluster in self.clusters.values()]
-        events += [
-            p.frozen_since + HEARTBEATS_MISSED
-            for p in self.processes.values()
-            if p.frozen_since and p.broker and not p.broker.doubt
-        ]
-        events += [p.deaf_since + HEARTBEATS_MISSED for p in self.processes.values() if p.deaf_since]
+        events = [cluster.next_event() for cluster in self.clusters.values()]
+        for process in self.processes.values():
+            events.append(process.next_event())
+            if process.frozen_since is not None and process.broker is not None and not process.broker.doubt:
+                events.append(process.frozen_since + HEARTBEATS_MISSED)
+            if process.deaf_since is not None:
+                events.append(process.deaf_since + HEARTBEATS_MISSED)
         events += [since + HEARTBEATS_MISSED for _, since in self._mute_since]
         return min((event for event in events if event is not None), default=None)
 
