@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Protocol, TypeVar, assert_never
+from typing import NamedTuple, Protocol, TypeVar, assert_never
 
 from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, DEMANDS
@@ -42,6 +42,7 @@ from hacron.worker import Worker
 
 LONGEST_WAIT_S = 1.0  # the engine looks around at least so often
 READING_WAIT_S = 0.05  # while the ledger is still being read
+OF_THE_WORKER = (Answer, JobSeen, JobsListed)
 
 A = TypeVar("A", bound=FromKubernetes)
 A_contra = TypeVar("A_contra", bound=FromKubernetes, contravariant=True)
@@ -55,6 +56,22 @@ class _Role(Protocol[A_contra]):
     def take(self, arrival: A_contra, moment: Moment) -> None: ...
 
     def touch(self, keys: Iterable[Key]) -> None: ...
+
+
+class _Standing(NamedTuple):
+    """What the roles that watch Kubernetes go by, beside what they are told."""
+
+    is_worker: bool
+    knows_jobs: bool
+    reaches_api: bool
+    has_begun: bool  # the ledger
+
+
+class _Rest(NamedTuple):
+    """So long these roles have nothing to do, unless they are told something, or how things stand has changed."""
+
+    until: Moment  # by whichever clock it comes first
+    standing: _Standing
 
 
 class Engine:
@@ -131,6 +148,7 @@ class Engine:
         of_cronjobs, of_demands = (self.relay, self.mirror), (self.demand_relay, self.demand_mirror)
         return Session(
             broker=broker,
+            kube=self._kube,
             state=state,
             recency=Recency(settings.token_missing_after_s, settings.proof_lease_s),
             scheduler=scheduler,
@@ -159,6 +177,7 @@ class Session:
         self,
         *,
         broker: Broker,
+        kube: Kubernetes,
         state: State,
         recency: Recency,
         scheduler: Scheduler,
@@ -174,15 +193,16 @@ class Session:
         self.state = state
         self.executor = executor
         self.worker = worker
+        self._kube = kube
         self._recency = recency
         self._of_cronjobs = of_cronjobs
         self._of_demands = of_demands
         self._watchers = (*of_cronjobs, *of_demands)
-        self._roles = (worker, *self._watchers, herald)
         self._about_cronjobs = (scheduler, worker, *of_cronjobs)
         self._herald = herald
         self._timepiece = timepiece
         self._namesake = namesake
+        self._rest: _Rest | None = None  # of the watchers and the herald; None: they are to be turned
 
     @property
     def caught_up(self) -> bool:
@@ -196,31 +216,51 @@ class Session:
         if self.broker.ledger.caught_up:  # as soon as the executor may compete
             self._namesake.look(self.state, now)
         for arrival in arrivals:
-            if isinstance(arrival, Answer | JobSeen | JobsListed):
+            self._rest = None
+            if isinstance(arrival, OF_THE_WORKER):
                 _hand(self.worker, arrival, now)
             _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
         if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now, knows_all=self.broker.ledger.is_whole)
-            for relay, mirror in (self._of_cronjobs, self._of_demands):
-                relay.turn(self.broker.outbox, self.worker, now)
-                mirror.turn(self.worker.active, now)
-            self._herald.turn(self.worker.active, now)
+            if not self._watchers_rest(now):
+                self._turn_watchers(now)
 
     def wait(self, now: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
         if not self.broker.ledger.caught_up:
             return READING_WAIT_S
-        waits = [LONGEST_WAIT_S, self.executor.next_turn(now)]
-        if self.caught_up:
-            waits += [role.next_turn(now) for role in self._roles]
-        return min(waits)
+        wait_s = min(LONGEST_WAIT_S, self.executor.next_turn(now))
+        if not self.caught_up:
+            return wait_s
+        if self._rest is None:
+            rest_s = min(LONGEST_WAIT_S, self._herald.next_turn(now), *(role.next_turn(now) for role in self._watchers))
+            self._rest = _Rest(Moment(now.wall + timedelta(seconds=rest_s), now.mono + rest_s), self._standing())
+        return max(0.0, min(wait_s, self.worker.next_turn(now), self._rest.until.mono - now.mono))
 
     def give_back(self) -> None:
         """On stop: no more decisions, then the tokens, then goodbye."""
         self.executor.stop()
         self.worker.stop()
         self.broker.connection.close()
+
+    def _turn_watchers(self, now: Moment) -> None:
+        self._rest = None
+        for relay, mirror in (self._of_cronjobs, self._of_demands):
+            relay.turn(self.broker.outbox, self.worker, now)
+            mirror.turn(self.worker.active, now)
+        self._herald.turn(self.worker.active, now)
+
+    def _watchers_rest(self, now: Moment) -> bool:
+        """Whether those that watch Kubernetes, and the herald, have nothing to do: most turns are about signs of life alone."""
+        rest = self._rest
+        if rest is None or now.mono >= rest.until.mono or now.wall >= rest.until.wall:
+            return False
+        return rest.standing == self._standing()
+
+    def _standing(self) -> _Standing:
+        worker = self.worker
+        return _Standing(worker.active, worker.knows_jobs, self._kube.reachable, self.state.epoch > 0)
 
     def _fold(self, now: Moment) -> list[Folded]:
         """Take in what the ledger has brought, and tell the roles which cronjobs it was about."""
@@ -230,6 +270,8 @@ class Session:
             applied = self.state.apply(entry)
             folded.append(Folded(entry, applied))
             self._herald.note(entry, applied, live, now)
+            if applied.keys or applied.demands:
+                self._rest = None
             if applied.keys:
                 for about_cronjobs in self._about_cronjobs:
                     about_cronjobs.touch(applied.keys)

@@ -68,6 +68,7 @@ class Applied(NamedTuple):
 
 
 SKIPPED = Applied(counts=False)
+PROVEN = Applied(counts=True, proof=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ class State:
         if entry.batch is None or not self._counts(entry.batch, first and not begins):
             return SKIPPED
         self.counted_position = entry.offset
+        if len(entry.batch.records) == 1 and isinstance(proven := entry.batch.records[0], Proof):
+            self._prove(proven)  # as most entries are, where little happens
+            return PROVEN
         mark = Mark(entry.offset, bytes_before, entry.size // max(1, len(entry.batch.records)))
         was: dict[Key, Was] = {}
         clusters: dict[str, None] = {}
@@ -145,11 +149,8 @@ class State:
                     self.born, self._is_first_epoch = self._birth(record, begins), begins
                     self.executor = Incumbent(record.replica, record.cluster, record.at)
                 case Proof():
-                    self.proof = record
+                    self._prove(record)
                     proof = True
-                    if self.executor is None and record.since is not None:
-                        self.executor = Incumbent(record.replica, record.cluster, record.since)
-                    self.born = self.born if self._is_first_epoch else record.born or self.born
                 case Definition():
                     self._note(record.key, was)
                     self._define(record)
@@ -310,6 +311,12 @@ class State:
     def _note_all(self, keys: Iterable[Key], was: dict[Key, Was]) -> None:
         for key in keys:
             self._note(key, was)
+
+    def _prove(self, record: Proof) -> None:
+        self.proof = record
+        if self.executor is None and record.since is not None:
+            self.executor = Incumbent(record.replica, record.cluster, record.since)
+        self.born = self.born if self._is_first_epoch else record.born or self.born
 
     def _define(self, record: Definition) -> None:
         self.definitions[record.key] = {**self.definitions.get(record.key, {}), record.cluster: record}
