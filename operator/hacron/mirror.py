@@ -51,6 +51,7 @@ class Mirror:
         self._trials = Trials(cluster=cluster, start_window=start_window, tell=tell)
         self._waits: dict[Key, tuple[str, datetime]] = {}  # uid/generation → not shown before, unless the trial is over
         self._under_way: dict[Key, int] = {}
+        self._touched_meanwhile: set[Key] = set()  # of those that are under way
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
@@ -129,7 +130,10 @@ class Mirror:
 
     def _show(self, key: Key, now: datetime) -> list[Request]:
         entry = self._entry(key)
-        if entry is None or key in self._under_way or self._is_another(key, entry):
+        if key in self._under_way:
+            self._touched_meanwhile.add(key)
+            return []
+        if entry is None or self._is_another(key, entry):
             return []
         again_at = self.faults.until(key, now) or self._again_at.get(key)
         if again_at is not None and now < again_at:
@@ -172,15 +176,19 @@ class Mirror:
     def _patched(self, key: Key, digest: int | None, answer: Answer, moment: Moment) -> None:
         if answer.ok or answer.status == 404:
             self._retries.end(key)
+        was_touched = key in self._touched_meanwhile
+        self._touched_meanwhile.discard(key)
         if answer.status == 404:
             return
-        if answer.ok and digest is not None:
+        is_shown = answer.ok and digest is not None
+        if is_shown and digest is not None:
             self._shown[key] = digest
-            again_at = moment.wall + SHOW_AGAIN  # for what has changed meanwhile
+            again_at = moment.wall + SHOW_AGAIN
         else:
             again_at = moment.wall + self._retries.wait(key, answer, reachable=self._kube.reachable)
         self._again_at[key] = again_at
-        self._agenda.put(key, again_at)
+        if was_touched or not is_shown:
+            self._agenda.put(key, again_at)
 
     def _observe(self, body: dict[str, Any], gone: bool, now: datetime) -> None:
         """Note what stands in the object, so that a new worker does not write ten thousand statuses that are right."""
@@ -198,10 +206,12 @@ class Mirror:
             self._trials.forget(key)
             return
         status = body.get("status") or {}
-        self._here[key] = one.uid
-        self._shown[key] = _digest(status)
+        digest = _digest(status)
+        is_new = self._here.get(key) != one.uid or digest not in (self._shown.get(key), self._under_way.get(key))
+        self._here[key], self._shown[key] = one.uid, digest
         self._trials.read(key, version_of(one), status, now, ours=self._was_active)
-        self._touch(key)
+        if is_new:
+            self._touch(key)
 
 
 def _digest(status: dict[str, Any]) -> int:

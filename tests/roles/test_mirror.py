@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 
+from hacron.core.kinds import CronJobs
 from hacron.core.manifests import job_body, tombstone_body
 from hacron.core.model import Key, key_of, name_of, namespace_of
-from hacron.mirror import PATCHES_UNDER_WAY, WAITS_FOR_TRIAL, Mirror
+from hacron.core.state import State
+from hacron.core.status import Trial
+from hacron.mirror import PATCHES_UNDER_WAY, SHOW_AGAIN, WAITS_FOR_TRIAL, Mirror
 from hacron.ports import Answer, CreateJob, GetObject, ObjectSeen, PatchStatus, Request
 from hacron.trials import AT_ONCE, TRY_AGAIN
 from hacron.turn import Moment
@@ -271,6 +274,7 @@ def test_a_template_that_has_changed_is_tried_at_once() -> None:
 def test_a_job_that_was_made_of_a_template_that_was_refused_is_a_yes(sent_s: float, tombstone: bool, is_yes: bool) -> None:
     desk = refused_at_noon("admission webhook does not support dry run")
     desk.story.at(60)
+    desk.mirror.touch([HELLO])
     run, spec_here = desk.story.run, desk.entry.spec
     body = tombstone_body(run, HELLO, ran=False) if tombstone else job_body(run, HELLO, spec_here, owner_uid=None, epoch=1)
     made = body | {"metadata": body["metadata"] | {"uid": "made", "creationTimestamp": "2026-11-24T12:01:00Z"}}
@@ -406,6 +410,66 @@ def test_a_run_of_whose_start_nothing_is_heard_is_written_once_when_it_is_late(s
     (status,) = shown_from(desk, 60 + start_window_s, 110)
     assert [run["state"] for run in status["active"]] == ["Pending"]
     assert status["nextScheduleTime"] == "2026-11-24T12:02:00Z"
+
+
+# --- one that is under way ---
+
+
+@pytest.mark.parametrize("answer_first", [True, False], ids=["the answer comes first", "the watch is first"])
+def test_what_has_been_written_is_not_worked_out_again_when_the_watch_tells_of_it(answer_first: bool) -> None:
+    desk, patch = writing_at(1)
+    echo = {name: value for name, value in patch.status.items() if value is not None}
+    news = [lambda: desk.answer(patch, 1.1), lambda: desk.see(echo, 1.1)]
+    for tell in news if answer_first else reversed(news):
+        tell()
+    worked_out = count_renderings(desk)
+    for tenths in range(12, 40):
+        assert desk.turn(tenths / 10) == []
+    assert worked_out == []
+
+
+def test_what_changes_while_it_is_being_written_is_shown_next() -> None:
+    desk, patch = writing_at(1)
+    desk.story.declare(spec(suspend=True), generation=2)
+    desk.mirror.touch([HELLO])
+    assert desk.turn(1.1) == []
+    desk.answer(patch, 1.2)
+    assert desk.mirror.next_turn(moment(1.2)) == pytest.approx(SHOW_AGAIN.total_seconds())
+    after = [one for tenths in range(22, 50) for one in desk.turn(tenths / 10) if isinstance(one, PatchStatus)]
+    assert after[-1].status["observedGeneration"] == 2
+
+
+def test_what_somebody_else_writes_over_it_is_written_again() -> None:
+    desk, patch = writing_at(1)
+    desk.answer(patch, 1.1)
+    desk.see({"conditions": []}, 1.5)
+    (again,) = [one for tenths in range(16, 30) for one in desk.turn(tenths / 10)]
+    assert isinstance(again, PatchStatus)
+    assert again.status == patch.status
+
+
+def writing_at(second: float) -> tuple[Desk, PatchStatus]:
+    """Return a desk, and the status that it has just sent."""
+    desk = Desk()
+    desk.see({}, 0)
+    (trial,) = desk.turn(0)
+    desk.answer(trial, second, 201)
+    (patch,) = desk.turn(second)
+    assert isinstance(patch, PatchStatus)
+    return desk, patch
+
+
+def count_renderings(desk: Desk) -> list[Key]:
+    """Return whose status is worked out from now on."""
+    keys: list[Key] = []
+
+    class Counted(CronJobs):
+        def render(self, state: State, key: Key, cluster: str, now: datetime, trial: Trial) -> dict[str, Any] | None:
+            keys.append(key)
+            return super().render(state, key, cluster, now, trial)
+
+    desk.mirror._objects = Counted()
+    return keys
 
 
 # --- many ---
