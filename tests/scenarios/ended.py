@@ -16,7 +16,7 @@ from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key, Kind, Run, name_of
 from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Body, FakeCluster, Made, all_made
-from tests.scenarios import declared
+from tests.scenarios import declared, ticks
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import Course, Decided, heard_last
 from tests.scenarios.world import World
@@ -266,15 +266,16 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
     for run in course.runs.values():
         if run.tick not in told and not (run.id in course.open and due_at(run) > world.now - ENDS_WITHIN):
             yield run.tick
-    cronjob = _never_changed(course.key, world)
-    if cronjob is None or world.wiped or _was_to_be_forgotten(course.key, world):
+    schedule = _never_changed(course.key, world)
+    if schedule is None or world.wiped or _was_to_be_forgotten(course.key, world):
         return
-    ticks = _ticks(cronjob, course)
+    scheduled = ticks.between(schedule, course.since, course.until, known=course.since)
     for verdict in verdicts:
         if verdict.count > 1:
-            told.update(ticks if verdict.count > COUNTED else [when for when in ticks if when <= verdict.tick][-verdict.count :])
+            before = [when for when in scheduled if when <= verdict.tick]
+            told.update(scheduled if verdict.count > COUNTED else before[-verdict.count :])
     decided_on = told | {run.tick for run in course.runs.values()}
-    yield from (when for when in ticks if when not in decided_on)
+    yield from (when for when in scheduled if when not in decided_on)
 
 
 def due_at(run: Run) -> datetime:
@@ -282,25 +283,17 @@ def due_at(run: Run) -> datetime:
     return max(run.tick, run.start_by - START_WINDOW)
 
 
-def _never_changed(key: Key, world: World) -> CronJob | None:
-    """Return a cronjob of which nobody ever said anything else about when it is to fire."""
+def _never_changed(key: Key, world: World) -> str | None:
+    """Return the schedule of a cronjob of which nobody ever said anything else about when it is to fire."""
     found = None
     for cluster in world.clusters.values():
         for _, whose, kind, body in cluster.annals:
             if (whose, kind) != (key, Kind.CRONJOB):
                 continue
-            one = declared.read(key, body) if body is not None else None
-            if not isinstance(one, CronJob) or _rests_until(key, body) is not NEVER:
+            if body is None or _rests_until(key, body) is not NEVER:
                 return None
-            if found is not None and one.schedule != found.schedule:
+            schedule = ticks.schedule_of(body["spec"])
+            if found is not None and schedule != found:
                 return None
-            found = one
-    return found
-
-
-def _ticks(cronjob: CronJob, course: Course) -> list[datetime]:
-    found, at = [], cronjob.schedule.next_after(course.since, base=course.since)
-    while at is not None and at <= course.until:
-        found.append(at)
-        at = cronjob.schedule.next_after(at, base=course.since)
+            found = schedule
     return found
