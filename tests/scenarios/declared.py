@@ -17,11 +17,12 @@ from tests.scenarios.world import World
 
 def read(key: Key, body: Body) -> CronJob | InvalidCronJob:
     """Return what a HACronJob says."""
-    return _read(key, bytes(manifests.declared("", body).spec))
+    return read_spec(key, bytes(manifests.declared("", body).spec))
 
 
 @lru_cache(maxsize=10_000)
-def _read(key: Key, spec: bytes) -> CronJob | InvalidCronJob:
+def read_spec(key: Key, spec: bytes) -> CronJob | InvalidCronJob:
+    """Return what the spec of a HACronJob says, given as JSON."""
     try:
         return parse(key, spec)
     except InvalidCronJob as invalid:

@@ -30,9 +30,10 @@ from hacron.core.messages import (
     RunStarted,
     RunStopped,
 )
-from hacron.core.model import Cluster, Key, RunState
+from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, RunState
 from hacron.core.state import State
 from tests.fakes.broker import COMMANDS, Acknowledged, Stored, decode_batch
+from tests.scenarios import declared
 from tests.scenarios.chronicle import short
 from tests.scenarios.decided import counting
 from tests.scenarios.world import World
@@ -83,6 +84,19 @@ class Fold:
         homes.pop(cluster or "", None)
         if not homes:
             self.definitions.pop(key, None)
+
+    def counts(self, key: Key) -> Definition | None:
+        """Return what counts of that which the homes of a cronjob declare: the newest change. Changes are numbered."""
+        newest: Definition | None = None
+        for one in self.definitions.get(key, {}).values():
+            if newest is None or one.revision > newest.revision:
+                newest = one
+        return newest
+
+    def cronjob(self, key: Key) -> CronJob | InvalidCronJob | None:
+        """Return what the change says that counts; None: nobody declares it."""
+        newest = self.counts(key)
+        return declared.read_spec(key, bytes(newest.spec)) if newest is not None else None
 
     def has(self, message: Command | Report) -> bool:
         """Whether it says what follows from a message, or what has made that old."""
@@ -139,7 +153,7 @@ class Fold:
             ("demands", self.demands, state.demands),
             ("clusters", known, state.clusters),
         ):
-            for name in mine.keys() | theirs.keys():
+            for name in dict.fromkeys((*mine, *theirs)):
                 if mine.get(name) != theirs.get(name):
                     yield f"{what} of {name}"
 
@@ -158,6 +172,19 @@ class Reading:
             self._fold.take(self._following[1])
             self._following = next(self._entries, None)
         return self._fold
+
+
+def by_now(world: World) -> Fold:
+    """Return what the ledger adds up to as it stands."""
+    return Reading(world.broker.ledger).up_to(world.broker.end)
+
+
+def unread(world: World) -> Iterator[str]:
+    """Return which replica has not read all that the ledger has of more than signs of life."""
+    for name, process in world.processes.items():
+        session = process.session
+        if session is not None and (not session.caught_up or session.state.position < world.broker.news_offset):
+            yield f"{name} has not read the ledger to its end"
 
 
 def unwritten(world: World) -> Iterator[str]:

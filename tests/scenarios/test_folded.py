@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from hacron.core.model import CronJob
 from tests.fakes.broker import COMMANDS
-from tests.scenarios.folded import disagreeing, unwritten
+from tests.scenarios.folded import by_now, disagreeing, unread, unwritten
 from tests.scenarios.ordinary import HELLO, at
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
@@ -23,7 +24,7 @@ def told(world: World) -> World:
 
 
 def test_an_ordinary_story_is_as_it_should_be(told: World) -> None:
-    assert (list(unwritten(told)), list(disagreeing(told))) == ([], [])
+    assert (list(unwritten(told)), list(disagreeing(told)), list(unread(told))) == ([], [], [])
     assert len(told.broker.acknowledged) > 10
 
 
@@ -40,3 +41,32 @@ def test_what_was_acknowledged_and_nobody_has_written_is_noticed(told: World) ->
     told.broker.note_acknowledged(COMMANDS, said.replace(b'"generation":1', b'"generation":9'))
     (found,) = unwritten(told)
     assert found.startswith("hello: CronJobDeclared of west was acknowledged and is not in the ledger")
+
+
+def test_a_replica_that_has_not_read_everything_is_noticed(told: World) -> None:
+    reads = told.processes["east-1"].broker
+    assert reads is not None
+    reads.reads_nothing = True
+    told.at(at(103))
+    assert list(unread(told)) == ["east-1 has not read the ledger to its end"]
+
+
+def test_of_what_homes_declare_the_newest_change_counts(told: World) -> None:
+    def said_by() -> tuple[str, str] | None:
+        fold = by_now(told)
+        counts, cronjob = fold.counts(HELLO), fold.cronjob(HELLO)
+        return (counts.cluster, cronjob.schedule.text) if counts is not None and isinstance(cronjob, CronJob) else None
+
+    def declares(home: str, schedule: str) -> None:
+        told.cluster(home).apply(HELLO, spec({"schedule": schedule}))
+        told.settle()
+
+    assert said_by() == ("west", "@every 7s")
+    declares("east", "*/2 * * * *")
+    assert said_by() == ("east", "*/2 * * * *")
+    declares("west", "@every 20s")
+    assert said_by() == ("west", "@every 20s")
+    for home, left in (("west", ("east", "*/2 * * * *")), ("east", None)):
+        told.cluster(home).delete(HELLO)
+        told.settle()
+        assert said_by() == left

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import msgspec
+
 from hacron.core import manifests
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key, RunState
 from hacron.core.rules import Rules
-from hacron.core.spec import says_the_same
-from hacron.core.state import State
 from tests.fakes.kubernetes import Made, all_made
-from tests.scenarios import declared
+from tests.scenarios import declared, ticks
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, due_at
+from tests.scenarios.folded import Fold, by_now, unread
 from tests.scenarios.world import World
 
 HEALS_FOR_S = 60
@@ -51,16 +52,17 @@ def not_well(world: World, healed: datetime) -> Iterator[str]:
     for process in world.processes.values():
         if process.engine.worker_tally.held_back:
             yield f"{process.name} has asked about a run again and again"
-    state = world.executor.session.state
-    yield from _unknown(world, state)
-    yield from _not_met(world, state)
-    yield from _unfinished(world, state)
+    yield from unread(world)
+    fold = by_now(world)
+    yield from _unknown(world, fold)
+    yield from _not_met(world, fold)
+    yield from _unfinished(world, fold)
     made: dict[Key, list[Made]] = defaultdict(list)
     for one in all_made(list(world.clusters.values())):
         if not one.tombstone:
             made[one.key].append(one)
     for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
-        yield from _ill(key, world, state, healed, made[key])
+        yield from _ill(key, world, fold, healed, made[key])
     for key, jobs in made.items():
         if not any(key in cluster.cronjobs for cluster in world.clusters.values()):
             yield from (f"{one} was made at {clock(one.at)}, though nobody declares it" for one in jobs if one.at >= healed)
@@ -76,15 +78,16 @@ def late(world: World, since: datetime) -> Iterator[str]:
         return
     made = [one for one in all_made(list(world.clusters.values())) if one.at >= since - WATCHED_AT_MOST]
     made = [one for one in made if not (one.demand or one.tombstone or came_to_nothing(one))]
+    fold = by_now(world)
     for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
-        cronjob = world.executor.session.state.cronjob(key)
+        cronjob = fold.cronjob(key)
         if not isinstance(cronjob, CronJob) or cronjob.suspend or cronjob.policy is not ConcurrencyPolicy.ALLOW:
             continue
         ran = [one for one in made if one.key == key]
         begun = {one.tick for one in ran if one.at <= one.tick + _may_be_late_by(one.tick, since)}
-        ticks = _ticks(cronjob, since, world.now - HARDLY_LATE, ran)
+        due = _due(key, fold, since, world.now - HARDLY_LATE, ran)
         yield from (
-            f"{short(key)} {tick(one)} was late: the executor was lost at {clock(since)}" for one in ticks if one not in begun
+            f"{short(key)} {tick(one)} was late: the executor was lost at {clock(since)}" for one in due if one not in begun
         )
 
 
@@ -93,32 +96,32 @@ def _may_be_late_by(when: datetime, since: datetime) -> timedelta:
     return DECIDED_IN_TIME if when <= since + DECIDED_AHEAD else HARDLY_LATE
 
 
-def _unknown(world: World, state: State) -> Iterator[str]:
+def _unknown(world: World, fold: Fold) -> Iterator[str]:
     for home, cluster in world.clusters.items():
         for key, body in cluster.cronjobs.items():
-            noted, said = state.definitions.get(key, {}).get(home), manifests.declared(home, body)
-            is_known = noted is not None and (noted.uid, noted.generation) == (said.uid, said.generation)
-            if noted is None or not is_known or not says_the_same(key, noted.spec, said.spec):
+            noted, said = fold.definitions.get(key, {}).get(home), body["metadata"]
+            is_known = noted is not None and (noted.uid, noted.generation) == (said["uid"], said["generation"])
+            if noted is None or not is_known or msgspec.json.decode(noted.spec) != body["spec"]:
                 yield f"{short(key)} as {home} declares it is not known"
-    for key, homes in state.definitions.items():
+    for key, homes in fold.definitions.items():
         for home in homes:
             if key not in world.cluster(home).cronjobs:
                 yield f"{short(key)} is still known from {home}"
 
 
-def _not_met(world: World, state: State) -> Iterator[str]:
+def _not_met(world: World, fold: Fold) -> Iterator[str]:
     """Return what was demanded and is not known, not there any more, or not done although nothing is in its way."""
     for home, cluster in world.clusters.items():
         for key, body in cluster.demands.items():
-            noted = state.demands.get(key)
+            noted = fold.demands.get(key)
             entry = noted.homes.get(home) if noted is not None and noted.withdrawn_at is None else None
             if entry is None or entry.uid != body["metadata"]["uid"]:
                 yield f"{short(key)} as {home} demands it is not known"
-    for key, demand in state.demands.items():
+    for key, demand in fold.demands.items():
         there = [home for home in demand.homes if key in world.cluster(home).demands]
         if demand.withdrawn_at is None and len(there) != len(demand.homes):
             yield f"{short(key)} is still known from {', '.join(demand.homes)}"
-        cronjob = state.cronjob(demand.cronjob) if demand.cronjob else None
+        cronjob = fold.cronjob(demand.cronjob) if demand.cronjob else None
         free = isinstance(cronjob, CronJob) and cronjob.policy is ConcurrencyPolicy.ALLOW
         if demand.withdrawn_at is None and free and demand.account.finished is None and not demand.wrong:
             rests = demand.held is not None and demand.held.reason in ("Suspended", "Paused")
@@ -128,39 +131,39 @@ def _not_met(world: World, state: State) -> Iterator[str]:
             yield f"{short(key)} has more results than runs: {demand.account}"
 
 
-def _unfinished(world: World, state: State) -> Iterator[str]:
-    for key, progress in state.progress.items():
+def _unfinished(world: World, fold: Fold) -> Iterator[str]:
+    for key, progress in fold.progress.items():
         for run in progress.open:
             if run.state is RunState.LOST or due_at(run) < world.now - ENDS_WITHIN:
                 yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
 
 
-def _ill(key: Key, world: World, state: State, healed: datetime, made: list[Made]) -> Iterator[str]:
+def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made]) -> Iterator[str]:
     """Compare the runs of a cronjob with what counts of it: the last word of its homes."""
     said = [declared.read(key, cluster.cronjobs[key]) for cluster in world.clusters.values() if key in cluster.cronjobs]
     ran = [one for one in made if one.at >= healed and not one.demand]
     if all(not isinstance(one, CronJob) or one.suspend for one in said):
         yield from (f"{one} was made at {clock(one.at)}, though it is suspended everywhere" for one in ran)
         return
-    cronjob = state.cronjob(key)  # which of the homes counts is nobody's but the ledger's to say
+    cronjob = fold.cronjob(key)  # which change came last is nobody's but the ledger's to say
     if not isinstance(cronjob, CronJob) or cronjob.suspend:
         return
     times = Counter(one.tick for one in ran if one.tick >= healed)
     yield from (f"{short(key)} {tick(one)} has run {many} times" for one, many in times.items() if many > 1)
     ran = [one for one in ran if not came_to_nothing(one)]
     runs_for = declared.longest_job(key, world)
-    ticks = _ticks(cronjob, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
+    due = _due(key, fold, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
-    if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(ticks) > runs_for and not any(one.demand for one in made)):
-        yield from (f"{short(key)} {tick(one)} did not run in time" for one in ticks if one not in in_time)
-    elif ticks and not ran:
+    if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(due) > runs_for and not any(one.demand for one in made)):
+        yield from (f"{short(key)} {tick(one)} did not run in time" for one in due if one not in in_time)
+    elif due and not ran:
         yield f"{short(key)} has not run since {clock(healed)}"
     if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
-        latest = _ticks(cronjob, healed, world.now, ran)[-ALWAYS_SHOWN:]
-        held = state.progress[key].held  # a condition tells of it, and for how many it stands
+        latest = _due(key, fold, healed, world.now, ran)[-ALWAYS_SHOWN:]
+        held = fold.progress[key].held  # a condition tells of it, and for how many it stands
         if held is not None and cronjob.policy is ConcurrencyPolicy.QUEUE:
             latest = [one for one in latest if one < held.tick]
-        yield from _untold(key, world, [one for one in ticks[-4:] if one in latest])
+        yield from _untold(key, world, [one for one in due[-4:] if one in latest])
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
@@ -170,21 +173,19 @@ def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
     )
 
 
-def _ticks(cronjob: CronJob, begin: datetime, end: datetime, ran: list[Made]) -> list[datetime]:
-    """Return the ticks between. Those of `@every` are counted from one that ran."""
-    base = min((one.tick for one in ran), default=begin)
-    found, at = [], cronjob.schedule.next_after(begin, base=base)
-    while at is not None and at <= end:
-        found.append(at)
-        at = cronjob.schedule.next_after(at, base=base)
-    return found
+def _due(key: Key, fold: Fold, begin: datetime, end: datetime, ran: list[Made]) -> list[datetime]:
+    """Return the ticks between, by what counts of a cronjob. Those of `@every` are counted from one that ran."""
+    definition = fold.counts(key)
+    assert definition is not None
+    schedule = ticks.schedule_of(msgspec.json.decode(definition.spec))
+    return ticks.between(schedule, begin, end, known=min((one.tick for one in ran), default=begin))
 
 
-def _apart(ticks: list[datetime]) -> timedelta:
-    return min((later - earlier for earlier, later in pairwise(ticks)), default=timedelta())
+def _apart(due: list[datetime]) -> timedelta:
+    return min((later - earlier for earlier, later in pairwise(due)), default=timedelta())
 
 
-def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
+def _untold(key: Key, world: World, due: list[datetime]) -> Iterator[str]:
     """Each tick is shown to people, in every home."""
     for home, cluster in world.clusters.items():
         if key not in cluster.cronjobs:
@@ -192,8 +193,8 @@ def _untold(key: Key, world: World, ticks: list[datetime]) -> Iterator[str]:
         status = cluster.cronjobs[key].get("status", {})
         shown = {entry["tick"] for entry in [*status.get("active", []), *status.get("recent", [])]}
         for entry in status.get("recent", []):  # a verdict on several ticks names the last
-            told = [one for one in map(manifests.rfc3339, ticks) if one <= entry["tick"]]
+            told = [one for one in map(manifests.rfc3339, due) if one <= entry["tick"]]
             shown.update(told[-entry["count"] :] if entry.get("count", 1) > 1 else [])
-        for one in ticks:
+        for one in due:
             if one < world.now - SHOWN_WITHIN and manifests.rfc3339(one) not in shown:
                 yield f"{short(key)} {tick(one)} is not in the status that {home} shows"
