@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -334,22 +333,9 @@ class FakeSession:
         if self.doubt is not None:
             raise BrokerUnavailable(self.doubt)
 
-    @contextmanager
-    def effect(self, name: str) -> Iterator[None]:
+    def effect(self, name: str) -> Effect:
         """Surround what changes the broker. A BrokerUnavailable from a hook breaks the session, as a real one would."""
-        self.check()
-        if self.mute:
-            self.doubt = "no answer for 2 s"
-            self.check()
-        try:
-            self.before(name)
-            self.check()
-            yield
-            self.after(name)
-        except BrokerUnavailable as error:
-            self.doubt = self.doubt or str(error)
-            raise
-        self.check()
+        return Effect(self, name)
 
     def publish(self, land: Callable[[], None]) -> None:
         """Let a message arrive, now or when the node that it went to joins the others."""
@@ -364,6 +350,43 @@ class FakeSession:
         self.consumers.append((consumer, queue))
         queue.deliver()
         return consumer
+
+
+class Effect:
+    """Something that a session does to the broker, between its hooks."""
+
+    __slots__ = ("_name", "_session")
+
+    def __init__(self, session: FakeSession, name: str) -> None:
+        self._session = session
+        self._name = name
+
+    def __enter__(self) -> None:
+        session = self._session
+        session.check()
+        if session.mute:
+            session.doubt = "no answer for 2 s"
+            session.check()
+        try:
+            session.before(self._name)
+        except BrokerUnavailable as error:
+            self._break(error)
+            raise
+        session.check()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if error is None:
+            try:
+                self._session.after(self._name)
+            except BrokerUnavailable as late:
+                self._break(late)
+                raise
+            self._session.check()
+        elif isinstance(error, BrokerUnavailable):
+            self._break(error)
+
+    def _break(self, error: BrokerUnavailable) -> None:
+        self._session.doubt = self._session.doubt or str(error)
 
 
 class FakeConnection:

@@ -87,6 +87,7 @@ class FakeKube:
     def time_at(self, mono: float) -> datetime | None:
         if self.cluster.up:
             self._told = (self.cluster.now, mono)
+            return self.cluster.now
         if self._told is None:
             return None
         told, then = self._told

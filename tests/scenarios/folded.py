@@ -38,6 +38,7 @@ from tests.scenarios.chronicle import short
 from tests.scenarios.decided import counting
 from tests.scenarios.world import World
 
+OF_RUNS = b'"Run'  # with it begin the kinds of reports, but for that of a cluster
 NOT_OVER = (RunState.PENDING, RunState.RUNNING)
 
 
@@ -212,7 +213,12 @@ def disagreeing(world: World) -> Iterator[str]:
 
 def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
     for number, ledger in enumerate((*world.lost_ledgers, world.broker.ledger)):
-        yield ledger, [one for one in world.broker.acknowledged if one.ledger == number]
+        yield ledger, [one for one in world.broker.acknowledged if one.ledger == number and _asks_for_something(one)]
+
+
+def _asks_for_something(one: Acknowledged) -> bool:
+    """Whether anything has to follow: most reports only say that a cluster lives."""
+    return one.queue == COMMANDS or OF_RUNS in one.body
 
 
 def _messages(one: Acknowledged) -> list[Command | Report]:

@@ -20,7 +20,7 @@ from tests.scenarios.world import World
 
 def overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: World) -> Iterable[str]:
     """Forbid and Replace: one Job at a time in all clusters; Queue: maxActive."""
-    said = Said.of(world, cronjobs)
+    said: Said | None = None  # read when it is needed
     for (key, _), jobs in _that_wait_for_each_other(made, cronjobs).items():
         cronjob = cronjobs[key]
         for number, one in enumerate(jobs):
@@ -28,6 +28,7 @@ def overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: Wo
             beside = [other for other in beside if not _may_run_beside(other, one, world)]
             if len(beside) < most_at_once(cronjob):
                 continue
+            said = said or Said.of(world, cronjobs)
             beside = [other for other in beside if not _is_no_run(other, one, said, world)]
             if len(beside) >= most_at_once(cronjob) and not _is_no_run(one, one, said, world):
                 others = ", ".join(tick(other.tick) for other in beside)

@@ -163,8 +163,8 @@ class Process:
         self.engine = Engine(settings, self.kube)
 
     def moment(self) -> Moment:
-        world = self._world
-        return Moment(world.now + self.skew if self.skew else world.now, world.mono)
+        moment = self._world.moment
+        return Moment(moment.wall + self.skew, moment.mono) if self.skew else moment
 
     @property
     def epoch(self) -> int:
@@ -289,8 +289,9 @@ class Process:
                 self.kube.list_jobs_again()
         self.broker.wants_signs_of_life = not session.caught_up
         wait_s = 0.0 if self.kube.arrivals else session.wait(self.moment())
-        micros = math.ceil(round(wait_s * 1e6, 3)) if wait_s > 0 else 0
-        self._due = self._world.now + timedelta(microseconds=max(micros, 1)) if wait_s > 0 else self._world.now
+        self._due = self._world.now
+        if wait_s > 0:
+            self._due += timedelta(microseconds=max(math.ceil(round(wait_s * 1e6, 3)), 1))
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         """Yield what has arrived by now; what a turn that breaks off does not look at waits for the next."""
@@ -310,7 +311,7 @@ class World:
 
     def __init__(self, broker: FakeBroker | None = None) -> None:
         self.now = NOON
-        self.mono = 0.0  # seconds, as any monotonic clock
+        self.moment = Moment(NOON, 0.0)  # as any right clock has it
         self.broker = broker or FakeBroker()
         self.clusters: dict[str, FakeCluster] = {}
         self.processes: dict[str, Process] = {}
@@ -575,7 +576,7 @@ class World:
         return min((event for event in events if event is not None), default=None)
 
     def _move(self, now: datetime) -> None:
-        self.now, self.mono = now, (now - NOON).total_seconds()
+        self.now, self.moment = now, Moment(now, (now - NOON).total_seconds())
         self._look_who_has_told()
         for cluster in self.clusters.values():
             cluster.move(now)

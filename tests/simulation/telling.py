@@ -21,7 +21,7 @@ from tests.simulation.wellness import HEALS_FOR_S, late, not_well, watched_until
 
 STARTED_AFTER_S = 1
 TAKEN_OVER_WITHIN_S, DOUBTED_WITHIN_S = 12, 25  # where the broker hears that the executor is dead, and where it does not
-LONG_WATCHED_EVERY = 4  # stories: so many briefly watched ones find more in the same time
+LONG_WATCHED_EVERY = 8  # stories: so many briefly watched ones find more in the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def tell(story: Story, world: World | None = None) -> Told:
         if not ill:
             began = world.now
             lose_the_executor(world, dies=story.seed % 2 == 0)
-            ill = [*late(world, began)]
+            ill = [*late(world, healed, began)]
         ledgers = decided(world)
         ended = (*unfinished(world, ledgers), *untold(world, ledgers), *brought_back(world, ledgers), *unearned(world))
         return Told(story, (*wrong(world), *unwritten(world), *disagreeing(world), *ended, *ill))

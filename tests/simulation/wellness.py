@@ -20,8 +20,8 @@ from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, d
 from tests.scenarios.folded import Fold, by_now, unread
 from tests.scenarios.world import World
 
-HEALS_FOR_S = 60
-WATCHED_AT_LEAST, WATCHED_AT_MOST, BRIEFLY = timedelta(seconds=45), timedelta(seconds=80), timedelta(seconds=20)
+HEALS_FOR_S = 45
+WATCHED_AT_LEAST, BRIEFLY = timedelta(seconds=45), timedelta(seconds=20)
 MINUTES_TICK_TAKES = timedelta(seconds=20)  # to start, run and be told of
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
@@ -68,15 +68,15 @@ def not_well(world: World, healed: datetime) -> Iterator[str]:
             yield from (f"{one} was made at {clock(one.at)}, though nobody declares it" for one in jobs if one.at >= healed)
 
 
-def late(world: World, since: datetime) -> Iterator[str]:
-    """Return the ticks that were late because the executor was lost then, though nothing else was wrong.
+def late(world: World, healed: datetime, since: datetime) -> Iterator[str]:
+    """Return the ticks that were late because the executor was lost then, though nothing else has been wrong since `healed`.
 
     That they are decided ahead, and how soon somebody else decides, must be enough.
     """
     if world.executor is None or world.executor.session is None:
         yield f"nobody decides since the executor was lost at {clock(since)}"
         return
-    made = [one for one in all_made(list(world.clusters.values())) if one.at >= since - WATCHED_AT_MOST]
+    made = [one for one in all_made(list(world.clusters.values())) if one.at >= healed]
     made = [one for one in made if not (one.demand or one.tombstone or came_to_nothing(one))]
     fold = by_now(world)
     for key in dict.fromkeys(key for cluster in world.clusters.values() for key in cluster.cronjobs):
