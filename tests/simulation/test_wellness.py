@@ -13,7 +13,7 @@ from hacron.core.ticks.cron import _Interval
 from tests.simulation.draw import draw
 from tests.simulation.telling import tell
 
-FIRST_IN_WHICH_IT_MATTERS = 2
+FIRST_IN_WHICH_BOTH_MATTER = 7
 
 
 def goes_by_the_oldest_change(patch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def fires_half_as_often(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("fault", [goes_by_the_oldest_change, fires_half_as_often])
 def test_what_all_replicas_have_wrong_alike_is_noticed(fault: Callable[[pytest.MonkeyPatch], None]) -> None:
-    story = draw(FIRST_IN_WHICH_IT_MATTERS, ("edits",))
+    story = draw(FIRST_IN_WHICH_BOTH_MATTER, ("edits",))
     assert tell(story).wrong == ()
     with pytest.MonkeyPatch.context() as patch:
         fault(patch)
