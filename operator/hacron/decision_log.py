@@ -22,8 +22,6 @@ NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so i
 
 def tell(groups: Iterable[Sequence[Record]], state: State) -> None:
     """Log each decision that a person would ask about."""
-    if not log.isEnabledFor(logging.WARNING):
-        return  # nobody listens
     for record in chain.from_iterable(groups):
         if isinstance(record, Definition | Progress | Demand):
             with faults.confined(EXECUTOR, record.key):

@@ -203,6 +203,7 @@ class Session:
         self._timepiece = timepiece
         self._namesake = namesake
         self._rest: _Rest | None = None  # of the watchers and the herald; None: they are to be turned
+        self._stood = self._standing()  # when they were turned
 
     @property
     def caught_up(self) -> bool:
@@ -236,7 +237,7 @@ class Session:
             return wait_s
         if self._rest is None:
             rest_s = min(LONGEST_WAIT_S, self._herald.next_turn(now), *(role.next_turn(now) for role in self._watchers))
-            self._rest = _Rest(Moment(now.wall + timedelta(seconds=rest_s), now.mono + rest_s), self._standing())
+            self._rest = _Rest(Moment(now.wall + timedelta(seconds=rest_s), now.mono + rest_s), self._stood)
         return max(0.0, min(wait_s, self.worker.next_turn(now), self._rest.until.mono - now.mono))
 
     def give_back(self) -> None:
@@ -246,7 +247,7 @@ class Session:
         self.broker.connection.close()
 
     def _turn_watchers(self, now: Moment) -> None:
-        self._rest = None
+        self._rest, self._stood = None, self._standing()
         for relay, mirror in (self._of_cronjobs, self._of_demands):
             relay.turn(self.broker.outbox, self.worker, now)
             mirror.turn(self.worker.active, now)

@@ -29,12 +29,15 @@ SHOW_AGAIN = timedelta(seconds=1)  # the same object is patched at most so often
 RETRY = timedelta(seconds=3)  # what is refused, ever more rarely
 PATCHES_UNDER_WAY = 40  # namespaces take turns
 LOOKS_PER_TURN = 100
+LOOKS_ANEW = timedelta(hours=1)  # at each, for what is different only because time has passed
+NOTHING_TO_DO_S = 5.0  # an answer wakes us
 
 
 class Mirror:
     """A replica's part in showing status. What was seen outlives a broker connection; `attach` begins a new one.
 
-    `start_window`: so long after its tick a run that has not started is shown. A start is told by the ledger, with no look again.
+    A status is worked out again when the ledger has something new of its object, or somebody else has written into it; otherwise
+    once an hour. `start_window`: so long after its tick a run that has not started is shown. A start is told by the ledger.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Mirror:
         self._waits: dict[Key, tuple[str, datetime]] = {}  # uid/generation → not shown before, unless the trial is over
         self._under_way: dict[Key, int] = {}
         self._touched_meanwhile: set[Key] = set()  # of those that are under way
+        self._written_meanwhile: set[Key] = set()  # of these, into which somebody else has written something else
         self._again_at: dict[Key, datetime] = {}  # not to be patched before
         self._retries = Retries(RETRY, refused="status not written", over="no status is refused any more")
         self._agenda: Agenda[Key] = Agenda()
@@ -116,10 +120,12 @@ class Mirror:
 
     def next_turn(self, moment: Moment) -> float:
         """Return in how many seconds a turn is due without anything arriving."""
-        look = self._agenda.next()
-        if self._dirty and self._was_active:
-            return 0.05 if self._lanes.may_take() else 5.0  # an answer wakes us
-        return max(0.0, (look - moment.wall).total_seconds()) if look is not None and self._was_active else 5.0
+        if not self._was_active:
+            return NOTHING_TO_DO_S
+        if self._dirty and self._lanes.may_take():
+            return 0.05
+        looks = [look for look in (self._agenda.next(), self._trials.next_look()) if look is not None]
+        return max(0.0, min([NOTHING_TO_DO_S, *((look - moment.wall).total_seconds() for look in looks)]))
 
     # --- one object ---
 
@@ -151,7 +157,8 @@ class Mirror:
         except Exception:  # noqa: BLE001  it is logged; all others are shown
             self._agenda.put(key, self.faults.set_aside(key, now))
             return requests
-        self._agenda.put(key, changes_at + self._start_window if changes_at is not None else None)
+        anew = now + LOOKS_ANEW
+        self._agenda.put(key, min(anew, changes_at + self._start_window) if changes_at is not None else anew)
         if status is None or (digest := _digest(status)) == self._shown.get(key):
             return requests
         self._under_way[key] = digest
@@ -176,18 +183,23 @@ class Mirror:
     def _patched(self, key: Key, digest: int | None, answer: Answer, moment: Moment) -> None:
         if answer.ok or answer.status == 404:
             self._retries.end(key)
-        was_touched = key in self._touched_meanwhile
+        was_touched, was_written = key in self._touched_meanwhile, key in self._written_meanwhile
         self._touched_meanwhile.discard(key)
+        self._written_meanwhile.discard(key)
         if answer.status == 404:
+            if was_touched:  # it may have been made anew
+                self._agenda.put(key, moment.wall)
             return
-        is_shown = answer.ok and digest is not None
-        if is_shown and digest is not None:
-            self._shown[key] = digest
-            again_at = moment.wall + SHOW_AGAIN
-        else:
+        shown = digest if answer.ok else None
+        if shown is None:
             again_at = moment.wall + self._retries.wait(key, answer, reachable=self._kube.reachable)
+        else:
+            again_at = moment.wall + SHOW_AGAIN
+            self._shown[key] = shown
+            if was_written:  # before or after: nobody knows which stands there
+                del self._shown[key]
         self._again_at[key] = again_at
-        if was_touched or not is_shown:
+        if was_touched or was_written or shown is None:
             self._agenda.put(key, again_at)
 
     def _observe(self, body: dict[str, Any], gone: bool, now: datetime) -> None:
@@ -197,6 +209,8 @@ class Mirror:
         except manifests.UNREADABLE:
             return  # the relay tells
         key = one.key
+        if gone and self._here.get(key, one.uid) != one.uid:
+            return  # of the one before
         if gone or self._here.get(key) != one.uid:
             self._again_at.pop(key, None)
             self._retries.end(key)
@@ -207,7 +221,12 @@ class Mirror:
             return
         status = body.get("status") or {}
         digest = _digest(status)
-        is_new = self._here.get(key) != one.uid or digest not in (self._shown.get(key), self._under_way.get(key))
+        under_way = self._under_way.get(key)
+        is_new = self._here.get(key) != one.uid or digest not in (self._shown.get(key), under_way)
+        if digest == under_way:
+            self._written_meanwhile.discard(key)
+        elif is_new and under_way is not None:
+            self._written_meanwhile.add(key)
         self._here[key], self._shown[key] = one.uid, digest
         self._trials.read(key, version_of(one), status, now, ours=self._was_active)
         if is_new:

@@ -99,6 +99,13 @@ class Trials:
             self._want_one_refused(now)
         return self._begin()
 
+    def next_look(self) -> datetime | None:
+        """Return when `try_again` has something to ask."""
+        unheard, refused = self._unheard_again.next(), self._refused.next()
+        if refused is not None and self._next_again is not None:
+            refused = max(refused, self._next_again)
+        return min((look for look in (unheard, refused) if look is not None), default=None)
+
     def take(self, answer: Answer, now: datetime) -> datetime | None:
         """Take in what became of a Job; return when its HACronJob is to be looked at, if that tells of its template."""
         request = answer.request

@@ -418,8 +418,7 @@ def test_a_run_of_whose_start_nothing_is_heard_is_written_once_when_it_is_late(s
 @pytest.mark.parametrize("answer_first", [True, False], ids=["the answer comes first", "the watch is first"])
 def test_what_has_been_written_is_not_worked_out_again_when_the_watch_tells_of_it(answer_first: bool) -> None:
     desk, patch = writing_at(1)
-    echo = {name: value for name, value in patch.status.items() if value is not None}
-    news = [lambda: desk.answer(patch, 1.1), lambda: desk.see(echo, 1.1)]
+    news = [lambda: desk.answer(patch, 1.1), lambda: desk.see(as_it_stands(patch), 1.1)]
     for tell in news if answer_first else reversed(news):
         tell()
     worked_out = count_renderings(desk)
@@ -446,6 +445,48 @@ def test_what_somebody_else_writes_over_it_is_written_again() -> None:
     (again,) = [one for tenths in range(16, 30) for one in desk.turn(tenths / 10)]
     assert isinstance(again, PatchStatus)
     assert again.status == patch.status
+
+
+@pytest.mark.parametrize("ours_last", [True, False], ids=["before ours, as the watch tells", "after ours, as far as is known"])
+def test_what_somebody_else_writes_while_it_is_under_way_is_written_over(ours_last: bool) -> None:
+    desk, patch = writing_at(1)
+    desk.see({"lastCluster": "nowhere"}, 1.1)
+    if ours_last:
+        desk.see(as_it_stands(patch), 1.1)
+    assert desk.turn(1.2) == []
+    desk.answer(patch, 1.3)
+    again = [one for tenths in range(14, 40) for one in desk.turn(tenths / 10)]
+    assert [one.status for one in again if isinstance(one, PatchStatus)] == ([] if ours_last else [patch.status])
+
+
+def test_one_that_was_made_anew_while_the_one_before_was_written_is_shown() -> None:
+    desk, patch = writing_at(1)
+    desk.story.declare(spec(), uid="anew")
+    desk.mirror.touch([HELLO])
+    desk.see({}, 1.1)
+    assert desk.turn(1.1) == []
+    desk.answer(patch, 1.2, 404)
+    assert [type(one) for one in desk.turn(1.2)] != []
+    desk.mirror.take(ObjectSeen(body=desk.body({}, uid=patch.uid), gone=True), moment(1.3))
+    shown = [one for tenths in range(30, 60) for one in desk.turn(tenths / 10) if isinstance(one, PatchStatus)]
+    assert [one.uid for one in shown] == ["anew"], "the news that the one before is gone is late, and is not about it"
+
+
+def test_a_status_that_nothing_happens_to_is_looked_at_once_an_hour() -> None:
+    desk, patch = writing_at(1)
+    desk.answer(patch, 1)
+    desk.see(as_it_stands(patch), 1)
+    worked_out = count_renderings(desk)
+    times = []
+    for second in range(2, 3 * 3600):
+        desk.turn(second)
+        times += [second] * len(worked_out)
+        worked_out.clear()
+    assert [later - earlier for earlier, later in pairwise([1, *times])] == [3600] * 2
+
+
+def as_it_stands(patch: PatchStatus) -> dict[str, Any]:
+    return {name: value for name, value in patch.status.items() if value is not None}
 
 
 def writing_at(second: float) -> tuple[Desk, PatchStatus]:

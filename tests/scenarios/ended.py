@@ -23,7 +23,7 @@ from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
 IS_TOLD_WITHIN = timedelta(seconds=3)  # that a Job has ended
-ENDS_WITHIN = timedelta(seconds=60)
+MAY_BE_LATE = timedelta(seconds=10)  # that it is written that a run has ended
 MOST_ATTEMPTS = 9
 DECIDED_AHEAD, START_WINDOW = Rules().decide_ahead, Rules().start_window
 NEVER, FOR_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -73,7 +73,7 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
     }
     for (key, identity, when), one in _admitted(ledgers, world, may_run).items():
         ended = any(job.how in ("Complete", "Failed") for job in one.jobs if not job.tombstone)
-        if ended or len(one.names) >= MOST_ATTEMPTS or _goes_on(when, one, ends_within[key], world):
+        if ended or len(one.names) >= MOST_ATTEMPTS or _goes_on(key, when, one, ends_within[key], world):
             continue
         begun = min([when, *(job.at for job in one.jobs)])
         counts = Span(begun - KNOWN_WITHIN, one.closed_at + world.clocks_differ if one.closed_at is not None else world.now)
@@ -86,9 +86,14 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
 
 
-def _goes_on(when: datetime, one: Admitted, ends_within: timedelta, world: World) -> bool:
+def may_be_open_for(key: Key, world: World) -> timedelta:
+    """Return how long after it was decided a run of a cronjob has ended, and this is written, if nothing is wrong."""
+    return START_WINDOW + declared.longest_job(key, world) + MAY_BE_LATE
+
+
+def _goes_on(key: Key, when: datetime, one: Admitted, ends_within: timedelta, world: World) -> bool:
     runs = any(job.over is None and job.at > world.now - ends_within for job in one.jobs)
-    return runs or (one.is_open and when > world.now - ENDS_WITHIN)
+    return runs or (one.is_open and when > world.now - may_be_open_for(key, world))
 
 
 def _must_end(world: World) -> set[Key]:
@@ -264,7 +269,7 @@ def _without_verdict(course: Course, said: Decided, world: World) -> Iterator[da
     verdicts = said.verdicts.get(course.key, set())
     told = {verdict.tick for verdict in verdicts}
     for run in course.runs.values():
-        if run.tick not in told and not (run.id in course.open and due_at(run) > world.now - ENDS_WITHIN):
+        if run.tick not in told and not (run.id in course.open and due_at(run) > world.now - may_be_open_for(course.key, world)):
             yield run.tick
     schedule = _never_changed(course.key, world)
     if schedule is None or world.wiped or _was_to_be_forgotten(course.key, world):

@@ -184,7 +184,9 @@ def unread(world: World) -> Iterator[str]:
     """Return which replica has not read all that the ledger has of more than signs of life."""
     for name, process in world.processes.items():
         session = process.session
-        if session is not None and (not session.caught_up or session.state.position < world.broker.news_offset):
+        if session is None:
+            yield f"{name} has no connection"
+        elif not session.caught_up or session.state.position < world.broker.news_offset:
             yield f"{name} has not read the ledger to its end"
 
 

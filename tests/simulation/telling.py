@@ -21,7 +21,7 @@ from tests.simulation.wellness import HEALS_FOR_S, late, not_well, watched_until
 
 STARTED_AFTER_S = 1
 TAKEN_OVER_WITHIN_S, DOUBTED_WITHIN_S = 12, 25  # where the broker hears that the executor is dead, and where it does not
-LONG_WATCHED_EVERY = 8  # stories: so many briefly watched ones find more in the same time
+LONG_WATCHED_EVERY = 9  # stories: so many briefly watched ones find more in the same time
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Made, all_made
 from tests.scenarios import declared, ticks
 from tests.scenarios.chronicle import clock, short, tick
-from tests.scenarios.ended import DECIDED_AHEAD, ENDS_WITHIN, came_to_nothing, due_at
+from tests.scenarios.ended import DECIDED_AHEAD, came_to_nothing, due_at, may_be_open_for
 from tests.scenarios.folded import Fold, by_now, unread
 from tests.scenarios.world import World
 
@@ -25,9 +25,7 @@ WATCHED_AT_LEAST, BRIEFLY = timedelta(seconds=45), timedelta(seconds=20)
 MINUTES_TICK_TAKES = timedelta(seconds=20)  # to start, run and be told of
 IN_TIME = timedelta(seconds=1)
 HARDLY_LATE = timedelta(seconds=3)
-DECIDED_IN_TIME = timedelta(
-    seconds=1.2
-)  # its Job is made by the other replica of its cluster, or by one that starts within a second
+DECIDED_IN_TIME = timedelta(seconds=1.2)  # made by another replica of its cluster, or by one that starts within a second
 SHOWN_WITHIN = timedelta(seconds=5)
 ALWAYS_SHOWN = Rules().recent_limit // 2  # of the latest ticks, whatever became of them and of those before
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
@@ -134,7 +132,7 @@ def _not_met(world: World, fold: Fold) -> Iterator[str]:
 def _unfinished(world: World, fold: Fold) -> Iterator[str]:
     for key, progress in fold.progress.items():
         for run in progress.open:
-            if run.state is RunState.LOST or due_at(run) < world.now - ENDS_WITHIN:
+            if run.state is RunState.LOST or due_at(run) < world.now - may_be_open_for(key, world):
                 yield f"{short(key)} {run.tick:%H:%M:%S} is still {run.state} in {run.cluster}"
 
 
@@ -152,7 +150,8 @@ def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made])
     yield from (f"{short(key)} {tick(one)} has run {many} times" for one, many in times.items() if many > 1)
     ran = [one for one in ran if not came_to_nothing(one)]
     runs_for = declared.longest_job(key, world)
-    due = _due(key, fold, healed, world.now - runs_for - HARDLY_LATE, ran)  # it may have to wait for the one before
+    waits_for = runs_for if cronjob.policy is not ConcurrencyPolicy.ALLOW else timedelta()  # the one before
+    due = _due(key, fold, healed, world.now - waits_for - HARDLY_LATE, ran)
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(due) > runs_for and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in due if one not in in_time)
