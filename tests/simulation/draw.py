@@ -65,7 +65,9 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     hand = Hand(dice, replicas)
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
+    passes = 2 * OFTEN  # of time
     if MIXED in only:
+        passes = OFTEN  # few families: it would be most of the story
         only, sooner = _mixture(seed, [family for family in (*families, *hand.aimed()) if family != FOR_LONG])
         settings |= sooner
     for family in FORGOTTEN.keys() & set(only):
@@ -81,7 +83,7 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
     if LOSSES & set(only):  # whose proofs do not say when the ledger began, so that a record of a lost one looks as old as that
         aimed.pop(OLDER, None)
-    weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [2 * OFTEN]
+    weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [passes]
     acts_drawn = [
         dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))
     ]
