@@ -22,6 +22,7 @@ from hacron.core.messages import (
     DemandForgotten,
     DemandWithdrawn,
     Progress,
+    Proof,
     Removed,
     Report,
     RunFinished,
@@ -46,7 +47,8 @@ NOT_OVER = (RunState.PENDING, RunState.RUNNING)
 class Fold:
     """What counts of one ledger, up to some message."""
 
-    born: datetime | None = None
+    has_begun: bool = False
+    born: datetime | None = None  # as its executor says; who has not read its beginning says something else; None: says nothing
     definitions: dict[Key, dict[str, Definition]] = field(default_factory=dict)
     progress: dict[Key, Progress] = field(default_factory=dict)
     demands: dict[Key, Demand] = field(default_factory=dict)
@@ -59,7 +61,9 @@ class Fold:
         for record in batch.records:
             match record:
                 case Checkpoint():
-                    self.born = self.born or record.at
+                    self.has_begun, self.born = True, record.born if self.has_begun else record.at
+                case Proof():
+                    self.born = record.born or self.born
                 case Definition():
                     self.definitions.setdefault(record.key, {})[record.cluster] = record
                 case Progress():
@@ -123,7 +127,7 @@ class Fold:
 
     def _is_not_taken_in(self, message: CronJobDeclared | RunsDemanded) -> bool:
         """Whether nothing is to follow from it: it was said of another ledger, of what was put back, or by who is forgotten."""
-        is_anothers = message.ledger is not None and message.ledger != self.born
+        is_anothers = None not in (message.ledger, self.born) and message.ledger != self.born
         return is_anothers or message.cluster in self.not_heard or message.instead_of is not None
 
     def _has_declared(self, message: CronJobDeclared) -> bool:
