@@ -147,7 +147,9 @@ class Fold:
         run = next((run for run in progress.open if run.id == report.run_id), None) if progress is not None else None
         if run is None or run.cluster != report.cluster:
             return True
-        return run.state is not RunState.PENDING if isinstance(report, RunStarted) else run.state not in NOT_OVER
+        if isinstance(report, RunStarted | RunRefused):  # what has begun all the same is not refused
+            return run.state is not RunState.PENDING
+        return run.state not in NOT_OVER
 
     def differs_from(self, state: State) -> Iterator[str]:
         """Yield what a replica that has read just as much has otherwise."""
@@ -199,7 +201,7 @@ def unwritten(world: World) -> Iterator[str]:
     for ledger, acknowledged in _ledgers(world):
         reading = Reading(ledger)
         for one in acknowledged:
-            fold = reading.up_to(one.end)
+            fold = reading.up_to(one.end if one.end >= 0 else ledger[-1].offset if ledger else -1)
             for message in _messages(one):
                 if not fold.has(message):
                     what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
@@ -219,7 +221,12 @@ def disagreeing(world: World) -> Iterator[str]:
 
 def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
     for number, ledger in enumerate((*world.lost_ledgers, world.broker.ledger)):
-        yield ledger, [one for one in world.broker.acknowledged if one.ledger == number and _asks_for_something(one)]
+        yield ledger, [one for one in world.broker.acknowledged if _ledger_of(one) == number and _asks_for_something(one)]
+
+
+def _ledger_of(one: Acknowledged) -> int:
+    """Return in which ledger stands what follows: where that is empty, in the one before, which has been lost just then."""
+    return one.ledger - 1 if one.end < 0 and one.ledger > 0 else one.ledger
 
 
 def _asks_for_something(one: Acknowledged) -> bool:
