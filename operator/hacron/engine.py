@@ -214,8 +214,7 @@ class Session:
         """Do all that can be done now. Raises SteppedDown, BrokerUnavailable, TakesNoPart."""
         folded = self._fold(now)
         self._timepiece.look(now)
-        has_read_all = self.broker.ledger.caught_up
-        if has_read_all:  # as soon as the executor may compete
+        if self.broker.ledger.caught_up:  # as soon as the executor may compete
             self._namesake.look(self.state, now)
         for arrival in arrivals:
             self._rest = None
@@ -223,7 +222,7 @@ class Session:
                 _hand(self.worker, arrival, now)
             _note(self._watchers, self._herald, arrival, now)
         self.executor.turn(now, folded)
-        if has_read_all and self._recency.is_of_now:  # before that State is of the past, and nothing follows from it
+        if self.caught_up:  # before that State is of the past, and nothing follows from it
             self.worker.turn(now, knows_all=self.broker.ledger.is_whole)
             if not self._watchers_rest(now):
                 self._turn_watchers(now)
@@ -233,7 +232,7 @@ class Session:
         if not self.broker.ledger.caught_up:
             return READING_WAIT_S
         wait_s = min(LONGEST_WAIT_S, self.executor.next_turn(now))
-        if not self._recency.is_of_now:
+        if not self.caught_up:
             return wait_s
         if self._rest is None:
             rest_s = min(LONGEST_WAIT_S, self._herald.next_turn(now), *(role.next_turn(now) for role in self._watchers))

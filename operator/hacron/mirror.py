@@ -195,9 +195,10 @@ class Mirror:
             again_at = moment.wall + self._retries.wait(key, answer, reachable=self._kube.reachable)
         else:
             again_at = moment.wall + SHOW_AGAIN
-            self._shown[key] = shown
             if was_written:  # before or after: nobody knows which stands there
-                del self._shown[key]
+                self._shown.pop(key, None)
+            else:
+                self._shown[key] = shown
         self._again_at[key] = again_at
         if was_touched or was_written or shown is None:
             self._agenda.put(key, again_at)

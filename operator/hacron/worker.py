@@ -142,16 +142,14 @@ class Worker:
         self._hold_the_token(moment)
         if self.active:
             self._speak_up(moment)
-        if self._dirty:
-            for key in self._first(self._dirty):
-                self._look(key, moment)
+        for key in self._first(self._dirty):
+            self._look(key, moment)
         due = self._agenda.due(moment.wall, LOOKS_PER_TURN)
-        if due:
-            now = self._first(due)
-            for key in now:
-                self._look(key, moment)
-            for key in due[len(now) :]:
-                self._agenda.put(key, moment.wall)
+        now = self._first(due)
+        for key in now:
+            self._look(key, moment)
+        for key in due[len(now) :]:
+            self._agenda.put(key, moment.wall)
         if self._outgoing.requests:
             requests, self._outgoing.requests = self._outgoing.requests, []
             self._kube.submit(requests)

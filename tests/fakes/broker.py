@@ -124,6 +124,7 @@ class FakeBroker:
         self.kept: deque[tuple[str, bytes]] = deque(maxlen=KEPT)  # what came of late: a copy of it may be on its way
         self.acknowledged: list[Acknowledged] = []
         self._lost = 0  # ledgers
+        self._end_of_lost = -1  # of the last of these
         self._ledger_bytes = ledger_bytes
         self._queues: dict[str, Queue] = {}
         self._next_offset = 0
@@ -171,6 +172,7 @@ class FakeBroker:
                 session.doubt = session.doubt or "the broker has cancelled a consumer"
 
     def _empty_ledger(self) -> None:
+        self._end_of_lost = self.end
         self.ledger.clear()
         self._lost += 1
         self._next_offset = 0
@@ -282,7 +284,10 @@ class FakeBroker:
             queue.take_back(consumer)
 
     def note_acknowledged(self, queue: str, body: bytes) -> None:
-        self.acknowledged.append(Acknowledged(queue, body, self._lost, self.end))
+        """Note what is done with. Where the ledger is empty, what follows from it stands in the one that was lost just then."""
+        has_begun = self.end >= 0 or self._lost == 0
+        ledger, end = (self._lost, self.end) if has_begun else (self._lost - 1, self._end_of_lost)
+        self.acknowledged.append(Acknowledged(queue, body, ledger, end))
 
     def _disconnect(self, session: FakeSession, reason: str) -> None:
         session.doubt = session.doubt or reason
@@ -321,10 +326,7 @@ class FakeSession:
         """Whether the next turn brings something."""
         if self.doubt is not None or self.ledger.has_news:
             return True
-        for consumer, _ in self.consumers:  # noqa: SIM110  asked so often that a generator is felt
-            if consumer.sent and self.is_served(consumer):
-                return True
-        return False
+        return any(consumer.sent and self.is_served(consumer) for consumer, _ in self.consumers)
 
     def is_served(self, consumer: Consumer) -> bool:
         return not (consumer.revoked or consumer.stuck or self.deaf)

@@ -9,6 +9,7 @@ import pytest
 
 from hacron import engine
 from hacron.core.model import Kind, key_of
+from hacron.turn import Moment
 from tests.core.ledger_story import spec
 from tests.scenarios.world import World
 
@@ -30,9 +31,9 @@ class Watched:
         assert west.session is not None
         turn = west.session._turn_watchers
 
-        def counted(*args: object) -> None:
+        def counted(now: Moment) -> None:
             self.turns += 1
-            turn(*args)  # type: ignore[arg-type]
+            turn(now)
 
         patch.setattr(west.session, "_turn_watchers", counted)
 

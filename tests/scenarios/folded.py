@@ -201,7 +201,7 @@ def unwritten(world: World) -> Iterator[str]:
     for ledger, acknowledged in _ledgers(world):
         reading = Reading(ledger)
         for one in acknowledged:
-            fold = reading.up_to(one.end if one.end >= 0 else ledger[-1].offset if ledger else -1)
+            fold = reading.up_to(one.end)
             for message in _messages(one):
                 if not fold.has(message):
                     what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
@@ -221,12 +221,7 @@ def disagreeing(world: World) -> Iterator[str]:
 
 def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
     for number, ledger in enumerate((*world.lost_ledgers, world.broker.ledger)):
-        yield ledger, [one for one in world.broker.acknowledged if _ledger_of(one) == number and _asks_for_something(one)]
-
-
-def _ledger_of(one: Acknowledged) -> int:
-    """Return in which ledger stands what follows: where that is empty, in the one before, which has been lost just then."""
-    return one.ledger - 1 if one.end < 0 and one.ledger > 0 else one.ledger
+        yield ledger, [one for one in world.broker.acknowledged if one.ledger == number and _asks_for_something(one)]
 
 
 def _asks_for_something(one: Acknowledged) -> bool:
