@@ -48,7 +48,8 @@ class Acknowledged:
     queue: str
     body: bytes
     ledger: int  # how many had been lost before that
-    end: int  # offset of its last message
+    taken: int  # offset of its last message when this one was taken
+    end: int  # and when it was done with
 
 
 @dataclass(eq=False, slots=True)
@@ -250,6 +251,11 @@ class FakeBroker:
         for consumer, consumed in session.consumers:
             consumer.stuck = consumer.stuck or consumed is queue
 
+    @property
+    def has_silent_consumers(self) -> bool:
+        """Whether any connection that lives brings nothing of a queue, or of the ledger."""
+        return any(one.reads_nothing or any(consumer.stuck for consumer, _ in one.consumers) for one in self.sessions)
+
     def deafen(self, session: FakeSession) -> None:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
         session.deaf = True
@@ -283,11 +289,11 @@ class FakeBroker:
         for consumer, queue in session.consumers:
             queue.take_back(consumer)
 
-    def note_acknowledged(self, queue: str, body: bytes) -> None:
+    def note_acknowledged(self, queue: str, body: bytes, taken: int) -> None:
         """Note what is done with. Where the ledger is empty, what follows from it stands in the one that was lost just then."""
         has_begun = self.end >= 0 or self._lost == 0
         ledger, end = (self._lost, self.end) if has_begun else (self._lost - 1, self._end_of_lost)
-        self.acknowledged.append(Acknowledged(queue, body, ledger, end))
+        self.acknowledged.append(Acknowledged(queue, body, ledger, taken, end))
 
     def _disconnect(self, session: FakeSession, reason: str) -> None:
         session.doubt = session.doubt or reason
@@ -562,7 +568,7 @@ class FakeInbox:
     def __init__(self, session: FakeSession) -> None:
         self._session = session
         self._ways: list[tuple[Consumer, Way]] = []
-        self._taken: list[int] = []  # of each way: how many of those that have arrived
+        self._taken: list[list[int]] = []  # of each way: of those that have arrived, how far the ledger went when they were taken
         self._waiting: set[str] = set()  # of which kinds some were ready when last looked at, and none has come since
         self.unreadable = {COMMANDS: 0, REPORTS: 0}
 
@@ -572,7 +578,7 @@ class FakeInbox:
         with self._session.effect("open"):
             for way in (inbox.COMMANDS, inbox.REPORTS):
                 self._ways.append((self._session.consume(self._session.broker.queue(way.kind)), way))
-            self._taken = [0] * len(self._ways)
+            self._taken = [[] for _ in self._ways]
 
     def look(self) -> None:
         self._waiting = {kind for kind in (COMMANDS, REPORTS) if self._session.broker.queue(kind).ready}
@@ -585,24 +591,25 @@ class FakeInbox:
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
-        for number, (consumer, way) in enumerate(self._ways):
-            if len(consumer.arrived) > self._taken[number]:
-                for body in islice(consumer.arrived, self._taken[number], None):
+        for (consumer, way), taken in zip(self._ways, self._taken, strict=True):
+            if len(consumer.arrived) > len(taken):
+                for body in islice(consumer.arrived, len(taken), None):
                     messages.extend(self._read(body, way))
+                    taken.append(self._session.broker.end)
                 self._waiting.discard(way.kind)
-            self._taken[number] = len(consumer.arrived)
+            del taken[len(consumer.arrived) :]
         return messages
 
     def acknowledge(self) -> None:
         if not any(self._taken):
             return
         with self._session.effect("acknowledge"):
-            for number, (consumer, way) in enumerate(self._ways):
-                for _ in range(min(self._taken[number], len(consumer.arrived))):
+            for (consumer, way), taken in zip(self._ways, self._taken, strict=True):
+                for end in taken[: len(consumer.arrived)]:
                     body = consumer.arrived.popleft()
                     if not consumer.revoked:  # or others have it
-                        self._session.broker.note_acknowledged(way.kind, body)
-                self._taken[number] = 0
+                        self._session.broker.note_acknowledged(way.kind, body, end)
+                taken.clear()
 
     def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
         try:

@@ -214,7 +214,9 @@ class FakeKube:
 
     def _travel(self, journey: Journey, fate: Fate) -> None:
         now = self.cluster.now
-        self.cluster.travels(now + timedelta(seconds=fate.delay_s), partial(self._land, journey, fate))
+        lands_at = now + timedelta(seconds=fate.delay_s)
+        self.cluster.all_landed_at = max(self.cluster.all_landed_at, lands_at)
+        self.cluster.travels(lands_at, partial(self._land, journey, fate))
         if fate.delay_s > GIVES_UP_AFTER.total_seconds():
             self.cluster.travels(now + GIVES_UP_AFTER, partial(self._reply, journey, 0, {}, "no answer in time"))
 

@@ -149,6 +149,7 @@ class FakeCluster:
         self.watchers: list[Callable[[Event], None]] = []  # each client's, which knows whether it watches
         self.tell: Callable[[str], None] = lambda _: None
         self.annals: list[tuple[datetime, Key, Kind, Body | None]] = []  # what was declared when; None: it was deleted
+        self.all_landed_at = now  # the requests that were delayed
         self._travelling: list[tuple[datetime, int, Callable[[], None]]] = []
         self._serial = 0
         self.versions = dict.fromkeys(Kind, 0)  # the newest resourceVersion of the objects of each kind
@@ -226,7 +227,7 @@ class FakeCluster:
             for key in dict.fromkeys([*objects, *bodies]):
                 if objects.get(key) != bodies.get(key):
                     self.annals.append((self.now, key, kind, bodies.get(key)))
-                self.leaving.pop((kind, key), None)
+            self.leaving = {(of, key): one for (of, key), one in self.leaving.items() if of is not kind}
             objects.clear()
             objects.update({key: _copy(body) for key, body in bodies.items()})
             self._emit(WatchResumed(kind=kind))

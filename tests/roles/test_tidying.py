@@ -67,6 +67,14 @@ def test_what_runs_goes_when_no_object_that_is_declared_has_given_it(declared: d
     assert deleted(read, NOON + timedelta(minutes=11), read.mark, of="uid")[0] == found
 
 
+@pytest.mark.parametrize(("deleting", "asked"), [(False, 1), (True, 0)], ids=["left", "being deleted by somebody"])
+def test_a_tombstone_that_somebody_is_deleting_keeps_nobody_awake(deleting: bool, asked: int) -> None:
+    read, jobs, outgoing = state(NOON), Jobs(), Outgoing()
+    jobs.keep(replace(YOUNG, tombstone=True, deleting=deleting))
+    tidying = Tidying(cluster="east", state=read, jobs=jobs, outgoing=outgoing, request_window=timedelta(seconds=22))
+    assert (tidying.look(HELLO, NOON + timedelta(days=1)), len(outgoing.requests)) == (None, asked)
+
+
 def definition(cluster: str, uid: Uid) -> Definition:
     spec = msgspec.Raw(b"{}")
     return Definition(key=HELLO, cluster=cluster, uid=uid, generation=1, created_at=NOON, revision=1, changed_at=NOON, spec=spec)

@@ -203,7 +203,7 @@ def unwritten(world: World) -> Iterator[str]:
         for one in acknowledged:
             fold = reading.up_to(one.end)
             for message in _messages(one):
-                if not fold.has(message):
+                if not (fold.has(message) or _asked_for_nothing(message, one, ledger)):
                     what, about = type(message).__name__, short(getattr(message, "key", message.cluster))
                     yield f"{about}: {what} of {message.cluster} was acknowledged and is not in the ledger (up to {one.end})"
 
@@ -227,6 +227,11 @@ def _ledgers(world: World) -> Iterator[tuple[list[Stored], list[Acknowledged]]]:
 def _asks_for_something(one: Acknowledged) -> bool:
     """Whether anything has to follow: most reports only say that a cluster lives."""
     return one.queue == COMMANDS or OF_RUNS in one.body
+
+
+def _asked_for_nothing(message: Command | Report, one: Acknowledged, ledger: list[Stored]) -> bool:
+    """Whether a report was of nothing that the ledger knew when it came. If that is noted later, it is told of anew."""
+    return one.queue != COMMANDS and Reading(ledger).up_to(one.taken).has(message)
 
 
 def _messages(one: Acknowledged) -> list[Command | Report]:

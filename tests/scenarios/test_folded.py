@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from msgspec.structs import replace
+import dataclasses
 
+import msgspec
+import pytest
+
+from hacron.broker import codec
+from hacron.core.messages import RunStarted
 from hacron.core.model import CronJob
 from tests.fakes.broker import COMMANDS
 from tests.scenarios.folded import by_now, disagreeing, unread, unwritten
@@ -32,15 +36,26 @@ def test_an_ordinary_story_is_as_it_should_be(told: World) -> None:
 def test_a_replica_that_has_something_else_in_mind_is_noticed(told: World, name: str) -> None:
     session = told.processes[name].session
     assert session is not None
-    session.state.progress[HELLO] = replace(session.state.progress[HELLO], last_tick=at(0))
+    session.state.progress[HELLO] = msgspec.structs.replace(session.state.progress[HELLO], last_tick=at(0))
     assert list(disagreeing(told)) == [f"{name} has other progress of {HELLO} than the ledger"]
 
 
 def test_what_was_acknowledged_and_nobody_has_written_is_noticed(told: World) -> None:
     said = next(one.body for one in told.broker.acknowledged if one.queue == COMMANDS)
-    told.broker.note_acknowledged(COMMANDS, said.replace(b'"generation":1', b'"generation":9'))
+    told.broker.note_acknowledged(COMMANDS, said.replace(b'"generation":1', b'"generation":9'), told.broker.end)
     (found,) = unwritten(told)
     assert found.startswith("hello: CronJobDeclared of west was acknowledged and is not in the ledger")
+
+
+@pytest.mark.parametrize(("before", "asks"), [(1, False), (0, True)], ids=["before its run was noted", "after"])
+def test_a_report_asks_for_nothing_if_it_was_taken_before_its_run_was_known(told: World, before: int, asks: bool) -> None:
+    """If the run is noted after all, as of a ledger that was lost, its worker tells of it again."""
+    said = next(one for one in told.broker.acknowledged if b'"RunStarted"' in one.body)
+    (report,), _ = codec.decode_reports(said.body)
+    assert isinstance(report, RunStarted)
+    noted = next(stored.offset for stored in told.broker.ledger if report.run_id.encode() in stored.body)
+    told.broker.acknowledged[:] = [dataclasses.replace(said, taken=noted - before, end=noted)]
+    assert any("RunStarted" in one for one in unwritten(told)) == asks
 
 
 def test_a_replica_that_has_not_read_everything_is_noticed(told: World) -> None:

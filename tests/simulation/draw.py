@@ -23,6 +23,7 @@ MAPS = (  # replicas; those before the dash are their clusters
 )
 DEMANDED: tuple[dict[str, str], ...] = ({}, {"ignore-suspend": ""}, {"from": "11:50:00", "to": "11:51:30"}, {"at": "12:01:00"})
 OFTEN, SELDOM = 4, 1
+LENGTHS, OF_FEW = (8, 15, 20, 30), (10, 20, 30, 45)  # acts in a story; more where all are of the families that are asked for
 MARGIN_S = 0.9  # of each clock; two may differ by twice as much
 MIXED = "mixed"
 LOST_AFTER_S = 25.0
@@ -65,9 +66,8 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     hand = Hand(dice, replicas)
     begin = [hand.apply(fires=True) for _ in range(dice.randint(1, 4))]
     families = hand.families()
-    passes = 2 * OFTEN  # of time
+    passes, lengths = (2 * OFTEN, OF_FEW) if only and MIXED not in only else (OFTEN, LENGTHS)  # passes: of time
     if MIXED in only:
-        passes = OFTEN  # few families: it would be most of the story
         only, sooner = _mixture(seed, [family for family in (*families, *hand.aimed()) if family != FOR_LONG])
         settings |= sooner
     for family in FORGOTTEN.keys() & set(only):
@@ -85,7 +85,7 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
         aimed.pop(OLDER, None)
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [passes]
     acts_drawn = [
-        dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice([10, 20, 30, 45]))
+        dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice(lengths))
     ]
     return Story(seed, replicas, settings, newer, (*begin, acts.passes(dice.uniform(1, 30)), *acts_drawn))
 

@@ -17,7 +17,7 @@ from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.dialects import newer
 from tests.simulation.draw import Story, draw
-from tests.simulation.wellness import HEALS_FOR_S, late, not_well, watched_until
+from tests.simulation.wellness import heals_until, late, not_well, watched_until
 
 STARTED_AFTER_S = 1
 TAKEN_OVER_WITHIN_S, DOUBTED_WITHIN_S = 12, 25  # where the broker hears that the executor is dead, and where it does not
@@ -46,7 +46,7 @@ def tell(story: Story, world: World | None = None) -> Told:
             world.settle()
         world.say("—", "all that was wrong ends")
         acts.heal(world)
-        acts.passes(HEALS_FOR_S)(world)
+        world.at(heals_until(world))
         world.say("—", "all must be well from here on")
         healed = world.now
         world.at(watched_until(healed, briefly=story.seed % LONG_WATCHED_EVERY != 0))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from hacron.core import draft, state
 from hacron.core.messages import Definition
 from hacron.core.ticks.cron import _Interval
+from hacron.ports import GetJob
+from tests.fakes.broker import COMMANDS
+from tests.fakes.kubernetes import Fate
+from tests.scenarios.ordinary import HELLO
+from tests.scenarios.world import NOON, World
 from tests.simulation.draw import draw
 from tests.simulation.telling import tell
+from tests.simulation.wellness import FINDS_OUT_WITHIN, HEALS_WITHIN, IN_TIME, heals_until
 
 FIRST_IN_WHICH_BOTH_MATTER = 7
 
@@ -43,3 +49,17 @@ def test_what_all_replicas_have_wrong_alike_is_noticed(fault: Callable[[pytest.M
         told = tell(story)
     assert not told.raised
     assert any("did not run in time" in one or "has not run since" in one for one in told.wrong), told.wrong
+
+
+def test_stuck_consumers_and_requests_on_their_way_take_longer_to_heal() -> None:
+    world = World()
+    west = world.start("west-1")
+    world.at(NOON)
+    assert heals_until(world) == NOON + HEALS_WITHIN
+    assert west.broker is not None
+    world.broker.stick(west.broker, COMMANDS)
+    assert heals_until(world) == NOON + FINDS_OUT_WITHIN
+    world.cluster("west").fate = lambda _request: Fate(delay_s=90.0)
+    west.kube.submit([GetJob(key=HELLO, run_id="hello.1", namespace="default", name="hello-1")])
+    west.kube.serve()
+    assert heals_until(world) == NOON + timedelta(seconds=90) + IN_TIME

@@ -11,6 +11,7 @@ from itertools import pairwise
 import msgspec
 
 from hacron.core import manifests
+from hacron.core.messages import Demand
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key, RunState
 from hacron.core.rules import Rules
 from tests.fakes.kubernetes import Made, all_made
@@ -20,7 +21,8 @@ from tests.scenarios.ended import DECIDED_AHEAD, came_to_nothing, due_at, may_be
 from tests.scenarios.folded import Fold, by_now, unread
 from tests.scenarios.world import World
 
-HEALS_FOR_S = 55  # a replica finds out in 47 s that nobody of its cluster gets the worker token
+HEALS_WITHIN = timedelta(seconds=30)  # whatever was wrong has no more effect
+FINDS_OUT_WITHIN = timedelta(seconds=55)  # that nobody of its cluster gets the worker token takes a replica 47 s
 WATCHED_AT_LEAST, BRIEFLY = timedelta(seconds=45), timedelta(seconds=20)
 MINUTES_TICK_TAKES = timedelta(seconds=20)  # to start, run and be told of
 IN_TIME = timedelta(seconds=1)
@@ -29,6 +31,13 @@ DECIDED_IN_TIME = timedelta(seconds=1.2)  # made by another replica of its clust
 SHOWN_WITHIN = timedelta(seconds=5)
 ALWAYS_SHOWN = Rules().recent_limit // 2  # of the latest ticks, whatever became of them and of those before
 USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
+
+
+def heals_until(world: World) -> datetime:
+    """Return when nothing that was wrong has an effect any more; it takes longer where a consumer brings nothing, silently."""
+    opens_deaf = any(process.opens_deaf for process in world.processes.values())
+    takes = FINDS_OUT_WITHIN if opens_deaf or world.broker.has_silent_consumers else HEALS_WITHIN
+    return max(world.now + takes, *(cluster.all_landed_at + IN_TIME for cluster in world.clusters.values()))
 
 
 def watched_until(healed: datetime, briefly: bool) -> datetime:
@@ -120,13 +129,19 @@ def _not_met(world: World, fold: Fold) -> Iterator[str]:
         if demand.withdrawn_at is None and len(there) != len(demand.homes):
             yield f"{short(key)} is still known from {', '.join(demand.homes)}"
         cronjob = fold.cronjob(demand.cronjob) if demand.cronjob else None
-        free = isinstance(cronjob, CronJob) and cronjob.policy is ConcurrencyPolicy.ALLOW
+        free = isinstance(cronjob, CronJob) and cronjob.policy is ConcurrencyPolicy.ALLOW and not _may_go_on(demand, world)
         if demand.withdrawn_at is None and free and demand.account.finished is None and not demand.wrong:
             rests = demand.held is not None and demand.held.reason in ("Suspended", "Paused")
             if not rests:
                 yield f"{short(key)} is not done: {demand.account}, {demand.held}"
         if demand.account.succeeded + demand.account.failed > demand.account.decided:
             yield f"{short(key)} has more results than runs: {demand.account}"
+
+
+def _may_go_on(demand: Demand, world: World) -> bool:
+    """Whether it asks for a run at a time that has only just come, or not yet."""
+    at = demand.wanted.at
+    return at is not None and demand.cronjob is not None and at > world.now - may_be_open_for(demand.cronjob, world)
 
 
 def _unfinished(world: World, fold: Fold) -> Iterator[str]:
@@ -155,7 +170,7 @@ def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made])
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(due) > runs_for and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in due if one not in in_time)
-    elif due and not ran:
+    elif due and not ran and not _made_way(healed, made, cronjob):
         yield f"{short(key)} has not run since {clock(healed)}"
     if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
         latest = _due(key, fold, healed, world.now, ran)[-ALWAYS_SHOWN:]
@@ -163,6 +178,11 @@ def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made])
         if held is not None and cronjob.policy is ConcurrencyPolicy.QUEUE:
             latest = [one for one in latest if one < held.tick]
         yield from _untold(key, world, [one for one in due[-4:] if one in latest])
+
+
+def _made_way(healed: datetime, made: list[Made], cronjob: CronJob) -> bool:
+    """Whether what was demanded may have taken the place of each tick since."""
+    return cronjob.policy is ConcurrencyPolicy.REPLACE and any(one.demand and one.at >= healed for one in made)
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:
