@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar, assert_never
 
 from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, DEMANDS
+from hacron.core.messages import VERSION, Entry
 from hacron.core.model import Key
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
@@ -29,6 +30,7 @@ from hacron.ports import (
     JobsListed,
     Kubernetes,
     ObjectSeen,
+    Outdated,
     WatchBegan,
     WatchResumed,
     about,
@@ -268,6 +270,7 @@ class Session:
         live = self.caught_up
         folded = []
         for entry in self.broker.ledger.read():
+            _see_whether_it_is_later(entry, self.state)
             applied = self.state.apply(entry)
             folded.append(Folded(entry, applied))
             self._herald.note(entry, applied, live, now)
@@ -291,6 +294,15 @@ class Session:
             self.worker.hear(now)
         if applied.checkpoint is not None:
             self.worker.greet(now)
+
+
+def _see_whether_it_is_later(entry: Entry, state: State) -> None:
+    """Raise Outdated where an executor has begun, or goes on, that writes what this program cannot read, but would need."""
+    if entry.later is not None and entry.later.epoch >= state.epoch:
+        raise Outdated(
+            f"the executor is of a later version, and writes messages of version {entry.later.v}: this one knows {VERSION},"
+            " and has to be upgraded"
+        )
 
 
 def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernetes, now: Moment) -> None:

@@ -41,6 +41,12 @@ class ClockWrong(TakesNoPart):
     about = "clock"
 
 
+class Outdated(TakesNoPart):
+    """The ledger is written by an executor of a later version, whose decisions this replica cannot read."""
+
+    about = "version"
+
+
 class Why(StrEnum):
     """Why a replica is no longer the executor."""
 

@@ -298,6 +298,24 @@ def test_another_version_is_unreadable_as_a_whole_and_says_so_whatever_else_it_h
             decode(body)
 
 
+def test_of_a_batch_of_a_later_version_so_much_is_known_that_others_know_whether_it_counts() -> None:
+    for body in (batch_json(v=2, epoch=7), b'{"v":2,"epoch":7,"shape":"unheard of"}'):
+        with pytest.raises(codec.OfLaterVersion) as raised:
+            codec.decode_batch(body)
+        assert raised.value.later == wire.Later(2, 7)
+        assert codec.epoch_of(body) == 7
+
+
+@pytest.mark.parametrize(
+    "body", [batch_json(v=0, epoch=7), b'{"v":2}', b'{"v":2,"epoch":-1}', b'{"v":"2","epoch":7}', b'{"epoch":7}']
+)
+def test_what_says_no_later_version_and_epoch_is_none(body: bytes) -> None:
+    with pytest.raises(codec.Unreadable) as raised:
+        codec.decode_batch(body)
+    assert not isinstance(raised.value, codec.OfLaterVersion)
+    assert codec.epoch_of(body) == -1
+
+
 @pytest.mark.parametrize("epoch", [-1, 2**53, 10**30, 1.5, "1", None])
 def test_an_epoch_beyond_all_reason_is_unreadable(epoch: Any) -> None:
     with pytest.raises(codec.Unreadable):

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hacron.broker.ledger import YOUNG
-from hacron.core.messages import SPEC_BYTES, Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, RunStarted
+from hacron.core.messages import SPEC_BYTES, Batch, ClusterState, CronJobDeclared, CronJobWithdrawn, Later, RunStarted
 from hacron.core.model import Cluster, Key
 from hacron.ports import BrokerUnavailable
 from tests.broker.worlds import NOW, World, await_end, read, settle, take, until
@@ -284,6 +284,14 @@ def test_bytes_in_the_ledger_that_nobody_can_read_are_entries_without_a_batch(wo
     assert session.ledger.unreadable == len(HOSTILE)
     world.put("ledger", b"junk")  # now the last message of all, and without a floor of ours
     assert len(read(world.open("r2"), len(HOSTILE) + 2)) == len(HOSTILE) + 2
+
+
+def test_of_a_batch_of_a_later_version_the_epoch_is_read(world: World) -> None:
+    session = world.open()
+    session.ledger.append([batch(7)], 0)
+    world.put("ledger", b'{"v":2,"epoch":9}')
+    for reader in (session, world.open("r2")):
+        assert [(entry.batch, entry.later) for entry in read(reader, 2)] == [(batch(7), None), (None, Later(2, 9))]
 
 
 def test_a_batch_of_megabytes_is_read_back(world: World) -> None:

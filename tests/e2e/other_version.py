@@ -1,35 +1,41 @@
-"""`hacron`, or, by TALKS in its environment, another version of it: `newer` writes fields and kinds that are unknown to this one,
-`older` leaves out fields that came later."""
+"""`hacron`, or, by TALKS in its environment, another version of it.
+
+`newer` writes fields and kinds that are unknown to this one, `older` leaves out fields that came later, and `next` writes the
+next message version, which this one cannot read, and reads both.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from hacron.__main__ import main
 from hacron.broker import codec
 from hacron.core.messages import Batch, Envelope
-from tests.simulation.dialects import newer, older
+from tests.fakes import versions
+from tests.simulation import dialects
 
-NEWER, OLDER = {"TALKS": "newer"}, {"TALKS": "older"}
-_DIALECTS = {"newer": newer, "older": older}
+NEWER, OLDER, NEXT = {"TALKS": "newer"}, {"TALKS": "older"}, {"TALKS": "next"}
+_DIALECTS = {"newer": dialects.NEWER, "older": dialects.OLDER, "next": versions.NEXT}
 
-_encode_batch, _encode_envelope = codec.encode_batch, codec.encode_envelope
+_encode_batch, _encode_envelope, _decode = codec.encode_batch, codec.encode_envelope, codec._decode
 
 
-def _talk(dialect: str) -> None:
-    rewrite = _DIALECTS[dialect]
-
+def _talk(dialect: versions.Dialect) -> None:
     def batch(batch: Batch) -> bytes:
-        return rewrite(_encode_batch(batch))
+        return dialect.writes(_encode_batch(batch))
 
     def envelope(envelope: Envelope) -> bytes:
-        return rewrite(_encode_envelope(envelope))
+        return dialect.writes(_encode_envelope(envelope))
 
-    codec.encode_batch, codec.encode_envelope = batch, envelope
+    def decode(decoder: Any, body: bytes, most: int) -> Any:
+        return _decode(decoder, dialect.reads(body), most)
+
+    codec.encode_batch, codec.encode_envelope, codec._decode = batch, envelope, decode
 
 
 if __name__ == "__main__":
     if "TALKS" in os.environ:
-        _talk(os.environ["TALKS"])
+        _talk(_DIALECTS[os.environ["TALKS"]])
     sys.exit(main())

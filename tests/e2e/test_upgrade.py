@@ -1,5 +1,5 @@
 """A rolling restart of all replicas under load, from the version before to the next one and back to this one: nothing is lost,
-doubled or late."""
+doubled or late. And a next message version, which is not read by who knows only this one: nothing is doubled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.other_version import NEWER, OLDER
+from tests.e2e.other_version import NEWER, NEXT, OLDER
 from tests.testbed import judge
 from tests.testbed.api import Api, Arrivals, Witness
 from tests.testbed.broker import Broker
@@ -121,3 +121,40 @@ def test_a_rolling_restart_to_another_version_and_to_a_third_loses_doubles_and_d
             f"{share:.0%} were within {usual:.3f} s, and {found:.3f} s while restarting, others within {anybody:.3f} s; "
             f"the latest were {during[-9:]}"
         )
+
+
+def test_who_cannot_read_the_next_message_version_stands_aside_and_nothing_runs_twice(fleet: Fleet) -> None:
+    born = declare(fleet)
+    until(lambda: _ran_since(fleet, min(born.values())) >= born.keys(), 60, "a run of each")
+    _upgrade(fleet, "east-1")
+    for name in ("west-1", "west-2", "east-2"):
+        assert fleet[name].terminate(timeout=20) == 0
+    assert fleet.await_executor() is fleet["east-1"]
+    fleet["west-1"].start()
+    until(lambda: fleet["west-1"].lines("takes no part"), 60, "a line that says that it stands aside")
+    since = now()
+    until(lambda: _ran_since(fleet, since) >= {"in-east-0", "in-both-0"}, 60, "runs that the next version decides")
+    alone, told = now(), fleet["west-1"].told()
+    for name in ("west-1", "west-2", "east-2"):
+        _upgrade(fleet, name)
+    over = now()
+    until(lambda: _ran_since(fleet, over) >= born.keys(), 60, "a run of each")
+    ran = judge.jobs(fleet.clusters.values())
+    assert told["reasons"] == [
+        "version: the executor is of a later version, and writes messages of version 2: this one knows 1, and has to be upgraded"
+    ]
+    assert not [one for one in ran if one.cluster == "west" and since < one.created < alone]
+    assert judge.doubled(ran) == []
+
+
+def _upgrade(fleet: Fleet, name: str) -> None:
+    """Have a replica be of the next message version, as rolling a Deployment does, if it still runs."""
+    fleet[name].terminate(timeout=20)
+    fleet[name].env.update(NEXT)
+    fleet[name].start()
+    fleet[name].wait_ready(60)
+
+
+def _ran_since(fleet: Fleet, since: datetime) -> set[str]:
+    """Return the cronjobs of which there are Jobs for ticks since then."""
+    return {one.cronjob.rpartition("/")[2] for one in judge.jobs(fleet.clusters.values()) if one.tick > since}

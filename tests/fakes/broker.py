@@ -19,6 +19,7 @@ from hacron.broker.inbox import Way, envelopes
 from hacron.broker.ledger import LOOK_BACK, PREFETCH, Noted, floor_named, start_for
 from hacron.core.messages import Batch, ClusterState, Command, Entry, Proof, Report
 from hacron.ports import BrokerUnavailable
+from tests.fakes.versions import OURS, Dialect, lowered
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 KEPT = 100  # messages, of all but tokens
@@ -40,10 +41,15 @@ class Stored:
     body: bytes
     floor: int
 
+    @property
+    def batch(self) -> Batch:
+        """What it says, to who reads all versions."""
+        return decode_batch(lowered(self.body))[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A message of commands or reports that is done with, and how far the ledger went then."""
+    """A message of commands or reports that is done with, as it was read, and how far the ledger went then."""
 
     queue: str
     body: bytes
@@ -316,7 +322,7 @@ class FakeSession:
         self.mute = False  # or nothing arrives of what it sends
         self.reads_nothing = False  # the ledger's messages are late; all else arrives
         self.wants_signs_of_life = False  # whether these are news to it
-        self.dialect: Callable[[bytes], bytes] = lambda body: body  # what another version of the program would have written
+        self.dialect: Dialect = OURS
         self.consumers: list[tuple[Consumer, Queue]] = []
         self.before: Callable[[str], None] = lambda _: None  # called with the name of an effect; may raise
         self.after: Callable[[str], None] = lambda _: None
@@ -494,26 +500,27 @@ class FakeLedger:
         while self._arrived:
             stored = self._arrived.popleft()
             self._read_up_to = stored.offset
-            entries.append(Entry(offset=stored.offset, size=len(stored.body), batch=self._decode(stored.body)))
+            entries.append(self._decode(stored))
         return entries
 
     def append(self, batches: Sequence[Batch], floor: int) -> None:
         broker = self._session.broker
         for batch in batches:
-            body = self._session.dialect(codec.encode_batch(batch))
+            body = self._session.dialect.writes(codec.encode_batch(batch))
             news = not all(isinstance(record, SIGNS_OF_LIFE) for record in batch.records)
             with self._session.effect("append"):
                 self._session.publish(partial(broker.append, body, floor, news))
                 self._written_up_to = broker.ledger[-1].offset
 
-    def _decode(self, body: bytes) -> Batch | None:
+    def _decode(self, stored: Stored) -> Entry:
+        later = None
         try:
-            batch, unreadable = decode_batch(body)
-        except codec.Unreadable:
-            self.unreadable += 1
-            return None
+            batch, unreadable = decode_batch(self._session.dialect.reads(stored.body))
+        except codec.Unreadable as whole:
+            batch, unreadable = None, [whole]
+            later = whole.later if isinstance(whole, codec.OfLaterVersion) else None
         self.unreadable += len(unreadable)
-        return batch
+        return Entry(offset=stored.offset, size=len(stored.body), batch=batch, later=later)
 
 
 @lru_cache(maxsize=4096)  # all sessions read the same, sooner or later
@@ -608,12 +615,12 @@ class FakeInbox:
                 for end in taken[: len(consumer.arrived)]:
                     body = consumer.arrived.popleft()
                     if not consumer.revoked:  # or others have it
-                        self._session.broker.note_acknowledged(way.kind, body, end)
+                        self._session.broker.note_acknowledged(way.kind, self._session.dialect.reads(body), end)
                 taken.clear()
 
     def _read(self, body: bytes, way: Way) -> Sequence[Command | Report]:
         try:
-            messages, unreadable = way.decode(body)
+            messages, unreadable = way.decode(self._session.dialect.reads(body))
         except codec.Unreadable:
             self.unreadable[way.kind] += 1
             return []
@@ -636,5 +643,5 @@ class FakeOutbox:
 
     def _send(self, effect: str, queue: str, messages: Iterable[Command | Report]) -> None:
         with self._session.effect(effect):
-            for body in map(self._session.dialect, envelopes(messages, self._session.replica, self._clock())):
+            for body in map(self._session.dialect.writes, envelopes(messages, self._session.replica, self._clock())):
                 self._session.publish(partial(self._session.broker.put, queue, body))

@@ -34,6 +34,7 @@ from hacron.core.messages import (
 from hacron.core.model import Key, Run, Verdict
 from hacron.core.state import State
 from tests.fakes.broker import COMMANDS, REPORTS, FakeBroker
+from tests.fakes.versions import lowered
 from tests.scenarios.world import World
 
 
@@ -62,9 +63,9 @@ class Chronicle:
         try:
             messages: list[Command] | list[Report] = []
             if queue == COMMANDS:
-                messages, _ = codec.decode_commands(body)
+                messages, _ = codec.decode_commands(lowered(body))
             elif queue == REPORTS:
-                messages, _ = codec.decode_reports(body)
+                messages, _ = codec.decode_reports(lowered(body))
             else:
                 self.say(who, f"puts a token into {queue}")
         except codec.Unreadable as why:
@@ -75,7 +76,7 @@ class Chronicle:
 
     def append(self, body: bytes) -> None:
         try:
-            batch, _ = codec.decode_batch(body)
+            batch, _ = codec.decode_batch(lowered(body))
         except codec.Unreadable as why:
             self.say("somebody", f"writes something unreadable into the ledger: {why}")
             return

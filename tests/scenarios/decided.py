@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hacron.core.messages import Batch, Checkpoint, ClusterState, Definition, Progress, Removed
 from hacron.core.model import Key, Run, RunState, Verdict, VerdictKind
-from tests.fakes.broker import Stored, decode_batch
+from tests.fakes.broker import Stored
 from tests.fakes.kubernetes import Made
 from tests.scenarios.world import World
 
@@ -153,7 +153,7 @@ def heard_last(cluster: str, until: datetime, world: World) -> datetime | None:
     """Return when the executor had last heard of a cluster by then."""
     heard_at = None
     for ledger in (*world.lost_ledgers, world.broker.ledger):
-        for _, batch in counting((stored.offset, decode_batch(stored.body)[0]) for stored in ledger):
+        for _, batch in counting((stored.offset, stored.batch) for stored in ledger):
             for record in batch.records:
                 if isinstance(record, ClusterState) and record.cluster.name == cluster and batch.sent_at <= until:
                     heard_at = record.cluster.seen_at
@@ -163,7 +163,7 @@ def heard_last(cluster: str, until: datetime, world: World) -> datetime | None:
 def _read(ledger: Iterable[Stored]) -> Iterator[tuple[int, Batch]]:
     for stored in ledger:
         if any(word in stored.body for word in OF_INTEREST):
-            yield stored.offset, decode_batch(stored.body)[0]
+            yield stored.offset, stored.batch
 
 
 def counting(batches: Iterable[tuple[int, Batch]]) -> Iterator[tuple[int, Batch]]:

@@ -25,9 +25,10 @@ from hacron.ports import BrokerUnavailable, FromKubernetes, SteppedDown
 from hacron.replica import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from hacron.settings.fields import Settings
 from hacron.turn import Moment
-from tests.fakes.broker import COMMANDS, FakeBroker, FakeSession, Stored, decode_batch
+from tests.fakes.broker import COMMANDS, FakeBroker, FakeSession, Stored
 from tests.fakes.kube_client import FakeKube
 from tests.fakes.kubernetes import Body, FakeCluster, Job, Made, Saved, all_made
+from tests.fakes.versions import NEXT, OURS, Dialect, is_of_next
 
 faults.raises = True  # who meets one has failed
 
@@ -141,7 +142,7 @@ class Process:
         self.frozen_since: datetime | None = None
         self.deaf_since: datetime | None = None
         self.heard_at = world.now  # when anything last came from the ledger
-        self.dialect: Callable[[bytes], bytes] = lambda body: body  # another version of the program writes otherwise
+        self.dialect: Dialect = OURS  # of the version of the program that it is
         self.reaches_broker = True
         self.copy_ends: int | None = None  # of the ledger, at its broker node; None: it has all
         self.opens_deaf = False  # the next connection brings nothing of the ledger
@@ -177,8 +178,9 @@ class Process:
 
     @property
     def takes_part(self) -> bool:
-        """Whether its clock is right enough for that."""
-        return abs(self.skew).total_seconds() <= timepiece.MOST_S
+        """Whether its clock is right enough for that, and it can read the ledger."""
+        is_outdated = self.dialect is not NEXT and any(is_of_next(stored.body) for stored in self._world.broker.ledger)
+        return abs(self.skew).total_seconds() <= timepiece.MOST_S and not is_outdated
 
     @property
     def has_work(self) -> bool:
@@ -445,7 +447,7 @@ class World:
 
     def _noted(self) -> dict[tuple[type, Key], Progress | Demand]:
         """Return what the ledger says of each cronjob, and of what was demanded."""
-        records = [record for stored in self.broker.ledger for record in decode_batch(stored.body)[0].records]
+        records = [record for stored in self.broker.ledger for record in stored.batch.records]
         return {(type(record), record.key): record for record in records if isinstance(record, Progress | Demand)}
 
     def _shown_by(self, made: Made, shows: Callable[[Body, Made], bool] = _shows) -> set[str]:

@@ -13,9 +13,9 @@ from hacron.core.model import Kind, key_of
 from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
+from tests.fakes.versions import NEXT, OURS, Dialect, is_of_next
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
-from tests.simulation.dialects import Dialect
 
 TAKEN_BACK = timedelta(seconds=3.5)  # before the tick, and told so much after it
 FOREIGN = {"template": {"metadata": {"annotations": {"testbed/run-seconds": "5"}}, "spec": {"restartPolicy": "Never"}}}
@@ -465,7 +465,7 @@ def changes_version(name: str, to: Dialect, words: str = "another version") -> A
         before = world.processes[name]
         after = roll(world, name, before.settings.forgotten_clusters)
         if after is not None:
-            after.dialect = to if before.dialect is not to else (lambda body: body)
+            after.dialect = to if before.dialect is not to else OURS
 
     return Act(f"{name} is replaced by {words}", act)
 
@@ -720,4 +720,16 @@ def heal(world: World) -> None:
             world.thaw(process.name)
         if process.settings.forgotten_clusters:
             roll(world, process.name, ())
+    finish_the_upgrade(world)
     world.settle()
+
+
+def finish_the_upgrade(world: World) -> None:
+    """If any has begun to write the next message version, replace each replica that cannot read it."""
+    is_written = any(is_of_next(stored.body) for stored in world.broker.ledger)
+    if not is_written and all(process.dialect is not NEXT for process in world.processes.values()):
+        return
+    for process in list(world.processes.values()):
+        after = roll(world, process.name, ()) if process.dialect is not NEXT else None
+        if after is not None:
+            after.dialect = NEXT

@@ -3,12 +3,11 @@ one of before, without fields that came later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-Dialect = Callable[[bytes], bytes]
+from tests.fakes.versions import Dialect
 
 UNKNOWN = {"kind": "OfTheFuture", "about": "nobody"}
 CAME_LATER = {"Proof": ("tzdata", "cluster", "since", "born"), "ClusterSeen": ("uid",)}
@@ -43,3 +42,6 @@ def _within(value: Any) -> Any:
     if isinstance(value, list):
         return [_within(one) for one in value]
     return value | {"ofTheFuture": True} if isinstance(value, dict) and "id" in value else value
+
+
+NEWER, OLDER = Dialect(writes=newer), Dialect(writes=older)

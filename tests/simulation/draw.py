@@ -10,9 +10,10 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from tests.fakes.versions import NEXT
 from tests.simulation import acts
 from tests.simulation.acts import Act, befall, befall_at_effect, befall_broker, befall_cluster
-from tests.simulation.dialects import newer, older
+from tests.simulation.dialects import NEWER, OLDER
 
 MAPS = (  # replicas; those before the dash are their clusters
     ("west-1", "east-1", "west-2"),
@@ -33,7 +34,7 @@ FORGOTTEN = {  # family: settings with which it comes to that within a story
     "clusters forgotten": {"lost_after_s": LOST_AFTER_S},
     FOR_LONG: {"lost_after_s": LOST_AFTER_S, "forget_after_s": 30.0},
 }
-OLDER = "versions before"
+BEFORE, NEXT_MESSAGES = "versions before", "the next message version"
 LOSSES = {"commands that outlive the ledger", "records that outlive the ledger"}  # beside wipes
 MISSING = (20, 100, 400, 10**6)  # messages of the ledger: from half a minute to all
 WEBHOOKS = ("has a webhook that hangs", "has a webhook that fails", *["has no webhook any more"] * 2)
@@ -81,8 +82,13 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
     if chosen["wipes"] or LOSSES & set(only):  # fencing numbers, and which ticks have come, go by the clock then
         chosen["wild clocks"] = 0
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
-    if LOSSES & set(only):  # whose proofs do not say when the ledger began, so that a record of a lost one looks as old as that
-        aimed.pop(OLDER, None)
+    if LOSSES & set(only):
+        aimed.pop(
+            BEFORE, None
+        )  # whose proofs do not say when the ledger began, so that a record of a lost one looks as old as that
+        aimed.pop(NEXT_MESSAGES, None)
+    if NEXT_MESSAGES in aimed:  # a new ledger may be begun by who cannot read what the others have to tell it
+        chosen["wipes"] = 0
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [passes]
     acts_drawn = [
         dice.choices([*families.values(), *aimed.values(), hand.time], weights)[0]() for _ in range(dice.choice(lengths))
@@ -126,7 +132,7 @@ class Hand:
             "clocks": lambda: acts.goes_wrong(self._replica(), round(self._dice.uniform(-MARGIN_S, MARGIN_S), 1)),
             "wild clocks": lambda: acts.goes_wrong(self._replica(), one_of(*WILD_S, 0.0, 0.0)),
             "watches": lambda: acts.watch_lags(self._replica(), one_of(0.0, 0.3, 2.0, 20.0)),
-            "versions": lambda: acts.changes_version(self._replica(), newer),
+            "versions": lambda: acts.changes_version(self._replica(), NEWER),
             "outages": lambda: befall_broker(one_of("stops", "starts", "starts")),
             "wipes": lambda: befall_broker(one_of("is wiped", "loses the ledger")),
             "tokens": self._tokens,
@@ -176,8 +182,9 @@ class Hand:
             "policies": lambda: self._of_cluster("lets nobody change a Job", "lets Jobs be changed"),
             "muteness": lambda: befall("can say nothing any more", self._replica()),
             "mail that is lost": lambda: befall_broker("loses its commands and reports"),
-            OLDER: lambda: acts.changes_version(self._replica(), older, "the version before"),
+            BEFORE: lambda: acts.changes_version(self._replica(), OLDER, "the version before"),
             "clusters put back": lambda: self._one_of(acts.is_backed_up, acts.is_put_back)(self._home()),
+            NEXT_MESSAGES: lambda: acts.changes_version(self._replica(), NEXT, "one of the next message version"),
         }
 
     def _apply_with_other_jobs(self) -> Act:

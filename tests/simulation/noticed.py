@@ -164,6 +164,7 @@ MISSED = (
     Missed((mutations.begins_anew_with_each_edit,), ("edits",), 0, "has 2 Jobs"),
     Missed((mutations.names_an_owner_of_another_cluster,), ("deaths",), 0, "belongs to what has never been in west"),
     Missed((mutations.waits_until_it_is_gone,), ("slow deletions",), 11, "a is still known from south"),
+    Missed((mutations.goes_on_beside_what_it_cannot_read,), ("the next message version", "deaths"), 0, "e 12:02:20 has 2 Jobs"),
     Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0, "was made before its time"),
 )
 

@@ -15,7 +15,7 @@ from tests.scenarios.folded import disagreeing, unwritten
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
-from tests.simulation.dialects import newer
+from tests.simulation.dialects import NEWER
 from tests.simulation.draw import Story, draw
 from tests.simulation.wellness import heals_until, late, not_well, watched_until
 
@@ -72,7 +72,7 @@ def begin(story: Story, world: World) -> None:
     for name in story.replicas:
         process = world.start(name, **story.settings)
         if name in story.newer:
-            process.dialect = newer
+            process.dialect = NEWER
     world.settle()
 
 

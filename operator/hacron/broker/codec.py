@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from hacron.core import instants, nesting
 from hacron.core.messages import (
     BODY_BYTES,
+    EPOCHS_END,
     MOST_RECORDS,
     RECORD_BYTES,
     SPEC_BYTES,
@@ -25,6 +26,7 @@ from hacron.core.messages import (
     Command,
     Definition,
     Envelope,
+    Later,
     Record,
     Report,
 )
@@ -46,11 +48,19 @@ class Unreadable(Exception):
     """These bytes are no message that this version knows. The text says why, in a few words, without the bytes."""
 
 
+class OfLaterVersion(Unreadable):
+    """They are a batch of a message version that comes after the one that this program knows."""
+
+    def __init__(self, later: Later) -> None:
+        super().__init__(_is_not_ours(later.v))
+        self.later = later
+
+
 class _WireBatch(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A Batch as it travels: with a version. As it comes, its records are not decoded yet."""
 
     v: int = VERSION
-    epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # unix milliseconds; one beyond all reason could never be outbid
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=EPOCHS_END)]
     sender: str = msgspec.field(name="from")
     sent_at: Annotated[datetime, msgspec.Meta(tz=True)]
     records: Annotated[tuple[R, ...], msgspec.Meta(max_length=MOST_RECORDS)]
@@ -62,6 +72,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _versioned = msgspec.json.Decoder(_Versioned)
+_later = msgspec.json.Decoder(Later)
 _batch = msgspec.json.Decoder(_WireBatch[msgspec.Raw])
 _envelope = msgspec.json.Decoder(Envelope)
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -77,21 +88,29 @@ def encode_batch(batch: Batch) -> bytes:
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     """Return the batch with the records that are known, and what is wrong with the others.
 
-    Raises Unreadable when the whole is no batch. A newer version may write kinds that are unknown here; what this version
-    knows must count all the same, or two versions would disagree about everything else in that message.
+    Raises Unreadable when the whole is no batch, and OfLaterVersion when it may be one to others. Without a new message version
+    there may be kinds that are unknown here; what is known must count all the same, or two versions of the program would
+    disagree about everything else in that message.
     """
-    wire = _decode(_batch, body, BODY_BYTES)
+    try:
+        wire = _decode(_batch, body, BODY_BYTES)
+    except Unreadable:
+        later = _of_later_version(body)
+        if later is not None:
+            raise OfLaterVersion(later) from None
+        raise
     records, unreadable = _each(wire.records, decode_record)
     batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records))
     return batch, unreadable
 
 
 def epoch_of(body: bytes) -> int:
-    """Return the epoch of a batch, whatever is in it; -1 when it is no batch."""
+    """Return the epoch of a batch, whatever is in it, and of whatever version; -1 when it is no batch."""
     try:
         return _decode(_batch, body, BODY_BYTES).epoch
     except Unreadable:
-        return -1
+        later = _of_later_version(body)
+        return later.epoch if later is not None else -1
 
 
 def encode_message(message: Command | Report) -> msgspec.Raw:
@@ -182,7 +201,19 @@ def _decode(decoder: msgspec.json.Decoder[Wire], body: bytes, most: int) -> Wire
 
 def _check_version(version: int) -> None:
     if version != VERSION:
-        raise Unreadable(f"version {version}; this program knows {VERSION}")
+        raise Unreadable(_is_not_ours(version))
+
+
+def _is_not_ours(version: int) -> str:
+    return f"version {version}; this program knows {VERSION}"
+
+
+def _of_later_version(body: bytes) -> Later | None:
+    try:
+        later = _parse(_later, body, BODY_BYTES)
+    except Unreadable:
+        return None
+    return later if later.v > VERSION else None
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, most: int) -> T:

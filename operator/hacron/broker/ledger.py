@@ -85,7 +85,7 @@ class StreamLedger:
                 continue
             self._check_beginning(offset)
             self._read_up_to = offset
-            entries.append(Entry(offset=offset, size=delivery.size, batch=self._decode(offset, delivery)))
+            entries.append(self._decode(offset, delivery))
         if last:
             # On a stream this takes nothing away; it is what lets the broker send more.
             self._channel.acknowledge(last, all_before=True)
@@ -110,16 +110,18 @@ class StreamLedger:
                 extra={"floor": self._floor, "oldest": offset},
             )
 
-    def _decode(self, offset: int, delivery: Delivery) -> Batch | None:
+    def _decode(self, offset: int, delivery: Delivery) -> Entry:
+        later = None
         try:
             if delivery.unreadable:
                 raise codec.Unreadable(delivery.unreadable)
             batch, unreadable = codec.decode_batch(delivery.body)
         except codec.Unreadable as whole:
             batch, unreadable = None, [whole]
+            later = whole.later if isinstance(whole, codec.OfLaterVersion) else None
         for reason in unreadable:
             self._set_aside(str(reason), offset)
-        return batch
+        return Entry(offset=offset, size=delivery.size, batch=batch, later=later)
 
     def _set_aside(self, why: str, offset: int | None = None) -> None:
         self.unreadable += 1

@@ -34,6 +34,10 @@ from hacron.core.model import (
 )
 
 VERSION = 1
+"""Of messages. Fields and kinds are added without a new one; it changes when who does not know what is new would go wrong."""
+
+EPOCHS_END: Final = 2**53
+"""Epochs are unix milliseconds; one beyond all reason could never be outbid."""
 
 MOST_MESSAGES: Final = 2000
 """Of one envelope. About 1,600 of the shortest fill one that is closed when it is full."""
@@ -310,9 +314,17 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     records: tuple[Record, ...]
 
 
+class Later(msgspec.Struct, frozen=True, gc=False):
+    """All that is known of a batch of a later message version: every version says this of its batches, in this way."""
+
+    v: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=EPOCHS_END)]
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A batch as it stands in the ledger."""
 
     offset: int  # position in the stream
     size: int  # bytes
     batch: Batch | None  # None: bytes that nobody here can read; they never count
+    later: Later | None = None  # why they cannot be read, if that is why
