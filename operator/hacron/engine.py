@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar, assert_never
 
 from hacron.core.faults import Faults
 from hacron.core.kinds import CRONJOBS, DEMANDS
-from hacron.core.messages import VERSION, Entry
+from hacron.core.messages import VERSION
 from hacron.core.model import Key
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
@@ -270,8 +270,12 @@ class Session:
         live = self.caught_up
         folded = []
         for entry in self.broker.ledger.read():
-            _see_whether_it_is_later(entry, self.state)
             applied = self.state.apply(entry)
+            if applied.counts and entry.later is not None:  # State is not what is so from here on: nothing may follow from it
+                raise Outdated(
+                    f"the ledger is written in message version {entry.later.v}, and this program knows {VERSION}: upgrade it"
+                    " (docs/operations.md#upgrading)"
+                )
             folded.append(Folded(entry, applied))
             self._herald.note(entry, applied, live, now)
             if applied.keys or applied.demands:
@@ -294,15 +298,6 @@ class Session:
             self.worker.hear(now)
         if applied.checkpoint is not None:
             self.worker.greet(now)
-
-
-def _see_whether_it_is_later(entry: Entry, state: State) -> None:
-    """Raise Outdated where an executor has begun, or goes on, that writes what this program cannot read, but would need."""
-    if entry.later is not None and entry.later.epoch >= state.epoch:
-        raise Outdated(
-            f"the executor is of a later version, and writes messages of version {entry.later.v}: this one knows {VERSION},"
-            " and has to be upgraded"
-        )
 
 
 def _note(roles: Iterable[Relay | Mirror], herald: Herald, arrival: FromKubernetes, now: Moment) -> None:

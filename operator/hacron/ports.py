@@ -41,12 +41,6 @@ class ClockWrong(TakesNoPart):
     about = "clock"
 
 
-class Outdated(TakesNoPart):
-    """The ledger is written by an executor of a later version, whose decisions this replica cannot read."""
-
-    about = "version"
-
-
 class Why(StrEnum):
     """Why a replica is no longer the executor."""
 
@@ -56,6 +50,13 @@ class Why(StrEnum):
     INBOX_STUCK = "InboxStuck"  # commands or reports waited at the broker for too long, and none came
     TOKEN_LOST = "TokenLost"  # the broker has taken the token away
     CONNECTION_LOST = "ConnectionLost"  # a BrokerUnavailable, which others than an executor know too
+
+
+class Outdated(TakesNoPart):
+    """The ledger is written in a later message version: this replica cannot read what was decided."""
+
+    about = "version"
+    why = Why.SUPERSEDED  # if it was the executor
 
 
 class SteppedDown(Exception):

@@ -28,7 +28,7 @@ from hacron.inventory import Inventory
 from hacron.meter import Meter
 from hacron.page.serving import Page
 from hacron.page.view import Viewfinder
-from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, SteppedDown, TakesNoPart, Why
+from hacron.ports import Broker, BrokerUnavailable, FromKubernetes, Kubernetes, Outdated, SteppedDown, TakesNoPart, Why
 from hacron.settings.fields import Settings
 from hacron.settings.loading import InvalidSettings
 from hacron.settings.showing import without_password
@@ -135,7 +135,7 @@ class Replica:
             log.info("stops")
             session.give_back()
         except (SteppedDown, BrokerUnavailable) as error:
-            why = error.why if isinstance(error, SteppedDown) else Why.CONNECTION_LOST
+            why = error.why if isinstance(error, SteppedDown | Outdated) else Why.CONNECTION_LOST
             if session.executor.decides:
                 log.warning("steps down", extra={"epoch": session.executor.epoch, "reason": why, "why": str(error)})
             self._meter.end(session, why)

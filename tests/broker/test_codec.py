@@ -299,17 +299,18 @@ def test_another_version_is_unreadable_as_a_whole_and_says_so_whatever_else_it_h
 
 
 def test_of_a_batch_of_a_later_version_so_much_is_known_that_others_know_whether_it_counts() -> None:
-    for body in (batch_json(v=2, epoch=7), b'{"v":2,"epoch":7,"shape":"unheard of"}'):
+    for body, begins in ((batch_json(v=2, epoch=7), False), (b'{"v":2,"epoch":7,"from":"r1","begins":true,"shape":"new"}', True)):
         with pytest.raises(codec.OfLaterVersion) as raised:
             codec.decode_batch(body)
-        assert raised.value.later == wire.Later(2, 7)
+        assert raised.value.later == wire.Later(v=2, epoch=7, sender="r1", begins=begins)
         assert codec.epoch_of(body) == 7
 
 
 @pytest.mark.parametrize(
-    "body", [batch_json(v=0, epoch=7), b'{"v":2}', b'{"v":2,"epoch":-1}', b'{"v":"2","epoch":7}', b'{"epoch":7}']
+    "changes", [{"v": 0}, {"v": "2"}, {"v": 2, "epoch": -1}, {"v": 2, "from": None}, {"v": 2, "begins": 1}], ids=str
 )
-def test_what_says_no_later_version_and_epoch_is_none(body: bytes) -> None:
+def test_what_does_not_say_that_in_just_this_way_is_nothing(changes: dict[str, Any]) -> None:
+    body = batch_json(**changes)
     with pytest.raises(codec.Unreadable) as raised:
         codec.decode_batch(body)
     assert not isinstance(raised.value, codec.OfLaterVersion)

@@ -286,12 +286,14 @@ def test_bytes_in_the_ledger_that_nobody_can_read_are_entries_without_a_batch(wo
     assert len(read(world.open("r2"), len(HOSTILE) + 2)) == len(HOSTILE) + 2
 
 
-def test_of_a_batch_of_a_later_version_the_epoch_is_read(world: World) -> None:
+def test_of_a_batch_of_a_later_version_so_much_is_read_that_it_is_known_whether_it_counts(world: World) -> None:
     session = world.open()
     session.ledger.append([batch(7)], 0)
-    world.put("ledger", b'{"v":2,"epoch":9}')
+    world.put("ledger", b'{"v":2,"epoch":9,"from":"r3","begins":true}')
+    later = Later(v=2, epoch=9, sender="r3", begins=True)
     for reader in (session, world.open("r2")):
-        assert [(entry.batch, entry.later) for entry in read(reader, 2)] == [(batch(7), None), (None, Later(2, 9))]
+        assert [(entry.batch, entry.later) for entry in read(reader, 2)] == [(batch(7), None), (None, later)]
+        assert (reader.ledger.unreadable, reader.ledger.is_whole) == (0, True)
 
 
 def test_a_batch_of_megabytes_is_read_back(world: World) -> None:

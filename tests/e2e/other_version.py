@@ -14,10 +14,9 @@ from hacron.__main__ import main
 from hacron.broker import codec
 from hacron.core.messages import Batch, Envelope
 from tests.fakes import versions
-from tests.simulation import dialects
 
 NEWER, OLDER, NEXT = {"TALKS": "newer"}, {"TALKS": "older"}, {"TALKS": "next"}
-_DIALECTS = {"newer": dialects.NEWER, "older": dialects.OLDER, "next": versions.NEXT}
+_DIALECTS = {"newer": versions.NEWER, "older": versions.OLDER, "next": versions.NEXT}
 
 _encode_batch, _encode_envelope, _decode = codec.encode_batch, codec.encode_envelope, codec._decode
 

@@ -259,8 +259,8 @@ class FakeBroker:
 
     @property
     def has_silent_consumers(self) -> bool:
-        """Whether any connection that lives brings nothing of a queue, or of the ledger."""
-        return any(one.reads_nothing or any(consumer.stuck for consumer, _ in one.consumers) for one in self.sessions)
+        """Whether any connection that lives brings nothing of a queue."""
+        return any(consumer.stuck for session in self.sessions for consumer, _ in session.consumers)
 
     def deafen(self, session: FakeSession) -> None:
         """Let nothing arrive at a session any more; what it sends arrives, and it holds what it holds."""
@@ -513,12 +513,13 @@ class FakeLedger:
                 self._written_up_to = broker.ledger[-1].offset
 
     def _decode(self, stored: Stored) -> Entry:
-        later = None
+        batch, later, unreadable = None, None, list[codec.Unreadable]()
         try:
             batch, unreadable = decode_batch(self._session.dialect.reads(stored.body))
+        except codec.OfLaterVersion as unread:
+            later = unread.later
         except codec.Unreadable as whole:
-            batch, unreadable = None, [whole]
-            later = whole.later if isinstance(whole, codec.OfLaterVersion) else None
+            unreadable = [whole]
         self.unreadable += len(unreadable)
         return Entry(offset=stored.offset, size=len(stored.body), batch=batch, later=later)
 

@@ -1,6 +1,7 @@
-"""How other versions of the program write and read messages.
+"""What other versions of the program write.
 
-Here is one of the next message version: it writes what this program cannot read, and reads both.
+One to come has fields and kinds of message that this one does not know; one of before lacks fields that came later; and one of
+the next message version is not read by this one, and reads both.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from hacron.core.messages import VERSION
 
 Rewrite = Callable[[bytes], bytes]
 
+UNKNOWN = {"kind": "OfTheFuture", "about": "nobody"}
+CAME_LATER = {"Proof": ("tzdata", "cluster", "since", "born"), "ClusterSeen": ("uid",)}
 _OURS, _NEXT = (b'"v":%d' % version for version in (VERSION, VERSION + 1))
 _OF_THE_WHOLE = re.compile(rb'(?<=^\{)"v":\d+|"v":\d+(?=\}$)')  # a batch begins with it, an envelope ends with it
 
@@ -25,9 +31,29 @@ class Dialect:
     reads: Rewrite = lambda body: body
 
 
+def newer(body: bytes) -> bytes:
+    """Rewrite a batch or an envelope as a newer version would, which says more in each message, and more messages."""
+    said = msgspec.json.decode(body)
+    for name in ("records", "messages"):
+        if name in said:
+            said[name] = [*map(_grown, said[name]), UNKNOWN]
+    return msgspec.json.encode(said | {"ofTheFuture": 1})
+
+
+def older(body: bytes) -> bytes:
+    """Rewrite a batch or an envelope as an older version would, which does not say yet what came later."""
+    said = msgspec.json.decode(body)
+    for name in ("records", "messages"):
+        for one in said.get(name, ()):
+            for later in CAME_LATER.get(one["kind"], ()):
+                one.pop(later, None)
+    return msgspec.json.encode(said)
+
+
 def raised(body: bytes) -> bytes:
-    """Return a batch or an envelope as one of the next message version."""
-    return _OF_THE_WHOLE.sub(_NEXT, body, count=1)
+    """Return a batch or an envelope as one of the next message version: it says whether it begins with a checkpoint."""
+    begins = b',"begins":true' if b'"records":[{"kind":"Checkpoint"' in body else b""
+    return _OF_THE_WHOLE.sub(_NEXT + begins, body, count=1)
 
 
 def lowered(body: bytes) -> bytes:
@@ -39,5 +65,16 @@ def is_of_next(body: bytes) -> bool:
     return lowered(body) != body
 
 
-OURS = Dialect()
-NEXT = Dialect(writes=raised, reads=lowered)
+def _grown(message: dict[str, Any]) -> dict[str, Any]:
+    """Add a field to a message and to what is in it, but not to what users wrote."""
+    grown = {name: value if name == "spec" else _within(value) for name, value in message.items()}
+    return grown | {"ofTheFuture": {"is": ["unknown"]}}
+
+
+def _within(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_within(one) for one in value]
+    return value | {"ofTheFuture": True} if isinstance(value, dict) and "id" in value else value
+
+
+OURS, NEWER, OLDER, NEXT = Dialect(), Dialect(writes=newer), Dialect(writes=older), Dialect(writes=raised, reads=lowered)

@@ -34,6 +34,7 @@ from hacron.core.messages import (
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, RunState
 from hacron.core.state import State
 from tests.fakes.broker import COMMANDS, Acknowledged, Stored
+from tests.fakes.versions import is_of_next
 from tests.scenarios import declared
 from tests.scenarios.chronicle import short
 from tests.scenarios.decided import counting
@@ -230,13 +231,15 @@ def _asks_for_something(one: Acknowledged) -> bool:
 
 
 def _asked_for_nothing(message: Command | Report, one: Acknowledged, ledger: list[Stored]) -> bool:
-    """Whether a report was of nothing that the ledger knew when it came. If that is noted later, it is told of anew."""
-    return one.queue != COMMANDS and Reading(ledger).up_to(one.taken).has(message)
+    """Whether a report was of a run that the ledger did not know when it came. If it is noted later, it is told of anew."""
+    if not isinstance(message, RunStarted | RunFinished | RunRefused | RunStopped):
+        return False
+    progress = Reading(ledger).up_to(one.taken).progress.get(message.key)
+    return progress is None or all(run.id != message.run_id for run in progress.open)
 
 
 def _messages(one: Acknowledged) -> list[Command | Report]:
     decode = codec.decode_commands if one.queue == COMMANDS else codec.decode_reports
-    try:
-        return [*decode(one.body)[0]]
-    except codec.Unreadable:
-        return []  # who said it says it again until somebody has read it
+    if is_of_next(one.body):
+        return []  # who did not read it is told again
+    return [*decode(one.body)[0]]

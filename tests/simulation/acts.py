@@ -14,6 +14,7 @@ from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
 from tests.fakes.versions import NEXT, OURS, Dialect, is_of_next
+from tests.scenarios.decided import counting
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
 
@@ -720,16 +721,17 @@ def heal(world: World) -> None:
             world.thaw(process.name)
         if process.settings.forgotten_clusters:
             roll(world, process.name, ())
-    finish_the_upgrade(world)
+    end_the_upgrade(world)
     world.settle()
 
 
-def finish_the_upgrade(world: World) -> None:
-    """If any has begun to write the next message version, replace each replica that cannot read it."""
-    is_written = any(is_of_next(stored.body) for stored in world.broker.ledger)
-    if not is_written and all(process.dialect is not NEXT for process in world.processes.values()):
-        return
+def end_the_upgrade(world: World) -> None:
+    """Have all read the same: the next message version if any of it counts, else this one."""
+    written = {stored.offset: stored.body for stored in world.broker.ledger}
+    counts = [written[offset] for offset, _ in counting((stored.offset, stored.batch) for stored in world.broker.ledger)]
+    read_it = any(map(is_of_next, counts))
     for process in list(world.processes.values()):
-        after = roll(world, process.name, ()) if process.dialect is not NEXT else None
-        if after is not None:
-            after.dialect = NEXT
+        if (process.dialect is NEXT) is not read_it:
+            after = roll(world, process.name, ())
+            assert after is not None
+            after.dialect = NEXT if read_it else OURS

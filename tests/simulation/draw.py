@@ -10,10 +10,9 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from tests.fakes.versions import NEXT
+from tests.fakes.versions import NEWER, NEXT, OLDER
 from tests.simulation import acts
 from tests.simulation.acts import Act, befall, befall_at_effect, befall_broker, befall_cluster
-from tests.simulation.dialects import NEWER, OLDER
 
 MAPS = (  # replicas; those before the dash are their clusters
     ("west-1", "east-1", "west-2"),
@@ -83,11 +82,11 @@ def draw(seed: int, only: Collection[str] = ()) -> Story:
         chosen["wild clocks"] = 0
     aimed = {family: draws for family, draws in hand.aimed().items() if family in only}
     if LOSSES & set(only):
-        aimed.pop(
-            BEFORE, None
-        )  # whose proofs do not say when the ledger began, so that a record of a lost one looks as old as that
-        aimed.pop(NEXT_MESSAGES, None)
-    if NEXT_MESSAGES in aimed:  # a new ledger may be begun by who cannot read what the others have to tell it
+        # Proofs of versions before do not say when the ledger began: a record of a lost one looks as old as that.
+        # And what replicas of the next message version tell a new ledger is not read by an executor of this one.
+        for family in (BEFORE, NEXT_MESSAGES):
+            aimed.pop(family, None)
+    if NEXT_MESSAGES in aimed:  # for the same reason
         chosen["wipes"] = 0
     weights = [chosen[family] for family in families] + [OFTEN] * len(aimed) + [passes]
     acts_drawn = [

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hacron import engine, errand, errands, mirror, relay, saying
 from hacron.broker import ledger
-from hacron.core import admission, declaring, duties, firing, kinds, manifests, namelock, scheduler, tending
+from hacron.core import admission, declaring, duties, firing, kinds, manifests, namelock, scheduler, state, tending
 from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
@@ -465,4 +465,4 @@ def writes_into_whatever_has_the_name(patch: pytest.MonkeyPatch) -> None:
 
 def goes_on_beside_what_it_cannot_read(patch: pytest.MonkeyPatch) -> None:
     """Who knows an earlier message version believes that there is no executor, and decides from what was so before."""
-    patch.setattr(engine, "_see_whether_it_is_later", lambda *_: None)
+    patch.setattr(state, "UNREAD", state.SKIPPED)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from hacron import engine
+from tests.fakes.versions import NEWER
 from tests.scenarios.chronicle import Chronicle
 from tests.scenarios.decided import decided
 from tests.scenarios.ended import brought_back, unearned, unfinished, untold
@@ -15,7 +16,6 @@ from tests.scenarios.folded import disagreeing, unwritten
 from tests.scenarios.judge import wrong
 from tests.scenarios.world import World
 from tests.simulation import acts
-from tests.simulation.dialects import NEWER
 from tests.simulation.draw import Story, draw
 from tests.simulation.wellness import heals_until, late, not_well, watched_until
 

@@ -34,9 +34,8 @@ USUAL = timedelta(seconds=9)  # that a Job runs; queues are made for that
 
 
 def heals_until(world: World) -> datetime:
-    """Return when nothing that was wrong has an effect any more; it takes longer where a consumer brings nothing, silently."""
-    opens_deaf = any(process.opens_deaf for process in world.processes.values())
-    takes = FINDS_OUT_WITHIN if opens_deaf or world.broker.has_silent_consumers else HEALS_WITHIN
+    """Return when nothing that was wrong has an effect any more; it takes longer where the consumer of a queue is stuck."""
+    takes = FINDS_OUT_WITHIN if world.broker.has_silent_consumers else HEALS_WITHIN
     return max(world.now + takes, *(cluster.all_landed_at + IN_TIME for cluster in world.clusters.values()))
 
 
@@ -141,7 +140,9 @@ def _not_met(world: World, fold: Fold) -> Iterator[str]:
 def _may_go_on(demand: Demand, world: World) -> bool:
     """Whether it asks for a run at a time that has only just come, or not yet."""
     at = demand.wanted.at
-    return at is not None and demand.cronjob is not None and at > world.now - may_be_open_for(demand.cronjob, world)
+    if at is None or demand.cronjob is None or (at < world.now - HARDLY_LATE and not demand.account.decided):
+        return False
+    return at > world.now - may_be_open_for(demand.cronjob, world)
 
 
 def _unfinished(world: World, fold: Fold) -> Iterator[str]:
@@ -170,7 +171,7 @@ def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made])
     in_time = {one.tick for one in ran if one.at <= one.tick + IN_TIME or _was_its_turn(one, made, cronjob)}
     if cronjob.policy is ConcurrencyPolicy.ALLOW or (_apart(due) > runs_for and not any(one.demand for one in made)):
         yield from (f"{short(key)} {tick(one)} did not run in time" for one in due if one not in in_time)
-    elif due and not ran and not _made_way(healed, made, cronjob):
+    elif due and not ran and not _made_way(due, made, cronjob, runs_for):
         yield f"{short(key)} has not run since {clock(healed)}"
     if cronjob.policy is not ConcurrencyPolicy.QUEUE or runs_for <= USUAL:
         latest = _due(key, fold, healed, world.now, ran)[-ALWAYS_SHOWN:]
@@ -180,9 +181,12 @@ def _ill(key: Key, world: World, fold: Fold, healed: datetime, made: list[Made])
         yield from _untold(key, world, [one for one in due[-4:] if one in latest])
 
 
-def _made_way(healed: datetime, made: list[Made], cronjob: CronJob) -> bool:
-    """Whether what was demanded may have taken the place of each tick since."""
-    return cronjob.policy is ConcurrencyPolicy.REPLACE and any(one.demand and one.at >= healed for one in made)
+def _made_way(due: list[datetime], made: list[Made], cronjob: CronJob, runs_for: timedelta) -> bool:
+    """Whether what was demanded may have taken the place of each of these ticks."""
+    demanded = [one.at for one in made if one.demand]
+    return cronjob.policy is ConcurrencyPolicy.REPLACE and all(
+        any(when - DECIDED_AHEAD <= at <= when + runs_for for at in demanded) for when in due
+    )
 
 
 def _was_its_turn(one: Made, made: list[Made], cronjob: CronJob) -> bool:

@@ -88,17 +88,11 @@ def encode_batch(batch: Batch) -> bytes:
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     """Return the batch with the records that are known, and what is wrong with the others.
 
-    Raises Unreadable when the whole is no batch, and OfLaterVersion when it may be one to others. Without a new message version
-    there may be kinds that are unknown here; what is known must count all the same, or two versions of the program would
-    disagree about everything else in that message.
+    Raises OfLaterVersion for one of a later message version, and Unreadable when the whole is no batch. A newer version of the
+    program may write kinds that are unknown here; what this one knows must count all the same, or the two would disagree about
+    everything else in that message.
     """
-    try:
-        wire = _decode(_batch, body, BODY_BYTES)
-    except Unreadable:
-        later = _of_later_version(body)
-        if later is not None:
-            raise OfLaterVersion(later) from None
-        raise
+    wire = _decode_batch(body)
     records, unreadable = _each(wire.records, decode_record)
     batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records))
     return batch, unreadable
@@ -107,10 +101,11 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
 def epoch_of(body: bytes) -> int:
     """Return the epoch of a batch, whatever is in it, and of whatever version; -1 when it is no batch."""
     try:
-        return _decode(_batch, body, BODY_BYTES).epoch
+        return _decode_batch(body).epoch
+    except OfLaterVersion as unread:
+        return unread.later.epoch
     except Unreadable:
-        later = _of_later_version(body)
-        return later.epoch if later is not None else -1
+        return -1
 
 
 def encode_message(message: Command | Report) -> msgspec.Raw:
@@ -208,7 +203,18 @@ def _is_not_ours(version: int) -> str:
     return f"version {version}; this program knows {VERSION}"
 
 
-def _of_later_version(body: bytes) -> Later | None:
+def _decode_batch(body: bytes) -> _WireBatch[msgspec.Raw]:
+    try:
+        return _decode(_batch, body, BODY_BYTES)
+    except Unreadable:
+        later = _later_batch(body)
+        if later is not None:
+            raise OfLaterVersion(later) from None
+        raise
+
+
+def _later_batch(body: bytes) -> Later | None:
+    """Return what can be known of a batch of a later message version; None when it is none."""
     try:
         later = _parse(_later, body, BODY_BYTES)
     except Unreadable:

@@ -111,14 +111,15 @@ class StreamLedger:
             )
 
     def _decode(self, offset: int, delivery: Delivery) -> Entry:
-        later = None
+        batch, later, unreadable = None, None, list[codec.Unreadable]()
         try:
             if delivery.unreadable:
                 raise codec.Unreadable(delivery.unreadable)
             batch, unreadable = codec.decode_batch(delivery.body)
+        except codec.OfLaterVersion as unread:
+            later = unread.later  # if it counts, this replica leaves; if not, nothing is missed
         except codec.Unreadable as whole:
-            batch, unreadable = None, [whole]
-            later = whole.later if isinstance(whole, codec.OfLaterVersion) else None
+            unreadable = [whole]
         for reason in unreadable:
             self._set_aside(str(reason), offset)
         return Entry(offset=offset, size=delivery.size, batch=batch, later=later)

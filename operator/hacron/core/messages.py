@@ -313,12 +313,19 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sent_at: Instant
     records: tuple[Record, ...]
 
+    @property
+    def begins(self) -> bool:
+        """Whether it is what a new executor writes first."""
+        return bool(self.records) and isinstance(self.records[0], Checkpoint)
 
-class Later(msgspec.Struct, frozen=True, gc=False):
-    """All that is known of a batch of a later message version: every version says this of its batches, in this way."""
+
+class Later(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All that is known of a batch of a later message version, which says so much, in this way: whether it counts."""
 
     v: int
     epoch: Annotated[int, msgspec.Meta(ge=0, lt=EPOCHS_END)]
+    sender: str = msgspec.field(name="from")
+    begins: bool = False  # it begins with a checkpoint
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -326,5 +333,5 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     offset: int  # position in the stream
     size: int  # bytes
-    batch: Batch | None  # None: bytes that nobody here can read; they never count
-    later: Later | None = None  # why they cannot be read, if that is why
+    batch: Batch | None  # None: bytes that cannot be read here
+    later: Later | None = None  # they may be read elsewhere, and count; if both are None, they never do

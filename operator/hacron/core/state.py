@@ -23,6 +23,7 @@ from hacron.core.messages import (
     Demand,
     DemandForgotten,
     Entry,
+    Later,
     Progress,
     Proof,
     Record,
@@ -68,6 +69,7 @@ class Applied(NamedTuple):
 
 
 SKIPPED = Applied(counts=False)
+UNREAD = Applied(counts=True)  # of a later message version: what follows from it is not known here
 PROVEN = Applied(counts=True, proof=True)
 
 
@@ -131,8 +133,11 @@ class State:
         self.position = entry.offset
         self.entries_read += 1
         self.bytes_read += entry.size
-        if entry.batch is None or not self._counts(entry.batch, first and not begins):
+        said = entry.batch if entry.batch is not None else entry.later
+        if said is None or not self._counts(said, first and not begins):
             return SKIPPED
+        if entry.batch is None:
+            return UNREAD
         self.counted_position = entry.offset
         if len(entry.batch.records) == 1 and isinstance(proven := entry.batch.records[0], Proof):
             self._prove(proven)  # as most entries are, where little happens
@@ -187,9 +192,9 @@ class State:
                 demands.setdefault(demand.key, demand)
         return Applied(True, tuple(was), tuple(clusters), demands, proof, checkpoint, was)
 
-    def _counts(self, batch: Batch, first: bool) -> bool:
+    def _counts(self, batch: Batch | Later, first: bool) -> bool:
         """Apply the counting rule: a checkpoint with a greater epoch, or what its writer has sent since, in that epoch."""
-        begins = bool(batch.records) and isinstance(batch.records[0], Checkpoint)
+        begins = batch.begins
         if (begins and batch.epoch > self.epoch) or (first and batch.epoch > 0):
             self.epoch, self._writer = batch.epoch, batch.sender
             return True
