@@ -14,7 +14,7 @@ _OTHERS = {  # all else goes by its folder
     "tests/e2e/test_upgrade.py": PUNCTUAL,  # compares how late runs are: kind clusters beside it take too much of the machine
 }
 # The longest, so that no worker is left alone with one of them in the end, and what takes little of the machine beside docker.
-_FIRST = (DOCKER, "e2e", "broker", "cluster", "chaos", PUNCTUAL)
+_FIRST = (DOCKER, "e2e", "broker", "cluster", "chaos", PUNCTUAL, "packaging")
 _TAKES_ALL_CORES = ("simulation",)
 
 

@@ -173,9 +173,9 @@ class Played:
 
     theirs: tuple[Ran, ...] = ()
 
-    def __init__(self, *ours: Ran) -> None:
+    def __init__(self, *ours: Ran, policy: str = "Allow") -> None:
         self.ours = ours
-        self.declared = declared(ONCE, "Allow")
+        self.declared = declared(ONCE, policy)
         self.told: set[str] = set()
 
     def naive_ticks(self, *_: object) -> list[tuple[str, datetime]]:
@@ -184,8 +184,11 @@ class Played:
     def takeover_s(self, *_: object) -> float | None:
         return None
 
+    def result_of(self, name: str) -> trial.Result:
+        return judge(cast(Stage, self), FAULTS[name], after(-1), after(16))
+
     def broken_by(self, name: str) -> tuple[str, ...]:
-        return judge(cast(Stage, self), FAULTS[name], after(-1), after(16)).broken
+        return self.result_of(name).broken
 
 
 def test_what_was_not_started_is_told_where_a_fault_keeps_nothing_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +204,17 @@ def test_what_is_broken_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Played(ran("a", 0), ran("a", 0, "east"))
     assert len(stage.broken_by("executor_frozen")) == 1
     assert stage.broken_by("executor_frozen") == ()
+
+
+@pytest.mark.parametrize(("name", "excused"), [("ledger_deleted", True), ("executor_frozen", False)])
+def test_only_that_a_tick_runs_twice_is_excused_and_only_where_it_may(
+    monkeypatch: pytest.MonkeyPatch, name: str, excused: bool
+) -> None:
+    monkeypatch.setattr(trial, "ENDS_S", 0.0)
+    twice = Played(ran("a", 0), ran("a", 0, "east")).result_of(name)
+    beside = Played(ran("a", 0, ended=7), ran("a", 5), policy="Forbid").result_of(name)
+    assert (len(twice.broken), len(twice.unexcused)) == (1, 0 if excused else 1)
+    assert len(beside.broken) == len(beside.unexcused) == 1
 
 
 def rows() -> dict[str, list[tuple[str, str]]]:

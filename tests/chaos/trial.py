@@ -32,6 +32,12 @@ class Result:
     broken: tuple[str, ...]  # a sentence for each promise that was broken
     may_double: bool
 
+    @property
+    def unexcused(self) -> tuple[str, ...]:
+        """What was broken, but for ticks that ran twice where that may be."""
+        twice = {*self.at_most_once.doubled, *self.at_least_once.doubled} if self.may_double else set()
+        return tuple(sentence for sentence in self.broken if sentence not in twice)
+
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""
         return asdict(self)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hacron.core.admission import most_at_once
 from hacron.core.model import ConcurrencyPolicy, CronJob, Key
 from tests.fakes.kubernetes import Made
 from tests.scenarios import declared
@@ -26,13 +25,17 @@ def overlapping(made: Sequence[Made], cronjobs: Mapping[Key, CronJob], world: Wo
         for number, one in enumerate(jobs):
             beside = [other for other in jobs[:number] if other.over is None or other.over > one.at]
             beside = [other for other in beside if not _may_run_beside(other, one, world)]
-            if len(beside) < most_at_once(cronjob):
+            if len(beside) < _most_at_once(cronjob):
                 continue
             said = said or Said.of(world, cronjobs)
             beside = [other for other in beside if not _is_no_run(other, one, said, world)]
-            if len(beside) >= most_at_once(cronjob) and not _is_no_run(one, one, said, world):
+            if len(beside) >= _most_at_once(cronjob) and not _is_no_run(one, one, said, world):
                 others = ", ".join(tick(other.tick) for other in beside)
                 yield f"{short(key)} {tick(one.tick)} began at {clock(one.at)} beside {others}"
+
+
+def _most_at_once(cronjob: CronJob) -> int:
+    return cronjob.max_active if cronjob.policy is ConcurrencyPolicy.QUEUE else 1
 
 
 def _that_wait_for_each_other(made: Iterable[Made], cronjobs: Mapping[Key, CronJob]) -> dict[tuple[Key, str], list[Made]]:

@@ -442,6 +442,13 @@ def jumps_to_the_floor_of_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(broker, "start_for", lambda floor, _: floor)
 
 
+def lets_one_more_run_at_a_time(patch: pytest.MonkeyPatch) -> None:
+    """What `concurrencyPolicy` and `maxActive` say."""
+    real = admission.most_at_once
+    for module in (admission, firing):
+        patch.setattr(module, "most_at_once", lambda cronjob: real(cronjob) + 1)
+
+
 def takes_part_whatever_its_clock_shows(patch: pytest.MonkeyPatch) -> None:
     """An executor whose clock is hours ahead would pass over all ticks until then, for good; a worker would refuse its runs."""
     patch.setattr(Timepiece, "look", lambda *_: None)
