@@ -9,8 +9,9 @@ from itertools import chain
 from hacron.core import faults, pausing
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.faults import EXECUTOR
-from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Record
+from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof
 from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
+from hacron.core.packing import Written
 from hacron.core.runs import NOT_STARTED
 from hacron.core.state import State, understand
 
@@ -20,7 +21,7 @@ MOST_WORDS = 300
 NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so it seems, and by nobody's wish
 
 
-def tell(groups: Iterable[Sequence[Record]], state: State) -> None:
+def tell(groups: Iterable[Sequence[Written]], state: State) -> None:
     """Log each decision that a person would ask about."""
     for record in chain.from_iterable(groups):
         if isinstance(record, Definition | Progress | Demand):
@@ -28,14 +29,14 @@ def tell(groups: Iterable[Sequence[Record]], state: State) -> None:
                 _tell(record, state)
 
 
-def tell_too_long(groups: Iterable[Sequence[Record]]) -> None:
+def tell_too_long(groups: Iterable[Sequence[Written]]) -> None:
     """Log what is not written, because nobody could read it; what has caused it is set aside with it."""
     for group in groups:
         about = sorted({f"{type(record).__name__} {_subject(record)}" for record in group})
         log.error("too long for the ledger: set aside, and what it was about stays as it is", extra={"about": about[:5]})
 
 
-def _subject(record: Record) -> str:
+def _subject(record: Written) -> str:
     match record:
         case ClusterState():
             return record.cluster.name

@@ -16,6 +16,7 @@ from hacron import decision_log
 from hacron.core import faults, reasons
 from hacron.core.draft import how_ended, new_results, new_verdicts
 from hacron.core.faults import EXECUTOR
+from hacron.core.foreign import Stranger
 from hacron.core.messages import (
     Batch,
     Checkpoint,
@@ -28,7 +29,7 @@ from hacron.core.messages import (
     Report,
 )
 from hacron.core.model import Verdict
-from hacron.core.packing import pack
+from hacron.core.packing import Written, pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import LONG_AGO, Applied, State
 from hacron.core.ticks.cron import tzdata_version
@@ -258,7 +259,7 @@ class Executor:
         messages = self._inbox.take()
         if messages:
             self._count_messages(messages, moment)
-        groups = self._scheduler.decide(messages, moment.wall)
+        groups: list[Sequence[Written]] = [*self._scheduler.decide(messages, moment.wall)]
         if moment.mono >= self._proved_at + self._lease.proof_interval_s:  # as next_turn rounds it
             self._proved_at = moment.mono
             self.tally.proofs += 1
@@ -275,8 +276,8 @@ class Executor:
             else:
                 _count(message, self.tally.commands)
 
-    def _write(self, groups: Iterable[Sequence[Record]], now: datetime) -> None:
-        packed = pack(groups)
+    def _write(self, groups: Iterable[Sequence[Written]], now: datetime) -> None:
+        packed = pack(groups, self._state.as_written)
         decision_log.tell_too_long(packed.too_long)
         decision_log.tell(packed.batches, self._state)
         if packed.batches:
@@ -287,7 +288,7 @@ class Executor:
         born, tzdata = self._state.born, tzdata_version()
         return Proof(replica=self._replica, at=now, tzdata=tzdata, cluster=self._cluster, since=since, born=born)
 
-    def _stale(self) -> Iterable[Record]:
+    def _stale(self) -> Iterable[Written]:
         """Return the records to be written again, so that the floor can rise and old segments can go."""
         state, lease = self._state, self._lease
         allowed_bytes = max(lease.rewrite_after_bytes, min(2 * state.live_bytes, lease.rewrite_before_bytes))
@@ -296,14 +297,22 @@ class Executor:
         many = max(lease.rewrite_at_least, state.live // 300)
         return [record for record, _ in zip(state.stalest(), range(many), strict=False)]
 
-    def _append(self, packed: Sequence[Sequence[Record]], now: datetime) -> None:
-        assert self.epoch is not None
-        batches = [Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(records)) for records in packed]
+    def _append(self, packed: Sequence[Sequence[Written]], now: datetime) -> None:
+        batches = [self._batch(written, now) for written in packed]
         self._outstanding += len(batches)
         for batch in batches:
             for record in batch.records:
-                _count(record, self.tally.records)
+                if not isinstance(record, Stranger):
+                    _count(record, self.tally.records)
         self._ledger.append(batches, self._state.floor)
+
+    def _batch(self, written: Sequence[Written], now: datetime) -> Batch:
+        assert self.epoch is not None
+        said = (
+            (number, self._state.as_written(record)) for number, record in enumerate(written) if not isinstance(record, Stranger)
+        )
+        foreign = {number: more for number, more in said if more is not None}
+        return Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(written), foreign=foreign)
 
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
         """Count ticks and demands by what became of them: whoever wrote it counts it, once it has been read back."""

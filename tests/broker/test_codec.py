@@ -16,6 +16,7 @@ from hacron.broker import codec
 from hacron.broker.inbox import ENVELOPE_BYTES, envelopes
 from hacron.core import messages as wire
 from hacron.core import nesting
+from hacron.core.foreign import Stranger
 from hacron.core.model import Account, Cluster, Held, Home, Key, Pause, Run, RunState, Verdict, VerdictKind, Wanted
 from tests.nested import nested_text
 
@@ -247,12 +248,24 @@ def test_unknown_fields_are_ignored_everywhere() -> None:
     assert (len(read), unreadable) == (1, [])
 
 
-def test_a_record_that_is_read_and_written_anew_loses_what_is_unknown_but_keeps_its_spec_whole() -> None:
+def test_a_batch_that_is_read_and_written_anew_keeps_what_is_unknown() -> None:
     spec = {"schedule": "* * * * *", "news": {"a": [1]}}
     known = {"kind": "Definition", "key": "team/report", "cluster": "west", "uid": "u", "generation": 1, "revision": 1}
     known |= {"created_at": "2030-01-01T00:00:00Z", "changed_at": "2030-01-01T00:00:00Z", "spec": spec}
-    batch, _ = codec.decode_batch(batch_json(records=[known | {"news": {"b": 2}}]))
-    assert json.loads(codec.encode_batch(batch))["records"] == [known]
+    more, stranger = known | {"news": {"b": 2}}, {"kind": "Prophecy", "key": "team/report", "cluster": "west", "at": 1}
+    batch, unreadable = codec.decode_batch(batch_json(records=[stranger, more, known]))
+    assert batch.records[0] == Stranger("Prophecy", Key("team/report"), "west", json.dumps(stranger).encode())
+    assert (list(batch.foreign), len(batch.records), unreadable) == ([1], 3, [])
+    assert json.loads(codec.encode_batch(batch))["records"] == [stranger, more, known]
+
+
+@pytest.mark.parametrize(
+    "about", [{}, {"key": "no key"}, {"key": 7}, {"kind": "Progress"}, {"kind": "x" * 65}, {"cluster": "No"}], ids=str
+)
+def test_of_what_does_not_say_what_it_is_about_nothing_is_kept(about: dict[str, Any]) -> None:
+    stranger = {"kind": "Prophecy"} | ({"key": "team/report"} if about else {}) | about
+    batch, unreadable = codec.decode_batch(batch_json(records=[stranger]))
+    assert (batch.records, len(unreadable)) == ((), 1)
 
 
 @pytest.mark.parametrize(

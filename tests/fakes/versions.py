@@ -17,6 +17,7 @@ from hacron.core.messages import VERSION
 
 Rewrite = Callable[[bytes], bytes]
 
+OF_THE_FUTURE, FORECAST = "ofTheFuture", "Forecast"  # a field and a kind that are unknown here
 UNKNOWN = {"kind": "OfTheFuture", "about": "nobody"}
 CAME_LATER = {"Proof": ("tzdata", "cluster", "since", "born"), "ClusterSeen": ("uid",)}
 _OURS, _NEXT = (b'"v":%d' % version for version in (VERSION, VERSION + 1))
@@ -36,8 +37,9 @@ def newer(body: bytes) -> bytes:
     said = msgspec.json.decode(body)
     for name in ("records", "messages"):
         if name in said:
-            said[name] = [*map(_grown, said[name]), UNKNOWN]
-    return msgspec.json.encode(said | {"ofTheFuture": 1})
+            forecasts = [_forecast(one) for one in said[name] if one["kind"] == "Definition"]
+            said[name] = [*map(_grown, said[name]), *forecasts, UNKNOWN]
+    return msgspec.json.encode(said | {OF_THE_FUTURE: 1})
 
 
 def older(body: bytes) -> bytes:
@@ -68,13 +70,18 @@ def is_of_next(body: bytes) -> bool:
 def _grown(message: dict[str, Any]) -> dict[str, Any]:
     """Add a field to a message and to what is in it, but not to what users wrote."""
     grown = {name: value if name == "spec" else _within(value) for name, value in message.items()}
-    return grown | {"ofTheFuture": {"is": ["unknown"]}}
+    return grown | {OF_THE_FUTURE: {"is": ["unknown"]}}
+
+
+def _forecast(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of a kind to come: it is about what a cluster declares."""
+    return {"kind": FORECAST, "key": definition["key"], "cluster": definition["cluster"], "of": definition["generation"]}
 
 
 def _within(value: Any) -> Any:
     if isinstance(value, list):
         return [_within(one) for one in value]
-    return value | {"ofTheFuture": True} if isinstance(value, dict) and "id" in value else value
+    return value | {OF_THE_FUTURE: True} if isinstance(value, dict) and "id" in value else value
 
 
 OURS, NEWER, OLDER, NEXT = Dialect(), Dialect(writes=newer), Dialect(writes=older), Dialect(writes=raised, reads=lowered)

@@ -231,11 +231,18 @@ def _asks_for_something(one: Acknowledged) -> bool:
 
 
 def _asked_for_nothing(message: Command | Report, one: Acknowledged, ledger: list[Stored]) -> bool:
-    """Whether a report was of a run that the ledger did not know when it came. If it is noted later, it is told of anew."""
-    if not isinstance(message, RunStarted | RunFinished | RunRefused | RunStopped):
-        return False
-    progress = Reading(ledger).up_to(one.taken).progress.get(message.key)
-    return progress is None or all(run.id != message.run_id for run in progress.open)
+    """Whether it was about what the ledger did not know when it came. If that is noted later, it is told of anew."""
+    before = Reading(ledger).up_to(one.taken)
+    match message:
+        case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+            progress = before.progress.get(message.key)
+            return progress is None or all(run.id != message.run_id for run in progress.open)
+        case CronJobWithdrawn():  # which came before its declaration, out of order
+            return message.cluster not in before.definitions.get(message.key, {})
+        case DemandWithdrawn():
+            return message.key not in before.demands
+        case _:
+            return False
 
 
 def _messages(one: Acknowledged) -> list[Command | Report]:

@@ -14,12 +14,15 @@ import pytest
 
 from hacron import engine
 from hacron.broker import codec
+from hacron.core.foreign import Stranger
 from hacron.core.messages import Entry, Progress
 from hacron.core.model import Key, key_of
 from hacron.core.state import State
 from hacron.executor import Lease
 from tests.fakes.broker import FakeBroker, Stored
+from tests.fakes.versions import FORECAST, NEWER, OURS
 from tests.scenarios.judge import wrong
+from tests.scenarios.kept import forgotten
 from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.draw import draw
@@ -48,7 +51,16 @@ def what_matters(state: State) -> dict[str, Any]:
     runs = {cluster: dict(runs) for cluster, runs in state.open_runs.items() if runs}
     known: dict[str, Any] = {"definitions": dict(state.definitions), "progress": dict(state.progress)}
     known |= {"demands": dict(state.demands), "clusters": dict(state.clusters)}
+    known |= {
+        "unknown fields": dict(state._foreign),
+        "unknown kinds": {key: dict(found) for key, found in state._strangers.items()},
+    }
     return known | {"epoch": state.epoch, "open": runs, "floor": state.floor, "live": state.live}
+
+
+def met(state: State) -> list[tuple[str, str]]:
+    """Return what records of a kind to come are about."""
+    return [(one.key, one.cluster) for one in state.stalest() if isinstance(one, Stranger) and one.kind == FORECAST]
 
 
 def differing(broker: FakeBroker) -> list[int]:
@@ -94,6 +106,31 @@ def test_the_floor_rises_and_little_has_to_be_read() -> None:
     assert end.offset - end.floor < 40
     floors = [stored.floor for stored in world.broker.ledger]
     assert floors == sorted(floors)
+
+
+def test_what_a_newer_version_wrote_is_written_again_by_an_older_one_until_it_is_removed() -> None:
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name).dialect = NEWER if name == "west-1" else OURS
+    for name, schedule in (("a", "* * * * *"), ("c", "0 0 1 1 *")):
+        acts.apply(name, "west", {"schedule": schedule})(world)
+    acts.passes(60)(world)
+    world.processes["west-1"].die()
+    acts.passes(60)(world)
+    world.start_again("west-1").dialect = OURS
+    acts.passes(900)(world)
+    assert list(forgotten(world)) == []
+    floor = world.broker.ledger[-1].floor
+    assert floor > 500
+    left = folded(world.broker.ledger[floor:])
+    assert sorted(met(left)) == [("default/a", "west"), ("default/c", "west")]
+    assert {subject[0] for subject in left._foreign} == {"definition", "progress", "cluster"}
+    world.cluster("west").delete(key_of("default", "c"))
+    acts.passes(700)(world)  # what is gone is remembered for ten minutes
+    left = folded(world.broker.ledger[world.broker.ledger[-1].floor :])
+    assert met(left) == [("default/a", "west")]
+    assert not any(subject[1] == "default/c" for subject in left._foreign)
+    assert differing(world.broker) == []
 
 
 def test_what_is_written_again_undoes_nothing() -> None:

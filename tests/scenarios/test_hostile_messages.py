@@ -48,9 +48,10 @@ def test_any_bytes_are_a_token_and_too_many_do_no_harm(world: World, queue: str)
 def test_kinds_from_another_version_do_not_spoil_their_neighbours(world: World) -> None:
     strange = {"kind": "CronJobTeleported", "key": "default/odd"}
     world.broker.put(COMMANDS, envelope(strange, declared()))
-    world.broker.append(batch(world, strange, {"kind": "Proof", "replica": "west-1", "at": at(10)}), 0)
+    about_nothing, proof = {"kind": "CronJobBlessed"}, {"kind": "Proof", "replica": "west-1", "at": at(10)}
+    world.broker.append(batch(world, strange, about_nothing, proof), 0)
     world.at(at(11))
-    assert unreadable(world) == 2
+    assert unreadable(world) == 2  # the command, and what is about nothing: the other record is kept
     all_is_well(world)
     assert at(60) in [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
 

@@ -22,6 +22,7 @@ from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
 from hacron.core.firing import Scene
+from hacron.core.foreign import Stranger
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Progress, Report, RunRefused
@@ -440,6 +441,17 @@ def goes_by_the_floor_of_the_last_message(patch: pytest.MonkeyPatch) -> None:
 def jumps_to_the_floor_of_a_young_ledger(patch: pytest.MonkeyPatch) -> None:
     """All that stands there may be what the executor of a lost ledger had sent: the reader would take that for the past."""
     patch.setattr(broker, "start_for", lambda floor, _: floor)
+
+
+def leaves_out_the_fields_that_it_does_not_know(patch: pytest.MonkeyPatch) -> None:
+    """What a newer version has noted would be lost with each record that an executor of an older one writes anew."""
+    real = State.as_written
+    patch.setattr(State, "as_written", lambda self, one: real(self, one) if isinstance(one, Stranger) else None)
+
+
+def leaves_out_the_kinds_that_it_does_not_know(patch: pytest.MonkeyPatch) -> None:
+    """The same, of whole records: who begins to read at the floor that an older version names would not find them."""
+    patch.setattr(State, "_meet", lambda *_: None)
 
 
 def lets_one_more_run_at_a_time(patch: pytest.MonkeyPatch) -> None:

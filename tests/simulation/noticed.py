@@ -165,6 +165,18 @@ MISSED = (
     Missed((mutations.names_an_owner_of_another_cluster,), ("deaths",), 0, "belongs to what has never been in west"),
     Missed((mutations.waits_until_it_is_gone,), ("slow deletions",), 11, "a is still known from south"),
     Missed((mutations.goes_on_beside_what_it_cannot_read,), ("the next message version", "deaths"), 0, "e 12:02:20 has 2 Jobs"),
+    Missed(
+        (mutations.leaves_out_the_fields_that_it_does_not_know,),
+        ("versions", "deaths"),
+        0,
+        "what a newer version had noted of ClusterState south was left out",
+    ),
+    Missed(
+        (mutations.leaves_out_the_kinds_that_it_does_not_know,),
+        ("versions", "edits", "deaths"),
+        4,
+        "Forecast default/a east stands before the floor",
+    ),
     Missed((mutations.lets_one_more_run_at_a_time,), ("edits",), 1, "c 12:01 began at 12:01:00 beside 12:00:56"),
     Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0, "was made before its time"),
 )

@@ -14,6 +14,7 @@ from tests.scenarios.decided import decided
 from tests.scenarios.ended import brought_back, unearned, unfinished, untold
 from tests.scenarios.folded import disagreeing, unwritten
 from tests.scenarios.judge import wrong
+from tests.scenarios.kept import forgotten
 from tests.scenarios.world import World
 from tests.simulation import acts
 from tests.simulation.draw import Story, draw
@@ -57,7 +58,8 @@ def tell(story: Story, world: World | None = None) -> Told:
             ill = [*late(world, healed, began)]
         ledgers = decided(world)
         ended = (*unfinished(world, ledgers), *untold(world, ledgers), *brought_back(world, ledgers), *unearned(world))
-        return Told(story, (*wrong(world), *unwritten(world), *disagreeing(world), *ended, *ill))
+        in_the_ledger = (*unwritten(world), *disagreeing(world), *forgotten(world))
+        return Told(story, (*wrong(world), *in_the_ledger, *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other
         where = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"

@@ -16,10 +16,10 @@ from tests.simulation.telling import as_text, of_seed, shrink, tell
 TELL = "import sys; from tests.simulation.telling import as_text, of_seed; print(as_text(of_seed(int(sys.argv[1]))))"
 
 
-BIRTH_UNKNOWN_TO_THE_EXECUTOR = 11173
+BIRTH_UNKNOWN_TO_THE_EXECUTOR, WITHDRAWN_BEFORE_IT_IS_DECLARED = 11173, 17391
 
 
-@pytest.mark.parametrize("seed", [*range(12), BIRTH_UNKNOWN_TO_THE_EXECUTOR])
+@pytest.mark.parametrize("seed", [*range(12), BIRTH_UNKNOWN_TO_THE_EXECUTOR, WITHDRAWN_BEFORE_IT_IS_DECLARED])
 def test_whatever_happens_nothing_runs_twice_and_in_the_end_all_is_well(seed: int) -> None:
     told = of_seed(seed)
     assert not told.wrong, as_text(shrink(told))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from hacron.core import instants, nesting
+from hacron.core.foreign import MOST_BYTES, Stranger, says_more
 from hacron.core.messages import (
     BODY_BYTES,
     EPOCHS_END,
@@ -32,6 +33,7 @@ from hacron.core.messages import (
 )
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
+from hacron.core.model import ClusterName, KeyText
 
 LONGEST_ENVELOPE: Final = 2 * 2**20
 """A longer envelope is not even parsed. Sent are about 100 KB, or one message."""
@@ -70,9 +72,19 @@ class _Versioned(msgspec.Struct, frozen=True):
     v: int = VERSION
 
 
+class _About(msgspec.Struct, frozen=True):
+    """What a record of any kind says of itself, if it is about something that it may replace or be removed with."""
+
+    kind: Annotated[str, msgspec.Meta(max_length=64)]
+    key: KeyText
+    cluster: ClusterName | None = None
+
+
+_KINDS = frozenset(kind.__name__ for kind in get_args(Record))
 _encoder = msgspec.json.Encoder()
 _versioned = msgspec.json.Decoder(_Versioned)
 _later = msgspec.json.Decoder(Later)
+_about = msgspec.json.Decoder(_About)
 _batch = msgspec.json.Decoder(_WireBatch[msgspec.Raw])
 _envelope = msgspec.json.Decoder(Envelope)
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -82,7 +94,14 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_batch(batch: Batch) -> bytes:
-    return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=batch.records))
+    records = tuple(_as_it_stands(record, batch.foreign.get(number)) for number, record in enumerate(batch.records))
+    return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=records))
+
+
+def _as_it_stands(record: Record | Stranger, foreign: bytes | None) -> Record | msgspec.Raw:
+    if isinstance(record, Stranger):
+        return msgspec.Raw(record.came)
+    return msgspec.Raw(foreign) if foreign is not None else record
 
 
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
@@ -93,8 +112,17 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     everything else in that message.
     """
     wire = _decode_batch(body)
-    records, unreadable = _each(wire.records, decode_record)
-    batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records))
+    records, foreign, unreadable = list[Record | Stranger](), dict[int, bytes](), list[Unreadable]()
+    for raw in wire.records:
+        try:
+            record = _record_or_stranger(raw)
+        except Unreadable as reason:
+            unreadable.append(reason)
+            continue
+        if not isinstance(record, Stranger) and _is_as_it_came(record) and says_more(bytes(raw), _encoder.encode(record)):
+            foreign[len(records)] = bytes(raw)
+        records.append(record)
+    batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records), foreign=foreign)
     return batch, unreadable
 
 
@@ -131,6 +159,25 @@ def decode_record(raw: msgspec.Raw) -> Record:
     if isinstance(record, Definition):
         _check_spec(record.spec, RECORD_BYTES)
     return record
+
+
+def _record_or_stranger(raw: msgspec.Raw) -> Record | Stranger:
+    """Read a record; one of an unknown kind, if it says what it is about, is one, too."""
+    try:
+        return decode_record(raw)
+    except Unreadable as reason:
+        try:
+            about = _parse(_about, raw, MOST_BYTES)
+        except Unreadable:
+            raise reason from None
+        if about.kind in _KINDS:  # and broken
+            raise
+        return Stranger(about.kind, about.key, about.cluster or "", bytes(raw))
+
+
+def _is_as_it_came(record: Record) -> bool:
+    """Whether all that is known of it is read as it stood there: see _without_far_end."""
+    return not (isinstance(record, Definition) and record.pause is not None and record.pause.unreadable_until)
 
 
 def decode_command(raw: msgspec.Raw) -> Command:

@@ -6,11 +6,14 @@ program can run side by side; unknown kinds are set aside by the codec. Bytes ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
 
+from hacron.core.foreign import Stranger
 from hacron.core.model import (
     MOST_LABELS,
     Account,
@@ -34,7 +37,11 @@ from hacron.core.model import (
 )
 
 VERSION = 1
-"""Of messages. Fields and kinds are added without a new one; it changes when who does not know what is new would go wrong."""
+"""Of messages. Fields and kinds are added without a new one; it changes when who does not know what is new would go wrong.
+
+A new kind of record says by `key`, and `cluster`, what it is about, and how that is: see `foreign.Stranger`. A field that is no
+longer used goes on standing in records until its name is left out of them on purpose: it is unknown to the newer version, too.
+"""
 
 EPOCHS_END: Final = 2**53
 """Epochs are unix milliseconds; one beyond all reason could never be outbid."""
@@ -311,7 +318,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int
     sender: str = msgspec.field(name="from")
     sent_at: Instant
-    records: tuple[Record, ...]
+    records: tuple[Record | Stranger, ...]
+    foreign: Mapping[int, bytes] = MappingProxyType({})  # of these, as they stand there, those that say more than is known here
 
     @property
     def begins(self) -> bool:

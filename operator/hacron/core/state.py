@@ -14,8 +14,12 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
+import msgspec
+
 from hacron.core import faults
+from hacron.core.foreign import Stranger, with_unknown
 from hacron.core.messages import (
+    RECORD_BYTES,
     Batch,
     Checkpoint,
     ClusterState,
@@ -114,6 +118,8 @@ class State:
         self._live: OrderedDict[Subject, Mark] = OrderedDict()
         self._live_bytes = 0
         self._parsed: dict[Key, CronJob | InvalidCronJob] = {}
+        self._foreign: dict[Subject, bytes] = {}  # live records that say more than is known here, as they came
+        self._strangers: dict[Key, dict[Subject, Stranger]] = {}
 
     def began_within(self, time: timedelta, now: datetime) -> bool:
         """Whether the ledger is no older than that: clusters may not have told yet what has run."""
@@ -147,7 +153,7 @@ class State:
         clusters: dict[str, None] = {}
         demands: dict[Key, Demand | None] = {}
         proof, checkpoint = False, None
-        for record in entry.batch.records:
+        for number, record in enumerate(entry.batch.records):
             match record:
                 case Checkpoint():
                     checkpoint = record
@@ -177,6 +183,7 @@ class State:
                 case Removed():
                     self._note(record.key, was)
                     self._remove(record)
+                    self._drop_strangers(record.key, record.cluster)
                 case Demand():
                     demands.setdefault(record.key, self.demands.get(record.key))
                     self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
@@ -185,8 +192,13 @@ class State:
                     demands.setdefault(record.key, self.demands.get(record.key))
                     self._note_all(self._forget_demand(record.key), was)
                     self._drop(("demand", record.key, ""))
+                    self._drop_strangers(record.key, of_demand=True)
+                case Stranger():
+                    self._meet(record, mark)
                 case _:
                     assert_never(record)
+            if number in entry.batch.foreign:
+                self._keep(record, entry.batch.foreign[number])
         for key, before in was.items():
             for demand in self._concerned(key, before):
                 demands.setdefault(demand.key, demand)
@@ -280,18 +292,40 @@ class State:
         """How long the ledger would be with these alone."""
         return self._live_bytes
 
-    def stalest(self) -> Iterator[Record]:
+    def stalest(self) -> Iterator[Record | Stranger]:
         """Yield the live records, the one that holds back the floor first."""
-        for kind, name, cluster in self._live:
-            match kind:
-                case "definition":
-                    yield self.definitions[Key(name)][cluster]
-                case "progress":
-                    yield self.progress[Key(name)]
-                case "demand":
-                    yield self.demands[Key(name)]
-                case _:
-                    yield ClusterState(cluster=self.clusters.get(name) or self.former[name])
+        for subject in self._live:
+            met = self._strangers.get(Key(subject[1]), {}) if self._strangers else {}
+            yield met[subject] if subject in met else self._known(subject)
+
+    def as_written(self, record: Record | Stranger) -> bytes | None:
+        """Return how a record is to be written, if that is more than what is known of it: with what others wrote, too."""
+        if isinstance(record, Stranger):
+            return record.came
+        subject = _subject(record) if self._foreign else None
+        came = self._foreign.get(subject) if subject is not None else None
+        if subject is None or came is None:
+            return None
+        known = self._known(subject)
+        if isinstance(known, Demand) and isinstance(record, Demand) and known.account.id != record.account.id:
+            return None  # of one that was deleted, and made anew
+        try:
+            more = with_unknown(came, *map(msgspec.json.encode, (known, record)))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None  # how deep it may be depends on who calls
+        return more if len(more) <= RECORD_BYTES else None
+
+    def _known(self, subject: Subject) -> Record:
+        kind, name, cluster = subject
+        match kind:
+            case "definition":
+                return self.definitions[Key(name)][cluster]
+            case "progress":
+                return self.progress[Key(name)]
+            case "demand":
+                return self.demands[Key(name)]
+            case _:
+                return ClusterState(cluster=self.clusters.get(name) or self.former[name])
 
     def still(self) -> State:
         """Return what it says now, for others to ask while this one goes on: it shares all values, and takes in nothing more.
@@ -305,6 +339,7 @@ class State:
         still._parsed = dict(self._parsed)
         still.former = {}
         still._pending, still._by_identity, still.open_runs, still._live = {}, {}, {}, OrderedDict()
+        still._foreign, still._strangers = {}, {}
         return still
 
     # --- folding ---
@@ -324,6 +359,9 @@ class State:
         self.born = self.born if self._is_first_epoch else record.born or self.born
 
     def _define(self, record: Definition) -> None:
+        before = self.definitions.get(record.key, {}).get(record.cluster)
+        if before is not None and before.uid != record.uid:
+            self._drop_strangers(record.key, record.cluster)  # they were about the one before
         self.definitions[record.key] = {**self.definitions.get(record.key, {}), record.cluster: record}
         self.revision = max(self.revision, record.revision)
         self._parsed.pop(record.key, None)
@@ -391,6 +429,43 @@ class State:
         mark = self._live.pop(subject, None)
         if mark is not None:
             self._live_bytes -= mark.size
+            self._foreign.pop(subject, None)
+
+    def _keep(self, record: Record | Stranger, came: bytes) -> None:
+        """Keep what is unknown here of the newest record of a subject."""
+        subject = _subject(record)
+        if subject is not None and subject in self._live:
+            self._foreign[subject] = came
+
+    def _meet(self, stranger: Stranger, mark: Mark) -> None:
+        subject = (f"a {stranger.kind}", stranger.key, stranger.cluster)
+        self._touch(subject, mark)
+        self._strangers.setdefault(stranger.key, {})[subject] = stranger
+
+    def _drop_strangers(self, key: Key, cluster: str | None = None, *, of_demand: bool = False) -> None:
+        """Drop what is about a cronjob, or what one cluster declares of it, or about a demand."""
+        met = self._strangers.get(key, {})
+        for subject, stranger in list(met.items()):
+            if stranger.of_demand == of_demand and cluster in (None, stranger.cluster):
+                del met[subject]
+                self._drop(subject)
+        if not met:
+            self._strangers.pop(key, None)
+
+
+def _subject(record: Record | Stranger) -> Subject | None:
+    """Return what a record of a known kind is about, if a newer one of the same takes its place."""
+    match record:
+        case Definition():
+            return "definition", record.key, record.cluster
+        case Progress():
+            return "progress", record.key, ""
+        case Demand():
+            return "demand", record.key, ""
+        case ClusterState():
+            return "cluster", record.cluster.name, ""
+        case _:
+            return None
 
 
 def winner_of(homes: Mapping[str, Definition]) -> Definition | None:
