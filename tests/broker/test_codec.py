@@ -259,6 +259,23 @@ def test_a_batch_that_is_read_and_written_anew_keeps_what_is_unknown() -> None:
     assert json.loads(codec.encode_batch(batch))["records"] == [stranger, more, known]
 
 
+def test_an_end_that_is_read_as_something_else_is_not_taken_for_unknown() -> None:
+    pause = {"reason": "holidays", "until": FAR[-1]}
+    known = {
+        "kind": "Definition",
+        "key": "team/report",
+        "cluster": "west",
+        "uid": "u",
+        "generation": 1,
+        "revision": 1,
+        "spec": {},
+    }
+    known |= {"created_at": "2030-01-01T00:00:00Z", "changed_at": "2030-01-01T00:00:00Z", "pause": pause}
+    batch, _ = codec.decode_batch(batch_json(records=[known]))
+    assert (len(batch.records), batch.foreign) == (1, {})
+    assert set(json.loads(codec.encode_batch(batch))["records"][0]["pause"]) == {"reason", "unreadable_until"}
+
+
 @pytest.mark.parametrize(
     "about", [{}, {"key": "no key"}, {"key": 7}, {"kind": "Progress"}, {"kind": "x" * 65}, {"cluster": "No"}], ids=str
 )

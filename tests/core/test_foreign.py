@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from hacron.core.foreign import MOST_BYTES, Stranger, says_more, with_unknown
-from hacron.core.messages import Batch, Checkpoint, Definition, DemandForgotten, Entry, Record, Removed
+from hacron.core.messages import Batch, Checkpoint, Definition, Demand, DemandForgotten, Entry, Progress, Record, Removed
+from hacron.core.model import Account
 from hacron.core.state import State
 from tests.roles.views import HELLO, NOON
 
@@ -94,6 +95,14 @@ def definition(uid: str = "u") -> Definition:
     )
 
 
+def progress(identity: str) -> Progress:
+    return Progress(key=HELLO, cronjob_id=identity, last_tick=NOON)
+
+
+def demand(identity: str) -> Demand:
+    return Demand(key=HELLO, created_at=NOON, homes={}, account=Account(id=identity))
+
+
 def met(*records: Record | Stranger) -> list[str]:
     """Return which records of unknown kinds are live when a ledger has brought these."""
     state = State()
@@ -119,6 +128,9 @@ def stranger(came: bytes, kind: str = "Forecast", cluster: str = "west") -> Stra
         ((stranger(b"1"), stranger(b"2", "DemandForecast"), DemandForgotten(key=HELLO)), ["1"]),
         ((stranger(b"1"), stranger(b"2", "DemandForecast"), Removed(key=HELLO)), ["2"]),
         ((Removed(key=HELLO), stranger(b"1")), ["1"]),
+        ((progress("a"), stranger(b"1"), stranger(b"2", cluster=""), progress("b")), ["1"]),
+        ((demand("a"), stranger(b"1"), stranger(b"2", "DemandForecast"), demand("a")), ["1", "2"]),
+        ((demand("a"), stranger(b"1"), stranger(b"2", "DemandForecast"), demand("b")), ["1"]),
     ],
     ids=[
         "newer",
@@ -127,12 +139,24 @@ def stranger(came: bytes, kind: str = "Forecast", cluster: str = "west") -> Stra
         "gone",
         "edited",
         "made anew",
-        "of a run that is forgotten",
+        "of a run that goes",
         "of a run",
         "after that",
+        "begun anew",
+        "of a run that goes on",
+        "of a run made anew",
     ],
 )
 def test_the_newest_of_a_kind_is_kept_for_as_long_as_what_it_is_about(
     records: tuple[Record | Stranger, ...], left: list[str]
 ) -> None:
     assert met(*records) == left
+
+
+@pytest.mark.parametrize("now", ["a", "b"])
+def test_nothing_of_a_demand_that_was_made_anew_is_written_into_the_next(now: str) -> None:
+    state, came = State(), msgspec.json.encode(demand("a"))[:-1] + b',"news":1}'
+    checkpoint = Checkpoint(replica="r1", cluster="west", at=NOON, born=NOON)
+    batch = Batch(epoch=1, sender="r1", sent_at=NOON, records=(checkpoint, demand("a")), foreign={1: came})
+    state.apply(Entry(offset=0, size=100, batch=batch))
+    assert state.as_written(demand(now)) == (came if now == "a" else None)

@@ -1,8 +1,8 @@
 """Messages to bytes and back: JSON, versioned.
 
 What comes from the wire was written by somebody else, perhaps by a newer version of this program: bytes that cannot be read are
-a value or one error here, never a crash further in. Unknown fields are ignored. Every message and every record is decoded alone,
-so that an unknown kind does not spoil its neighbours. Whether a record counts is decided elsewhere.
+a value or one error here, never a crash further in. Every message and every record is decoded alone, so that an unknown kind
+does not spoil its neighbours. Of records what is unknown comes along. Whether a record counts is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _as_it_stands(record: Record | Stranger, foreign: bytes | None) -> Record | 
 
 
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
-    """Return the batch with the records that are known, and what is wrong with the others.
+    """Return the batch with the records that are known, or at least say what they are about, and what is wrong with the others.
 
     Raises OfLaterVersion for one of a later message version, and Unreadable when the whole is no batch. A newer version of the
     program may write kinds that are unknown here; what this one knows must count all the same, or the two would disagree about
@@ -119,7 +119,7 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
         except Unreadable as reason:
             unreadable.append(reason)
             continue
-        if not isinstance(record, Stranger) and _is_as_it_came(record) and says_more(bytes(raw), _encoder.encode(record)):
+        if not isinstance(record, Stranger) and _says_more(raw, record):
             foreign[len(records)] = bytes(raw)
         records.append(record)
     batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records), foreign=foreign)
@@ -175,9 +175,15 @@ def _record_or_stranger(raw: msgspec.Raw) -> Record | Stranger:
         return Stranger(about.kind, about.key, about.cluster or "", bytes(raw))
 
 
-def _is_as_it_came(record: Record) -> bool:
-    """Whether all that is known of it is read as it stood there: see _without_far_end."""
-    return not (isinstance(record, Definition) and record.pause is not None and record.pause.unreadable_until)
+def _says_more(raw: msgspec.Raw, record: Record) -> bool:
+    """Whether a record has fields that are unknown here; what is only read as something else is none: see _without_far_end."""
+    if isinstance(record, Definition) and record.pause is not None and record.pause.unreadable_until:
+        return False
+    try:
+        understood = _encoder.encode(record)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False  # nobody could write it again
+    return says_more(bytes(raw), understood)
 
 
 def decode_command(raw: msgspec.Raw) -> Command:

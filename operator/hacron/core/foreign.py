@@ -17,7 +17,7 @@ from hacron.core.model import Key
 MOST_BYTES: Final = 128 * 2**10
 """Of one record, as it came. What is unknown of a longer one is not kept."""
 
-IDENTITIES: Final = ("id", "uid", "cronjob_id")
+IDENTITIES: Final = ("id", "uid", "cronjob_id", "tick")
 """By these fields what has the same place is the same thing; where one differs, another has come."""
 
 

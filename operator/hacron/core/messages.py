@@ -1,7 +1,7 @@
 """The whole language of the wire: commands, reports and records, and the envelopes they travel in.
 
-Every message may arrive twice, late, and in another order than sent. Unknown fields are ignored, so that two versions of the
-program can run side by side; unknown kinds are set aside by the codec. Bytes are made and read in `broker.codec` alone.
+Every message may arrive twice, late, and in another order than sent. Two versions of the program can run side by side: what one
+does not know it leaves alone, and of records it is kept (`core.foreign`). Bytes are made and read in `broker.codec` alone.
 """
 
 from __future__ import annotations

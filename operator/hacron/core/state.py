@@ -185,7 +185,10 @@ class State:
                     self._remove(record)
                     self._drop_strangers(record.key, record.cluster)
                 case Demand():
-                    demands.setdefault(record.key, self.demands.get(record.key))
+                    known = self.demands.get(record.key)
+                    if known is not None and known.account.id != record.account.id:
+                        self._drop_strangers(record.key, of_demand=True)
+                    demands.setdefault(record.key, known)
                     self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
                     self._touch(("demand", record.key, ""), mark)
                 case DemandForgotten():
@@ -367,6 +370,9 @@ class State:
         self._parsed.pop(record.key, None)
 
     def _progress(self, record: Progress) -> None:
+        before = self.progress.get(record.key)
+        if before is not None and before.cronjob_id != record.cronjob_id:
+            self._drop_strangers(record.key, "")
         self._forget_open_runs(record.key)
         self.progress[record.key] = record
         for run in record.open:
