@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -164,6 +164,12 @@ def _read(ledger: Iterable[Stored]) -> Iterator[tuple[int, Batch]]:
     for stored in ledger:
         if any(word in stored.body for word in OF_INTEREST):
             yield stored.offset, stored.batch
+
+
+def counted(ledger: Sequence[Stored]) -> Iterator[Stored]:
+    """Yield the messages of a ledger that count, as they stand there."""
+    by_offset = {stored.offset: stored for stored in ledger}
+    yield from (by_offset[offset] for offset, _ in counting((stored.offset, stored.batch) for stored in ledger))
 
 
 def counting(batches: Iterable[tuple[int, Batch]]) -> Iterator[tuple[int, Batch]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from tests.fakes.broker import Stored
 from tests.fakes.versions import FORECAST, OF_THE_FUTURE, lowered
-from tests.scenarios.decided import counting
+from tests.scenarios.decided import counted
 from tests.scenarios.world import World
 
 Subject = tuple[str, str, str]  # kind, key, cluster
@@ -25,15 +25,15 @@ def forgotten(world: World) -> Iterator[str]:
 
 
 def _forgotten(ledger: list[Stored]) -> Iterator[str]:
-    by_offset, floor = {stored.offset: stored for stored in ledger}, 0
+    floor = 0
     marked: set[Subject] = set()
     identities: dict[Subject, str | None] = {}
     forecasts: dict[Subject, int] = {}  # where the newest stands
-    for offset, _ in counting((stored.offset, stored.batch) for stored in ledger):
-        floor = by_offset[offset].floor
-        if not any(word in by_offset[offset].body for word in OF_INTEREST):
+    for stored in counted(ledger):
+        floor = stored.floor
+        if not any(word in stored.body for word in OF_INTEREST):
             continue
-        for record in msgspec.json.decode(lowered(by_offset[offset].body))["records"]:
+        for record in msgspec.json.decode(lowered(stored.body))["records"]:
             kind, key, cluster = subject = _subject(record)
             if kind in ("Removed", "DemandForgotten"):
                 marked = {one for one in marked if not _is_of(one, key, cluster, kind)}
@@ -46,13 +46,13 @@ def _forgotten(ledger: list[Stored]) -> Iterator[str]:
                 forecasts.pop((FORECAST, key, cluster), None)
             identities[subject] = identity
             if kind == FORECAST:
-                forecasts[subject] = offset
+                forecasts[subject] = stored.offset
             else:
                 for one, said in ((subject, record), *((("run", key, run["id"]), run) for run in record.get("open", ()))):
                     if OF_THE_FUTURE in said and kind not in SIGNS:
                         marked.add(one)
                     elif one in marked:
-                        yield f"what a newer version had noted of {' '.join(one).strip()} was left out at {offset}"
+                        yield f"what a newer version had noted of {' '.join(one).strip()} was left out at {stored.offset}"
     yield from (f"{' '.join(one)} stands before the floor" for one, at in forecasts.items() if at < floor)
     defined = {(key, cluster) for kind, key, cluster in identities if kind == "Definition"}
     yield from (f"{' '.join(one)} is about nothing" for one in forecasts if one[1:] not in defined)

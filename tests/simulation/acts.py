@@ -14,7 +14,7 @@ from hacron.ports import BrokerUnavailable
 from tests.fakes.broker import COMMANDS, REPORTS, TOKEN, worker_queue
 from tests.fakes.kubernetes import FAILS, HANGS, WELL, Fate, Made
 from tests.fakes.versions import NEXT, OURS, Dialect, is_of_next
-from tests.scenarios.decided import counting
+from tests.scenarios.decided import counted
 from tests.scenarios.script import demand_spec, spec
 from tests.scenarios.world import Died, Process, World
 
@@ -727,9 +727,7 @@ def heal(world: World) -> None:
 
 def end_the_upgrade(world: World) -> None:
     """Have all read the same: the next message version if any of it counts, else this one."""
-    written = {stored.offset: stored.body for stored in world.broker.ledger}
-    counts = [written[offset] for offset, _ in counting((stored.offset, stored.batch) for stored in world.broker.ledger)]
-    read_it = any(map(is_of_next, counts))
+    read_it = any(is_of_next(stored.body) for stored in counted(world.broker.ledger))
     for process in list(world.processes.values()):
         if (process.dialect is NEXT) is not read_it:
             after = roll(world, process.name, ())
