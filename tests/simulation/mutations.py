@@ -451,7 +451,7 @@ def leaves_out_the_fields_that_it_does_not_know(patch: pytest.MonkeyPatch) -> No
 
 def leaves_out_the_kinds_that_it_does_not_know(patch: pytest.MonkeyPatch) -> None:
     """The same, of whole records: who begins to read at the floor that an older version names would not find them."""
-    patch.setattr(State, "_meet", lambda *_: None)
+    patch.setattr(state, "_of_stranger", lambda _: None)
 
 
 def lets_one_more_run_at_a_time(patch: pytest.MonkeyPatch) -> None:

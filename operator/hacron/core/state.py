@@ -165,20 +165,16 @@ class State:
                 case Definition():
                     self._note(record.key, was)
                     self._define(record)
-                    self._touch(("definition", record.key, record.cluster), mark)
                 case Progress():
                     self._note(record.key, was)
                     self._progress(record)
-                    self._touch(("progress", record.key, ""), mark)
                 case ClusterState(cluster=Cluster(removed=True)):
                     self.clusters.pop(record.cluster.name, None)
                     self.former[record.cluster.name] = record.cluster
-                    self._touch(("cluster", record.cluster.name, ""), mark)
                     clusters[record.cluster.name] = None
                 case ClusterState():
                     self.former.pop(record.cluster.name, None)
                     self.clusters[record.cluster.name] = record.cluster
-                    self._touch(("cluster", record.cluster.name, ""), mark)
                     clusters[record.cluster.name] = None
                 case Removed():
                     self._note(record.key, was)
@@ -190,18 +186,20 @@ class State:
                         self._drop_strangers(record.key, of_demand=True)
                     demands.setdefault(record.key, known)
                     self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
-                    self._touch(("demand", record.key, ""), mark)
                 case DemandForgotten():
                     demands.setdefault(record.key, self.demands.get(record.key))
                     self._note_all(self._forget_demand(record.key), was)
                     self._drop(("demand", record.key, ""))
                     self._drop_strangers(record.key, of_demand=True)
                 case Stranger():
-                    self._meet(record, mark)
+                    self._meet(record)
                 case _:
                     assert_never(record)
-            if number in entry.batch.foreign:
-                self._keep(record, entry.batch.foreign[number])
+            subject = _subject(record)
+            if subject is not None:
+                self._touch(subject, mark)
+            if subject is not None and number in entry.batch.foreign:
+                self._foreign[subject] = entry.batch.foreign[number]
         for key, before in was.items():
             for demand in self._concerned(key, before):
                 demands.setdefault(demand.key, demand)
@@ -437,16 +435,8 @@ class State:
             self._live_bytes -= mark.size
             self._foreign.pop(subject, None)
 
-    def _keep(self, record: Record | Stranger, came: bytes) -> None:
-        """Keep what is unknown here of the newest record of a subject."""
-        subject = _subject(record)
-        if subject is not None and subject in self._live:
-            self._foreign[subject] = came
-
-    def _meet(self, stranger: Stranger, mark: Mark) -> None:
-        subject = (f"a {stranger.kind}", stranger.key, stranger.cluster)
-        self._touch(subject, mark)
-        self._strangers.setdefault(stranger.key, {})[subject] = stranger
+    def _meet(self, stranger: Stranger) -> None:
+        self._strangers.setdefault(stranger.key, {})[_of_stranger(stranger)] = stranger
 
     def _drop_strangers(self, key: Key, cluster: str | None = None, *, of_demand: bool = False) -> None:
         """Drop what is about a cronjob, or what one cluster declares of it, or about a demand."""
@@ -460,7 +450,7 @@ class State:
 
 
 def _subject(record: Record | Stranger) -> Subject | None:
-    """Return what a record of a known kind is about, if a newer one of the same takes its place."""
+    """Return what a record is about, if a newer one of the same takes its place."""
     match record:
         case Definition():
             return "definition", record.key, record.cluster
@@ -470,8 +460,14 @@ def _subject(record: Record | Stranger) -> Subject | None:
             return "demand", record.key, ""
         case ClusterState():
             return "cluster", record.cluster.name, ""
+        case Stranger():
+            return _of_stranger(record)
         case _:
             return None
+
+
+def _of_stranger(stranger: Stranger) -> Subject:
+    return f"a {stranger.kind}", stranger.key, stranger.cluster
 
 
 def winner_of(homes: Mapping[str, Definition]) -> Definition | None:
