@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from hacron.core import faults, pausing
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.faults import EXECUTOR
-from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof
+from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Written
 from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
-from hacron.core.packing import Written
 from hacron.core.runs import NOT_STARTED
 from hacron.core.state import State, understand
 
@@ -21,9 +19,9 @@ MOST_WORDS = 300
 NOT_RUN = (VerdictKind.REFUSED, VerdictKind.MISSED, VerdictKind.LOST)  # or so it seems, and by nobody's wish
 
 
-def tell(groups: Iterable[Sequence[Written]], state: State) -> None:
+def tell(records: Iterable[Written], state: State) -> None:
     """Log each decision that a person would ask about."""
-    for record in chain.from_iterable(groups):
+    for record in records:
         if isinstance(record, Definition | Progress | Demand):
             with faults.confined(EXECUTOR, record.key):
                 _tell(record, state)

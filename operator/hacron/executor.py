@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
 from hacron import decision_log
 from hacron.core import faults, reasons
@@ -27,9 +28,10 @@ from hacron.core.messages import (
     Proof,
     Record,
     Report,
+    Written,
 )
 from hacron.core.model import Verdict
-from hacron.core.packing import Written, pack
+from hacron.core.packing import Load, pack
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import LONG_AGO, Applied, State
 from hacron.core.ticks.cron import tzdata_version
@@ -181,7 +183,7 @@ class Executor:
         log.info("has the token", extra={"epoch": self.epoch})
         self.proven_at = moment.mono
         checkpoint = Checkpoint(replica=self._replica, cluster=self._cluster, at=now, born=born)
-        self._append([[checkpoint]], now)
+        self._append([Load([checkpoint], {})], now)
 
     def _put_back_if_missing(self, moment: Moment) -> None:
         """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm.
@@ -279,9 +281,9 @@ class Executor:
     def _write(self, groups: Iterable[Sequence[Written]], now: datetime) -> None:
         packed = pack(groups, self._state.as_written)
         decision_log.tell_too_long(packed.too_long)
-        decision_log.tell(packed.batches, self._state)
-        if packed.batches:
-            self._append(packed.batches, now)
+        decision_log.tell(chain.from_iterable(load.records for load in packed.loads), self._state)
+        if packed.loads:
+            self._append(packed.loads, now)
 
     def _proof(self, now: datetime) -> Proof:
         since = self._state.executor.since if self._state.executor is not None else None
@@ -297,8 +299,8 @@ class Executor:
         many = max(lease.rewrite_at_least, state.live // 300)
         return [record for record, _ in zip(state.stalest(), range(many), strict=False)]
 
-    def _append(self, packed: Sequence[Sequence[Written]], now: datetime) -> None:
-        batches = [self._batch(written, now) for written in packed]
+    def _append(self, loads: Sequence[Load], now: datetime) -> None:
+        batches = [self._batch(load, now) for load in loads]
         self._outstanding += len(batches)
         for batch in batches:
             for record in batch.records:
@@ -306,13 +308,9 @@ class Executor:
                     _count(record, self.tally.records)
         self._ledger.append(batches, self._state.floor)
 
-    def _batch(self, written: Sequence[Written], now: datetime) -> Batch:
+    def _batch(self, load: Load, now: datetime) -> Batch:
         assert self.epoch is not None
-        said = (
-            (number, self._state.as_written(record)) for number, record in enumerate(written) if not isinstance(record, Stranger)
-        )
-        foreign = {number: more for number, more in said if more is not None}
-        return Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(written), foreign=foreign)
+        return Batch(epoch=self.epoch, sender=self._replica, sent_at=now, records=tuple(load.records), foreign=load.foreign)
 
     def _count_verdicts(self, batch: Batch, applied: Applied) -> None:
         """Count ticks and demands by what became of them: whoever wrote it counts it, once it has been read back."""

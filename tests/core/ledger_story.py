@@ -144,13 +144,13 @@ class Story:
         )
 
     def write(self, groups: list[tuple[Record, ...]]) -> None:
-        for records in pack(groups).batches:
-            batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(records))
+        for load in pack(groups).loads:
+            batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(load.records))
             offset = max(self.state.position, LONG_BEGUN) + 1
             applied = self.state.apply(Entry(offset=offset, size=100, batch=batch))
             assert applied.counts
             self.scheduler.touch(applied.keys)
-            self.written.extend(records)
+            self.written.extend(load.records)
             state = self.state
             for key, was in applied.was.items():
                 homes = state.definitions.get(key, {})

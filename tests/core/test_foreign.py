@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hacron.core.foreign import MOST_BYTES, Stranger, says_more, with_unknown
-from hacron.core.messages import Batch, Checkpoint, Definition, Demand, DemandForgotten, Entry, Progress, Record, Removed
+from hacron.core.messages import Batch, Checkpoint, Definition, Demand, DemandForgotten, Entry, Progress, Removed, Written
 from hacron.core.model import Account
 from hacron.core.state import State
 from tests.roles.views import HELLO, NOON
@@ -103,7 +103,7 @@ def demand(identity: str) -> Demand:
     return Demand(key=HELLO, created_at=NOON, homes={}, account=Account(id=identity))
 
 
-def met(*records: Record | Stranger) -> list[str]:
+def met(*records: Written) -> list[str]:
     """Return which records of unknown kinds are live when a ledger has brought these."""
     state = State()
     for offset, record in enumerate((Checkpoint(replica="r1", cluster="west", at=NOON, born=NOON), *records)):
@@ -147,9 +147,7 @@ def stranger(came: bytes, kind: str = "Forecast", cluster: str = "west") -> Stra
         "of a run made anew",
     ],
 )
-def test_the_newest_of_a_kind_is_kept_for_as_long_as_what_it_is_about(
-    records: tuple[Record | Stranger, ...], left: list[str]
-) -> None:
+def test_the_newest_of_a_kind_is_kept_for_as_long_as_what_it_is_about(records: tuple[Written, ...], left: list[str]) -> None:
     assert met(*records) == left
 
 

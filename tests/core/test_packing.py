@@ -8,9 +8,21 @@ import msgspec
 import pytest
 
 from hacron.broker import codec
-from hacron.core.messages import BODY_BYTES, MOST_RECORDS, RECORD_BYTES, Batch, ClusterState, Demand, Progress, Record, Removed
+from hacron.core.foreign import Stranger
+from hacron.core.messages import (
+    BODY_BYTES,
+    MOST_RECORDS,
+    RECORD_BYTES,
+    Batch,
+    ClusterState,
+    Demand,
+    Progress,
+    Record,
+    Removed,
+    Written,
+)
 from hacron.core.model import Account, Cluster, Key, Run, Verdict, VerdictKind
-from hacron.core.packing import BATCH_BYTES, pack
+from hacron.core.packing import BATCH_BYTES, Load, pack
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -28,7 +40,7 @@ def verdicts(many: int) -> tuple[Verdict, ...]:
     )
 
 
-def written(batch: list[Record]) -> bytes:
+def written(batch: list[Written]) -> bytes:
     return codec.encode_batch(Batch(epoch=2**50, sender="r" * 253, sent_at=NOON, records=tuple(batch)))
 
 
@@ -47,7 +59,8 @@ RECORDS = {
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_batch_is_never_longer_than_it_may_be(kind: str) -> None:
     groups = [(RECORDS[kind](number),) for number in range(5000 if kind == "little" else 30)]
-    batches, too_long = pack(groups)
+    loads, too_long = pack(groups)
+    batches = [load.records for load in loads]
     assert not too_long
     assert [record for batch in batches for record in batch] == [record for group in groups for record in group]
     for batch in batches:
@@ -73,9 +86,9 @@ def of_length(length: int) -> ClusterState:
 )
 def test_what_nobody_could_read_is_left_out_and_its_neighbours_are_written(group: tuple[Record, ...]) -> None:
     little = (RECORDS["little"](1),)
-    batches, too_long = pack([little, group, little])
+    loads, too_long = pack([little, group, little])
     assert too_long == [group]
-    assert batches == [[*little, *little]]
+    assert loads == [Load([*little, *little], {})]
     unreadable = True
     try:
         _, reasons = codec.decode_batch(written(list(group)))
@@ -85,10 +98,22 @@ def test_what_nobody_could_read_is_left_out_and_its_neighbours_are_written(group
     assert unreadable
 
 
+def test_what_is_unknown_stands_with_the_record_that_it_came_with() -> None:
+    known, more = RECORDS["little"](1), RECORDS["little"](2)
+    stranger = Stranger("Forecast", Key("a/b"), "west", b'{"kind":"Forecast","key":"a/b"}')
+    came = msgspec.json.encode(more)[:-1] + b',"new":1}'
+    long = RECORDS["cluster"](1)
+    groups: list[list[Written]] = [[known], [stranger, more], *([long] for _ in range(5)), [more]]
+    loads, too_long = pack(groups, lambda one: came if one is more else None)
+    assert not too_long
+    assert [load.foreign for load in loads] == [{2: came}, {len(loads[1].records) - 1: came}]
+    assert [load.records for load in loads] == [[known, stranger, more, *[long] * 4], [long, more]]
+
+
 def test_the_longest_that_may_be_written_can_be_read() -> None:
     group = (of_length(RECORD_BYTES),) * 3 + (of_length(RECORD_BYTES - 5000),)
-    batches, too_long = pack([group])
+    loads, too_long = pack([group])
     assert not too_long
-    body = written(batches[0])
+    body = written(loads[0].records)
     assert BODY_BYTES - 10_000 < len(body) <= BODY_BYTES
     assert codec.decode_batch(body)[1] == []

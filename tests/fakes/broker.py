@@ -44,7 +44,9 @@ class Stored:
     @property
     def batch(self) -> Batch:
         """What it says, to who reads all versions."""
-        return decode_batch(lowered(self.body))[0]
+        batch = read_entry(self.offset, lowered(self.body), len(self.body))[0].batch
+        assert batch is not None, self.body
+        return batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,21 +515,16 @@ class FakeLedger:
                 self._written_up_to = broker.ledger[-1].offset
 
     def _decode(self, stored: Stored) -> Entry:
-        batch, later, unreadable = None, None, list[codec.Unreadable]()
-        try:
-            batch, unreadable = decode_batch(self._session.dialect.reads(stored.body))
-        except codec.OfLaterVersion as unread:
-            later = unread.later
-        except codec.Unreadable as whole:
-            unreadable = [whole]
-        self.unreadable += len(unreadable)
-        return Entry(offset=stored.offset, size=len(stored.body), batch=batch, later=later)
+        entry, unreadable = read_entry(stored.offset, self._session.dialect.reads(stored.body), len(stored.body))
+        self.unreadable += unreadable
+        return entry
 
 
 @lru_cache(maxsize=4096)  # all sessions read the same, sooner or later
-def decode_batch(body: bytes) -> tuple[Batch, list[codec.Unreadable]]:
-    batch, unreadable = codec.decode_batch(body)
-    return batch, [codec.Unreadable(str(reason)) for reason in unreadable]  # without tracebacks, which hold whole worlds
+def read_entry(offset: int, body: bytes, size: int) -> tuple[Entry, int]:
+    """Return a message as it is read, and of how many records that fails. The reasons would hold whole worlds: tracebacks."""
+    entry, unreadable = codec.read_entry(offset, body, size)
+    return entry, len(unreadable)
 
 
 class FakeToken:

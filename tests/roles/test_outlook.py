@@ -46,8 +46,8 @@ def ledger(bodies: list[dict[str, Any]], pauses: dict[int, Pause] | None = None)
         last = NOON - timedelta(seconds=number * 7 % 3600)
         records.append((definition, Progress(key=key, cronjob_id=str(number), last_tick=last)))
     state = State()
-    for batch in pack(records).batches:
-        entry = Batch(epoch=1, sender="west-1", sent_at=NOON, records=tuple(batch))
+    for load in pack(records).loads:
+        entry = Batch(epoch=1, sender="west-1", sent_at=NOON, records=tuple(load.records))
         state.apply(Entry(offset=state.position + 1, size=1, batch=entry))
     return state
 

@@ -407,8 +407,8 @@ def crowd() -> State:
                 ),
             ),
         ]
-    for batch in pack(records).batches:
-        entry = Batch(epoch=1, sender="west-1", sent_at=NOON, records=tuple(batch))
+    for load in pack(records).loads:
+        entry = Batch(epoch=1, sender="west-1", sent_at=NOON, records=tuple(load.records))
         state.apply(Entry(offset=state.position + 1, size=1, batch=entry))
     for key in state.progress:
         state.cronjob(key)  # as executor and census have done

@@ -52,8 +52,8 @@ def what_matters(state: State) -> dict[str, Any]:
     known: dict[str, Any] = {"definitions": dict(state.definitions), "progress": dict(state.progress)}
     known |= {"demands": dict(state.demands), "clusters": dict(state.clusters)}
     known |= {
-        "unknown fields": dict(state._foreign),
-        "unknown kinds": {key: dict(found) for key, found in state._strangers.items()},
+        "unknown fields": dict(state._live.foreign),
+        "unknown kinds": {key: dict(found) for key, found in state._live.strangers.items()},
     }
     return known | {"epoch": state.epoch, "open": runs, "floor": state.floor, "live": state.live}
 
@@ -124,12 +124,12 @@ def test_what_a_newer_version_wrote_is_written_again_by_an_older_one_until_it_is
     assert floor > 500
     left = folded(world.broker.ledger[floor:])
     assert sorted(met(left)) == [("default/a", "west"), ("default/c", "west")]
-    assert {subject[0] for subject in left._foreign} == {"definition", "progress", "cluster"}
+    assert {subject[0] for subject in left._live.foreign} == {"definition", "progress", "cluster"}
     world.cluster("west").delete(key_of("default", "c"))
     acts.passes(700)(world)  # what is gone is remembered for ten minutes
     left = folded(world.broker.ledger[world.broker.ledger[-1].floor :])
     assert met(left) == [("default/a", "west")]
-    assert not any(subject[1] == "default/c" for subject in left._foreign)
+    assert not any(subject[1] == "default/c" for subject in left._live.foreign)
     assert differing(world.broker) == []
 
 

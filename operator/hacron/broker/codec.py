@@ -26,10 +26,13 @@ from hacron.core.messages import (
     Batch,
     Command,
     Definition,
+    Entry,
     Envelope,
     Later,
     Record,
     Report,
+    Written,
+    as_they_stand,
 )
 from hacron.core.messages import CronJobDeclared as Declared
 from hacron.core.messages import RunsDemanded as Demanded
@@ -94,14 +97,8 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_batch(batch: Batch) -> bytes:
-    records = tuple(_as_it_stands(record, batch.foreign.get(number)) for number, record in enumerate(batch.records))
+    records = as_they_stand(batch.records, batch.foreign)
     return _encoder.encode(_WireBatch(epoch=batch.epoch, sender=batch.sender, sent_at=batch.sent_at, records=records))
-
-
-def _as_it_stands(record: Record | Stranger, foreign: bytes | None) -> Record | msgspec.Raw:
-    if isinstance(record, Stranger):
-        return msgspec.Raw(record.came)
-    return msgspec.Raw(foreign) if foreign is not None else record
 
 
 def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
@@ -112,7 +109,7 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
     everything else in that message.
     """
     wire = _decode_batch(body)
-    records, foreign, unreadable = list[Record | Stranger](), dict[int, bytes](), list[Unreadable]()
+    records, foreign, unreadable = list[Written](), dict[int, bytes](), list[Unreadable]()
     for raw in wire.records:
         try:
             record = _record_or_stranger(raw)
@@ -124,6 +121,18 @@ def decode_batch(body: bytes) -> tuple[Batch, list[Unreadable]]:
         records.append(record)
     batch = Batch(epoch=wire.epoch, sender=wire.sender, sent_at=wire.sent_at, records=tuple(records), foreign=foreign)
     return batch, unreadable
+
+
+def read_entry(offset: int, body: bytes, size: int) -> tuple[Entry, list[Unreadable]]:
+    """Return what a message of the ledger says, whatever it is, and what is wrong with it."""
+    batch, later, unreadable = None, None, list[Unreadable]()
+    try:
+        batch, unreadable = decode_batch(body)
+    except OfLaterVersion as unread:
+        later = unread.later  # if it counts, this replica leaves; if not, nothing is missed
+    except Unreadable as whole:
+        unreadable = [whole]
+    return Entry(offset=offset, size=size, batch=batch, later=later), unreadable
 
 
 def epoch_of(body: bytes) -> int:
@@ -161,7 +170,7 @@ def decode_record(raw: msgspec.Raw) -> Record:
     return record
 
 
-def _record_or_stranger(raw: msgspec.Raw) -> Record | Stranger:
+def _record_or_stranger(raw: msgspec.Raw) -> Written:
     """Read a record; one of an unknown kind, if it says what it is about, is one, too."""
     try:
         return decode_record(raw)

@@ -111,18 +111,13 @@ class StreamLedger:
             )
 
     def _decode(self, offset: int, delivery: Delivery) -> Entry:
-        batch, later, unreadable = None, None, list[codec.Unreadable]()
-        try:
-            if delivery.unreadable:
-                raise codec.Unreadable(delivery.unreadable)
-            batch, unreadable = codec.decode_batch(delivery.body)
-        except codec.OfLaterVersion as unread:
-            later = unread.later  # if it counts, this replica leaves; if not, nothing is missed
-        except codec.Unreadable as whole:
-            unreadable = [whole]
+        if delivery.unreadable:
+            self._set_aside(delivery.unreadable, offset)
+            return Entry(offset=offset, size=delivery.size, batch=None)
+        entry, unreadable = codec.read_entry(offset, delivery.body, delivery.size)
         for reason in unreadable:
             self._set_aside(str(reason), offset)
-        return Entry(offset=offset, size=delivery.size, batch=batch, later=later)
+        return entry
 
     def _set_aside(self, why: str, offset: int | None = None) -> None:
         self.unreadable += 1

@@ -6,7 +6,7 @@ does not know it leaves alone, and of records it is kept (`core.foreign`). Bytes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -310,6 +310,7 @@ class DemandForgotten(_Message, frozen=True):
 
 
 Record = Checkpoint | Proof | Definition | Progress | ClusterState | Removed | Demand | DemandForgotten
+Written = Record | Stranger
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -318,13 +319,24 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int
     sender: str = msgspec.field(name="from")
     sent_at: Instant
-    records: tuple[Record | Stranger, ...]
+    records: tuple[Written, ...]
     foreign: Mapping[int, bytes] = MappingProxyType({})  # of these, as they stand there, those that say more than is known here
 
     @property
     def begins(self) -> bool:
         """Whether it is what a new executor writes first."""
         return bool(self.records) and isinstance(self.records[0], Checkpoint)
+
+
+def as_they_stand(records: Iterable[Written], foreign: Mapping[int, bytes]) -> tuple[Record | msgspec.Raw, ...]:
+    """Return records as they are encoded in a batch: of unknown kinds as they came, and with what else they say, by number."""
+    return tuple(_as_it_stands(record, foreign.get(number)) for number, record in enumerate(records))
+
+
+def _as_it_stands(record: Written, foreign: bytes | None) -> Record | msgspec.Raw:
+    if isinstance(record, Stranger):
+        return msgspec.Raw(record.came)
+    return msgspec.Raw(foreign) if foreign is not None else record
 
 
 class Later(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,7 +6,6 @@ wrote a record, not a clock. Records of an executor that has been superseded are
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -14,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
-import msgspec
-
 from hacron.core import faults
-from hacron.core.foreign import Stranger, with_unknown
+from hacron.core.foreign import Stranger
+from hacron.core.live import Live, Mark, Subject, subject_of
 from hacron.core.messages import (
-    RECORD_BYTES,
     Batch,
     Checkpoint,
     ClusterState,
@@ -32,13 +29,10 @@ from hacron.core.messages import (
     Proof,
     Record,
     Removed,
+    Written,
 )
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, Key, Verdict, key_of, namespace_of
 from hacron.core.spec import parse
-
-Subject = tuple[str, str, str]
-"""What a record is about: a newer record of the same subject replaces the older one."""
-
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """When a ledger began of which that is not known."""
@@ -50,14 +44,6 @@ class Was(NamedTuple):
     progress: Progress | None
     winner: Definition | None
     homes: Mapping[str, Definition]
-
-
-class Mark(NamedTuple):
-    """Where the newest record of a subject stands."""
-
-    offset: int
-    bytes_before: int  # of the ledger as read, before that message
-    size: int  # its part of that message, if all in it are of one size
 
 
 class Applied(NamedTuple):
@@ -114,12 +100,8 @@ class State:
         self._pending: dict[Key, dict[Key, None]] = {}  # by cronjob: the demands that are not settled
         self._by_identity: dict[Key, dict[str, Key]] = {}  # by cronjob: what the ids of runs begin with → demand
         self.open_runs: dict[str, dict[str, Key]] = {}  # cluster → run id → key
-        # Stalest first: every write moves its subject to the end. A plain dict would grow slow at its front.
-        self._live: OrderedDict[Subject, Mark] = OrderedDict()
-        self._live_bytes = 0
+        self._live = Live()
         self._parsed: dict[Key, CronJob | InvalidCronJob] = {}
-        self._foreign: dict[Subject, bytes] = {}  # live records that say more than is known here, as they came
-        self._strangers: dict[Key, dict[Subject, Stranger]] = {}
 
     def began_within(self, time: timedelta, now: datetime) -> bool:
         """Whether the ledger is no older than that: clusters may not have told yet what has run."""
@@ -179,27 +161,23 @@ class State:
                 case Removed():
                     self._note(record.key, was)
                     self._remove(record)
-                    self._drop_strangers(record.key, record.cluster)
+                    self._live.drop_strangers(record.key, record.cluster)
                 case Demand():
                     known = self.demands.get(record.key)
                     if known is not None and known.account.id != record.account.id:
-                        self._drop_strangers(record.key, of_demand=True)
+                        self._live.drop_strangers(record.key, of_demand=True)
                     demands.setdefault(record.key, known)
                     self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
                 case DemandForgotten():
                     demands.setdefault(record.key, self.demands.get(record.key))
                     self._note_all(self._forget_demand(record.key), was)
-                    self._drop(("demand", record.key, ""))
-                    self._drop_strangers(record.key, of_demand=True)
+                    self._live.drop(("demand", record.key, ""))
+                    self._live.drop_strangers(record.key, of_demand=True)
                 case Stranger():
-                    self._meet(record)
+                    pass  # only kept
                 case _:
                     assert_never(record)
-            subject = _subject(record)
-            if subject is not None:
-                self._touch(subject, mark)
-            if subject is not None and number in entry.batch.foreign:
-                self._foreign[subject] = entry.batch.foreign[number]
+            self._live.take(record, mark, entry.batch.foreign.get(number))
         for key, before in was.items():
             for demand in self._concerned(key, before):
                 demands.setdefault(demand.key, demand)
@@ -268,16 +246,14 @@ class State:
     @property
     def floor(self) -> int:
         """Offset of the oldest message that still matters, always that of one that counted."""
-        for mark in self._live.values():
-            return mark.offset
-        return max(self.counted_position, 0)
+        stalest = self._live.stalest
+        return stalest.offset if stalest is not None else max(self.counted_position, 0)
 
     @property
     def span_bytes(self) -> int:
         """How much of the ledger a replica that starts now has to read."""
-        for mark in self._live.values():
-            return self.bytes_read - mark.bytes_before
-        return 0
+        stalest = self._live.stalest
+        return self.bytes_read - stalest.bytes_before if stalest is not None else 0
 
     @property
     def span_messages(self) -> int:
@@ -291,30 +267,19 @@ class State:
     @property
     def live_bytes(self) -> int:
         """How long the ledger would be with these alone."""
-        return self._live_bytes
+        return self._live.size
 
-    def stalest(self) -> Iterator[Record | Stranger]:
+    def stalest(self) -> Iterator[Written]:
         """Yield the live records, the one that holds back the floor first."""
         for subject in self._live:
-            met = self._strangers.get(Key(subject[1]), {}) if self._strangers else {}
-            yield met[subject] if subject in met else self._known(subject)
+            yield self._live.stranger(subject) or self._known(subject)
 
-    def as_written(self, record: Record | Stranger) -> bytes | None:
+    def as_written(self, record: Record) -> bytes | None:
         """Return how a record is to be written, if that is more than what is known of it: with what others wrote, too."""
-        if isinstance(record, Stranger):
-            return record.came
-        subject = _subject(record) if self._foreign else None
-        came = self._foreign.get(subject) if subject is not None else None
-        if subject is None or came is None:
+        subject = subject_of(record)
+        if subject is None or subject not in self._live.foreign:
             return None
-        known = self._known(subject)
-        if isinstance(known, Demand) and isinstance(record, Demand) and known.account.id != record.account.id:
-            return None  # of one that was deleted, and made anew
-        try:
-            more = with_unknown(came, *map(msgspec.json.encode, (known, record)))
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return None  # how deep it may be depends on who calls
-        return more if len(more) <= RECORD_BYTES else None
+        return self._live.as_written(subject, self._known(subject), record)
 
     def _known(self, subject: Subject) -> Record:
         kind, name, cluster = subject
@@ -339,8 +304,7 @@ class State:
         still.clusters, still.demands = dict(self.clusters), dict(self.demands)
         still._parsed = dict(self._parsed)
         still.former = {}
-        still._pending, still._by_identity, still.open_runs, still._live = {}, {}, {}, OrderedDict()
-        still._foreign, still._strangers = {}, {}
+        still._pending, still._by_identity, still.open_runs, still._live = {}, {}, {}, Live()
         return still
 
     # --- folding ---
@@ -362,7 +326,7 @@ class State:
     def _define(self, record: Definition) -> None:
         before = self.definitions.get(record.key, {}).get(record.cluster)
         if before is not None and before.uid != record.uid:
-            self._drop_strangers(record.key, record.cluster)  # they were about the one before
+            self._live.drop_strangers(record.key, record.cluster)  # they were about the one before
         self.definitions[record.key] = {**self.definitions.get(record.key, {}), record.cluster: record}
         self.revision = max(self.revision, record.revision)
         self._parsed.pop(record.key, None)
@@ -370,7 +334,7 @@ class State:
     def _progress(self, record: Progress) -> None:
         before = self.progress.get(record.key)
         if before is not None and before.cronjob_id != record.cronjob_id:
-            self._drop_strangers(record.key, "")
+            self._live.drop_strangers(record.key, "")
         self._forget_open_runs(record.key)
         self.progress[record.key] = record
         for run in record.open:
@@ -381,7 +345,7 @@ class State:
         homes = dict(self.definitions.get(record.key, {}))
         for cluster in [record.cluster] if record.cluster is not None else list(homes):
             homes.pop(cluster, None)
-            self._drop(("definition", record.key, cluster))
+            self._live.drop(("definition", record.key, cluster))
         if homes:
             self.definitions[record.key] = homes
         else:
@@ -389,7 +353,7 @@ class State:
         if record.cluster is None:
             self._forget_open_runs(record.key)
             self.progress.pop(record.key, None)
-            self._drop(("progress", record.key, ""))
+            self._live.drop(("progress", record.key, ""))
 
     def _concerned(self, cronjob: Key, was: Was) -> Iterable[Demand]:
         """Return the demands of whose status a change of the cronjob may be part: all, or those whose runs it is about."""
@@ -423,51 +387,6 @@ class State:
         before = self.progress.get(key)
         for run in before.open if before else ():
             self.open_runs.get(run.cluster, {}).pop(run.id, None)
-
-    def _touch(self, subject: Subject, mark: Mark) -> None:
-        self._drop(subject)
-        self._live[subject] = mark
-        self._live_bytes += mark.size
-
-    def _drop(self, subject: Subject) -> None:
-        mark = self._live.pop(subject, None)
-        if mark is not None:
-            self._live_bytes -= mark.size
-            self._foreign.pop(subject, None)
-
-    def _meet(self, stranger: Stranger) -> None:
-        self._strangers.setdefault(stranger.key, {})[_of_stranger(stranger)] = stranger
-
-    def _drop_strangers(self, key: Key, cluster: str | None = None, *, of_demand: bool = False) -> None:
-        """Drop what is about a cronjob, or what one cluster declares of it, or about a demand."""
-        met = self._strangers.get(key, {})
-        for subject, stranger in list(met.items()):
-            if stranger.of_demand == of_demand and cluster in (None, stranger.cluster):
-                del met[subject]
-                self._drop(subject)
-        if not met:
-            self._strangers.pop(key, None)
-
-
-def _subject(record: Record | Stranger) -> Subject | None:
-    """Return what a record is about, if a newer one of the same takes its place."""
-    match record:
-        case Definition():
-            return "definition", record.key, record.cluster
-        case Progress():
-            return "progress", record.key, ""
-        case Demand():
-            return "demand", record.key, ""
-        case ClusterState():
-            return "cluster", record.cluster.name, ""
-        case Stranger():
-            return _of_stranger(record)
-        case _:
-            return None
-
-
-def _of_stranger(stranger: Stranger) -> Subject:
-    return f"a {stranger.kind}", stranger.key, stranger.cluster
 
 
 def winner_of(homes: Mapping[str, Definition]) -> Definition | None:
