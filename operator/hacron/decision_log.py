@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from hacron.core import faults, pausing
 from hacron.core.draft import new_results, new_verdicts
 from hacron.core.faults import EXECUTOR
 from hacron.core.messages import Checkpoint, ClusterState, Definition, Demand, Progress, Proof, Written
 from hacron.core.model import InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
+from hacron.core.packing import SetAside
 from hacron.core.runs import NOT_STARTED
 from hacron.core.state import State, understand
 
@@ -27,11 +28,12 @@ def tell(records: Iterable[Written], state: State) -> None:
                 _tell(record, state)
 
 
-def tell_too_long(groups: Iterable[Sequence[Written]]) -> None:
+def tell_set_aside(groups: Iterable[SetAside]) -> None:
     """Log what is not written, because nobody could read it; what has caused it is set aside with it."""
-    for group in groups:
+    for group, why in groups:
         about = sorted({f"{type(record).__name__} {_subject(record)}" for record in group})
-        log.error("too long for the ledger: set aside, and what it was about stays as it is", extra={"about": about[:5]})
+        said = {"about": about[:5], "why": why}
+        log.error("cannot stand in the ledger: set aside, and what it was about stays as it is", extra=said)
 
 
 def _subject(record: Written) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from hacron.core.messages import Definition, Report, RunRefused, RunReport, RunStarted
 from hacron.core.model import Key, Run, RunState, Uid, namespace_of
@@ -46,6 +47,7 @@ class Errand:
     body: msgspec.Raw | None = None  # the Job, rendered before the tick
     rendered_from: tuple[Definition, Uid | None] | None = None  # and its owner here
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
+    failure: str = ""  # why the last request failed that is to be tried again
     job_is_gone: bool = False  # so the watch says, and the run has still to end
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it
     _sent: int = 0  # requests
@@ -91,6 +93,8 @@ class Errand:
 
         `position`: how far the ledger is read. What was said waits in its queue if nobody has written anything since.
         """
+        if isinstance(report, RunRefused) and report.too_late and self.failure:
+            report = replace(report, message=f"{report.message}: {self.failure}")
         if self._told == report and self._repeat is not None:
             wait_until = self._repeat.wait_until(position, now)
             if wait_until is not None:
@@ -124,8 +128,9 @@ class Errand:
         self._not_before = now + timedelta(seconds=wanted_s)
         self.retry_at = now + timedelta(seconds=max(pause_s, wanted_s))
         self._delay_s = min(longest_s, pause_s * 2)
-        what = answer.reason or str(answer.body.get("message", ""))[:200]
-        log.info("tries again", extra={"cronjob": self.key, "job": run.job, "status": answer.status, "why": what})
+        self.failure = (answer.reason or str(answer.body.get("message", "")))[:200]
+        said = {"cronjob": self.key, "job": run.job, "status": answer.status, "why": self.failure}
+        log.info("tries again", extra=said)
 
 
 def create_request(key: Key, run: Run, body: msgspec.Raw, not_after: datetime | None = None) -> CreateJob:

@@ -80,8 +80,9 @@ class Errands:
             return None
         run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
         errand = self._errand(request.key, run, moment.wall) if run is not None else None
-        if errand is not None:
-            errand.in_flight = False  # first of all: should the answer not be understood, it is asked again
+        for one in (errand, self._errands.get(request.key, {}).get(request.run_id)):  # also of one that has been taken back
+            if one is not None:
+                one.in_flight = False  # first of all: should the answer not be understood, it is asked again
         made = None
         if isinstance(request, CreateJob):
             self._help.end(request.run_id, answer.ok, answer.status == 409, moment.wall)

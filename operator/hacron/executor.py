@@ -101,6 +101,7 @@ class Executor:
         self._may_execute = may_execute
         self.tally = tally or Tally()
         self.epoch: int | None = None  # of our checkpoint; None: standby
+        self._checkpoint: Checkpoint | None = None  # ours
         self.decides = False  # our checkpoint has been read back and counts
         self._prepared = False  # a successor that is not in step with State could not decide at once
         self.proven_at = 0.0  # monotonic; when something of ours was last read back
@@ -182,8 +183,8 @@ class Executor:
         born = self._state.born or (now if self._state.epoch == 0 else LONG_AGO)
         log.info("has the token", extra={"epoch": self.epoch})
         self.proven_at = moment.mono
-        checkpoint = Checkpoint(replica=self._replica, cluster=self._cluster, at=now, born=born)
-        self._append([Load([checkpoint], {})], now)
+        self._checkpoint = Checkpoint(replica=self._replica, cluster=self._cluster, at=now, born=born)
+        self._append([Load([self._checkpoint], {})], now)
 
     def _put_back_if_missing(self, moment: Moment) -> None:
         """Nobody has shown signs of life for longer than any takeover takes: the token is gone. A second one does no harm.
@@ -221,6 +222,8 @@ class Executor:
             raise SteppedDown(
                 Why.SUPERSEDED, f"what was written in epoch {self.epoch} does not count: epoch {self._state.epoch} is newer"
             )
+        if applied.checkpoint is not None and applied.checkpoint != self._checkpoint:
+            raise SteppedDown(Why.SUPERSEDED, f"an earlier connection of this replica has begun epoch {self.epoch}, too")
         self._outstanding -= 1
         self.proven_at = moment.mono
         self._count_verdicts(batch, applied)
@@ -280,7 +283,7 @@ class Executor:
 
     def _write(self, groups: Iterable[Sequence[Written]], now: datetime) -> None:
         packed = pack(groups, self._state.as_written)
-        decision_log.tell_too_long(packed.too_long)
+        decision_log.tell_set_aside(packed.set_aside)
         decision_log.tell(chain.from_iterable(load.records for load in packed.loads), self._state)
         if packed.loads:
             self._append(packed.loads, now)

@@ -136,8 +136,11 @@ class Replica:
             session.give_back()
         except (SteppedDown, BrokerUnavailable) as error:
             why = error.why if isinstance(error, SteppedDown | Outdated) else Why.CONNECTION_LOST
+            said = {"epoch": session.executor.epoch, "reason": why, "why": str(error)}
             if session.executor.decides:
-                log.warning("steps down", extra={"epoch": session.executor.epoch, "reason": why, "why": str(error)})
+                log.warning("steps down", extra=said)
+            elif session.executor.epoch is not None:
+                log.warning("lets the token go before it was the executor", extra=said)
             self._meter.end(session, why)
             raise
 

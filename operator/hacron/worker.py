@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
+import msgspec
+
 from hacron.core.agenda import Agenda
 from hacron.core.faults import WORKER, Faults
 from hacron.core.manifests import JobView
@@ -178,19 +180,18 @@ class Worker:
 
     def running(self, key: Key) -> list[Run] | None:
         """Return the runs of a cronjob whose Jobs here have not ended; None: not all Jobs are in view."""
-        return [self._run_of(job) for job in self._jobs.running(key)] if self.knows_jobs else None
+        if not self.knows_jobs:
+            return None
+        return [run for job in self._jobs.running(key) if (run := self._run_of(job)) is not None]
 
-    def _run_of(self, job: JobView) -> Run:
-        return Run(
-            id=job.run_id,
-            tick=job.tick,
-            cluster=self._cluster,
-            start_by=job.tick,
-            fencing=job.fencing,
-            attempt=job.attempt,
-            job=job.name,
-            state=RunState.RUNNING,
-        )
+    def _run_of(self, job: JobView) -> Run | None:
+        """Return the run whose Job it seems to be; None if no run is like that: anybody may write anything into a Job."""
+        told = {"id": job.run_id, "cluster": self._cluster, "job": job.name, "fencing": job.fencing, "attempt": job.attempt}
+        times = {"tick": job.tick, "start_by": job.tick}
+        try:
+            return msgspec.convert(told | times | {"state": RunState.RUNNING}, Run)
+        except msgspec.ValidationError:
+            return None
 
     def stop(self) -> None:
         """Give the worker token back, and stop watching."""

@@ -144,7 +144,9 @@ class Story:
         )
 
     def write(self, groups: list[tuple[Record, ...]]) -> None:
-        for load in pack(groups).loads:
+        packed = pack(groups)
+        assert packed.set_aside == []
+        for load in packed.loads:
             batch = Batch(epoch=self.epoch, sender="r1", sent_at=self.now, records=tuple(load.records))
             offset = max(self.state.position, LONG_BEGUN) + 1
             applied = self.state.apply(Entry(offset=offset, size=100, batch=batch))

@@ -126,6 +126,16 @@ def test_after_edits_also_the_paused_past_is_made_up_for() -> None:
     assert story.runs == ["60 Pending west #1", "120 Pending west #1", "180 Pending west #1"]
 
 
+@pytest.mark.parametrize("just_before_s", [2.5, 4, 8])
+def test_after_an_edit_what_it_would_have_had_is_made_up_for_also_if_a_tick_was_decided_ahead(just_before_s: float) -> None:
+    story = Story()
+    story.declare(spec("0 * * * *", catchUp={"afterEdits": True}))
+    story.at(3600 - just_before_s)
+    assert len(story.runs) == (just_before_s < 5)
+    story.declare(spec("30 * * * *", catchUp={"afterEdits": True}), generation=2)
+    assert story.runs == ["1800 Pending west #1"]
+
+
 def test_a_pause_that_is_over_when_it_comes_takes_nothing_back() -> None:
     story = Story()
     story.declare(spec("@every 60s"))

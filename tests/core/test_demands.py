@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.broker import codec
+from hacron.core import instants
 from hacron.core.admission import MOST_OPEN
 from hacron.core.demand import accounts, demands, wanted
 from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
@@ -452,7 +453,7 @@ def test_long_ranges_are_counted_a_part_at_a_time_and_hold_nothing_up() -> None:
 def test_a_range_that_begins_with_time_itself_harms_nobody() -> None:
     story = Story()
     story.declare(spec("0 0 1 1 *"))
-    beginning = Wanted(begin=datetime(1, 1, 1, tzinfo=UTC), end=NOON, limit=1000)
+    beginning = Wanted(begin=datetime(instants.FIRST_YEAR, 1, 1, tzinfo=UTC), end=NOON, limit=1000)
     known = Demand(
         key=AGAIN, created_at=NOON, homes={}, account=Account(id="x"), cronjob=key_of("default", "hello"), wanted=beginning
     )

@@ -188,3 +188,13 @@ def test_a_pause_that_ended_while_nobody_decided_passes_over_what_came_in_it_als
     assert (story.runs, story.verdicts) == ([], ["600 Skipped Paused"])
     story.at(1200)
     assert story.runs == ["1200 Pending west #1"]
+
+
+def test_the_first_tick_of_an_interval_of_centuries_is_taken_back() -> None:
+    story = Home("@every 1200000h", startTime="2026-11-24T12:10:00Z")
+    story.at(597)
+    assert story.ticks == [600]
+    story.say(suspend=True)
+    assert story.ticks == []
+    story.say(suspend=False)
+    assert story.ticks == [600]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from hacron.core.messages import (
     Removed,
     Written,
 )
-from hacron.core.model import Account, Cluster, Key, Run, Verdict, VerdictKind
+from hacron.core.model import Account, Cluster, Held, Key, Run, Verdict, VerdictKind
 from hacron.core.packing import BATCH_BYTES, Load, pack
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -59,15 +60,19 @@ RECORDS = {
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_batch_is_never_longer_than_it_may_be(kind: str) -> None:
     groups = [(RECORDS[kind](number),) for number in range(5000 if kind == "little" else 30)]
-    loads, too_long = pack(groups)
+    loads, set_aside = pack(groups)
     batches = [load.records for load in loads]
-    assert not too_long
+    assert not set_aside
     assert [record for batch in batches for record in batch] == [record for group in groups for record in group]
     for batch in batches:
         body = written(batch)
         assert len(body) <= BATCH_BYTES + 1000 or len(batch) == 1
         assert codec.decode_batch(body)[1] == []
     assert len(batches) <= 2 + 2 * sum(len(written(batch)) for batch in batches) // BATCH_BYTES
+
+
+def progress(**fields: Any) -> Progress:
+    return Progress(**{"key": Key("a/b"), "cronjob_id": "u", "last_tick": NOON} | fields)
 
 
 def of_length(length: int) -> ClusterState:
@@ -82,12 +87,14 @@ def of_length(length: int) -> ClusterState:
         pytest.param((of_length(RECORD_BYTES + 1),), id="a record that is too long"),
         pytest.param((of_length(RECORD_BYTES),) * 4, id="records that are too long together"),
         pytest.param((Removed(key=Key("a/b")),) * (MOST_RECORDS + 1), id="too many records"),
+        pytest.param((progress(held=Held(NOON, "x", "x" * 4001)),), id="a sentence that is too long"),
+        pytest.param((progress(last_tick=NOON.replace(year=1890)),), id="an instant that is far away"),
     ],
 )
 def test_what_nobody_could_read_is_left_out_and_its_neighbours_are_written(group: tuple[Record, ...]) -> None:
     little = (RECORDS["little"](1),)
-    loads, too_long = pack([little, group, little])
-    assert too_long == [group]
+    loads, set_aside = pack([little, group, little])
+    assert [one.group for one in set_aside] == [group]
     assert loads == [Load([*little, *little], {})]
     unreadable = True
     try:
@@ -104,16 +111,16 @@ def test_what_is_unknown_stands_with_the_record_that_it_came_with() -> None:
     came = msgspec.json.encode(more)[:-1] + b',"new":1}'
     long = RECORDS["cluster"](1)
     groups: list[list[Written]] = [[known], [stranger, more], *([long] for _ in range(5)), [more]]
-    loads, too_long = pack(groups, lambda one: came if one is more else None)
-    assert not too_long
+    loads, set_aside = pack(groups, lambda one: came if one is more else None)
+    assert not set_aside
     assert [load.foreign for load in loads] == [{2: came}, {len(loads[1].records) - 1: came}]
     assert [load.records for load in loads] == [[known, stranger, more, *[long] * 4], [long, more]]
 
 
 def test_the_longest_that_may_be_written_can_be_read() -> None:
     group = (of_length(RECORD_BYTES),) * 3 + (of_length(RECORD_BYTES - 5000),)
-    loads, too_long = pack([group])
-    assert not too_long
+    loads, set_aside = pack([group])
+    assert not set_aside
     body = written(loads[0].records)
     assert BODY_BYTES - 10_000 < len(body) <= BODY_BYTES
     assert codec.decode_batch(body)[1] == []

@@ -106,6 +106,20 @@ def test_a_tick_waits_for_a_cluster_to_get_the_labels() -> None:
     assert story.runs == ["60 Pending east #1"]
 
 
+def test_a_selector_may_be_longer_than_what_is_told_of_it() -> None:
+    story, values = Story(), [f"{number:063}" for number in range(32)]
+    long = {"matchExpressions": [{"key": f"k{number}", "operator": "In", "values": values} for number in range(32)]}
+    story.declare(spec(placement={"clusterSelector": long}, startingDeadlineSeconds=30))
+    story.at(200)
+    assert story.progress.held is not None
+    assert story.progress.held.message.startswith("no cluster has the labels of placement.clusterSelector (k0 in (")
+    assert [f"{one.tick:%H:%M} {one.verdict} {one.reason}" for one in story.progress.recent] == [
+        "12:01 Missed DeadlineExceeded",
+        "12:02 Missed DeadlineExceeded",
+    ]
+    assert all(len(one.message) < 1200 for one in story.progress.recent)
+
+
 def test_nothing_new_goes_to_a_cordoned_cluster_and_what_runs_there_goes_on() -> None:
     story = Story()
     story.declare(spec(placement={"clusters": ["west", "east"]}))

@@ -120,6 +120,25 @@ def test_a_tick_for_which_the_old_run_was_stopped_starts_however_long_that_takes
     assert story.run.start_by == story.now + story.rules.start_window
 
 
+@pytest.mark.parametrize("fields", [*DEADLINES, {"startingDeadlineSeconds": 30, "catchUp": {"spreadSeconds": 10}}])
+def test_it_starts_also_if_there_is_no_cluster_for_it_when_the_old_run_is_gone(fields: dict[str, Any]) -> None:
+    story = Story()
+    story.declare(spec("*/2 * * * *", concurrencyPolicy="Replace", **fields))
+    story.at(120)
+    story.started(story.run)
+    story.at(250)
+    story.cordoned = {"west": "maintenance"}
+    story.at(260)
+    story.stopped(story.run)
+    assert story.progress.held is not None
+    assert story.progress.held.reason == "NoCluster"
+    story.at(300)
+    story.cordoned = {}
+    story.at(310)
+    assert (story.runs, story.verdicts) == (["240 Pending west #1"], ["120 Stopped Replaced"])
+    assert story.run.was_in_time
+
+
 @pytest.mark.parametrize("fields", DEADLINES)
 def test_a_tick_for_which_the_old_run_was_stopped_gives_way_to_the_next(fields: dict[str, Any]) -> None:
     story = Story()
@@ -399,6 +418,19 @@ def test_a_run_that_was_too_late_may_go_to_the_same_cluster_again() -> None:
     story.at(40)
     story.refused(story.run, too_late=True)
     assert story.runs == ["0 Pending west #2"]
+
+
+@pytest.mark.parametrize("guarantee", ["AtMostOnce", "AtLeastOnce"])
+def test_a_run_that_was_too_late_goes_rather_to_another_cluster(guarantee: str) -> None:
+    """A webhook may fail in one cluster for that very Job, and nothing else say that it is not to be had there."""
+    story = Story()
+    story.declare(spec("1 * * * *", guarantee=guarantee, placement={"clusters": ["west", "east"]}))
+    story.at(60)
+    for cluster, attempt in [("west", 1), ("east", 2), ("west", 3)]:
+        assert story.runs == [f"60 Pending {cluster} #{attempt}"]
+        story.at((story.run.start_by - NOON).total_seconds() + 0.5)
+        story.refused(story.run, too_late=True)
+        story.at((story.now - NOON).total_seconds() + 0.5)
 
 
 def test_at_most_once_gives_a_silent_clusters_run_up_and_starts_nothing_elsewhere() -> None:

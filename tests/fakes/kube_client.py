@@ -217,7 +217,7 @@ class FakeKube:
         lands_at = now + timedelta(seconds=fate.delay_s)
         self.cluster.all_landed_at = max(self.cluster.all_landed_at, lands_at)
         self.cluster.travels(lands_at, partial(self._land, journey, fate))
-        if fate.delay_s > GIVES_UP_AFTER.total_seconds():
+        if fate.delay_s + fate.answer_s > GIVES_UP_AFTER.total_seconds():
             self.cluster.travels(now + GIVES_UP_AFTER, partial(self._reply, journey, 0, {}, "no answer in time"))
 
     def _land(self, journey: Journey, fate: Fate) -> None:
@@ -229,7 +229,9 @@ class FakeKube:
             self._reply(journey, 0, {}, "connection refused")
             return
         status, body = self._ask(journey.request, journey.asked)
-        self._reply(journey, *((fate.answered, {"message": "timed out"}) if fate.answered else (status, body)), "")
+        answer = (fate.answered, {"message": "timed out"}) if fate.answered else (status, body)
+        answers_at = self.cluster.now + timedelta(seconds=fate.answer_s)
+        self.cluster.travels(answers_at, partial(self._reply, journey, *answer, ""))
 
     def _reply(self, journey: Journey, status: int, body: Body, reason: str) -> None:
         if not (self._closed or journey.over):

@@ -38,6 +38,7 @@ class Fate(NamedTuple):
     delay_s: float = 0.0  # until it acts
     refused: int = 0  # a status in place of acting
     answered: int = 0  # a status in place of the answer, though it has acted
+    answer_s: float = 0.0  # from then until the answer comes; watches tell of it meanwhile
 
 
 class Asked(NamedTuple):

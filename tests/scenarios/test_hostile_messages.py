@@ -271,7 +271,7 @@ def test_what_would_be_too_long_for_the_ledger_is_set_aside_and_told(
     monkeypatch.setattr(Scheduler, "decide", grown)
     world.broker.put(COMMANDS, envelope(declared()))
     world.at(at(11))
-    told = [vars(record)["about"] for record in caplog.records if "too long" in record.message]
+    told = [vars(record)["about"] for record in caplog.records if "cannot stand" in record.message]
     assert told == [[f"Definition {ODD}", f"Progress {ODD}"]]
     assert world.executor is not None
     assert world.executor.session is not None

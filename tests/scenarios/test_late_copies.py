@@ -11,6 +11,7 @@ import pytest
 
 from hacron.broker import codec
 from hacron.core.messages import Checkpoint
+from tests.fakes import broker
 from tests.fakes.kubernetes import Body
 from tests.scenarios.judge import wrong
 from tests.scenarios.ordinary import HELLO, at
@@ -149,4 +150,35 @@ def test_whoever_takes_over_there_knows_all_before_it_decides(is_empty: bool) ->
     world.at(at(500))
     assert births(world) == born
     assert [one.tick for one in world.cluster("east").made] == [at(60)]
+    assert wrong(world) == []
+
+
+def test_what_an_earlier_connection_began_does_not_count_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs only count on, as the executor before had a clock that was ahead; so both connections begin the same one."""
+    monkeypatch.setattr(broker, "PREFETCH", 1)
+    world = World()
+    world.start("west-1").skew = timedelta(seconds=50)
+    world.start("east-1")
+    world.settle()
+    world.cluster("east").apply(HELLO, spec({"schedule": "* * * * *"}))
+    ahead = world.processes["west-1"].epoch
+    world.at(at(20))
+    before_it = world.broker.ledger[-1].offset
+    stop_all(world, "west-1")
+    assert world.executor is world.processes["east-1"]
+    assert world.executor.epoch == ahead + 1
+    world.at(at(25))
+    world.lag("east-1", before_it)
+    world.settle()
+    world.at(at(26))
+    has_begun_again = world.broker.ledger[-1]
+    assert has_begun_again.batch.begins
+    assert has_begun_again.batch.epoch == ahead + 1
+    world.lag("east-1", None)
+    world.at(at(28))
+    behind_it = [stored.batch for stored in world.broker.ledger if stored.offset > has_begun_again.offset]
+    assert behind_it[0].begins
+    assert behind_it[0].epoch == ahead + 2
+    world.at(at(200))
+    assert len({one.tick for one in world.cluster("east").made}) >= 2
     assert wrong(world) == []

@@ -137,6 +137,36 @@ def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -
     assert (run.tick, run.state) == (at(60), RunState.RUNNING)
 
 
+@pytest.mark.parametrize("answers_after_s", [0.0, 2.0, 9.0])
+def test_a_run_that_was_taken_back_is_heard_of_however_late_the_api_server_answers(answers_after_s: float) -> None:
+    """The watch tells of its Job, then the ledger that it was taken back, and then comes the answer."""
+    world = World()
+    for name in ("west-1", "east-1"):
+        world.start(name)
+    east = world.cluster("east")
+    east.namespaces["default"] = {"hacron.io/accept-from": "*"}
+    fields = {"schedule": "* * * * *", "clusters": "east", "runs": "100", "policy": "Replace"}
+    world.cluster("west").apply(HELLO, spec(fields))
+    world.at(at(56))
+    reads = world.processes["east-1"].broker
+    assert reads is not None
+    reads.reads_nothing = True
+    world.cluster("west").apply(HELLO, spec(fields | {"suspend": "true"}))
+    east.fate = lambda name: Fate(answer_s=answers_after_s) if name == "CreateJob" else Fate()
+    world.at(at(61))
+    reads.reads_nothing = False
+    world.at(at(75))
+    assert world.executor is not None
+    assert world.executor.session is not None
+    progress = world.executor.session.state.progress
+    (run,) = progress[HELLO].open
+    assert (run.tick, run.state) == (at(60), RunState.RUNNING)
+    world.cluster("west").apply(HELLO, spec(fields))
+    world.at(at(200))
+    assert [verdict.tick for verdict in progress[HELLO].recent][:2] == [at(60), at(120)]
+    assert wrong(world) == []
+
+
 def test_what_an_api_server_that_has_just_started_says_of_rights_says_nothing_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was down until it was too late for the run; it refuses the tombstone, and the look that follows is allowed already."""
     world = World()

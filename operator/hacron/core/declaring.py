@@ -269,13 +269,12 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
     if before == after:
         return progress  # also a new template: it is read when the Job is made
     progress = end_pause(progress, before, now)
-    schedule = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
     fires_now = isinstance(after.cronjob, CronJob) and not after.rests(now)
     fired_before = isinstance(before.cronjob, CronJob) and not before.rests(now)
     if fires_now and fired_before and before.cronjob == after.cronjob:
         return progress  # a pause that is over already
     decided = progress.last_tick
-    progress = take_back(progress, now, draft.rules, schedule)
+    progress = take_back(progress, now, draft.rules)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
         if fires_now and fired_before and _same_is_due(progress, before.cronjob.schedule, after.cronjob.schedule, now):
             return progress

@@ -41,6 +41,7 @@ from hacron.core.model import (
     Verdict,
     VerdictKind,
     name_of,
+    sentence,
 )
 from hacron.core.rules import Rules
 from hacron.core.runs import NOT_STARTED, is_ahead, is_of_an_earlier, never_begun, run_id
@@ -135,8 +136,11 @@ def start(
     identity: str = "",
     demand: str = "",
     was_in_time: bool = False,
+    after: datetime | None = None,
 ) -> Progress:
     """Write down a run: from here on the tick is decided, and the cluster's worker will make the Job.
+
+    `after`: up to when ticks had been decided before the first attempt, if this is a further one.
 
     With the name and the identity of a `demand`, it is a run beside the schedule. A tick that was taken back is the attempt that
     it was, where it was and by the name it had: a replica there that has not read of it may be making the Job, and only there
@@ -149,6 +153,7 @@ def start(
     # At least the clock's milliseconds, so that it keeps growing even when the ledger is lost.
     fencing = max(progress.fencing + 1, int(scene.now.timestamp() * 1000))
     held = progress.held
+    decided = progress.last_tick if progress.last_tick < tick else after
     run = Run(
         id=run_id(identity or progress.cronjob_id, tick, attempt),
         tick=tick,
@@ -162,6 +167,7 @@ def start(
         because=because[:MOST_WORDS],
         waited=not demand and held is not None and held.tick == tick and held.reason in AS_ASKED,
         was_in_time=not demand and (was_in_time or _others_stop_for(tick, progress)),
+        after=decided if tick > scene.now and not demand else None,
     )
     bound = deadline_of(run, scene.cronjob, scene.rules)
     if bound is not None:
@@ -174,18 +180,16 @@ def start(
     return replace(progress, last_tick=last_tick, held=None, taken_back=taken_back)
 
 
-def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:
+def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
     """Undo what was decided ahead: runs whose tick is still to come are no more, and their ticks are undecided again.
-
-    `schedule` is the one by which they were decided; without it, it is not known what the next tick would have been.
 
     Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
     """
     ahead = [run for run in progress.open if is_ahead(run, now + rules.skew_margin)]
     if not ahead:
         return progress
-    first = min(run.tick for run in ahead)
-    before_them = first - timedelta(seconds=1) if schedule is None else schedule.before(first)
+    first = min(ahead, key=lambda run: run.tick)
+    before_them = first.after or first.tick - timedelta(seconds=1)
     kept = tuple(run for run in progress.open if run not in ahead)
     taken_back = (*_still_taken_back(progress, now, now, rules), *ahead)
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them), taken_back=taken_back)
@@ -212,8 +216,8 @@ def take_as_begun(progress: Progress, run: Run, scene: Scene | None) -> Progress
     undecided = _older(progress, run.tick, scene.cronjob.schedule) if scene is not None else None
     if undecided is not None:
         older, count = undecided
-        sentence = f"{how_many(count)} passed while nothing could be started, and a later one has begun"
-        superseded = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
+        message = f"{how_many(count)} passed while nothing could be started, and a later one has begun"
+        superseded = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=message, count=count)
         progress = _decided(progress, older, superseded)
     return replace(
         progress,
@@ -235,8 +239,8 @@ def _due(progress: Progress, scene: Scene) -> list[datetime]:
 
 def _fire_due(progress: Progress, tick: datetime, scene: Scene) -> Progress:
     if len(progress.open) >= MOST_OPEN:
-        sentence = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
-        skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=sentence)
+        message = f"{len(progress.open)} runs are open; do its Jobs end? activeDeadlineSeconds ends them"
+        skipped = Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason="TooManyRuns", message=message)
         return _decided(progress, tick, skipped)
     bound = _deadline_of_tick(tick, progress, scene.cronjob, scene.rules)
     match admit(scene.cronjob, tick, _blocking(progress, scene), scene.now, bound):
@@ -261,7 +265,7 @@ def _deadline_of_tick(tick: datetime, progress: Progress, cronjob: CronJob, rule
 def _others_stop_for(tick: datetime, progress: Progress) -> bool:
     """Whether runs have been told to stop for a tick. A lost run cannot be told to stop."""
     held = progress.held
-    waits = held is not None and (held.tick, held.reason) == (tick, REPLACING)
+    waits = held is not None and held.tick == tick and (held.in_time or held.reason == REPLACING)
     return waits and all(run.state is not RunState.LOST for run in progress.open)
 
 
@@ -310,16 +314,16 @@ def _pass_over_older(progress: Progress, first: datetime, scene: Scene) -> Progr
     older, count = undecided
     held = progress.held
     if scene.cronjob.policy is ConcurrencyPolicy.QUEUE:
-        sentence = f"{how_many(count)} gave way: no more than {scene.cronjob.catch_up.limit} may wait (catchUp.limit)"
-        verdict = Verdict(tick=older, verdict=VerdictKind.SKIPPED, reason="QueueFull", message=sentence, count=count)
+        message = f"{how_many(count)} gave way: no more than {scene.cronjob.catch_up.limit} may wait (catchUp.limit)"
+        verdict = Verdict(tick=older, verdict=VerdictKind.SKIPPED, reason="QueueFull", message=message, count=count)
     elif count == 1 and held is not None and held.tick == older:
         kind = VerdictKind.SKIPPED if held.reason in FOR_EARLIER_RUNS else VerdictKind.MISSED
         verdict = Verdict(tick=older, verdict=kind, reason=held.reason, message=held.message)
     else:
         made_up_for = "the latest is" if scene.cronjob.due_at_once == 1 else f"the newest {scene.cronjob.due_at_once} are"
         late = f"the last {(scene.now - older).total_seconds():.0f} s ago"
-        sentence = f"{how_many(count)} passed while nothing could be started, {late}; only {made_up_for} made up for"
-        verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=sentence, count=count)
+        message = f"{how_many(count)} passed while nothing could be started, {late}; only {made_up_for} made up for"
+        verdict = Verdict(tick=older, verdict=VerdictKind.MISSED, reason="Superseded", message=message, count=count)
     return _decided(progress, older, verdict)
 
 
@@ -343,7 +347,7 @@ def _not_started(progress: Progress, tick: datetime, reason: str, message: str) 
     held = progress.held
     if held is None or held.tick != tick:
         return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=message)
-    waited = f"{held.message}; {message}"
+    waited = sentence(held.message, message)
     if held.reason in FOR_EARLIER_RUNS:
         return Verdict(tick=tick, verdict=VerdictKind.SKIPPED, reason=held.reason, message=waited)
     return Verdict(tick=tick, verdict=VerdictKind.MISSED, reason=reason, message=waited)
@@ -356,6 +360,8 @@ def _decided(progress: Progress, tick: datetime, verdict: Verdict) -> Progress:
 
 def _hold(progress: Progress, held: Held) -> Progress:
     """Note why a due tick waits; written once, however often it is looked at."""
+    if _others_stop_for(held.tick, progress):
+        held = replace(held, in_time=True)
     return progress if is_known(progress.held, held) else replace(progress, held=held)
 
 

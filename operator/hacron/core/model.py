@@ -196,6 +196,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     because: Sentence = ""  # of a further attempt: what became of the one before
     waited: bool = False  # for an earlier run, or for `catchUp.spreadSeconds`: it is late as it was asked to be
     was_in_time: bool = False  # no deadline bounds its start: others were stopped for it, or an attempt before may have begun
+    after: Instant | None = None  # of one that was decided ahead: up to when ticks had been decided before it
 
     @property
     def has_begun(self) -> bool:
@@ -229,12 +230,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     run: Name = ""  # id of a run that a HACronJobRun asked for, until the verdict stands in that demand's account
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class Held(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tick that is due and waits: for an earlier run to end, or for a cluster to come back."""
 
     tick: Instant
     reason: Name
     message: Sentence
+    in_time: bool = False  # runs have been told to stop for it before it waits for this: it starts however long that takes
 
 
 class Gone(msgspec.Struct, frozen=True, gc=False):

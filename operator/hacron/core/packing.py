@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from hacron.core import instants
 from hacron.core.foreign import Stranger
 from hacron.core.messages import BODY_BYTES, MOST_RECORDS, RECORD_BYTES, Record, Written, as_they_stand
 
@@ -14,6 +15,7 @@ BATCH_BYTES = 100_000  # of one ledger message; a group that is longer has one o
 FRAME_BYTES = 4096  # what surrounds the records of a batch, at most
 
 _encoder = msgspec.json.Encoder()  # as in broker.codec, which encodes what is packed here
+_record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 class Load(NamedTuple):
@@ -23,11 +25,18 @@ class Load(NamedTuple):
     foreign: dict[int, bytes]  # of these, how those stand there that say more than is known here
 
 
+class SetAside(NamedTuple):
+    """A group that is not appended: nobody could read it, so it would be decided again for ever."""
+
+    group: Sequence[Written]
+    why: str
+
+
 class Packed(NamedTuple):
-    """What can be appended, and what cannot, because nobody could read it: it would be decided again for ever."""
+    """What can be appended, and what cannot."""
 
     loads: list[Load]
-    too_long: list[Sequence[Written]]
+    set_aside: list[SetAside]
 
 
 def pack(groups: Iterable[Sequence[Written]], as_written: Callable[[Record], bytes | None] = lambda _: None) -> Packed:
@@ -43,10 +52,11 @@ def pack(groups: Iterable[Sequence[Written]], as_written: Callable[[Record], byt
             for number, one in enumerate(group)
             if not isinstance(one, Stranger) and (more := as_written(one)) is not None
         }
-        stand = as_they_stand(group, foreign)
-        size = len(_encoder.encode(stand))
-        if not _is_readable(stand, size):
-            packed.too_long.append(group)
+        bodies = [_encoder.encode(one) for one in as_they_stand(group, foreign)]
+        size = sum(map(len, bodies)) + len(bodies)
+        why = _why_unreadable(group, bodies, size)
+        if why is not None:
+            packed.set_aside.append(SetAside(group, why))
             continue
         if size > room:
             packed.loads.append(Load([], {}))
@@ -58,7 +68,18 @@ def pack(groups: Iterable[Sequence[Written]], as_written: Callable[[Record], byt
     return packed
 
 
-def _is_readable(group: Sequence[object], size: int) -> bool:
-    if len(group) > MOST_RECORDS or size > BODY_BYTES - FRAME_BYTES:
-        return False
-    return size <= RECORD_BYTES or all(len(_encoder.encode(record)) <= RECORD_BYTES for record in group)
+def _why_unreadable(group: Sequence[Written], bodies: Sequence[bytes], size: int) -> str | None:
+    """Say why nobody could read a group; None if all can. Bounds are checked by who reads, not where a record is made."""
+    longest = max(map(len, bodies), default=0)
+    if len(group) > MOST_RECORDS or size > BODY_BYTES - FRAME_BYTES or longest > RECORD_BYTES:
+        return f"too long: {len(group)} records of {size} bytes, the longest of {longest}"
+    try:
+        for one, body in zip(group, bodies, strict=True):
+            if isinstance(one, Stranger):
+                continue
+            _record.decode(body)
+            if instants.may_have_far(body) and instants.has_far(one):
+                return instants.FAR
+    except msgspec.MsgspecError as reason:
+        return str(reason)
+    return None

@@ -11,6 +11,7 @@ from hacron.core.hearing import to_be_forgotten, why_unheard
 from hacron.core.model import Cluster, Key, Placement, Strategy
 
 MOST_NAMED = 5  # clusters about which is told why they cannot be chosen
+MOST_WORDS = 1000  # characters of that; a selector may be longer than what can be told of anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,10 @@ class Field:
 
     def why_none(self) -> str:
         """Say in one sentence why no candidate can be chosen."""
+        why = self._why_none()
+        return why if len(why) <= MOST_WORDS else f"{why[:MOST_WORDS]}…"
+
+    def _why_none(self) -> str:
         asked_for = self._asked_for()
         candidates = self.candidates()
         if asked_for and not candidates:

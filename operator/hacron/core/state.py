@@ -379,8 +379,13 @@ class State:
         known = self.demands.pop(key, None)
         if known is None or known.cronjob is None:
             return []
-        self._by_identity[known.cronjob].pop(known.account.id, None)
-        self._pending.get(known.cronjob, {}).pop(key, None)
+        identities, pending = self._by_identity[known.cronjob], self._pending.get(known.cronjob, {})
+        identities.pop(known.account.id, None)
+        pending.pop(key, None)
+        if not identities:  # anybody may demand runs of what has never been there
+            del self._by_identity[known.cronjob]
+        if not pending:
+            self._pending.pop(known.cronjob, None)
         return [known.cronjob]
 
     def _forget_open_runs(self, key: Key) -> None:

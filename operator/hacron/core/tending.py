@@ -6,7 +6,7 @@ nothing elsewhere; AtLeastOnce starts another attempt in another cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -103,10 +103,15 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         because = run.because if run.reason == NOT_STARTED else _because(run, report)[:MOST_WORDS]
         waits = to_try_again(run, refused_by, because)
         return _tend_lost(_with(progress, run, waits), waits, scene)
-    cluster = scene.choose(progress, without=refused_by)
+    cluster = _next(progress, run, refused_by, scene)
     if cluster is None:
         return with_verdict(without, late)
     return _again(without, run, cluster, scene, refused_by, _because(run, report))
+
+
+def _next(progress: Progress, run: Run, refused_by: Collection[str], scene: Scene) -> str | None:
+    """Return who gets what one cluster did not start: rather another one, also if it may take a further attempt."""
+    return scene.choose(progress, without={*refused_by, run.cluster}) or scene.choose(progress, without=refused_by)
 
 
 def _gives_way(scene: Scene) -> bool:
@@ -287,7 +292,7 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
         if scene.now < run.start_by:
             others = progress.open  # a cluster that says "too late" before its time has a clock that is ahead: not at once again
     taken = {other.cluster for other in others if (identity_of(other.id), other.tick) == (identity_of(run.id), run.tick)}
-    return scene.choose(progress, without=taken | set(run.refused_by))
+    return _next(progress, run, taken | set(run.refused_by), scene)
 
 
 def _ahead_of(run: Run, runs: tuple[Run, ...]) -> tuple[Run, ...]:
@@ -328,6 +333,7 @@ def _again(
         identity=identity_of(run.id) if run.demand else "",
         demand=run.demand,
         was_in_time=run.was_in_time or may_have_begun,
+        after=run.after,
     )
 
 

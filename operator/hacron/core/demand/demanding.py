@@ -14,7 +14,7 @@ from hacron.core.admission import MOST_OPEN
 from hacron.core.demand.wanted import MOST, read
 from hacron.core.draft import Draft
 from hacron.core.messages import Demand, DemandWithdrawn, RunsDemanded
-from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, key_of, namespace_of
+from hacron.core.model import Account, Home, InvalidCronJob, Key, Run, RunState, key_of, namespace_of, sentence
 from hacron.core.runs import known_again
 
 MAY_HAVE_RUN = "its cluster was to be forgotten while it was there, so it may have run already: ask for it anew, by another name"
@@ -119,7 +119,7 @@ def _understand(draft: Draft, command: RunsDemanded) -> Demand:
     try:
         name, wanted = read(command.spec)
     except InvalidCronJob as invalid:
-        return replace(demand, wrong=str(invalid))
+        return replace(demand, wrong=sentence(str(invalid)))
     return replace(demand, cronjob=key_of(namespace_of(command.key), name), wanted=wanted)
 
 

@@ -57,10 +57,6 @@ class Calendar:
         """
         return self._ticks.next_after(utc(instant), utc(instant if base is None else base))
 
-    def before(self, tick: datetime) -> datetime:
-        """Give an instant from which on this tick is the next, also with `@every`."""
-        return tick - (self.schedules[0].interval or _SECOND)
-
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         """Give the latest tick with after < tick <= until. With `@every`, ticks are counted from `after`."""
         return self._ticks.latest(utc(after), utc(until))
