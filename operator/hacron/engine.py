@@ -138,6 +138,7 @@ class Engine:
             outbox=broker.outbox,
             kube=self._kube,
             uid_here=self.relay.uid_here,
+            namespaces=settings.watch_namespaces,
             seen_interval_s=settings.seen_interval_s,
             token_missing_after_s=settings.token_missing_after_s,
             unheard_after_s=lease.unheard_after_s,

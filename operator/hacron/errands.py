@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from hacron.consent import Consent
 from hacron.core import manifests
-from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, owed
+from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, out_of_sight, owed
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunRefused, RunStarted
-from hacron.core.model import CronJob, Guarantee, Key, Run, RunState
+from hacron.core.model import CronJob, Guarantee, Key, Run, RunState, namespace_of
 from hacron.core.namelock import is_asked_for_no_more, may_be_made_again
+from hacron.core.runs import NOT_STARTED, NOT_WATCHED
 from hacron.core.state import State
 from hacron.errand import LAST_RETRY_S, PATIENT_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
 from hacron.jobs import Jobs
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 # A HACronJob is applied in one cluster after the other: after a change so recent, that it is not declared here may not be the
 # last word. Later a refusal is said before the tick, so that another cluster can make the Job in time.
 ON_ITS_WAY = timedelta(seconds=30)
+FOR_CLOCKS = timedelta(seconds=2)  # so long before a tick no replica has taken it to have come
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Errands:
         cluster: str,
         state: State,
         uid_here: Callable[[Key], str | None],
+        namespaces: Collection[str],
         reachable: Callable[[], bool],
         jobs: Jobs,
         outgoing: Outgoing,
@@ -57,6 +60,7 @@ class Errands:
         self._cluster = cluster
         self._state = state
         self._uid_here = uid_here
+        self._namespaces = namespaces  # that are watched; none: all are
         self._reachable = reachable  # the API server, as a whole
         self._jobs = jobs
         self._outgoing = outgoing
@@ -149,6 +153,9 @@ class Errands:
             case Wait(until):
                 if run.state is RunState.PENDING:
                     self._prepare(run, errand, moment)
+                elif until is None and not self._watches(errand.key):
+                    errand.send(get_request(errand.key, run))  # no watch tells of it
+                    return None
                 return until
             case Create():
                 self._create(run, errand, moment)
@@ -218,7 +225,7 @@ class Errands:
                 )
                 manifests.keep(body)
                 errand.body = manifests.as_json(body)
-            case False if moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
+            case False if self._watches(key) and moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:
                 errand.refuse(run, "NotAccepted", self._consent.why_not(definition))
@@ -282,6 +289,8 @@ class Errands:
         view = manifests.job_view(answer.body) if answer.ok else None
         if view is not None and view.run_id == run.id:
             self._jobs.keep(view)
+            if not self._watches(errand.key):
+                errand.retry_at = moment.wall + timedelta(seconds=PATIENT_RETRY_S)
         elif answer.ok and never_seen:
             sentence = f"a Job named {run.job} exists and is not of this run"
             taken = RunRefused(key=errand.key, run_id=run.id, cluster=self._cluster, reason="JobNameTaken", message=sentence)
@@ -294,8 +303,24 @@ class Errands:
             errand.conclude(gone(errand.key, run))
         elif answer.status == 404 and errand.refusal is not None:
             errand.conclude(errand.refusal)
+        elif answer.lacks_right and self._reachable():
+            self._may_not_look(run, errand, answer, moment)
         else:
             errand.try_later(run, answer, moment.wall)
+
+    def _may_not_look(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
+        """Ask again, rarely once nothing can begin in time. Where the namespace is not watched, say what that makes of the run.
+
+        Before its tick nobody has made the Job, and without the right nobody will. Later that is not known: another replica may
+        have made it when it still had the right.
+        """
+        if not self._watches(errand.key):
+            if run.state is RunState.PENDING and errand.refusal is not None and moment.wall < run.tick - FOR_CLOCKS:
+                errand.conclude(errand.refusal)
+                return
+            if is_asked_for_no_more(run, moment.wall) and run.reason not in (NOT_STARTED, NOT_WATCHED):
+                errand.say(out_of_sight(errand.key, run), moment.wall, self._state.counted_position)
+        errand.try_later(run, answer, moment.wall, PATIENT_RETRY_S if moment.wall > run.start_by else LAST_RETRY_S)
 
     def _halted(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
         if answer.ok:
@@ -320,6 +345,9 @@ class Errands:
             errand.retry_at = None if errand.job_is_gone else moment.wall + timedelta(seconds=LAST_RETRY_S)
 
     # --- inside ---
+
+    def _watches(self, key: Key) -> bool:
+        return not self._namespaces or namespace_of(key) in self._namespaces
 
     def _open_runs(self, key: Key) -> Sequence[Run]:
         progress = self._state.progress.get(key)

@@ -8,7 +8,7 @@ worker token and does all of it; the others only make Jobs that are still missin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -50,6 +50,7 @@ class Worker:
         outbox: Outbox,
         kube: Kubernetes,
         uid_here: Callable[[Key], str | None],
+        namespaces: Collection[str],
         seen_interval_s: float,
         token_missing_after_s: float,
         unheard_after_s: float,
@@ -81,6 +82,7 @@ class Worker:
             cluster=cluster,
             state=state,
             uid_here=uid_here,
+            namespaces=namespaces,
             reachable=lambda: kube.reachable,
             jobs=self._jobs,
             outgoing=self._outgoing,

@@ -107,8 +107,8 @@ class Story:
         report = RunRefused(key=HELLO, run_id=run.id, cluster=run.cluster, reason=reason, message="no", too_late=too_late)
         self.tell(report)
 
-    def stopped(self, run: Run) -> None:
-        self.tell(RunStopped(key=HELLO, run_id=run.id, cluster=run.cluster))
+    def stopped(self, run: Run, reason: str = "") -> None:
+        self.tell(RunStopped(key=HELLO, run_id=run.id, cluster=run.cluster, reason=reason))
 
     @property
     def progress(self) -> Progress:

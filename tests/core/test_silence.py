@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from hacron.core.messages import CronJobWithdrawn
+from hacron.core.messages import CronJobWithdrawn, RunStopped
 from hacron.core.spec import parse
-from tests.core.ledger_story import HELLO, Story, spec
+from tests.core.ledger_story import HELLO, Story, refused_and_waiting, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
 ALO = {"guarantee": "AtLeastOnce"}
@@ -186,3 +186,58 @@ def test_a_job_that_was_not_seen_may_have_been_made_by_a_request_that_was_kept_w
 def test_the_time_that_pods_have_to_end_is_read_from_the_template(given: object, grace_s: int) -> None:
     pod = {"spec": {"terminationGracePeriodSeconds": given, "containers": []}}
     assert parse(HELLO, spec(jobSpec={"template": pod})).grace_s == grace_s
+
+
+def not_watched(state: str, **fields: object) -> Story:
+    """Of the run of 12:01 in west, where it was Pending, Running, or Stopping, nobody will tell anything any more."""
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH, **fields))
+    story.at(61)
+    if state != "Pending":
+        story.started(story.run)
+    if state == "Stopping":
+        story.declare(spec("1,2 12 * * *", concurrencyPolicy="Replace", **BOTH, **fields), generation=2)
+        story.at(121)
+    assert story.runs == [f"60 {state} west #1"]
+    story.stopped(story.run, reason="NotWatched")
+    return story
+
+
+@pytest.mark.parametrize("state", ["Pending", "Running", "Stopping"])
+def test_a_run_that_nobody_can_look_at_is_lost_and_counts_until_its_job_must_have_ended(state: str) -> None:
+    story = not_watched(state, jobSpec={"activeDeadlineSeconds": 400})
+    assert story.verdicts == ["60 Lost NotWatched"]
+    over = 60 + 20 + 400 + 30 + 2 + 60 * (state == "Pending")
+    story.at(over - 1)
+    assert story.runs == [f"60 {'Stopping' if state == 'Stopping' else 'Lost'} west #1"]
+    story.at(over + 1)
+    assert story.runs == (["120 Pending west #1"] if state == "Stopping" else [])
+    assert story.verdicts == ["60 Lost NotWatched"]
+
+
+@pytest.mark.parametrize("state", ["Pending", "Running", "Stopping"])
+def test_a_run_that_nobody_can_look_at_and_that_nothing_ends_counts_no_more(state: str) -> None:
+    story = not_watched(state)
+    story.at(130)
+    assert story.runs == (["120 Pending west #1"] if state == "Stopping" else [])
+    assert story.verdicts == ["60 Lost NotWatched"]
+
+
+def test_what_is_seen_after_all_of_a_run_that_nobody_could_look_at_is_the_truth() -> None:
+    story = not_watched("Stopping", jobSpec={"activeDeadlineSeconds": 400})
+    story.stopped(story.run, reason="JobGone")
+    assert story.verdicts == ["60 Stopped JobGone"]
+
+
+def test_another_cluster_can_not_say_that_a_run_is_out_of_sight() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH))
+    story.at(61)
+    story.tell(RunStopped(key=HELLO, run_id=story.run.id, cluster="east", reason="NotWatched"))
+    assert story.runs == ["60 Pending west #1"]
+
+
+def test_what_is_known_not_to_have_begun_waits_on_though_nobody_can_look_at_it() -> None:
+    story = refused_and_waiting()
+    story.stopped(story.run, reason="NotWatched")
+    assert (story.run.reason, story.verdicts) == ("NotStarted", [])

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hacron.core.model import key_of
+from hacron.core.model import key_of, namespace_of
 from hacron.errands import WorkerTally
 from hacron.ports import BrokerUnavailable, Request
 from hacron.turn import Moment
@@ -26,9 +26,11 @@ class Kube:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.waiting: list[Request] = []
 
     def submit(self, requests: Sequence[Request]) -> None:
         self.asked.append(len(requests))
+        self.waiting += requests
 
     def watch_jobs(self, on: bool) -> None:
         pass
@@ -45,7 +47,7 @@ def caught_up() -> Story:
     return story
 
 
-def made(story: Story, session: FakeSession, kube: Kube) -> Worker:
+def made(story: Story, session: FakeSession, kube: Kube, namespaces: Sequence[str] = ()) -> Worker:
     return Worker(
         replica="west-1",
         cluster="west",
@@ -57,7 +59,8 @@ def made(story: Story, session: FakeSession, kube: Kube) -> Worker:
         token=session.worker_token,
         outbox=session.outbox,
         kube=kube,  # type: ignore[arg-type]  # it only submits
-        uid_here=lambda _: "uid",
+        uid_here=lambda key: None if namespaces and namespace_of(key) not in namespaces else "uid",
+        namespaces=namespaces,
         seen_interval_s=5.0,
         token_missing_after_s=12.0,
         unheard_after_s=30.0,

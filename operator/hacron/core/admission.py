@@ -10,6 +10,7 @@ from hacron.core.hearing import Hearing
 from hacron.core.model import CatchUpPolicy, ConcurrencyPolicy, CronJob, Guarantee, Run, RunState
 from hacron.core.namelock import REQUEST_LIVES
 from hacron.core.rules import Rules
+from hacron.core.runs import NOT_WATCHED
 
 REPLACING = "Replacing"  # why a tick waits until the runs have ended that were told to stop for it
 DEFAULTS = Rules()  # where only matters that there is some time
@@ -119,8 +120,13 @@ def blocking_runs(cronjob: CronJob, runs: Sequence[Run], hearing: Hearing, now: 
 
 
 def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> datetime | None:
-    """Return until when a run that is given up, or to be stopped, counts as running; None: however long nothing is heard."""
+    """Return until when a run that is given up, or to be stopped, counts as running; None: however long nothing is heard.
+
+    Where its namespace is not watched, as somebody wanted it, nothing will ever be heard: at most the Job's own deadline counts.
+    """
     end = latest_end(run, cronjob, rules)
+    if run.reason == NOT_WATCHED:
+        return end if end is not None and cronjob.guarantee is Guarantee.AT_MOST_ONCE else run.start_by
     if cronjob.guarantee is Guarantee.AT_MOST_ONCE:
         return end
     lost_at = hearing.silent_since(run.cluster) + rules.lost_after

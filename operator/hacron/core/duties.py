@@ -16,6 +16,7 @@ from hacron.core.manifests import JobView
 from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
 from hacron.core.namelock import may_be_made_again
+from hacron.core.runs import NOT_WATCHED
 
 TOO_LATE = "StartByPassed"
 
@@ -122,6 +123,11 @@ def finished(key: Key, run: Run, job: JobView) -> RunFinished:
 
 def gone(key: Key, run: Run) -> RunStopped:
     return RunStopped(key=key, run_id=run.id, cluster=run.cluster, reason="JobGone")
+
+
+def out_of_sight(key: Key, run: Run) -> RunStopped:
+    """Say that nobody will tell what becomes of a run, nor of its Job, if there is one."""
+    return RunStopped(key=key, run_id=run.id, cluster=run.cluster, reason=NOT_WATCHED)
 
 
 def too_late(key: Key, run: Run) -> RunRefused:

@@ -165,7 +165,7 @@ class RunRefused(_Message, frozen=True):
 
 
 class RunStopped(_Message, frozen=True):
-    """The Job of a run is gone before it ended."""
+    """The Job of a run is gone before it ended; or, with the reason NotWatched, nobody can look at it any more."""
 
     key: KeyText
     run_id: Name

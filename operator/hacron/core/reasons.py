@@ -57,6 +57,7 @@ BY_REASON: Final[dict[tuple[VerdictKind, str], Told]] = {
     (VerdictKind.REFUSED, "NoCluster"): Told("FailedCreate", True),
     (VerdictKind.LOST, "ClusterSilent"): Told("Lost", True),
     (VerdictKind.LOST, "PlacedElsewhere"): Told("Lost", True),
+    (VerdictKind.LOST, "NotWatched"): Told("Lost", True),
     (VerdictKind.LOST, "Withdrawn"): Told("Lost", True),
 }
 """The reasons of this program. A further reason has a line here, and a sentence where it is given."""

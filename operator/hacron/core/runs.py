@@ -7,6 +7,7 @@
             LOST ── any report tells the truth ──▶ RUNNING | SUCCEEDED | FAILED | STOPPED | REFUSED
 
  decided    PENDING | RUNNING ── its cluster is silent ──▶ LOST                                     tending.expire, give_up_silent
+            PENDING | RUNNING ── its namespace is not watched there, nor to be seen ──▶ LOST        tending.hear
             PENDING | LOST ── refused, under AtLeastOnce; waits for a cluster ──▶ LOST (NotStarted)  tending.hear
             PENDING | RUNNING ── replaced ──▶ STOPPING                                              firing.stop_runs
             PENDING | RUNNING | LOST ── withdrawn ──▶ STOPPING; of NotStarted: no more              tending.stop_all
@@ -29,6 +30,9 @@ from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, se
 # Why a run is LOST under AtLeastOnce:
 NOT_STARTED = "NotStarted"  # refused, and waits for a cluster, or for its turn
 PLACED_ELSEWHERE = "PlacedElsewhere"  # silent, and there is a further attempt
+
+NOT_WATCHED = "NotWatched"
+"""Why nobody can say what becomes of a run: its cluster does not watch its namespace, and we have no right to look into it."""
 
 P, R, S, L = RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.LOST
 
@@ -136,7 +140,7 @@ def advance(run: Run, report: RunReport) -> Run | None:
     if state is None:
         return None
     started = report.started if isinstance(report, RunStarted | RunFinished) else None
-    reason = "" if run.state is L else run.reason  # why it was given up is no longer true
+    reason = "" if run.state is L or run.reason == NOT_WATCHED else run.reason  # why it was given up is no longer true
     tried_again = run.tried_again or run.reason == PLACED_ELSEWHERE
     after = replace(run, state=state, started=run.started or started, reason=reason, tried_again=tried_again)
     return None if after == run else after
@@ -171,6 +175,7 @@ _SENTENCES = {
     "Replaced": "it made way for a later tick (concurrencyPolicy Replace)",
     "Withdrawn": "the HACronJob was deleted",
     "JobGone": "its Job was deleted before it had ended",
+    NOT_WATCHED: "its cluster does not watch its namespace, and may not look into it; whether it ran, or runs on, is not known",
 }
 
 

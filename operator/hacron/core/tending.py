@@ -15,11 +15,12 @@ from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, coun
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start, take_as_begun
 from hacron.core.hearing import Hearing
-from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport
+from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport, RunStopped
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 from hacron.core.runs import (
     NOT_STARTED,
+    NOT_WATCHED,
     PLACED_ELSEWHERE,
     advance,
     identity_of,
@@ -36,6 +37,8 @@ MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress:
     """Take in a report about a run. Without a scene (withdrawn, not understood) nothing new is started."""
     run = next((run for run in progress.open if run.id == report.run_id), None)
+    if isinstance(report, RunStopped) and report.reason == NOT_WATCHED:
+        return _out_of_sight(progress, run) if run is not None and run.cluster == report.cluster else progress
     if run is None:
         run = _taken_back(progress, report)
         progress = take_as_begun(progress, run, scene) if run is not None else progress
@@ -56,6 +59,18 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
     else:
         verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
     return _with_what_became_of(run, progress, verdict)
+
+
+def _out_of_sight(progress: Progress, run: Run) -> Progress:
+    """Give up a run of which its cluster can tell nothing any more. One that is known not to have begun waits on."""
+    if run.reason in (NOT_STARTED, NOT_WATCHED):
+        return progress
+    lost = replace(run, state=RunState.LOST, reason=NOT_WATCHED)
+    if run.state is not RunState.LOST and not run.lost:
+        progress = _with_what_became_of(run, progress, verdict_of(lost))
+    if run.state is RunState.STOPPING:
+        return _with(progress, run, replace(run, reason=NOT_WATCHED, lost=True))
+    return _with(progress, run, replace(lost, tried_again=run.tried_again or run.reason == PLACED_ELSEWHERE))
 
 
 def _with_what_became_of(run: Run, progress: Progress, verdict: Verdict) -> Progress:
@@ -249,7 +264,8 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is None:
         return progress
-    placed = _with(progress, run, replace(run, reason=PLACED_ELSEWHERE))
+    tried = replace(run, tried_again=True) if run.reason == NOT_WATCHED else replace(run, reason=PLACED_ELSEWHERE)
+    placed = _with(progress, run, tried)
     return _unheard_again(placed, run, elsewhere, scene)
 
 
@@ -268,6 +284,9 @@ def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
 
     Not sooner, also where it blocks no longer: what runs on in a silent cluster is stopped when that is back.
     """
+    if run.reason == NOT_WATCHED:
+        blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
+        return progress if blocks else _without(progress, run)
     end = latest_end(run, scene.cronjob, scene.rules)
     over = end is not None and scene.now >= end and _is_silent(run, scene, scene.rules.silent_after)
     if not over and not scene.hearing.is_gone(run.cluster, scene.now, scene.rules.silent_after):
