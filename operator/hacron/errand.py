@@ -47,6 +47,7 @@ class Errand:
     body: msgspec.Raw | None = None  # the Job, rendered before the tick
     rendered_from: tuple[Definition, Uid | None] | None = None  # and its owner here
     refusal: RunRefused | None = None  # holds if the Job is found not to exist
+    unseen_since: datetime | None = None  # when a look was first answered "forbidden", and ever since
     failure: str = ""  # why the last request failed that is to be tried again
     job_is_gone: bool = False  # so the watch says, and the run has still to end
     conclusion: RunReport | None = None  # what is settled; told until the ledger shows it

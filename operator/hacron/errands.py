@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # A HACronJob is applied in one cluster after the other: after a change so recent, that it is not declared here may not be the
 # last word. Later a refusal is said before the tick, so that another cluster can make the Job in time.
 ON_ITS_WAY = timedelta(seconds=30)
+UNSEEN_FOR = timedelta(minutes=1)  # a role may be missing for a moment, as it is replaced
 FOR_CLOCKS = timedelta(seconds=2)  # so long before a tick no replica has taken it to have come
 
 
@@ -287,9 +288,10 @@ class Errands:
     def _got_job(self, run: Run, errand: Errand, answer: Answer, moment: Moment) -> None:
         never_seen = run.state in (RunState.PENDING, RunState.LOST)
         view = manifests.job_view(answer.body) if answer.ok else None
+        errand.unseen_since = errand.unseen_since if answer.lacks_right else None
         if view is not None and view.run_id == run.id:
             self._jobs.keep(view)
-            if not self._watches(errand.key):
+            if not self._watches(errand.key) and isinstance(owed(errand.key, run, view, moment.wall), Wait):
                 errand.retry_at = moment.wall + timedelta(seconds=PATIENT_RETRY_S)
         elif answer.ok and never_seen:
             sentence = f"a Job named {run.job} exists and is not of this run"
@@ -318,7 +320,9 @@ class Errands:
             if run.state is RunState.PENDING and errand.refusal is not None and moment.wall < run.tick - FOR_CLOCKS:
                 errand.conclude(errand.refusal)
                 return
-            if is_asked_for_no_more(run, moment.wall) and run.reason not in (NOT_STARTED, NOT_WATCHED):
+            errand.unseen_since = errand.unseen_since or moment.wall
+            is_unseen = moment.wall - errand.unseen_since >= UNSEEN_FOR and is_asked_for_no_more(run, moment.wall)
+            if is_unseen and run.reason not in (NOT_STARTED, NOT_WATCHED):
                 errand.say(out_of_sight(errand.key, run), moment.wall, self._state.counted_position)
         errand.try_later(run, answer, moment.wall, PATIENT_RETRY_S if moment.wall > run.start_by else LAST_RETRY_S)
 

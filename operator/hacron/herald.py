@@ -128,7 +128,7 @@ class Herald:
         if not active:
             self._put_back()
             self._failed.clear()
-            while self._news and moment.wall - self._news[0].at > RECALLS:
+            while self._news and abs(moment.wall - self._news[0].at) > RECALLS:  # the clock may have been ahead, too
                 self._news.popleft()
             return
         if moment.mono < self._not_before:

@@ -55,7 +55,7 @@ class Inventory:
         self._due_at = 0.0
         self._watch_began = -math.inf
         self._missed_by = -math.inf  # until then something may have gone unheard
-        self._came_at = -math.inf
+        self.came_at = -math.inf
         self._version = 0  # newest that the API server has told of, of any object
         self._version_then = 0  # when the list that is under way was asked for
         self._was_away = False  # the API server
@@ -121,7 +121,7 @@ class Inventory:
         if not answer.ok or asked_at is None:
             self._due_at = moment.mono + LIST_AGAIN_S
             return None
-        self._came_at = moment.mono
+        self.came_at = moment.mono
         self._look_whether_put_back(manifests.version(answer.body.get("version")))
         watch_has_listed_by = self._watch_began + LET_THE_WATCH_LIST_S
         watch_lists_too = moment.mono < watch_has_listed_by
@@ -140,7 +140,7 @@ class Inventory:
     def _api_was_away(self, moment: Moment) -> None:
         """Have it listed soon what there is: what the API server had to say meanwhile may not have been heard."""
         self._missed_by = moment.mono
-        self._due_at = min(self._due_at, max(moment.mono, self._came_at + LIST_ANEW_S))
+        self._due_at = min(self._due_at, max(moment.mono, self.came_at + LIST_ANEW_S))
 
     def _look_whether_put_back(self, version: int) -> None:
         """A list is no older than what was told before it was asked for, unless the API server's data come from a backup."""

@@ -15,6 +15,7 @@ import logging
 import queue
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
@@ -84,6 +85,7 @@ class KopfWatch:
         self._stopping = threading.Event()
         self._present: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None  # Kopf's loop and Kopf
         self._listed_at = 0.0  # monotonic; when an object was last listed, or was about to be
+        self._began = 0.0  # monotonic; when this Kopf did
         self._heard_at: float | None = None  # monotonic; when this Kopf was last answered; None: there may be nothing to watch
         self._was_away = False  # the API server, when this Kopf last asked it
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
@@ -97,6 +99,11 @@ class KopfWatch:
         self.begin_again()
         if self._thread.is_alive():
             self._thread.join(2.0)
+
+    @property
+    def never_heard_since(self) -> float | None:
+        """When it began (monotonic), if it has not been answered yet: where there is no resource, it asks for nothing."""
+        return self._began if self._heard_at is None else None
 
     def begin_again(self, left_out: Collection[str] | None = None) -> None:
         """End Kopf and start it anew: it looks for the resource only when it starts. From any thread.
@@ -115,7 +122,7 @@ class KopfWatch:
         while not self._stopping.is_set():
             began = time.monotonic()
             self._put(WatchBegan(kind=self._kind))
-            self._listed_at, self._heard_at = began, None
+            self._began, self._listed_at, self._heard_at = began, began, None
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
@@ -205,6 +212,7 @@ def _slim(body: Any) -> dict[str, Any]:
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.finalizer = f"{GROUP}/{uuid.uuid4()}"  # Kopf takes its own from objects; it may be another operator's
     settings.posting.enabled = False
     settings.scanning.disabled = True  # no rights on CRDs and namespaces are needed
     settings.process.ultimate_exiting_timeout = None  # else Kopf kills the process ten minutes after it has failed

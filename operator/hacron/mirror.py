@@ -70,6 +70,7 @@ class Mirror:
         self._state = state
         self._trials.attach(state)
         self._was_active = False
+        self._again_at.clear()  # by a clock that may have been wrong
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""

@@ -45,6 +45,7 @@ FAILED = 1  # exit code
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
 TELL_AGAIN_S = 60.0  # that the broker is still away
 LOOK_AGAIN_S = 20.0  # whether what kept it from taking part is over
+HEARD_WITHIN_S = 30.0  # a watch that has something to watch
 TIME_IS_TOLD_WITHIN_S = 10.0  # by the API server, if it answers
 
 
@@ -73,6 +74,7 @@ class Replica:
         self.health: Callable[[Health], None] = lambda _: None
         self._left_out: dict[Kind, frozenset[str]] = {}  # namespaces in which it could not
         self.watch_again: Callable[[Kind, Collection[str]], None] = lambda *_: None
+        self.never_heard_since: Callable[[Kind], float | None] = lambda _: None  # its watch, see KopfWatch
 
     def stop(self) -> None:
         """End after the present turn. From any thread; not from a signal handler, which may have interrupted whoever wakes it."""
@@ -191,7 +193,9 @@ class Replica:
         (self._complained.add if inventory.complaint else self._complained.discard)(kind)
         rights_differ = inventory.left_out != self._left_out.get(kind, frozenset())
         self._left_out[kind] = inventory.left_out
-        if was_missing or rights_differ or inventory.was_put_back:
+        began = self.never_heard_since(kind)
+        hears_nothing = began is not None and inventory.came_at > began + HEARD_WITHIN_S  # there is something to be watched
+        if was_missing or rights_differ or hears_nothing or inventory.was_put_back:
             self.watch_again(kind, inventory.left_out)
         if inventory.was_put_back:  # what watches go by is of the future
             inventory.was_put_back = False
@@ -296,6 +300,7 @@ def run(settings: Settings) -> int:
     kube.on_arrival = replica.wake
     kube.on_new_connections = watch_anew
     replica.watch_again = lambda kind, left_out: watches[kind].begin_again(left_out)
+    replica.never_heard_since = lambda kind: watches[kind].never_heard_since
     replica.health = lambda health: setattr(http, "health", health)
     if settings.page:
         http.page = Page(settings, replica.finder, lambda: http.health, lambda: moment().wall).respond

@@ -19,7 +19,7 @@ from hacron.core.lanes import Lanes
 from hacron.core.manifests import Identity
 from hacron.core.messages import Definition
 from hacron.core.model import CronJob, Key, Run, name_of, namespace_of
-from hacron.core.state import State
+from hacron.core.state import LONG_AGO, State
 from hacron.core.status import Trial
 from hacron.ports import Answer, CreateJob, Request
 
@@ -51,8 +51,12 @@ class Trials:
         self._next_again: datetime | None = None  # not before, whichever it is
 
     def attach(self, state: State) -> None:
-        """Begin with a State that is folded afresh."""
+        """Begin with a State that is folded afresh. When to try again is forgotten: by a clock that may have been wrong."""
         self._state = state
+        self._unheard, self._unheard_again = {}, Agenda()
+        self._refused, self._next_again = Agenda(), None
+        for key, (_, words) in self._found.items():
+            self._refused.put(key, LONG_AGO if words is not None else None)
 
     def of(self, key: Key, version: str) -> Trial:
         known, words = self._found.get(key, ("", None))

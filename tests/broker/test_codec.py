@@ -125,6 +125,7 @@ reports = st.one_of(
     ),
     st.builds(wire.RunRefused, key=keys, run_id=texts, cluster=homes, reason=texts, message=texts, too_late=st.booleans()),
     st.builds(wire.RunStopped, key=keys, run_id=texts, cluster=homes, reason=texts),
+    st.builds(wire.RunOutOfSight, key=keys, run_id=texts, cluster=homes),
     st.builds(
         wire.ClusterSeen,
         cluster=homes,
@@ -221,7 +222,7 @@ def test_the_strategies_above_know_every_kind() -> None:
     """A new kind of message needs its round trip here."""
     known = {
         *("CronJobDeclared", "CronJobWithdrawn", "RunsDemanded", "DemandWithdrawn"),
-        *("RunStarted", "RunFinished", "RunRefused", "RunStopped", "ClusterSeen"),
+        *("RunStarted", "RunFinished", "RunRefused", "RunStopped", "RunOutOfSight", "ClusterSeen"),
         *("Checkpoint", "Proof", "Definition", "Progress", "ClusterState", "Removed", "Demand", "DemandForgotten"),
     }
     unions = (wire.Command, wire.Report, wire.Record)

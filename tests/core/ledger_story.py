@@ -21,6 +21,7 @@ from hacron.core.messages import (
     Record,
     Report,
     RunFinished,
+    RunOutOfSight,
     RunRefused,
     RunStarted,
     RunStopped,
@@ -109,6 +110,9 @@ class Story:
 
     def stopped(self, run: Run, reason: str = "") -> None:
         self.tell(RunStopped(key=HELLO, run_id=run.id, cluster=run.cluster, reason=reason))
+
+    def out_of_sight(self, run: Run, cluster: str = "") -> None:
+        self.tell(RunOutOfSight(key=HELLO, run_id=run.id, cluster=cluster or run.cluster))
 
     @property
     def progress(self) -> Progress:

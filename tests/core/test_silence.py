@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hacron.core.messages import CronJobWithdrawn, RunStopped
+from hacron.core.messages import CronJobWithdrawn
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, Story, refused_and_waiting, spec
 
@@ -199,7 +199,7 @@ def not_watched(state: str, **fields: object) -> Story:
         story.declare(spec("1,2 12 * * *", concurrencyPolicy="Replace", **BOTH, **fields), generation=2)
         story.at(121)
     assert story.runs == [f"60 {state} west #1"]
-    story.stopped(story.run, reason="NotWatched")
+    story.out_of_sight(story.run)
     return story
 
 
@@ -233,11 +233,11 @@ def test_another_cluster_can_not_say_that_a_run_is_out_of_sight() -> None:
     story = Story()
     story.declare(spec("1 12 * * *", **BOTH))
     story.at(61)
-    story.tell(RunStopped(key=HELLO, run_id=story.run.id, cluster="east", reason="NotWatched"))
+    story.out_of_sight(story.run, "east")
     assert story.runs == ["60 Pending west #1"]
 
 
 def test_what_is_known_not_to_have_begun_waits_on_though_nobody_can_look_at_it() -> None:
     story = refused_and_waiting()
-    story.stopped(story.run, reason="NotWatched")
+    story.out_of_sight(story.run)
     assert (story.run.reason, story.verdicts) == ("NotStarted", [])

@@ -157,6 +157,12 @@ class Case(NamedTuple):
 LAG = "hacron_tick_lag_seconds_bucket"
 INFO = 'hacron_info{{instance="{0}",cluster="{1}",tzdata="{2}"}}'
 
+CONNECTED = {
+    'hacron_broker_connected{instance="a"}': "1x20",
+    'hacron_broker_connected{instance="b"}': "1x20",
+    'hacron_broker_connected{instance="cut off"}': "0x20",
+}
+
 CASES: dict[str, Case] = {
     "HACronJobNoReplicas": Case("3m", {"other": "1x20"}, {INFO.format("a", "west", "f"): "1x20"}),
     "HACronJobNoExecutor": Case(
@@ -171,8 +177,17 @@ CASES: dict[str, Case] = {
     ),
     "HACronJobNoWorker": Case(
         "2m",
-        {'hacron_worker{instance="a",cluster="west"}': "0x20", 'hacron_worker{instance="a",cluster="east"}': "1x20"},
-        {'hacron_worker{instance="a",cluster="west"}': "0 0 1x20", 'hacron_worker{instance="b",cluster="west"}': "1 1 0x20"},
+        {
+            'hacron_worker{instance="a",cluster="west"}': "0x20",
+            'hacron_worker{instance="b",cluster="east"}': "1x20",
+            **CONNECTED,
+        },
+        {
+            'hacron_worker{instance="a",cluster="west"}': "0 0 1x20",
+            'hacron_worker{instance="b",cluster="west"}': "1 1 0x20",
+            'hacron_worker{instance="cut off",cluster="east"}': "0x20",
+            **CONNECTED,
+        },
     ),
     "HACronJobBrokerUnreachable": Case(
         "75s", {'hacron_broker_connected{instance="a"}': "0x20"}, {'hacron_broker_connected{instance="a"}': "0 0 1x20"}
@@ -210,12 +225,15 @@ CASES: dict[str, Case] = {
             'hacron_cluster_seen_age_seconds{cluster="east",instance="b"}': "0+15x20",
             'hacron_cluster_seen_age_seconds{cluster="west",instance="a"}': "4x20",
             'hacron_silent_after_seconds{instance="a"}': "15x20",
+            **CONNECTED,
         },
         {
             'hacron_cluster_seen_age_seconds{cluster="east",instance="a"}': "0+15x20",
             'hacron_cluster_seen_age_seconds{cluster="east",instance="b"}': "4x20",
             'hacron_cluster_seen_age_seconds{cluster="west",instance="a"}': "100x20",
+            'hacron_cluster_seen_age_seconds{cluster="north",instance="cut off"}': "500x20",
             'hacron_silent_after_seconds{instance="a"}': "120x20",
+            **CONNECTED,
         },
     ),
     "HACronJobLedgerNearRetention": Case(

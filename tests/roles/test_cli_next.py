@@ -269,6 +269,21 @@ def test_what_goes_beyond_cronjob_is_gone_by(text: str, after: str, expected: li
     assert json.loads(capsys.readouterr().out)[0]["ticks"] == expected
 
 
+def test_a_start_at_the_beginning_of_time_is_none(tmp_path: Path, capsys: Output) -> None:
+    """As Go writes a time that is not given."""
+    body = HACRONJOB.replace('"@hourly"', '"@every 1h"').replace(
+        "  jobTemplate", '  startTime: "0001-01-01T00:00:00Z"\n  jobTemplate'
+    )
+    (tmp_path / "hello.yaml").write_text(body)
+    assert main(["next", "-f", str(tmp_path), "--count", "1", "--output", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)[0]["ticks"]) == 1
+
+
+def test_a_time_from_which_no_other_can_be_reckoned_is_told_in_one_line(capsys: Output) -> None:
+    assert main(["next", "--schedule", "@every 1h", "--after", "9999-12-31T20:00:00Z"]) == 2
+    assert capsys.readouterr().err == "hacron: a time is so far away that no other can be reckoned from it\n"
+
+
 def test_a_hashed_schedule_depends_on_the_namespace(tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "in.yaml").write_text(fields(hashedSchedule="H H * * *"))
     told = set()

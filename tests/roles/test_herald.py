@@ -427,3 +427,14 @@ def test_each_home_tells_on_its_own_object() -> None:
         script.run(f'apply {cluster} hello schedule="* * * * *" runs=5')
     script.run("at 12:01:30")
     assert script.run("events west hello") == script.run("events east hello") != []
+
+
+def test_what_was_noted_by_a_clock_that_was_hours_ahead_is_not_kept_for_hours() -> None:
+    desk = Desk()
+    desk.declare()
+    desk.now += timedelta(hours=2)
+    desk.happens(1)
+    desk.now -= timedelta(hours=2)
+    desk.happens(2)
+    desk.herald.turn(False, desk.moment)
+    assert len(desk.herald._news) == 1

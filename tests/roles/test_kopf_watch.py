@@ -47,6 +47,8 @@ class FakeApi(ThreadingHTTPServer):
         self.outdated = threading.Event()  # the first watch ends: it has lost track of the changes, or all is away
         self.over = threading.Event()
         self.watched = 0
+        self.finalizers: list[str] = []  # of the HACronJob
+        self.patches = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -71,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._watch(query)
         elif path.endswith("/hacronjobs"):
             metadata = {"resourceVersion": BROKEN if self.server.broken else "7"}
-            self._answer(200, {"metadata": metadata, "items": [] if self.server.broken else [HELLO]})
+            self._answer(200, {"metadata": metadata, "items": [] if self.server.broken else [self._hello()]})
         elif path == "/apis/hacron.io/v1" and self.server.installed:
             self._answer(200, OURS)
         elif path == "/apis":
@@ -82,6 +84,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, CORE)
         else:
             self._answer(404, {})
+
+    def do_PATCH(self) -> None:
+        self.server.patches += 1
+        self._answer(403, {})
+
+    def _hello(self) -> dict[str, Any]:
+        return {"metadata": HELLO["metadata"] | ({"finalizers": self.server.finalizers} if self.server.finalizers else {})}
 
     def _watch(self, query: str) -> None:
         self.server.watched += 1
@@ -173,9 +182,21 @@ def test_a_watch_that_found_no_resource_finds_it_when_told_to_begin_again(api: F
     api.installed = False
     watching.watch.start()
     until(lambda: watching.count(WatchBegan) == 1, 20, "the first look")
+    assert watching.watch.never_heard_since is not None
     api.installed = True
     watching.watch.begin_again()
     until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    assert watching.watch.never_heard_since is None
+
+
+def test_a_watch_leaves_the_finalizers_of_others_alone(api: FakeApi, watching: Watching) -> None:
+    """Kopf's own is that of any operator made with it."""
+    api.finalizers = ["kopf.zalando.org/KopfFinalizerMarker"]
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1 and api.watched == 1, 20, "the HACronJob, and a watch")
+    began = time.monotonic()
+    until(lambda: api.patches > 0 or time.monotonic() - began > 1.0, 20, "a second")
+    assert api.patches == 0
 
 
 def test_a_watch_that_has_lost_track_says_so_because_it_tells_of_no_deletion(

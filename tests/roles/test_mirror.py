@@ -555,3 +555,27 @@ def test_namespaces_in_which_statuses_hang_hold_up_no_other() -> None:
         desk.see(READY, 40, key=key)
     patched = [request.key for request in desk.turn(40) if isinstance(request, PatchStatus)]
     assert patched == fine
+
+
+@pytest.mark.parametrize("status", [200, 422])
+def test_a_clock_that_was_hours_ahead_keeps_no_status_from_being_shown(status: int) -> None:
+    """Answers came while it was; a replica with such a clock takes no part, and begins again when it is right."""
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 0.2, 503 if status == 200 else 422, message="no")
+    (patch,) = desk.turn(WAITS_FOR_TRIAL.total_seconds())
+    desk.answer(patch, 7200, status)
+    desk.mirror.attach(desk.story.state)
+    desk.story.declare(spec("*/2 * * * *"), generation=2)
+    desk.mirror.touch([HELLO])
+    shown = desk.turn(10) + desk.turn(16)
+    assert [request.status["observedGeneration"] for request in shown if isinstance(request, PatchStatus)] == [2]
+
+
+def test_a_clock_that_was_hours_ahead_keeps_no_template_from_being_tried() -> None:
+    desk = Desk()
+    (trial,) = desk.turn(0)
+    desk.answer(trial, 7200, 422, message="no")
+    desk.mirror.attach(desk.story.state)
+    again = desk.turn(10)
+    assert [request.dry_run for request in again if isinstance(request, CreateJob)] == [True]

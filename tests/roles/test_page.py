@@ -26,7 +26,7 @@ from hacron.page.view import View, Viewfinder
 from hacron.settings.fields import Settings
 from hacron.telemetry.metrics import Metrics
 from hacron.telemetry.server import HttpServer
-from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, refused_and_waiting, spec
+from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, refused_and_waiting, spec
 from tests.roles.onlooker import MARKUP, Onlooker, a_night
 from tests.scenarios.script import Script
 
@@ -77,6 +77,22 @@ def test_what_is_wrong_comes_first_and_what_only_rests_last(night: Onlooker) -> 
     ]
     assert told["wrong"] == 4
     assert night.keys()[:4] == ["data/warehouse-load", "ops/backup", "ops/odd", "ops/sweep"]
+
+
+@pytest.mark.parametrize(("after_s", "keys"), [(3, ["default/a", "default/hello"]), (8, ["default/hello", "default/a"])])
+def test_a_run_of_which_no_job_is_heard_is_wrong_as_soon_as_it_is_late(after_s: float, keys: list[str]) -> None:
+    story = Story()
+    for key in (key_of("default", "a"), HELLO):
+        story.declare(spec("0 0 1 1 *" if key != HELLO else "* * * * *"), key, uid=key)
+    story.at(60)
+    board, now = Board(), NOON + timedelta(seconds=60 + after_s)
+    board.see(View(state=story.state, at=now, caught_up=True, executor=True, worker=True))
+
+    def found(wanted: Wanted) -> list[str]:
+        return [row["key"] for row in listing(board, PLACE, wanted, now, hours=1, offset=0, limit=10)["cronjobs"]]
+
+    assert found(Wanted()) == keys
+    assert found(Wanted(troubled=True)) == ["default/hello"] * (after_s > 5)
 
 
 def test_the_past_of_a_cluster_adds_up_to_its_verdicts(night: Onlooker) -> None:

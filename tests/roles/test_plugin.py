@@ -20,10 +20,10 @@ from hacron.plugin.executing import numbers
 from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
-from hacron.plugin.records import of_schedule
+from hacron.plugin.records import Fate, of_schedule
 from hacron.plugin.running import ticks_of
 from hacron.plugin.where import clusters
-from hacron.plugin.why import what_became
+from hacron.plugin.why import _explained, what_became
 
 
 class Terminal(io.StringIO):
@@ -277,3 +277,42 @@ def test_what_programs_read_holds_nothing_that_moves_a_cursor(output: str, text:
     printed = on_a_terminal(lambda: for_programs(argparse.Namespace(output=output), [text]))
     assert printed.replace("\n", "").isprintable()
     assert yaml.safe_load(printed) == [text]
+
+
+# --- what became of a time of which nothing is told -----------------------------------------------
+
+CHANGED = "2026-11-24T06:00:00Z"
+
+
+def look(schedule: str, changed: str = CHANGED) -> Look:
+    """A HACronJob that was edited last at that time; the next tick is at 13:00."""
+    told = {"type": "Accepted", "status": "True", "lastTransitionTime": changed}
+    spec = {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec": {}}}}}
+    status = {"conditions": [told], "nextScheduleTime": "2026-11-24T13:00:00Z", "observedGeneration": 1}
+    metadata = {"namespace": "default", "name": "hello", "generation": 1, "creationTimestamp": "2026-11-01T00:00:00Z"}
+    return Look({"apiVersion": "hacron.io/v1", "kind": "HACronJob", "metadata": metadata, "spec": spec, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at", "ran"),
+    [
+        ("0 * * * *", "2026-11-24T08:30:00Z", False),
+        ("0 * * * *", "2026-11-24T08:00:00Z", None),
+        ("30 * * * *", "2026-11-24T05:00:00Z", None),
+        ("@every 1h", "2026-11-24T08:00:00Z", None),
+        ("@every 1h", "2026-11-24T12:30:00Z", False),
+    ],
+    ids=["no tick", "a tick", "before an edit", "before what an interval counts from", "after that"],
+)
+def test_that_it_did_not_fire_is_said_only_where_its_schedule_is_known(schedule: str, at: str, ran: bool | None) -> None:
+    when = datetime.fromisoformat(at)
+    found = _explained(look(schedule), when, (when,))
+    assert (found.ran, found.answer) == (ran, "it did not fire" if ran is False else "nothing is known of it")
+
+
+@pytest.mark.parametrize(
+    ("at", "about"), [("01:00", True), ("03:00", True), ("00:00", False), ("02:30", False), ("04:00", False)]
+)
+def test_a_verdict_on_many_ticks_of_an_interval_is_on_each_of_them(at: str, about: bool) -> None:
+    fate = Fate(datetime(2026, 11, 24, 3, tzinfo=UTC), {"verdict": "Skipped", "count": 3})
+    assert fate.speaks_of(datetime.fromisoformat(f"2026-11-24T{at}:00Z"), look("@every 1h").subject()) == about

@@ -295,3 +295,19 @@ def test_all_watches_begin_anew_once_when_the_api_server_was_put_back() -> None:
         alone.replica._watch_as_lists_tell(Kind.CRONJOB, inventory)
     assert begun == [Kind.CRONJOB]
     assert [type(arrival) for arrival in alone.kube.arrivals] == [JobsListed]
+
+
+def test_a_watch_that_found_nothing_to_watch_begins_anew_when_there_is_something() -> None:
+    """The custom resource came before the first list was asked for: nobody has ever complained."""
+    alone = Alone()
+    begun: list[Kind] = []
+    alone.replica.watch_again = lambda kind, _: begun.append(kind)
+    inventory = Inventory(Kind.CRONJOB, 300.0)
+    inventory.ask_when_due(True, Moment(datetime(2026, 11, 24, 12, tzinfo=UTC), 100.0))
+    inventory.take(
+        Answer(request=ListInventory(), status=200, body={"items": []}), Moment(datetime(2026, 11, 24, 12, tzinfo=UTC), 100.0)
+    )
+    for began, again in ((None, 0), (80.0, 0), (60.0, 1)):
+        alone.replica.never_heard_since = lambda _, began=began: began  # type: ignore[misc]
+        alone.replica._watch_as_lists_tell(Kind.CRONJOB, inventory)
+        assert len(begun) == again

@@ -26,7 +26,9 @@ from hacron.core.messages import (
     Removed,
     Report,
     RunFinished,
+    RunOutOfSight,
     RunRefused,
+    RunReport,
     RunsDemanded,
     RunStarted,
     RunStopped,
@@ -211,6 +213,8 @@ def told(message: Command | Report) -> str:
             return f"{_run(message)} is refused: {message.reason}: {message.message}"
         case RunStopped():
             return f"{_run(message)} is stopped"
+        case RunOutOfSight():
+            return f"{_run(message)} is out of sight"
         case _:
             return type(message).__name__
 
@@ -230,7 +234,7 @@ def tick(instant: datetime) -> str:
     return f"{instant:%H:%M:%S}".removesuffix(":00")
 
 
-def _run(report: RunStarted | RunFinished | RunRefused | RunStopped) -> str:
+def _run(report: RunReport) -> str:
     _, seconds, attempt = report.run_id.rsplit(".", 2)
     when = tick(datetime.fromtimestamp(int(seconds), UTC))
     return f"{short(report.key)} {when}" + (f" attempt {attempt}" if attempt != "1" else "")

@@ -26,7 +26,9 @@ from hacron.core.messages import (
     Removed,
     Report,
     RunFinished,
+    RunOutOfSight,
     RunRefused,
+    RunReport,
     RunsDemanded,
     RunStarted,
     RunStopped,
@@ -121,7 +123,7 @@ class Fold:
                 demand = self.demands.get(message.key)
                 home = demand.homes.get(message.cluster) if demand is not None and demand.withdrawn_at is None else None
                 return home is None or home.uid != message.uid
-            case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+            case RunStarted() | RunFinished() | RunRefused() | RunStopped() | RunOutOfSight():
                 return self._has_heard(message)
             case _:
                 return True
@@ -143,7 +145,7 @@ class Fold:
             return noted.generation > message.generation
         return noted.pause == message.pause or noted.version > message.version
 
-    def _has_heard(self, report: RunStarted | RunFinished | RunRefused | RunStopped) -> bool:
+    def _has_heard(self, report: RunReport) -> bool:
         progress = self.progress.get(report.key)
         run = next((run for run in progress.open if run.id == report.run_id), None) if progress is not None else None
         if run is None or run.cluster != report.cluster:
@@ -234,7 +236,7 @@ def _asked_for_nothing(message: Command | Report, one: Acknowledged, ledger: lis
     """Whether it was about what the ledger did not know when it came. If that is noted later, it is told of anew."""
     before = Reading(ledger).up_to(one.taken)
     match message:
-        case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+        case RunStarted() | RunFinished() | RunRefused() | RunStopped() | RunOutOfSight():
             progress = before.progress.get(message.key)
             return progress is None or all(run.id != message.run_id for run in progress.open)
         case CronJobWithdrawn():  # which came before its declaration, out of order

@@ -96,6 +96,7 @@ def reports(run_id: str) -> Iterator[dict[str, Any]]:
     } | run
     yield {"kind": "RunRefused", "reason": "r", "message": "m", "too_late": False} | run
     yield {"kind": "RunStopped", "reason": "r"} | run
+    yield {"kind": "RunOutOfSight"} | run
     yield {"kind": "ClusterSeen", "cluster": "south", "replica": "south-1", "api_ok": True, "clock": at(55), "labels": {"a": "b"}}
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from hacron.core import manifests
+from hacron.core.manifests import rfc3339
 from hacron.core.messages import SPEC_BYTES
 from hacron.core.model import key_of
 from tests.fakes.kubernetes import all_made
 from tests.nested import nested
-from tests.scenarios.ordinary import ODD, all_is_well, at, unreadable
+from tests.scenarios.ordinary import HELLO, ODD, all_is_well, at, unreadable
 from tests.scenarios.script import spec
 from tests.scenarios.world import World
 
@@ -100,3 +102,26 @@ def test_a_thousand_changes_of_one_object_in_a_second_end_with_the_last(world: W
     ran = [made.tick for made in all_made(list(world.clusters.values())) if made.key == ODD]
     assert ran == [at(60), at(120)]
     assert world.cluster("west").patches < 100
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        {manifests.RUN_ID: "x" * 254},
+        {manifests.FENCING: "-1"},
+        {manifests.ATTEMPT: f"{2**60}"},
+    ],
+    ids=["run", "fencing token", "attempt"],
+)
+def test_a_job_that_somebody_has_crafted_keeps_no_edit_from_counting(world: World, crafted: dict[str, str]) -> None:
+    west, tick = world.cluster("west"), rfc3339(at(-60))
+    marks = {manifests.CRONJOB: "hello", manifests.RUN_ID: "x", manifests.TICK: tick} | crafted
+    metadata = {"name": "crafted", "labels": {manifests.LABEL: "true"}, "annotations": marks}
+    west.create_job("default", {"metadata": metadata | {"namespace": "default"}, "spec": {"template": {"spec": {}}}}, "somebody")
+    west.apply(HELLO, spec({"schedule": "* * * * *", "runs": "5", "suspend": "true"}))
+    world.at(at(30))
+    assert west.cronjobs[HELLO]["status"]["observedGeneration"] == 2
+    assert unreadable(world) == 0
+    west.apply(HELLO, spec({"schedule": "* * * * *", "runs": "5"}))
+    world.at(at(130))
+    assert [made.tick for made in all_made([west]) if made.tick > at(0)] == [at(60), at(120)]

@@ -641,7 +641,7 @@ def has_room(home: str, jobs: int | None) -> Act:
     return Act(f"{home} has room for {'any number of' if jobs is None else jobs} Jobs", act)
 
 
-ANSWERS_LATE = 0.3  # of the requests that are late, these act after half of the time, and watches tell of that first
+ANSWERS_LATE = 0.25  # of the requests that are late, these act after half of the time, and watches tell of that first
 
 
 def is_ill(home: str, how: dict[str, float], longest_s: float, seed: int) -> Act:
@@ -654,7 +654,7 @@ def is_ill(home: str, how: dict[str, float], longest_s: float, seed: int) -> Act
             chance = dice.random()
             if chance < how["late"]:
                 late_s = dice.uniform(0.0, longest_s if request == "CreateJob" else min(longest_s, 15.0))
-                answer_s = late_s / 2 if late_s * 1000 % 1 < ANSWERS_LATE else 0.0
+                answer_s = late_s / 2 if late_s * 1000 % 1 >= 1 - ANSWERS_LATE else 0.0
                 return Fate(delay_s=late_s - answer_s, answer_s=answer_s)
             chance -= how["late"]
             if chance < how["refused"]:

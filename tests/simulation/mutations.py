@@ -27,6 +27,7 @@ from hacron.core.hearing import Hearing
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Progress, Report, RunRefused
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind, Run, RunState
+from hacron.core.packing import Load
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
 from hacron.core.state import State
@@ -76,21 +77,22 @@ def acts_before_it_has_written(patch: pytest.MonkeyPatch) -> None:
             self.executor._outstanding -= 1  # which has kept it from deciding anything else
             append(self.executor, *said)
         turn(self, now, arrivals)
-        for groups, _ in unwritten.get(self.executor, ()):
-            keys = [record.key for group in groups for record in group if isinstance(record, Progress)]
+        for loads, _ in unwritten.get(self.executor, ()):
+            keys = [record.key for load in loads for record in load.records if isinstance(record, Progress)]
             self.worker.touch(keys)
             self.worker.turn(now)
 
-    def append_later(self: Executor, groups: Any, now: datetime) -> None:
-        progress = [record for group in groups for record in group if isinstance(record, Progress)]
+    def append_later(self: Executor, loads: Sequence[Load], now: datetime) -> None:
+        records = [record for load in loads for record in load.records]
+        progress = [record for record in records if isinstance(record, Progress)]
         starts = any(run.cluster == self._cluster and run.tick <= now for record in progress for run in record.open)
-        if not starts or any(isinstance(record, Definition) for group in groups for record in group):
-            append(self, groups, now)  # what is declared is known when it has been read back, and nothing starts before
+        if not starts or any(isinstance(record, Definition) for record in records):
+            append(self, loads, now)  # what is declared is known when it has been read back, and nothing starts before
             return
         for record in progress:
             self._state._progress(record)
         self._outstanding += 1
-        unwritten[self] = [(groups, now)]
+        unwritten[self] = [(loads, now)]
 
     patch.setattr(Session, "turn", turn_first)
     patch.setattr(Session, "wait", lambda self, now: 0.0 if self.executor in unwritten else wait(self, now))

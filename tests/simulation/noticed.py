@@ -79,7 +79,7 @@ MISSED = (
         (mutations.says_never_without_a_tombstone,),
         ("sick API servers", "Jobs by hand"),
         16,
-        "c 12:00:42 began at 12:01:05.987 beside 12:00:56",
+        "c 12:00:42 began at 12:01:05.987 beside 12:01:03",
     ),
     Missed(
         (mutations.places_elsewhere_what_may_run_once,),

@@ -53,6 +53,11 @@ def answered(call: Callable[[], int], *, only_prints: bool = True) -> int:
     except Misuse as misuse:
         complain(str(misuse))
         return MISUSE
+    except OverflowError:
+        if not only_prints:
+            raise
+        complain("a time is so far away that no other can be reckoned from it")
+        return MISUSE
     except BrokenPipeError:  # `hacron settings | head`
         _forget_the_output()
         return OK

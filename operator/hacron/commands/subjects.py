@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hacron.commands.calls import Misuse, complain
@@ -66,7 +66,8 @@ class Subject:
         known = self.status.get("lastScheduleTime"), self.metadata.get("creationTimestamp")
         found = next(filter(None, map(manifests.instant, known)), None)
         if found is None and self.calendar.start is not None:
-            return self.calendar.start - timedelta(seconds=1)  # before it, startTime is the first tick
+            start = self.calendar.start
+            return start - min(timedelta(seconds=1), start - datetime.min.replace(tzinfo=UTC))  # startTime is the first tick
         return found
 
 

@@ -274,7 +274,7 @@ def _edited(draft: Draft, progress: Progress, before: Standing) -> Progress:
     if fires_now and fired_before and before.cronjob == after.cronjob:
         return progress  # a pause that is over already
     decided = progress.last_tick
-    progress = take_back(progress, now, draft.rules)
+    progress = take_back(progress, now, draft.rules, before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None)
     if isinstance(after.cronjob, CronJob) and isinstance(before.cronjob, CronJob):
         if fires_now and fired_before and _same_is_due(progress, before.cronjob.schedule, after.cronjob.schedule, now):
             return progress

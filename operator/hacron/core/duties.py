@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 
 from hacron.core import manifests
 from hacron.core.manifests import JobView
-from hacron.core.messages import RunFinished, RunRefused, RunReport, RunStarted, RunStopped
+from hacron.core.messages import RunFinished, RunOutOfSight, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
 from hacron.core.namelock import may_be_made_again
-from hacron.core.runs import NOT_WATCHED
 
 TOO_LATE = "StartByPassed"
 
@@ -125,9 +124,9 @@ def gone(key: Key, run: Run) -> RunStopped:
     return RunStopped(key=key, run_id=run.id, cluster=run.cluster, reason="JobGone")
 
 
-def out_of_sight(key: Key, run: Run) -> RunStopped:
+def out_of_sight(key: Key, run: Run) -> RunOutOfSight:
     """Say that nobody will tell what becomes of a run, nor of its Job, if there is one."""
-    return RunStopped(key=key, run_id=run.id, cluster=run.cluster, reason=NOT_WATCHED)
+    return RunOutOfSight(key=key, run_id=run.id, cluster=run.cluster)
 
 
 def too_late(key: Key, run: Run) -> RunRefused:

@@ -49,6 +49,7 @@ from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.calendar import Calendar
 
 MOST_WORDS = 300  # about an earlier attempt; they are in each record while the run is open
+SECOND, CENTURY = timedelta(seconds=1), timedelta(days=36525)
 MANY_AHEAD = 20  # ticks of one cronjob decided in one look (`@every 1s`)
 NO_CLUSTER, SPREAD = "NoCluster", "CatchingUp"  # why a tick is held, beside what `admit` says
 _AGE = re.compile(r"\d+ s old")
@@ -180,8 +181,10 @@ def start(
     return replace(progress, last_tick=last_tick, held=None, taken_back=taken_back)
 
 
-def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
+def take_back(progress: Progress, now: datetime, rules: Rules, schedule: Calendar | None = None) -> Progress:
     """Undo what was decided ahead: runs whose tick is still to come are no more, and their ticks are undecided again.
+
+    `schedule`: by which they were decided; for those of an earlier version, which do not say up to when ticks were decided.
 
     Not within the last `skew_margin` before the tick: a worker whose clock is ahead may be making the Job already.
     """
@@ -189,7 +192,8 @@ def take_back(progress: Progress, now: datetime, rules: Rules) -> Progress:
     if not ahead:
         return progress
     first = min(ahead, key=lambda run: run.tick)
-    before_them = first.after or first.tick - timedelta(seconds=1)
+    interval = schedule.schedules[0].interval if schedule is not None else None
+    before_them = first.after or first.tick - min(interval or SECOND, CENTURY)
     kept = tuple(run for run in progress.open if run not in ahead)
     taken_back = (*_still_taken_back(progress, now, now, rules), *ahead)
     return replace(progress, open=kept, last_tick=min(progress.last_tick, before_them), taken_back=taken_back)

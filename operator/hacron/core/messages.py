@@ -165,12 +165,20 @@ class RunRefused(_Message, frozen=True):
 
 
 class RunStopped(_Message, frozen=True):
-    """The Job of a run is gone before it ended; or, with the reason NotWatched, nobody can look at it any more."""
+    """The Job of a run is gone before it ended."""
 
     key: KeyText
     run_id: Name
     cluster: ClusterName
     reason: Name = ""
+
+
+class RunOutOfSight(_Message, frozen=True):
+    """Nobody in this cluster can look any more at what became of a run, as somebody wanted it."""
+
+    key: KeyText
+    run_id: Name
+    cluster: ClusterName
 
 
 class ClusterSeen(_Message, frozen=True):
@@ -187,8 +195,8 @@ class ClusterSeen(_Message, frozen=True):
     uid: Uid = ""  # of its namespace kube-system, by which clusters of one name are told apart
 
 
-Report = RunStarted | RunFinished | RunRefused | RunStopped | ClusterSeen
-RunReport = RunStarted | RunFinished | RunRefused | RunStopped
+RunReport = RunStarted | RunFinished | RunRefused | RunStopped | RunOutOfSight
+Report = RunReport | ClusterSeen
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -80,6 +80,6 @@ def _why_unreadable(group: Sequence[Written], bodies: Sequence[bytes], size: int
             _record.decode(body)
             if instants.may_have_far(body) and instants.has_far(one):
                 return instants.FAR
-    except msgspec.MsgspecError as reason:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as reason:  # as in broker.codec
         return str(reason)
     return None

@@ -24,7 +24,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from hacron.core.messages import Outcome, Progress, RunFinished, RunRefused, RunReport, RunStarted, RunStopped
+from hacron.core.messages import Outcome, Progress, RunFinished, RunOutOfSight, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 
 # Why a run is LOST under AtLeastOnce:
@@ -158,6 +158,8 @@ def _arrow(report: RunReport) -> str:
             return "refused"
         case RunStopped():
             return "stopped"
+        case RunOutOfSight():
+            return "out of sight"
         case _:
             assert_never(report)
 

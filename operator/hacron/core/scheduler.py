@@ -34,6 +34,7 @@ from hacron.core.messages import (
     Record,
     Report,
     RunFinished,
+    RunOutOfSight,
     RunRefused,
     RunReport,
     RunsDemanded,
@@ -185,7 +186,7 @@ class Scheduler:
                 return [demand.cronjob] if demand is not None and demand.cronjob is not None else []
             case ClusterSeen():
                 return self._see(message, draft)
-            case RunStarted() | RunFinished() | RunRefused() | RunStopped():
+            case RunStarted() | RunFinished() | RunRefused() | RunStopped() | RunOutOfSight():
                 progress = draft.progress(message.key)
                 if progress is None:
                     return []

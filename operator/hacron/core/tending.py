@@ -15,7 +15,7 @@ from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, coun
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start, take_as_begun
 from hacron.core.hearing import Hearing
-from hacron.core.messages import Progress, RunFinished, RunRefused, RunReport, RunStopped
+from hacron.core.messages import Progress, RunFinished, RunOutOfSight, RunRefused, RunReport
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 from hacron.core.runs import (
@@ -37,7 +37,7 @@ MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress:
     """Take in a report about a run. Without a scene (withdrawn, not understood) nothing new is started."""
     run = next((run for run in progress.open if run.id == report.run_id), None)
-    if isinstance(report, RunStopped) and report.reason == NOT_WATCHED:
+    if isinstance(report, RunOutOfSight):
         return _out_of_sight(progress, run) if run is not None and run.cluster == report.cluster else progress
     if run is None:
         run = _taken_back(progress, report)

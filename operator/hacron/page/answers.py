@@ -100,7 +100,9 @@ def overview(board: Board, view: View | None, place: Place, condition: Condition
 
 def listing(board: Board, place: Place, wanted: Wanted, now: datetime, *, hours: int, offset: int, limit: int) -> dict[str, Any]:
     """Return the cronjobs that are wanted, the worst first, `limit` of them from `offset` on."""
-    found = board.find(wanted)
+    window = timedelta(seconds=place.start_window_s)
+    late = {row.key for row in board.order if row.progress.open and any(of_time(row.progress, now, window))}
+    found = board.find(wanted, late)
     shown = found[offset : offset + limit]
     return {
         "now": seconds(now),

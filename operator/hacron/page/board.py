@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, RunState, VerdictKind, namespace_of
 from hacron.core.state import State
 from hacron.page.outlook import Flow, Outlook, Wish, flow_of, wish_of
-from hacron.page.troubles import Trouble, is_problem, of_cronjob
+from hacron.page.troubles import Severity, Trouble, is_problem, of_cronjob
 from hacron.page.view import View
 
 Pillar = tuple[str, int, str]
@@ -65,13 +65,14 @@ class Wanted:
     verdict: str = ""  # a verdict among the recent ones, or the state of an open run
     troubled: bool = False
 
-    def has(self, row: Row) -> bool:
+    def has(self, row: Row, late: Collection[Key] = ()) -> bool:
+        """Whether a row is wanted. `late`: those with something to tell because of what time it is."""
         return (
             (not self.text or self.text in row.key)
             and (not self.namespace or namespace_of(row.key) == self.namespace)
             and (not self.cluster or self.cluster in row.clusters)
             and (not self.verdict or self.verdict in row.kinds)
-            and (not self.troubled or bool(row.troubles))
+            and (not self.troubled or bool(row.troubles) or row.key in late)
         )
 
 
@@ -112,8 +113,12 @@ class Board:
         if changed:
             self.order = sorted(self.rows.values(), key=lambda row: (-row.severity, row.key))
 
-    def find(self, wanted: Wanted) -> list[Row]:
-        return [row for row in self.order if wanted.has(row)]
+    def find(self, wanted: Wanted, late: Collection[Key] = ()) -> list[Row]:
+        """Return the rows that are wanted, the worst first. `late`: those that are wrong because of what time it is."""
+        found = [row for row in self.order if wanted.has(row, late)]
+        if late:
+            found.sort(key=lambda row: (-Severity.WRONG if row.key in late else -row.severity, row.key))
+        return found
 
     def _count(self, row: Row, by: int) -> None:
         self.conditions[row.condition] += by

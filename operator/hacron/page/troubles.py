@@ -12,7 +12,7 @@ from hacron.core import pausing, reasons
 from hacron.core.hearing import declared_gone, to_be_forgotten, why_unheard
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
-from hacron.core.runs import NOT_STARTED
+from hacron.core.runs import NOT_STARTED, NOT_WATCHED
 
 LATE_AFTER: Final = timedelta(seconds=5)
 LONGEST_MESSAGE: Final = 400
@@ -59,7 +59,8 @@ def of_cronjob(
         if run.reason == NOT_STARTED:
             yield trouble(Severity.WRONG, NOT_STARTED, reasons.refused(run.because), run.tick, run.cluster)
         elif run.state is RunState.LOST:
-            told = "its cluster is silent: nobody knows whether the run of this tick started"
+            why = "its cluster may not look into its namespace" if run.reason == NOT_WATCHED else "its cluster is silent"
+            told = f"{why}: nobody knows whether the run of this tick {'ended' if run.started else 'started'}"
             yield trouble(Severity.WRONG, "Lost", told, run.tick, run.cluster)
     if progress.held is not None:
         waits = reasons.WAITING.get(progress.held.reason)

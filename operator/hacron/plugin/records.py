@@ -13,7 +13,7 @@ from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
 from hacron.core.manifests import CRONJOB_LABEL, KIND, UNREADABLE, JobView, as_label, instant, job_view
-from hacron.core.runs import NOT_STARTED
+from hacron.core.runs import NOT_STARTED, NOT_WATCHED
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs
 from hacron.plugin.looks import Look, entries
 
@@ -55,11 +55,12 @@ class Fate:
             return reasons.refused(self.text("message"))
         if not self.verdict:
             where = f"Job {self.text('job')} in cluster {self.text('cluster')}"
+            unheard = "nobody may look" if self.text("reason") == NOT_WATCHED else "the cluster is silent"
             return {
                 "Pending": f"a run has been decided, and is to be started as {where}",
                 "Running": f"it runs as {where}",
                 "Stopping": f"it is being stopped: {where}",
-                "Lost": f"the cluster is silent, and it may be running still: {where}",
+                "Lost": f"{unheard}, and it may be running still: {where}",
             }.get(self.state, f"{self.state}: {where}")
         try:
             return sentence(verdict_of(self.fields), scheduled=not self.run)
@@ -82,6 +83,10 @@ class Fate:
         count = self.fields.get("count")
         if tick == self.tick or not isinstance(count, int) or count < 2 or tick > self.tick or subject.cronjob is None:
             return tick == self.tick
+        interval = subject.calendar.schedules[0].interval
+        if interval is not None:
+            between, rest = divmod(self.tick - tick, interval)
+            return not rest and between < count
         following: datetime | None = tick
         for _ in range(min(count, MOST_COUNTED) - 1):
             following = next_tick(subject, following) if following is not None else None

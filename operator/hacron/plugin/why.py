@@ -12,6 +12,7 @@ from hacron.commands import due
 from hacron.commands.calls import NO, OK, Commands, print_lines
 from hacron.commands.explain import asked_time, both
 from hacron.commands.explaining import explain
+from hacron.commands.subjects import Subject
 from hacron.commands.wallclock import local_text
 from hacron.core.manifests import Halting, JobView, instant, rfc3339
 from hacron.plugin import records
@@ -150,9 +151,24 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
     past = bool(at) and at[-1] <= now
     if not past:
         return Answer(told.fires, f"it would {'' if told.fires else 'not '}fire", findings)
-    if subject.cronjob is not None and not any(due.is_tick(subject, tick) for tick in at):
+    unknown = _why_unknown_then(look, subject, at[-1])
+    if subject.cronjob is not None and not unknown and not any(due.is_tick(subject, tick) for tick in at):
         return Answer(False, "it did not fire", findings, ran=False)
+    if unknown:
+        return Answer(False, "nothing is known of it", [unknown, *_why_unknown(look, at[-1])])
     return Answer(False, "nothing is known of it", [*_why_unknown(look, at[-1]), *findings])
+
+
+def _why_unknown_then(look: Look, subject: Subject, at: datetime) -> str:
+    """Say why it cannot be told what the schedule of now has to do with a time; empty: it can."""
+    since = instant(look.condition("Accepted").get("lastTransitionTime"))
+    if since is None:
+        return "since when its spec is what it is now is not known"
+    if at < since:
+        return f"its spec was changed after it, at {rfc3339(since)}"
+    if subject.cronjob is not None and subject.interval and (subject.base is None or at < subject.base):
+        return f"{subject.calendar.text} is counted from a tick after it"
+    return ""
 
 
 def _why_unknown(look: Look, at: datetime) -> Iterator[str]:

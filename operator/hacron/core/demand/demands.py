@@ -265,7 +265,7 @@ def _obstacle(progress: Progress, demand: Demand, tick: datetime, scene: Scene) 
     if replaces and not one_by_one:  # it comes before a tick that was decided ahead, which then replaces it
         if scene.choose(progress) is None:
             return progress, Held(tick, "NoCluster", scene.why_none())  # nothing makes way for what would not start
-        progress = take_back(progress, scene.now, scene.rules)
+        progress = take_back(progress, scene.now, scene.rules, cronjob.schedule)
         if any(is_ahead(run, scene.now) for run in progress.open):
             return progress, Held(tick, "TickWaits", "a tick of the schedule is about to start, and comes first")
     blocking = blocking_runs(cronjob, progress.open, scene.hearing, scene.now, scene.rules)
