@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # last word. Later a refusal is said before the tick, so that another cluster can make the Job in time.
 ON_ITS_WAY = timedelta(seconds=30)
 UNSEEN_FOR = timedelta(minutes=1)  # a role may be missing for a moment, as it is replaced
-FOR_CLOCKS = timedelta(seconds=2)  # so long before a tick no replica has taken it to have come
+FOR_CLOCKS = timedelta(seconds=2)  # so long before a tick no replica whose clock is right has taken it to have come
 
 
 @dataclass(slots=True)
@@ -108,6 +108,8 @@ class Errands:
                 self._stopped(run, errand, answer, moment)
             case GetObject() | GetNamespace() if not answered:
                 errand.try_later(run, answer, moment.wall)
+            case GetObject() | GetNamespace():
+                errand.failure = ""  # it was about that
         return request.key
 
     def gone(self, view: JobView, moment: Moment) -> None:
@@ -229,7 +231,8 @@ class Errands:
             case False if self._watches(key) and moment.wall < run.tick and moment.wall - definition.changed_at < ON_ITS_WAY:
                 pass  # looked at again when it is declared here, and at the tick
             case False:
-                errand.refuse(run, "NotAccepted", self._consent.why_not(definition))
+                unseen = f"{self._cluster} does not watch namespace {namespace_of(key)} (watchNamespaces)"
+                errand.refuse(run, "NotAccepted", self._consent.why_not(definition) if self._watches(key) else unseen)
             case question:
                 errand.send(question)
 

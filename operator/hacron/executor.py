@@ -22,6 +22,7 @@ from hacron.core.messages import (
     Batch,
     Checkpoint,
     Command,
+    Definition,
     Demand,
     Entry,
     Progress,
@@ -284,6 +285,8 @@ class Executor:
     def _write(self, groups: Iterable[Sequence[Written]], now: datetime) -> None:
         packed = pack(groups, self._state.as_written)
         decision_log.tell_set_aside(packed.set_aside)
+        put_off = (record.key for one in packed.set_aside for record in one.group if isinstance(record, Definition | Progress))
+        self._scheduler.put_off(put_off, now)
         decision_log.tell(chain.from_iterable(load.records for load in packed.loads), self._state)
         if packed.loads:
             self._append(packed.loads, now)

@@ -45,7 +45,7 @@ FAILED = 1  # exit code
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 10.0
 TELL_AGAIN_S = 60.0  # that the broker is still away
 LOOK_AGAIN_S = 20.0  # whether what kept it from taking part is over
-HEARD_WITHIN_S = 30.0  # a watch that has something to watch
+HEARD_WITHIN_S = 90.0  # a watch that has something to watch
 TIME_IS_TOLD_WITHIN_S = 10.0  # by the API server, if it answers
 
 
@@ -74,6 +74,7 @@ class Replica:
         self.health: Callable[[Health], None] = lambda _: None
         self._left_out: dict[Kind, frozenset[str]] = {}  # namespaces in which it could not
         self.watch_again: Callable[[Kind, Collection[str]], None] = lambda *_: None
+        self._was_deaf: dict[Kind, float] = {}  # when a watch began that was told to begin again, having heard nothing
         self.never_heard_since: Callable[[Kind], float | None] = lambda _: None  # its watch, see KopfWatch
 
     def stop(self) -> None:
@@ -193,13 +194,20 @@ class Replica:
         (self._complained.add if inventory.complaint else self._complained.discard)(kind)
         rights_differ = inventory.left_out != self._left_out.get(kind, frozenset())
         self._left_out[kind] = inventory.left_out
-        began = self.never_heard_since(kind)
-        hears_nothing = began is not None and inventory.came_at > began + HEARD_WITHIN_S  # there is something to be watched
-        if was_missing or rights_differ or hears_nothing or inventory.was_put_back:
+        if was_missing or rights_differ or self._hears_nothing(kind, inventory) or inventory.was_put_back:
             self.watch_again(kind, inventory.left_out)
         if inventory.was_put_back:  # what watches go by is of the future
             inventory.was_put_back = False
             self._kube.list_jobs_again()
+
+    def _hears_nothing(self, kind: Kind, inventory: Inventory) -> bool:
+        """Whether a watch has found nothing to watch, although there is something, as a list says; said once of each."""
+        began = self.never_heard_since(kind)
+        if began is None or inventory.came_at < began + HEARD_WITHIN_S or self._was_deaf.get(kind) == began:
+            return False
+        self._was_deaf[kind] = began
+        log.warning("the watch has heard nothing yet, though a list has: it begins again", extra={"kind": kind})
+        return True
 
     def _arrived(self) -> Iterator[FromKubernetes]:
         for _ in range(ARRIVALS_PER_TURN):

@@ -21,6 +21,8 @@ from hacron.retries import Retries
 
 log = logging.getLogger(__name__)
 
+TELLS_WITHIN = timedelta(minutes=1)  # a ledger that has just begun is told what was demanded, and what runs because of it
+
 RETRY = timedelta(seconds=5)  # what is refused, ever more rarely
 
 
@@ -65,6 +67,8 @@ class Tidying:
         instants += [self._name_free_at(job) for job in doomed if job.uid not in self._under_way]
         instants += [max(now, known_by(job)) + RETRY for job in self._nobodys(key, left)]
         instants += [job.expires for job in left if job.expires is not None and job.expires > now]
+        if self._state.born is not None and self._state.began_within(TELLS_WITHIN, now):
+            instants += [self._state.born + TELLS_WITHIN for job in left if job.demand and job.terminal is not None]
         return min(instants) + timedelta(seconds=1) if instants else None
 
     def deleted(self, request: DeleteJob, answer: Answer, now: datetime) -> None:
@@ -92,8 +96,11 @@ class Tidying:
             open_ids = {run.id for run in progress.open}
             doomed += [job for job in jobs if job.run_id not in open_ids and not job.deleting and not job.tombstone]
         elif progress is not None and isinstance(cronjob, CronJob):
-            doomed += surplus(jobs, progress, cronjob, self._cluster, self._state.results_of(key))
-            doomed += expired(jobs, progress, now)
+            awaited = {run.id for demand in self._state.pending_of(key) for run in demand.account.open}
+            is_young = self._state.began_within(TELLS_WITHIN, now)  # what was demanded may be told to it yet
+            known = [job for job in jobs if job.run_id not in awaited and not (is_young and job.demand)]
+            doomed += surplus(known, progress, cronjob, self._cluster, self._state.results_of(key))
+            doomed += expired(known, progress, now)
         proof = self._state.proof
         old = [job for job in jobs if proof is not None and known_by(job) < proof.at]
         if nobodys := self._nobodys(key, old):

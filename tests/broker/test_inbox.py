@@ -11,7 +11,7 @@ import pytest
 from hacron.broker import codec, inbox
 from hacron.broker.channel import Delivery
 from hacron.broker.topology import Names
-from hacron.core.messages import MOST_MESSAGES, SPEC_BYTES, RunsDemanded
+from hacron.core.messages import MOST_MESSAGES, SPEC_BYTES, CronJobWithdrawn, RunsDemanded, RunStopped
 from hacron.core.model import Account, Key, Verdict, VerdictKind
 from tests.broker.test_contract import declared, withdrawn
 from tests.broker.worlds import NOW
@@ -47,10 +47,10 @@ class Inbox:
         self.real._channels[inbox.COMMANDS] = self.channel  # type: ignore[assignment]
         self._tag = 0
 
-    def deliver(self, *bodies: bytes) -> None:
+    def deliver(self, *bodies: bytes, way: inbox.Way = inbox.COMMANDS) -> None:
         for body in bodies:
             self._tag += 1
-            self.real._on_envelope(inbox.COMMANDS, Delivery(self._tag, body, {}, "mallory"))
+            self.real._on_envelope(way, Delivery(self._tag, body, {}, "mallory"))
 
 
 def envelope(*messages: object, one: bytes = b"", many: int = 0) -> bytes:
@@ -106,14 +106,14 @@ def test_long_envelopes_that_are_too_many_are_let_go_and_come_again_when_it_is_t
     news = {"news": "x" * 1_600_000}  # of a later version
     long, little = envelope(msgspec.to_builtins(withdrawn(1)) | news), envelope(withdrawn(1))
     box.deliver(*[long] * 50, little)
-    in_hand = sum(len(delivery.body) for delivery, _ in box.real._arrived)
+    in_hand = sum(len(delivery.body) for arrived in box.real._arrived.values() for delivery in arrived)
     assert in_hand <= inbox.HAND_BYTES + len(little)
     taken = 0
     for _ in range(100):
         again = len(box.channel.sent_back)
         taken += len(box.real.take())
         box.deliver(*[long] * (len(box.channel.sent_back) - again))
-        if not box.real._arrived:
+        if not any(box.real._arrived.values()):
             break
     assert taken == 51
     assert 30 <= len(box.channel.sent_back) <= 50  # there was room for twenty at a time
@@ -132,10 +132,23 @@ def test_one_turn_takes_so_much_and_the_next_comes_at_once(body: bytes) -> None:
     box = Inbox()
     box.deliver(*[body] * 10)
     turns = 0
-    while box.real._arrived:
+    while any(box.real._arrived.values()):
         assert box.connection.noticed == turns
         box.real.take()
         turns += 1
     assert turns == 3
     assert box.connection.noticed == 2
     assert box.real._taken == {inbox.COMMANDS: 10}
+
+
+def test_reports_do_not_wait_behind_commands_nor_commands_behind_reports() -> None:
+    box = Inbox()
+    stopped = RunStopped(key=Key("a/b"), run_id="1", cluster="west")
+    commands, reports = envelope(*[withdrawn(1)] * 1500), envelope(*[stopped] * 1500)
+    box.deliver(*[commands] * 10)
+    box.deliver(*[reports] * 10, way=inbox.REPORTS)
+    taken = box.real.take()
+    assert {type(message) for message in taken} == {CronJobWithdrawn, RunStopped}
+    for _ in range(10):
+        taken = [*taken, *box.real.take()]
+    assert len(taken) == 30_000

@@ -8,12 +8,25 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
+from typing import NamedTuple
 
-from tests.chaos.load import Declared
+from tests.chaos.load import EVERY_S, Declared
 from tests.testbed.judge import Ran
 
 Tick = tuple[str, datetime]
-AT_ONCE = timedelta(0)
+AT_ONCE, EVERY = timedelta(0), timedelta(seconds=EVERY_S)
+
+
+class Told(NamedTuple):
+    """A verdict, as `.status.recent` has it."""
+
+    tick: datetime
+    verdict: str
+    count: int  # of so many ticks, of which this is the last
+
+
+Status = tuple[str, str, Sequence[Told]]
+"""A cluster, a HACronJob that is declared there, and what is told of its past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,32 @@ class History:
         """Return the longest time in which no Job at all was made."""
         made = sorted(one.created for ran in self.jobs.values() for one in ran if since <= one.created <= until)
         return max(((b - a).total_seconds() for a, b in itertools.pairwise([since, *made, until])), default=0.0)
+
+
+def without_verdict(statuses: Iterable[Status], declared: Sequence[Declared], until: datetime) -> list[str]:
+    """Return a sentence for each tick of which a `.status` should tell, and does not, or not what AtLeastOnce promises.
+
+    Of those that wait for nothing (Allow): the newest verdicts follow upon each other without a gap, up to the last tick.
+    """
+    chosen, found = {one.name: one for one in declared if not one.forbids}, []
+    for cluster, name, recent in statuses:
+        one = chosen.get(name)
+        if one is None:
+            continue
+        told: dict[datetime, list[Told]] = defaultdict(list)
+        for verdict in recent:
+            told[verdict.tick].append(verdict)
+        ticks = sorted(told)
+        due = one.ticks(ticks[0] if ticks else one.born, until)
+        counted = {tick - n * EVERY for tick, of_it in told.items() for n in range(max(each.count for each in of_it))}
+        found += [f"{name} at {tick:%H:%M:%S} has no verdict in {cluster}" for tick in due if tick not in counted]
+        if not one.at_most_once:
+            found += [
+                f"{name} at {tick:%H:%M:%S} was {', '.join(each.verdict for each in of_it)} in {cluster}, and nothing after that"
+                for tick, of_it in told.items()
+                if not {"Succeeded", "Missed"} & {each.verdict for each in of_it} and tick != ticks[0]
+            ]
+    return found
 
 
 def ticks_of(declared: Sequence[Declared], since: datetime, until: datetime, at_most_once: bool) -> list[Tick]:

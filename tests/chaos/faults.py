@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+import pika
+
 from hacron.broker.channel import way_in
 from tests.chaos.stage import PREFIX, Part, Stage
 from tests.testbed import tools
@@ -18,6 +20,7 @@ from tests.testbed.cluster import start_together
 from tests.testbed.wait import until
 
 Act = Callable[[Stage], Iterator[None]]
+KEPT = "kept-for-too-long"  # a queue
 WORKER_REPLACED_S = 14.0  # two heartbeats and a second, up to 13 s by the default settings; times are known to a second
 
 
@@ -303,9 +306,22 @@ def disk_alarm(stage: Stage) -> Iterator[None]:
 @fault("the broker takes it amiss after 10 s that a message is not acknowledged (consumer timeout)", lasts_s=40, fires=True)
 def consumer_timeout(stage: Stage) -> Iterator[None]:
     _consumer_timeout(stage, 10_000)
-    stage.begins()
-    yield
+    with stage.channel() as holder:  # of a queue without a limit of its own: newer brokers go by the one of our queues
+        holder.queue_declare(KEPT, durable=True, arguments={"x-queue-type": "quorum"})
+        holder.basic_publish("", KEPT, b"kept")
+        deliveries: list[object] = []
+        holder.basic_consume(KEPT, lambda *told: deliveries.append(told))
+        stage.begins()
+        yield
+        with suppress(pika.exceptions.AMQPError):  # it is told here that its channel is closed, after all that came before
+            for _ in range(10):
+                holder.connection.process_data_events(0.2)
+        is_held = holder.is_open and bool(holder.consumer_tags) and len(deliveries) == 1
+    with stage.channel() as channel:
+        channel.queue_delete(KEPT)
     _consumer_timeout(stage, 1_800_000)
+    if is_held:
+        raise RuntimeError("the broker has taken nothing amiss: this was no fault")
 
 
 # --- the API server ---
@@ -398,6 +414,9 @@ def _killed(stage: Stage, node: Broker) -> Iterator[None]:
 def _consumer_timeout(stage: Stage, milliseconds: int) -> None:
     """Set it, and begin anew on channels that go by it: each has the one of the moment at which it was opened."""
     for node in stage.brokers.nodes:
+        node.ctl(
+            "eval", "application:set_env(rabbit, channel_tick_interval, 1000)."
+        )  # how often it looks; by default once a minute
         node.ctl("eval", f"application:set_env(rabbit, consumer_timeout, {milliseconds}).")
     for replica in stage.fleet:
         replica.terminate()

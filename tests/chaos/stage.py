@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import pika
 
 from tests.chaos import naive
+from tests.chaos.checker import Status, Told
 from tests.chaos.load import Declared, declare
 from tests.chaos.naive_fleet import COUNT, EVERY_S, NaiveFleet
 from tests.testbed.api_proxy import ApiProxy
@@ -21,7 +23,7 @@ from tests.testbed.broker_cluster import BrokerCluster
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.cronjobs import remove_all
 from tests.testbed.fleet import Fleet
-from tests.testbed.judge import Ran, Recorder
+from tests.testbed.judge import Ran, Recorder, instant
 from tests.testbed.network import Network, Place
 from tests.testbed.wait import until
 
@@ -89,8 +91,6 @@ class Stage:
         self.brokers = BrokerCluster(self.directory, self.network, count=self._nodes, version=self._version)
         self._undo.callback(self.brokers.close)
         self.brokers.start()
-        for node in self.brokers.nodes:  # how often a broker looks for consumers that hold a message for too long
-            node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
         self.proxies = {name: ApiProxy(each, self.directory, self.network.host.address) for name, each in self.clusters.items()}
         for proxy in self.proxies.values():
             proxy.start()
@@ -155,6 +155,14 @@ class Stage:
             recorder.start()  # anew, if the API server has ended its watch: nothing that it would tell of is deleted so soon
             found += recorder.jobs()
         return found
+
+    def statuses(self) -> list[Status]:
+        """Return what each HACronJob tells of its past, in each cluster."""
+        return [
+            (name, found["metadata"]["name"], [_told(entry) for entry in found.get("status", {}).get("recent", [])])
+            for name, cluster in self.clusters.items()
+            for found in json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]
+        ]
 
     def naive_ticks(self, since: datetime, until_: datetime) -> list[tuple[str, datetime]]:
         """Return what the naive holders should have fired, since < tick <= until."""
@@ -250,3 +258,7 @@ class Stage:
         for other in others:
             source, target = (other, place) if incoming else (place, other)
             self.network.cut(source, target, both=both)
+
+
+def _told(entry: dict[str, Any]) -> Told:
+    return Told(instant(entry["tick"]), entry["verdict"], int(entry.get("count") or 1))

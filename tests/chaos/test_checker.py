@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from tests.chaos import trial
-from tests.chaos.checker import History, lost, violations
+from tests.chaos.checker import History, Status, Told, lost, violations, without_verdict
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import EVERY_S, Declared, objects, sorts
 from tests.chaos.stage import Stage
@@ -56,6 +56,32 @@ def declared(guarantee: str, policy: str) -> list[Declared]:
 
 def broken(history: History, guarantee: str = ONCE, policy: str = "Forbid", until: float = 21) -> list[str]:
     return violations(history, declared(guarantee, policy), after(-1), after(until))
+
+
+def told(second: int, verdict: str = "Succeeded", count: int = 1) -> Told:
+    return Told(after(second), verdict, count)
+
+
+# --- verdicts ---
+
+
+@pytest.mark.parametrize(
+    ("recent", "untold"),
+    [
+        ([told(0), told(5), told(10)], []),
+        ([told(0), told(10, "Missed", 2)], []),
+        ([told(0), told(10, "Missed")], ["00:00:05 has no verdict"]),
+        ([told(0), told(5)], ["00:00:10 has no verdict"]),
+        ([], ["00:00:00 has no verdict", "00:00:05 has no verdict", "00:00:10 has no verdict"]),
+        ([told(0), told(5, "Lost"), told(10)], ["00:00:05 was Lost in west, and nothing after that"]),
+        ([told(0), told(5, "Lost"), told(5), told(10)], []),
+    ],
+    ids=["each", "two in one", "a gap", "the last", "none", "lost", "tried again"],
+)
+def test_a_tick_of_which_no_status_tells_or_not_how_it_ended_is_seen(recent: list[Told], untold: list[str]) -> None:
+    found = without_verdict([("west", "a", recent)], declared(SURELY, "Allow"), after(11))
+    assert [sentence.removeprefix("a at ").removesuffix(" in west") for sentence in found] == untold
+    assert without_verdict([("west", "a", recent)], declared(SURELY, "Forbid"), after(11)) == []
 
 
 # --- ticks ---
@@ -177,6 +203,9 @@ class Played:
         self.ours = ours
         self.declared = declared(ONCE, policy)
         self.told: set[str] = set()
+
+    def statuses(self) -> list[Status]:
+        return [("west", "a", [told(second) for second in (0, 5, 10, 15)])]
 
     def naive_ticks(self, *_: object) -> list[tuple[str, datetime]]:
         return []

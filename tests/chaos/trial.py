@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.chaos.checker import Figures, History, lost, ticks_of, violations
+from tests.chaos.checker import Figures, History, lost, ticks_of, violations, without_verdict
 from tests.chaos.faults import Fault, done_to
 from tests.chaos.stage import SOON, Stage, now
 from tests.testbed.wait import until
@@ -62,11 +62,13 @@ def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Resul
 
     def owed() -> list[str]:
         history = History.of(stage.ours)
-        return [*history.unfinished(surely), *_lost(stage, fault, history, began, ended)]
+        owed_verdicts = without_verdict(stage.statuses(), stage.declared, ended)
+        return [*history.unfinished(surely), *_lost(stage, fault, history, began, ended), *owed_verdicts]
 
     with suppress(TimeoutError):  # what has not begun or ended then will be told as a broken promise
         until(lambda: not owed(), ENDS_S, "the end of every run", every=1)
     ours, naive = History.of(stage.ours), History.of(stage.theirs)
+    untold = without_verdict(stage.statuses(), stage.declared, ended)
     forbidding = {one.name for one in stage.declared if one.forbids}
     return Result(
         fault=fault.name,
@@ -78,7 +80,7 @@ def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Resul
         naive=naive.figures(stage.naive_ticks(began, ended), True),
         takeover_s=stage.takeover_s(began),
         silence_s=ours.silence_s(began, ended),
-        broken=_news(stage, violations(ours, stage.declared, began, ended) + _lost(stage, fault, ours, began, ended)),
+        broken=_news(stage, [*violations(ours, stage.declared, began, ended), *_lost(stage, fault, ours, began, ended), *untold]),
         may_double=fault.may_double,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hacron.core.model import key_of
-from hacron.kube import client
+from hacron.kube import client, listing
 from hacron.kube.client import SLOW_LANE, KubeClient
 from hacron.kube.reply import understood
 from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
@@ -134,6 +134,30 @@ def test_an_inventory_that_breaks_off_is_none(begin: Begin) -> None:
 
     kube, _ = begin(reply)
     assert kube.ask(ListInventory()).status == 410
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_page_that_cannot_be_had_now_is_asked_for_again_and_not_all_that_came_before(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(listing, "PAUSE_S", 0.01)
+    item = {"metadata": {"namespace": "default", "name": "a", "uid": "1", "generation": 1, "resourceVersion": "7"}}
+    pages = {"": {"continue": "more"}, "more": {"continue": "last"}, "last": {}}
+    refusals = dict.fromkeys(pages, 3) | {"": 0}
+
+    def reply(asked: Asked) -> Said:
+        token = asked.path.rpartition("continue=")[2]
+        refusals[token] -= 1
+        if refusals[token] >= 0:
+            return status(code, "TooManyRequests")
+        body = {"kind": "PartialObjectMetadataList", "metadata": pages[token], "items": [item]}
+        return Said(200, json.dumps(body).encode())
+
+    kube, server = begin(reply)
+    answer = kube.ask(ListInventory())
+    assert answer.status == 200, (answer, [asked.path for asked in server.asked])
+    assert len(answer.body["items"]) == 3
+    assert len([asked for asked in server.asked if "continue=" in asked.path]) == 9
 
 
 def test_a_request_that_makes_no_sense_gets_an_answer_too(begin: Begin) -> None:

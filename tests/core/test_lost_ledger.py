@@ -24,7 +24,7 @@ AT_11_59 = Run(
     reason="Withdrawn",
     because="whatever a home says",
 )
-KNOWN = replace(AT_11_59, state=RunState.RUNNING, start_by=AT_11_59.tick, reason="", because="", was_in_time=True)
+KNOWN = replace(AT_11_59, state=RunState.RUNNING, start_by=NOON, reason="", because="", was_in_time=True)
 """What the ledger makes of it."""
 
 
@@ -129,3 +129,15 @@ def test_in_a_silent_cluster_it_is_tried_elsewhere_if_it_may() -> None:
     story.alive.remove("east")
     story.at(Rules().lost_after.total_seconds() + 60)
     assert "-60 Pending west #2" in story.runs
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Replace", "Queue"])
+def test_a_deadline_counts_from_when_it_is_known_that_it_runs_however_old_its_tick_is(policy: str) -> None:
+    """It was made up for, or had waited, and began long after its tick."""
+    old = replace(AT_11_59, tick=NOON - timedelta(hours=6))
+    story = lost(policy, old, jobSpec={"activeDeadlineSeconds": 3600})
+    story.alive = {"west"}
+    story.at(1800)
+    assert [run.cluster for run in story.progress.open] == ["east"]
+    story.at(3600 + 200)
+    assert "east" not in [run.cluster for run in story.progress.open]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from hacron.core.admission import latest_end
 from hacron.core.messages import CronJobWithdrawn
 from hacron.core.spec import parse
 from tests.core.ledger_story import HELLO, Story, refused_and_waiting, spec
@@ -241,3 +243,31 @@ def test_what_is_known_not_to_have_begun_waits_on_though_nobody_can_look_at_it()
     story = refused_and_waiting()
     story.out_of_sight(story.run)
     assert (story.run.reason, story.verdicts) == ("NotStarted", [])
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Queue"])
+def test_a_deadline_that_is_set_later_is_not_that_of_a_job_that_was_made_before(policy: str) -> None:
+    story = Story()
+    story.declare(spec("1,10 12 * * *", concurrencyPolicy=policy, **BOTH))
+    story.at(61)
+    story.started(story.run)
+    story.alive = {"east"}
+    story.at(500)
+    assert story.runs == ["60 Lost west #1"]
+    body = spec("1,10 12 * * *", concurrencyPolicy=policy, jobSpec={"activeDeadlineSeconds": 10}, **BOTH)
+    story.declare(body, cluster="east", created_at=story.now)
+    story.at(700)
+    assert story.runs == ["60 Lost west #1"]
+
+
+def test_a_deadline_that_is_set_higher_counts_also_for_what_runs_as_its_job_may_have_been_made_by_it() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", concurrencyPolicy="Forbid", jobSpec={"activeDeadlineSeconds": 10}, **BOTH))
+    story.at(61)
+    run, rules = story.run, story.rules
+    for now_s, allowed_s in ((5, 10), (1000, 1000)):
+        cronjob, alone = (parse(HELLO, spec(jobSpec={"activeDeadlineSeconds": seconds})) for seconds in (now_s, allowed_s))
+        end = latest_end(run, cronjob, rules)
+        assert end is not None
+        assert end == latest_end(replace(run, longest_s=None), alone, rules)
+    assert latest_end(run, parse(HELLO, spec()), rules) is None

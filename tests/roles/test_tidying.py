@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hacron.core.messages import Definition, Outcome, Progress, Proof
-from hacron.core.model import Uid
+from hacron.core.messages import Definition, Demand, Outcome, Progress, Proof
+from hacron.core.model import Account, Run, Uid, key_of
 from hacron.core.state import LONG_AGO, State
 from hacron.errand import Outgoing
 from hacron.jobs import Jobs
@@ -144,3 +144,18 @@ def test_an_api_server_that_cannot_delete_now_is_asked_again_as_often_as_ever() 
     desk.status = 503
     desk.pass_seconds(0, 60)
     assert len(desk.asked) == 2 * 60 / 5
+
+
+@pytest.mark.parametrize(("is_awaited", "born_s", "many"), [(True, -86_400, 0), (False, -86_400, 1), (False, 270, 0)])
+def test_a_job_of_a_demand_is_kept_until_its_demand_knows_what_became_of_it(is_awaited: bool, born_s: float, many: int) -> None:
+    """As after the loss of the ledger: the run stands in what the demand's own status says, and not among the open ones yet."""
+    story, jobs, outgoing = Story(), Jobs(), Outgoing()
+    story.state.born = NOON + timedelta(seconds=born_s)
+    story.declare(spec(successfulJobsHistoryLimit=0))
+    run = Run(id="asked.1.1", tick=NOON, cluster="west", start_by=NOON, fencing=1, job=YOUNG.name)
+    account = Account(id="asked", open=(run,) if is_awaited else ())
+    story.write([(Demand(key=key_of("default", "again"), created_at=NOON, homes={}, cronjob=HELLO, account=account),)])
+    jobs.keep(replace(YOUNG, run_id=run.id, demand="again", terminal=Outcome.SUCCEEDED, finished=NOON))
+    tidying = Tidying(cluster="west", state=story.state, jobs=jobs, outgoing=outgoing, request_window=timedelta(seconds=22))
+    tidying.look(HELLO, NOON + timedelta(minutes=5))
+    assert len(outgoing.requests) == many

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from hacron.core import manifests
@@ -19,6 +19,7 @@ from tests.fakes.kubernetes import Body, FakeCluster, Made, all_made
 from tests.scenarios import declared, ticks
 from tests.scenarios.chronicle import clock, short, tick
 from tests.scenarios.decided import Course, Decided, heard_last
+from tests.scenarios.resting import FOR_EVER, NEVER, Span, resting
 from tests.scenarios.world import World
 
 KNOWN_WITHIN = timedelta(minutes=2)  # what people have said
@@ -26,7 +27,6 @@ IS_TOLD_WITHIN = timedelta(seconds=3)  # that a Job has ended
 MAY_BE_LATE = timedelta(seconds=10)  # that it is written that a run has ended
 MOST_ATTEMPTS = 9
 DECIDED_AHEAD, START_WINDOW = Rules().decide_ahead, Rules().start_window
-NEVER, FOR_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 COUNTED = 100  # ticks in one verdict; of more it only says that they are more
 
 
@@ -40,29 +40,15 @@ class Admitted:
     closed_at: datetime | None = None  # as the last ledger says that knew of it
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A while; both ends belong to it."""
-
-    begin: datetime
-    end: datetime
-
-    def meets(self, other: Span) -> bool:
-        return self.begin <= other.end and other.begin <= self.end
-
-    def has(self, at: datetime) -> bool:
-        return self.begin <= at <= self.end
-
-
 def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
     """AtLeastOnce: return the ticks that were admitted and have no Job that ended by itself, though nothing is wrong any more.
 
     Admitted is what was decided and not taken back. People may end that: by deleting the Job, by deleting, suspending or pausing
-    the cronjob, or by a spec that cannot be understood; all of which may have become known only some time later, but not after
-    the tick was over. So may every cluster where it may run, if all of them refuse it; and its deadline, as long as it has not
-    begun. And it is lost with the broker's data.
+    the cronjob, or by a spec that cannot be understood; of which the ledger must have said so between the run's decision and its
+    end. So may every cluster where it may run, if all of them refuse it; and its deadline, as long as it has not begun. And it is
+    lost with the broker's data.
     """
-    may_run = _must_end(world)
+    may_run, noted = _must_end(world), resting(world)
     ends_within = {key: declared.longest_job(key, world) + IS_TOLD_WITHIN for key in may_run}
     rests = {key: _rests(key, world) for key in may_run}
     known_ended = {
@@ -78,7 +64,9 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
         begun = min([when, *(job.at for job in one.jobs)])
         counts = Span(begun - KNOWN_WITHIN, one.closed_at + world.clocks_differ if one.closed_at is not None else world.now)
         by_people = any(_was_taken_away(job, world) for job in one.jobs) or _was_to_be_forgotten(key, world)
-        by_people = by_people or any(counts.meets(rest) for rest in rests[key]) or any(map(counts.has, world.wiped))
+        by_people = by_people or any(map(counts.has, world.wiped))
+        decided = Span(begun - DECIDED_AHEAD - world.clocks_differ, counts.end)
+        by_people = by_people or any(decided.meets(rest) for rest in noted.get(key, ()))
         known_at = known_ended.get((key, identity))
         if known_at is not None and begun - DECIDED_AHEAD < known_at <= counts.end:
             by_people = by_people or any(rest.begin <= known_at for rest in rests[key])  # however late it became known

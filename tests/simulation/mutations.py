@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hacron import engine, errand, errands, mirror, relay, saying
 from hacron.broker import ledger
-from hacron.core import admission, declaring, duties, firing, kinds, live, manifests, namelock, scheduler, state, tending
+from hacron.core import admission, declaring, duties, firing, kinds, live, manifests, namelock, scheduler, state, status, tending
 from hacron.core.admission import Hold, Start
 from hacron.core.draft import Draft
 from hacron.core.duties import Create, Delete, Duty, Halt, Say, TakeName, too_late
@@ -26,7 +26,7 @@ from hacron.core.foreign import Stranger
 from hacron.core.hearing import Hearing
 from hacron.core.manifests import JobView
 from hacron.core.messages import Batch, Command, CronJobDeclared, Definition, Progress, Report, RunRefused
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind, Run, RunState
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Key, Kind, Run, RunState, Verdict, VerdictKind
 from hacron.core.packing import Load
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
@@ -454,6 +454,39 @@ def leaves_out_the_kinds_that_it_does_not_know(patch: pytest.MonkeyPatch) -> Non
     """The same, of whole records: who begins to read at the floor that an older version names would not find them."""
     real = live.subject_of
     patch.setattr(live, "subject_of", lambda record: None if isinstance(record, Stranger) else real(record))
+
+
+def leaves_missed_ticks_without_a_verdict(patch: pytest.MonkeyPatch) -> None:
+    """Nobody would hear of what has not run."""
+    real = firing.with_verdict
+
+    def with_verdict(progress: Progress, verdict: Verdict) -> Progress:
+        return progress if verdict.verdict is VerdictKind.MISSED else real(progress, verdict)
+
+    patch.setattr(firing, "with_verdict", with_verdict)
+
+
+def gives_a_number_twice(patch: pytest.MonkeyPatch) -> None:
+    """What a run writes to could not refuse the one before."""
+    real = firing.start
+
+    def start(progress: Progress, *args: Any, **more: Any) -> Progress:
+        after = real(progress, *args, **more)
+        run = replace(after.open[-1], fencing=progress.fencing or after.fencing)
+        return replace(after, open=(*after.open[:-1], run), fencing=run.fencing)
+
+    patch.setattr(firing, "start", start)
+
+
+def shows_no_past(patch: pytest.MonkeyPatch) -> None:
+    """What became of ticks would stand in the ledger alone."""
+    real = status.render
+
+    def render(*args: Any, **more: Any) -> dict[str, Any] | None:
+        shown = real(*args, **more)
+        return shown | {"recent": []} if shown is not None else None
+
+    patch.setattr(status, "render", render)
 
 
 def lets_one_more_run_at_a_time(patch: pytest.MonkeyPatch) -> None:

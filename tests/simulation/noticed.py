@@ -177,6 +177,9 @@ MISSED = (
         4,
         "Forecast default/a east stands before the floor",
     ),
+    Missed((mutations.leaves_missed_ticks_without_a_verdict,), ("outages", "deaths"), 2, "has no verdict"),
+    Missed((mutations.gives_a_number_twice,), ("edits",), 0, "two runs have the same fencing number"),
+    Missed((mutations.shows_no_past,), ("edits",), 2, "is not in the status that"),
     Missed((mutations.lets_one_more_run_at_a_time,), ("edits",), 1, "c 12:01 began at 12:01:00 beside 12:00:56"),
     Missed((mutations.takes_part_whatever_its_clock_shows,), ("clocks by hours",), 0, "was made before its time"),
 )

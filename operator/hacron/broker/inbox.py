@@ -60,7 +60,7 @@ class QueueInbox:
         self._users = users
         # One for each queue: the broker may be at one message for seconds, and would answer nothing on that channel meanwhile.
         self._channels: dict[Way, Channel] = {}
-        self._arrived: deque[tuple[Delivery, Way]] = deque()
+        self._arrived: dict[Way, deque[Delivery]] = {COMMANDS: deque(), REPORTS: deque()}
         self._in_hand = 0  # bytes of what has arrived
         self._taken: dict[Way, int] = {}  # delivery tags of the last envelopes that were taken and not acknowledged yet
         self._onlooker: Channel | None = None
@@ -85,25 +85,28 @@ class QueueInbox:
 
     @property
     def held_up(self) -> Collection[str]:
-        in_hand = self._taken.keys() | {way for _, way in self._arrived} if self._waiting else ()
+        in_hand = self._taken.keys() | {way for way, arrived in self._arrived.items() if arrived} if self._waiting else ()
         return [way.kind for way in self._waiting if way not in in_hand]
 
     def take(self) -> Sequence[Command | Report]:
         messages: list[Command | Report] = []
         size = number = 0
-        while self._arrived and size < TURN_BYTES and number < TURN_MESSAGES:
-            delivery, way = self._arrived.popleft()
-            self._in_hand -= len(delivery.body)
-            size += delivery.size
-            if delivery.let_go and not delivery.unreadable:
-                self._channels[way].send_back(delivery.tag)
-                continue
-            self._taken[way] = delivery.tag
-            read, unreadable = self._read(delivery, way)
-            messages.extend(self._credible(read, delivery.user, way))
-            number += len(read) + unreadable
+        # However many commands wait, no cluster is to seem silent; and however many reports, edits are to count.
+        for way, share in ((REPORTS, 0.5), (COMMANDS, 1.0), (REPORTS, 1.0)):
+            arrived = self._arrived[way]
+            while arrived and size < share * TURN_BYTES and number < share * TURN_MESSAGES:
+                delivery = arrived.popleft()
+                self._in_hand -= len(delivery.body)
+                size += delivery.size
+                if delivery.let_go and not delivery.unreadable:
+                    self._channels[way].send_back(delivery.tag)
+                    continue
+                self._taken[way] = delivery.tag
+                read, unreadable = self._read(delivery, way)
+                messages.extend(self._credible(read, delivery.user, way))
+                number += len(read) + unreadable
         self._complaints.end()
-        if self._arrived:
+        if any(self._arrived.values()):
             self._connection.notice()  # the rest is for the next turn, which is to come at once
         return messages
 
@@ -125,7 +128,7 @@ class QueueInbox:
         if delivery.size > 1.2 * ENVELOPE_BYTES and self._in_hand + delivery.size > HAND_BYTES:
             delivery = delivery.without_body()
         self._in_hand += len(delivery.body)
-        self._arrived.append((delivery, way))
+        self._arrived[way].append(delivery)
 
     def _credible(self, messages: Sequence[Command | Report], user: str | None, way: Way) -> Iterator[Command | Report]:
         """Yield what this user may say: the broker vouches for the user, and the settings for the clusters it speaks for."""

@@ -135,10 +135,13 @@ def counts_until(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -> 
 
 def latest_end(run: Run, cronjob: CronJob, rules: Rules) -> datetime | None:
     """Return when the Job of a run has ended, and its pods with it, at the latest; None: it may run however long."""
-    if cronjob.active_deadline_s is None:
-        return None
-    told_to_end = _begun_by(run) + timedelta(seconds=cronjob.active_deadline_s)
-    return told_to_end + timedelta(seconds=cronjob.grace_s) + rules.skew_margin
+    allowed = [longest_s(cronjob), *([run.longest_s] if run.longest_s is not None else ())]  # by now; as it was decided
+    return _begun_by(run) + timedelta(seconds=max(allowed)) + rules.skew_margin if all(allowed) else None
+
+
+def longest_s(cronjob: CronJob) -> int:
+    """Return how many seconds a Job may run, and its pods take to end then; 0: it may run however long."""
+    return max(1, cronjob.active_deadline_s + cronjob.grace_s) if cronjob.active_deadline_s is not None else 0
 
 
 def _begun_by(run: Run) -> datetime:

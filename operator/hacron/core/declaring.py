@@ -188,7 +188,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         told=old.told if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
     )
-    return _watching(progress, command, draft.now) if old is None else progress
+    return _watching(progress, command, draft.now, draft.now) if old is None else progress
 
 
 def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
@@ -215,12 +215,12 @@ def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Prog
     decided = _decided(draft, command)
     if decided is not None and decided > progress.last_tick:
         progress = replace(progress, last_tick=decided)
-    return _watching(progress, command, draft.born)
+    return _watching(progress, command, draft.born, draft.now)
 
 
-def _watching(progress: Progress, command: CronJobDeclared, until: datetime) -> Progress:
-    """Let those runs be open again that a home tells of, and the ledger has lost."""
-    lost = [known_again(run) for run in lost_runs(progress, command.running, until)]
+def _watching(progress: Progress, command: CronJobDeclared, until: datetime, now: datetime) -> Progress:
+    """Let those runs be open again that a home tells of, and the ledger has lost. They have begun by now, however late."""
+    lost = [replace(known_again(run), start_by=now) for run in lost_runs(progress, command.running, until)]
     return replace(progress, open=(*progress.open, *lost[: max(0, MOST_OPEN - len(progress.open))]))
 
 

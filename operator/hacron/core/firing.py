@@ -26,6 +26,7 @@ from hacron.core.admission import (
     blocking_runs,
     deadline,
     deadline_of,
+    longest_s,
     most_at_once,
 )
 from hacron.core.draft import with_verdict
@@ -168,6 +169,7 @@ def start(
         because=because[:MOST_WORDS],
         waited=not demand and held is not None and held.tick == tick and held.reason in AS_ASKED,
         was_in_time=not demand and (was_in_time or _others_stop_for(tick, progress)),
+        longest_s=longest_s(scene.cronjob),
         after=decided if tick > scene.now and not demand else None,
     )
     bound = deadline_of(run, scene.cronjob, scene.rules)

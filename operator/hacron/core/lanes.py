@@ -100,7 +100,7 @@ class Lanes(Generic[T]):
 
     def _next(self) -> tuple[OrderedDict[str, deque[T]], str] | None:
         """Return which namespace's turn it is."""
-        unanswered = sum(self._under_way[namespace] for namespace in self._under_way.keys() & self._unanswered)
+        unanswered = sum(number for namespace, number in self._under_way.items() if namespace in self._unanswered)
         if self._counted(unanswered) >= self._count or self._total >= self.most:
             return None
         for waiting in filter(None, self._waiting):

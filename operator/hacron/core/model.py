@@ -196,6 +196,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     because: Sentence = ""  # of a further attempt: what became of the one before
     waited: bool = False  # for an earlier run, or for `catchUp.spreadSeconds`: it is late as it was asked to be
     was_in_time: bool = False  # no deadline bounds its start: others were stopped for it, or an attempt before may have begun
+    longest_s: Number | None = None  # its Job's deadline, and the time that its pods have to end; 0: none; None: not known
     after: Instant | None = None  # of one that was decided ahead: up to when ticks had been decided before it
 
     @property

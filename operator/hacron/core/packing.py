@@ -26,7 +26,7 @@ class Load(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """A group that is not appended: nobody could read it, so it would be decided again for ever."""
+    """A group that is not appended, since nobody could read it."""
 
     group: Sequence[Written]
     why: str

@@ -20,7 +20,7 @@ from hacron.core.agenda import Agenda
 from hacron.core.declaring import Standing, declare, end_pause, withdraw
 from hacron.core.demand import demanding, demands
 from hacron.core.draft import Draft
-from hacron.core.faults import EXECUTOR, Faults
+from hacron.core.faults import EXECUTOR, TRY_AGAIN, Faults
 from hacron.core.firing import Scene, fire, waits
 from hacron.core.forgetting import withdrawals
 from hacron.core.hearing import Hearing, to_be_forgotten
@@ -62,6 +62,11 @@ class Scheduler:
         self._faults = Faults(EXECUTOR)
         self._demands_faults = Faults(EXECUTOR)  # a HACronJobRun may have the name of a HACronJob
         self._is_spoilt = False  # a fault was met: what has been decided until then is not to be written
+
+    def put_off(self, keys: Iterable[Key], now: datetime) -> None:
+        """Look at these again in a while: what was decided of them could not be written."""
+        for key in keys:
+            self._agenda.put(key, now + TRY_AGAIN)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""

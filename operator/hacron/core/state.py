@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
+from msgspec.structs import replace
+
 from hacron.core import faults
 from hacron.core.foreign import Stranger
 from hacron.core.live import Live, Mark, Subject, subject_of
@@ -327,7 +329,11 @@ class State:
         before = self.definitions.get(record.key, {}).get(record.cluster)
         if before is not None and before.uid != record.uid:
             self._live.drop_strangers(record.key, record.cluster)  # they were about the one before
-        self.definitions[record.key] = {**self.definitions.get(record.key, {}), record.cluster: record}
+        homes = self.definitions.get(record.key, {})
+        alike = next((other for other in homes.values() if bytes(other.spec) == bytes(record.spec)), None)
+        if alike is not None:  # as a rule: a spec is kept once, however many homes declare it
+            record = replace(record, spec=alike.spec)
+        self.definitions[record.key] = {**homes, record.cluster: record}
         self.revision = max(self.revision, record.revision)
         self._parsed.pop(record.key, None)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+import aiohttp
+
 from hacron.kube.http import JSON, ApiServer
-from hacron.kube.reply import Refused, Reply
+from hacron.kube.reply import NoAnswer, Refused, Reply
 from hacron.ports import lacks_right
 
 PAGE: Final = 500
+TRIES: Final = 5  # for each page but the first
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0  # between them
 
 T = TypeVar("T")
 
@@ -55,6 +61,19 @@ async def list_each(
     return Lists(kept, versions, left_out, answered)
 
 
+async def _page(api: ApiServer, path: str, accept: str, tries: int) -> Reply:
+    """Ask for a page, also again when the API server cannot give it now: a hundred thousand Jobs are two hundred of them."""
+    for _ in range(tries - 1):
+        pause_s = PAUSE_S
+        with suppress(aiohttp.ClientError, TimeoutError, OSError, NoAnswer):
+            reply = await api.send("GET", path, accept=accept)
+            if reply.status not in (408, 429) and reply.status < 500:
+                return reply
+            pause_s = min(LONGEST_PAUSE_S, max(PAUSE_S, reply.retry_after_s))
+        await asyncio.sleep(pause_s)
+    return await api.send("GET", path, accept=accept)
+
+
 async def list_all(api: ApiServer, path: str, keep: Callable[[dict[str, Any]], T], accept: str = JSON) -> tuple[Reply, list[T]]:
     """Return what is to be kept of each item, and the reply that held the last page; or, without items, the one that refused.
 
@@ -63,7 +82,7 @@ async def list_all(api: ApiServer, path: str, keep: Callable[[dict[str, Any]], T
     kept: list[T] = []
     token = ""
     while True:
-        reply = await api.send("GET", f"{path}&limit={PAGE}&continue={token}", accept=accept)
+        reply = await _page(api, f"{path}&limit={PAGE}&continue={token}", accept, tries=TRIES if token else 1)
         if reply.status != 200:
             return reply, []
         kept += [keep(item) for item in reply.body["items"] or []]  # null when there is none

@@ -163,9 +163,9 @@ def _why_unknown_then(look: Look, subject: Subject, at: datetime) -> str:
     """Say why it cannot be told what the schedule of now has to do with a time; empty: it can."""
     since = instant(look.condition("Accepted").get("lastTransitionTime"))
     if since is None:
-        return "since when its spec is what it is now is not known"
+        return "what its spec was then is not known"
     if at < since:
-        return f"its spec was changed after it, at {rfc3339(since)}"
+        return f"what its spec was then is not known, only since {rfc3339(since)}"
     if subject.cronjob is not None and subject.interval and (subject.base is None or at < subject.base):
         return f"{subject.calendar.text} is counted from a tick after it"
     return ""
