@@ -25,8 +25,10 @@ class Told(NamedTuple):
     count: int  # of so many ticks, of which this is the last
 
 
-Status = tuple[str, str, Sequence[Told]]
-"""A cluster, a HACronJob that is declared there, and what is told of its past."""
+Verdicts = dict[tuple[str, str], set[Told]]
+"""By cluster and HACronJob that is declared there: all that was ever told there of its past."""
+
+WELL = ("Succeeded", "Missed")  # what becomes of a tick under AtLeastOnce where all Jobs end well
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,29 +122,24 @@ class History:
         return max(((b - a).total_seconds() for a, b in itertools.pairwise([since, *made, until])), default=0.0)
 
 
-def without_verdict(statuses: Iterable[Status], declared: Sequence[Declared], until: datetime) -> list[str]:
-    """Return a sentence for each tick of which a `.status` should tell, and does not, or not what AtLeastOnce promises.
+def without_verdict(verdicts: Verdicts, declared: Sequence[Declared], since: datetime, until: datetime) -> list[str]:
+    """Return a sentence for each tick of which no `.status` told what became of it, or not what AtLeastOnce promises.
 
-    Of those that wait for nothing (Allow): the newest verdicts follow upon each other without a gap, up to the last tick.
+    Of cronjobs whose ticks wait for nothing (Allow), since < tick <= until, in each of their homes.
     """
     chosen, found = {one.name: one for one in declared if not one.forbids}, []
-    for cluster, name, recent in statuses:
+    for (cluster, name), told in verdicts.items():
         one = chosen.get(name)
         if one is None:
             continue
-        told: dict[datetime, list[Told]] = defaultdict(list)
-        for verdict in recent:
-            told[verdict.tick].append(verdict)
-        ticks = sorted(told)
-        due = one.ticks(ticks[0] if ticks else one.born, until)
-        counted = {tick - n * EVERY for tick, of_it in told.items() for n in range(max(each.count for each in of_it))}
-        found += [f"{name} at {tick:%H:%M:%S} has no verdict in {cluster}" for tick in due if tick not in counted]
-        if not one.at_most_once:
-            found += [
-                f"{name} at {tick:%H:%M:%S} was {', '.join(each.verdict for each in of_it)} in {cluster}, and nothing after that"
-                for tick, of_it in told.items()
-                if not {"Succeeded", "Missed"} & {each.verdict for each in of_it} and tick != ticks[0]
-            ]
+        counted = {verdict.tick - n * EVERY for verdict in told for n in range(verdict.count)}
+        over = {verdict.tick - n * EVERY for verdict in told if verdict.verdict in WELL for n in range(verdict.count)}
+        for tick in one.ticks(since, until):
+            if tick not in counted:
+                found.append(f"{name} at {tick:%H:%M:%S} has no verdict in {cluster}")
+            elif not one.at_most_once and tick not in over:
+                became = ", ".join(sorted({verdict.verdict for verdict in told if verdict.tick == tick}))
+                found.append(f"{name} at {tick:%H:%M:%S} was {became} in {cluster}, and nothing after that")
     return found
 
 

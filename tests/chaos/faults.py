@@ -311,6 +311,7 @@ def consumer_timeout(stage: Stage) -> Iterator[None]:
         holder.basic_publish("", KEPT, b"kept")
         deliveries: list[object] = []
         holder.basic_consume(KEPT, lambda *told: deliveries.append(told))
+        until(lambda: holder.connection.process_data_events(0.2) or deliveries, 30, "the message")
         stage.begins()
         yield
         with suppress(pika.exceptions.AMQPError):  # it is told here that its channel is closed, after all that came before

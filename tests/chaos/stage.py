@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pika
 
 from tests.chaos import naive
-from tests.chaos.checker import Status, Told
+from tests.chaos.checker import Told, Verdicts
 from tests.chaos.load import Declared, declare
 from tests.chaos.naive_fleet import COUNT, EVERY_S, NaiveFleet
 from tests.testbed.api_proxy import ApiProxy
@@ -29,6 +29,7 @@ from tests.testbed.wait import until
 
 REPLICAS = ("west-1", "west-2", "east-1", "east-2")
 PREFIX = "hacron"
+NOTED_EVERY_S = 12.0
 SOON = timedelta(seconds=3)  # a Job of a tick so short ago may be on its way
 
 
@@ -74,6 +75,8 @@ class Stage:
         self.declared: list[Declared] = []
         self.told: set[str] = set()  # the promises that are known to have been broken
         self.began = now()  # when the present fault did
+        self.verdicts: Verdicts = {}
+        self._noted_at = 0.0  # monotonic
 
     # --- up and down ---
 
@@ -156,13 +159,14 @@ class Stage:
             found += recorder.jobs()
         return found
 
-    def statuses(self) -> list[Status]:
-        """Return what each HACronJob tells of its past, in each cluster."""
-        return [
-            (name, found["metadata"]["name"], [_told(entry) for entry in found.get("status", {}).get("recent", [])])
-            for name, cluster in self.clusters.items()
-            for found in json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]
-        ]
+    def note_verdicts(self) -> None:
+        """Keep what each HACronJob tells of its past, in each cluster: a status has the newest ten, those of fifty seconds."""
+        self._noted_at = time.monotonic()
+        for name, cluster in self.clusters.items():
+            with suppress(RuntimeError, subprocess.SubprocessError):  # it may be the API server that is away
+                for found in json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]:
+                    told = self.verdicts.setdefault((name, found["metadata"]["name"]), set())
+                    told.update(_told(entry) for entry in found.get("status", {}).get("recent", []))
 
     def naive_ticks(self, since: datetime, until_: datetime) -> list[tuple[str, datetime]]:
         """Return what the naive holders should have fired, since < tick <= until."""
@@ -179,13 +183,21 @@ class Stage:
     def live(self, seconds: float) -> None:
         """Let time pass."""
         end = time.monotonic() + seconds
-        until(lambda: time.monotonic() >= end, seconds + 60, "time to pass", every=0.2)
+
+        def is_over() -> bool:
+            if time.monotonic() >= self._noted_at + NOTED_EVERY_S:
+                self.note_verdicts()
+            return time.monotonic() >= end
+
+        until(is_over, seconds + 60, "time to pass", every=0.2)
 
     def await_runs(self, timeout: float = 180) -> None:
         """Wait until every cronjob has run a tick that is still to come."""
         since = now()
 
         def all_ran() -> bool:
+            if time.monotonic() >= self._noted_at + NOTED_EVERY_S:
+                self.note_verdicts()
             ran = {one.cronjob.rpartition("/")[2] for one in self.ours if one.tick > since}
             return all(one.name in ran for one in self.declared)
 

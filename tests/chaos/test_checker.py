@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from tests.chaos import trial
-from tests.chaos.checker import History, Status, Told, lost, violations, without_verdict
+from tests.chaos.checker import History, Told, lost, violations, without_verdict
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import EVERY_S, Declared, objects, sorts
 from tests.chaos.stage import Stage
@@ -66,22 +66,31 @@ def told(second: int, verdict: str = "Succeeded", count: int = 1) -> Told:
 
 
 @pytest.mark.parametrize(
-    ("recent", "untold"),
+    ("told_then", "untold"),
     [
-        ([told(0), told(5), told(10)], []),
-        ([told(0), told(10, "Missed", 2)], []),
-        ([told(0), told(10, "Missed")], ["00:00:05 has no verdict"]),
-        ([told(0), told(5)], ["00:00:10 has no verdict"]),
-        ([], ["00:00:00 has no verdict", "00:00:05 has no verdict", "00:00:10 has no verdict"]),
-        ([told(0), told(5, "Lost"), told(10)], ["00:00:05 was Lost in west, and nothing after that"]),
-        ([told(0), told(5, "Lost"), told(5), told(10)], []),
+        ({told(0), told(5), told(10)}, []),
+        ({told(0), told(10, "Missed", 2)}, []),
+        ({told(0), told(10, "Missed")}, ["00:00:05 has no verdict"]),
+        ({told(0), told(5)}, ["00:00:10 has no verdict"]),
+        (set(), ["00:00:00 has no verdict", "00:00:05 has no verdict", "00:00:10 has no verdict"]),
+        ({told(0), told(5, "Lost"), told(10)}, ["00:00:05 was Lost in west, and nothing after that"]),
+        ({told(0), told(5, "Lost"), told(5), told(10)}, []),
     ],
     ids=["each", "two in one", "a gap", "the last", "none", "lost", "tried again"],
 )
-def test_a_tick_of_which_no_status_tells_or_not_how_it_ended_is_seen(recent: list[Told], untold: list[str]) -> None:
-    found = without_verdict([("west", "a", recent)], declared(SURELY, "Allow"), after(11))
+def test_a_tick_of_which_no_status_told_or_not_how_it_ended_is_seen(told_then: set[Told], untold: list[str]) -> None:
+    verdicts = {("west", "a"): told_then}
+    found = without_verdict(verdicts, declared(SURELY, "Allow"), after(-1), after(11))
     assert [sentence.removeprefix("a at ").removesuffix(" in west") for sentence in found] == untold
-    assert without_verdict([("west", "a", recent)], declared(SURELY, "Forbid"), after(11)) == []
+    assert without_verdict(verdicts, declared(SURELY, "Forbid"), after(-1), after(11)) == []
+
+
+def test_that_a_verdict_is_missing_is_a_broken_promise_unless_the_ledger_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "ENDS_S", 0.0)
+    stage = Played(*(ran("a", second) for second in (0, 5, 10, 15)))
+    stage.verdicts["west", "a"].remove(told(10))
+    assert stage.broken_by("broker_wiped") == ()
+    assert stage.broken_by("executor_frozen") == ("a at 00:00:10 has no verdict in west",)
 
 
 # --- ticks ---
@@ -203,9 +212,10 @@ class Played:
         self.ours = ours
         self.declared = declared(ONCE, policy)
         self.told: set[str] = set()
+        self.verdicts = {("west", "a"): {told(second) for second in (0, 5, 10, 15)}}
 
-    def statuses(self) -> list[Status]:
-        return [("west", "a", [told(second) for second in (0, 5, 10, 15)])]
+    def note_verdicts(self) -> None:
+        """All was told before."""
 
     def naive_ticks(self, *_: object) -> list[tuple[str, datetime]]:
         return []

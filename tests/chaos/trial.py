@@ -60,16 +60,20 @@ def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Resul
     """Read the histories."""
     once, surely = (ticks_of(stage.declared, began, ended, guarantee) for guarantee in (True, False))
 
+    def untold() -> list[str]:
+        # What a ledger had that was lost, no status may ever tell.
+        return without_verdict(stage.verdicts, stage.declared, began, ended) if not fault.may_double else []
+
     def owed() -> list[str]:
         history = History.of(stage.ours)
-        owed_verdicts = without_verdict(stage.statuses(), stage.declared, ended)
-        return [*history.unfinished(surely), *_lost(stage, fault, history, began, ended), *owed_verdicts]
+        stage.note_verdicts()
+        return [*history.unfinished(surely), *_lost(stage, fault, history, began, ended), *untold()]
 
     with suppress(TimeoutError):  # what has not begun or ended then will be told as a broken promise
         until(lambda: not owed(), ENDS_S, "the end of every run", every=1)
     ours, naive = History.of(stage.ours), History.of(stage.theirs)
-    untold = without_verdict(stage.statuses(), stage.declared, ended)
     forbidding = {one.name for one in stage.declared if one.forbids}
+    broken = [*violations(ours, stage.declared, began, ended), *_lost(stage, fault, ours, began, ended), *untold()]
     return Result(
         fault=fault.name,
         words=fault.words,
@@ -80,7 +84,7 @@ def judge(stage: Stage, fault: Fault, began: datetime, ended: datetime) -> Resul
         naive=naive.figures(stage.naive_ticks(began, ended), True),
         takeover_s=stage.takeover_s(began),
         silence_s=ours.silence_s(began, ended),
-        broken=_news(stage, [*violations(ours, stage.declared, began, ended), *_lost(stage, fault, ours, began, ended), *untold]),
+        broken=_news(stage, broken),
         may_double=fault.may_double,
     )
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from hacron.core.messages import Batch, Definition, Removed
 from hacron.core.model import CronJob, Key
@@ -35,7 +36,9 @@ class Span:
 def resting(world: World) -> Mapping[Key, list[Span]]:
     """Return from when until when, by the clocks of executors."""
     found: dict[Key, list[Span]] = defaultdict(list)
-    for ledger in (*world.lost_ledgers, world.broker.ledger):
+    ledgers = [*world.lost_ledgers, world.broker.ledger]
+    for ledger, following in zip_longest(ledgers, ledgers[1:]):
+        ends = following[0].batch.sent_at if following else FOR_EVER  # what a ledger said that is lost
         homes: dict[Key, dict[str, Definition]] = defaultdict(dict)
         rests: dict[Key, Span] = {}
         for key, batch in _changes(ledger, homes):
@@ -46,7 +49,7 @@ def resting(world: World) -> Mapping[Key, list[Span]]:
             if until > batch.sent_at:
                 rests[key] = Span(batch.sent_at, until)
         for key, rest in rests.items():
-            found[key].append(rest)
+            found[key].append(Span(rest.begin, min(rest.end, ends)))
     return found
 
 

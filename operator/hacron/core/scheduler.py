@@ -66,7 +66,8 @@ class Scheduler:
     def put_off(self, keys: Iterable[Key], now: datetime) -> None:
         """Look at these again in a while: what was decided of them could not be written."""
         for key in keys:
-            self._agenda.put(key, now + TRY_AGAIN)
+            if key not in self._agenda:
+                self._agenda.put(key, now + TRY_AGAIN)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that State has changed for these cronjobs."""

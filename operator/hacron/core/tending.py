@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline_of, latest_end
+from hacron.core.admission import Hold, Skip, admit, beside, blocking_runs, counts_until, deadline_of, latest_end, longest_s
 from hacron.core.draft import with_verdict
 from hacron.core.firing import MOST_WORDS, NO_CLUSTER, Scene, start, take_as_begun
 from hacron.core.hearing import Hearing
@@ -141,6 +141,7 @@ def _because(run: Run, report: RunRefused) -> str:
 
 def expire(progress: Progress, scene: Scene) -> Progress:
     """Draw the consequence where a word from a cluster is overdue."""
+    progress = _with_known_ends(progress, scene)
     for run in progress.open:
         if run.state is RunState.LOST:
             progress = _tend_lost(progress, run, scene)
@@ -149,6 +150,18 @@ def expire(progress: Progress, scene: Scene) -> Progress:
         elif _overdue(run, scene):
             progress = _silence(progress, run, scene)
     return progress
+
+
+def _with_known_ends(progress: Progress, scene: Scene) -> Progress:
+    """Note how long Jobs may take of which that is not known, by what is declared now: an edit does not change it any more.
+
+    Those of runs that an earlier version decided, or that are known again after the ledger was lost.
+    """
+    if all(run.longest_s is not None for run in progress.open):
+        return progress
+    now_s = longest_s(scene.cronjob)
+    known = tuple(run if run.longest_s is not None else replace(run, longest_s=now_s) for run in progress.open)
+    return replace(progress, open=known)
 
 
 def stop_all(progress: Progress) -> Progress:

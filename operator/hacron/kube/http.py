@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 JSON, MERGE_PATCH, JSON_PATCH = "application/json", "application/merge-patch+json", "application/json-patch+json"
 CONNECT_S: Final = 5.0
+NO_ANSWER: Final = (aiohttp.ClientError, TimeoutError, OSError, NoAnswer)  # what a request raises that got none
 READ_ACCESS_S: Final = 60.0  # a token in a pod is renewed long before it ends
 READ_ACCESS_AGAIN_S: Final = 1.0  # after a request that was not let in
 READING_S: Final = 30.0  # longer than a kubeconfig's program may take

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import aiohttp
-
-from hacron.kube.http import JSON, ApiServer
-from hacron.kube.reply import NoAnswer, Refused, Reply
+from hacron.kube.http import JSON, NO_ANSWER, ApiServer
+from hacron.kube.reply import Refused, Reply
 from hacron.ports import lacks_right
 
 PAGE: Final = 500
@@ -65,7 +63,7 @@ async def _page(api: ApiServer, path: str, accept: str, tries: int) -> Reply:
     """Ask for a page, also again when the API server cannot give it now: a hundred thousand Jobs are two hundred of them."""
     for _ in range(tries - 1):
         pause_s = PAUSE_S
-        with suppress(aiohttp.ClientError, TimeoutError, OSError, NoAnswer):
+        with suppress(*NO_ANSWER):
             reply = await api.send("GET", path, accept=accept)
             if reply.status not in (408, 429) and reply.status < 500:
                 return reply
