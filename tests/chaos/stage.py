@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,7 +30,7 @@ from tests.testbed.wait import until
 
 REPLICAS = ("west-1", "west-2", "east-1", "east-2")
 PREFIX = "hacron"
-NOTED_EVERY_S = 12.0
+NOTED_EVERY_S = 8.0
 SOON = timedelta(seconds=3)  # a Job of a tick so short ago may be on its way
 
 
@@ -76,7 +77,7 @@ class Stage:
         self.told: set[str] = set()  # the promises that are known to have been broken
         self.began = now()  # when the present fault did
         self.verdicts: Verdicts = {}
-        self._noted_at = 0.0  # monotonic
+        self._noting, self._ended = threading.Lock(), threading.Event()
 
     # --- up and down ---
 
@@ -119,6 +120,9 @@ class Stage:
         if self._with_naive:
             self.naive.start()
         self.declared = declare(self.clusters, self._each)
+        noting = threading.Thread(target=self._keep_noting, daemon=True)
+        noting.start()
+        self._undo.callback(self._stop_noting, noting)
         self.await_runs()
 
     def tear_down(self) -> None:
@@ -161,12 +165,24 @@ class Stage:
 
     def note_verdicts(self) -> None:
         """Keep what each HACronJob tells of its past, in each cluster: a status has the newest ten, those of fifty seconds."""
-        self._noted_at = time.monotonic()
         for name, cluster in self.clusters.items():
             with suppress(RuntimeError, subprocess.SubprocessError):  # it may be the API server that is away
-                for found in json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]:
-                    told = self.verdicts.setdefault((name, found["metadata"]["name"]), set())
-                    told.update(_told(entry) for entry in found.get("status", {}).get("recent", []))
+                listed = json.loads(cluster.kubectl("get", "hacronjobs", "-o", "json"))["items"]
+                with self._noting:
+                    verdicts = dict(self.verdicts)
+                    for found in listed:
+                        told = {_told(entry) for entry in found.get("status", {}).get("recent", [])}
+                        about = name, found["metadata"]["name"]
+                        verdicts[about] = verdicts.get(about, set()) | told
+                    self.verdicts = verdicts  # whoever reads it has all of one moment
+
+    def _keep_noting(self) -> None:
+        while not self._ended.wait(NOTED_EVERY_S):
+            self.note_verdicts()
+
+    def _stop_noting(self, noting: threading.Thread) -> None:
+        self._ended.set()
+        noting.join()
 
     def naive_ticks(self, since: datetime, until_: datetime) -> list[tuple[str, datetime]]:
         """Return what the naive holders should have fired, since < tick <= until."""
@@ -183,21 +199,13 @@ class Stage:
     def live(self, seconds: float) -> None:
         """Let time pass."""
         end = time.monotonic() + seconds
-
-        def is_over() -> bool:
-            if time.monotonic() >= self._noted_at + NOTED_EVERY_S:
-                self.note_verdicts()
-            return time.monotonic() >= end
-
-        until(is_over, seconds + 60, "time to pass", every=0.2)
+        until(lambda: time.monotonic() >= end, seconds + 60, "time to pass", every=0.2)
 
     def await_runs(self, timeout: float = 180) -> None:
         """Wait until every cronjob has run a tick that is still to come."""
         since = now()
 
         def all_ran() -> bool:
-            if time.monotonic() >= self._noted_at + NOTED_EVERY_S:
-                self.note_verdicts()
             ran = {one.cronjob.rpartition("/")[2] for one in self.ours if one.tick > since}
             return all(one.name in ran for one in self.declared)
 
