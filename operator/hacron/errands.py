@@ -85,9 +85,9 @@ class Errands:
             return None
         run = next((run for run in self._open_runs(request.key) if run.id == request.run_id), None)
         errand = self._errand(request.key, run, moment.wall) if run is not None else None
-        for one in (errand, self._errands.get(request.key, {}).get(request.run_id)):  # also of one that has been taken back
-            if one is not None:
-                one.in_flight = False  # first of all: should the answer not be understood, it is asked again
+        asked = self._errands.get(request.key, {}).get(request.run_id)  # also one whose run has been taken back
+        if asked is not None:
+            asked.in_flight = False  # first of all: should the answer not be understood, it is asked again
         made = None
         if isinstance(request, CreateJob):
             self._help.end(request.run_id, answer.ok, answer.status == 409, moment.wall)

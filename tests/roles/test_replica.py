@@ -308,6 +308,6 @@ def test_a_watch_that_found_nothing_to_watch_begins_anew_when_there_is_something
         Answer(request=ListInventory(), status=200, body={"items": []}), Moment(datetime(2026, 11, 24, 12, tzinfo=UTC), 100.0)
     )
     for began, again in ((None, 0), (80.0, 0), (5.0, 1), (5.0, 1), (6.0, 2)):
-        alone.replica.never_heard_since = lambda _, began=began: began  # type: ignore[misc]
+        alone.replica.never_heard_since = {Kind.CRONJOB: began}.get
         alone.replica._watch_as_lists_tell(Kind.CRONJOB, inventory)
         assert len(begun) == again

@@ -111,25 +111,31 @@ def test_a_further_attempt_that_is_taken_back_is_the_same_attempt_again() -> Non
     assert wrong(world) == []
 
 
-def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -> None:
-    """It reads that it was taken back before the API server has answered, and nobody asks for the Job any more."""
+def taken_back_unheard(fields: dict[str, str], fate: Fate) -> World:
+    """A run of 12:01 in east is suspended in west, which east reads a second after the tick; what becomes of its request."""
     world = World()
     for name in ("west-1", "east-1"):
         world.start(name)
     east = world.cluster("east")
     east.namespaces["default"] = {"hacron.io/accept-from": "*"}
-    fields = {"schedule": "* * * * *", "clusters": "east", "runs": "500"}
     world.cluster("west").apply(HELLO, spec(fields))
     world.at(at(56))
     reads = world.processes["east-1"].broker
     assert reads is not None
     reads.reads_nothing = True
     world.cluster("west").apply(HELLO, spec(fields | {"suspend": "true"}))
-    east.fate = lambda name: Fate(delay_s=6) if name == "CreateJob" else Fate()
+    east.fate = lambda name: fate if name == "CreateJob" else Fate()
     world.at(at(61))
     reads.reads_nothing = False
+    return world
+
+
+def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -> None:
+    """It reads that it was taken back before the API server has answered, and nobody asks for the Job any more."""
+    fields = {"schedule": "* * * * *", "clusters": "east", "runs": "500"}
+    world = taken_back_unheard(fields, Fate(delay_s=6))
     world.at(at(68))
-    (made,) = all_made([east])
+    (made,) = all_made([world.cluster("east")])
     assert made.at == at(66)
     assert world.executor is not None
     assert world.executor.session is not None
@@ -140,21 +146,8 @@ def test_a_run_that_is_taken_back_while_its_job_is_being_made_is_a_run_again() -
 @pytest.mark.parametrize("answers_after_s", [0.0, 2.0, 9.0])
 def test_a_run_that_was_taken_back_is_heard_of_however_late_the_api_server_answers(answers_after_s: float) -> None:
     """The watch tells of its Job, then the ledger that it was taken back, and then comes the answer."""
-    world = World()
-    for name in ("west-1", "east-1"):
-        world.start(name)
-    east = world.cluster("east")
-    east.namespaces["default"] = {"hacron.io/accept-from": "*"}
     fields = {"schedule": "* * * * *", "clusters": "east", "runs": "100", "policy": "Replace"}
-    world.cluster("west").apply(HELLO, spec(fields))
-    world.at(at(56))
-    reads = world.processes["east-1"].broker
-    assert reads is not None
-    reads.reads_nothing = True
-    world.cluster("west").apply(HELLO, spec(fields | {"suspend": "true"}))
-    east.fate = lambda name: Fate(answer_s=answers_after_s) if name == "CreateJob" else Fate()
-    world.at(at(61))
-    reads.reads_nothing = False
+    world = taken_back_unheard(fields, Fate(answer_s=answers_after_s))
     world.at(at(75))
     assert world.executor is not None
     assert world.executor.session is not None

@@ -326,10 +326,10 @@ class State:
         self.born = self.born if self._is_first_epoch else record.born or self.born
 
     def _define(self, record: Definition) -> None:
-        before = self.definitions.get(record.key, {}).get(record.cluster)
+        homes = self.definitions.get(record.key, {})
+        before = homes.get(record.cluster)
         if before is not None and before.uid != record.uid:
             self._live.drop_strangers(record.key, record.cluster)  # they were about the one before
-        homes = self.definitions.get(record.key, {})
         alike = next((other for other in homes.values() if bytes(other.spec) == bytes(record.spec)), None)
         if alike is not None:  # as a rule: a spec is kept once, however many homes declare it
             record = replace(record, spec=alike.spec)
