@@ -112,6 +112,10 @@ WRONG: list[tuple[Values, str]] = [
         {"prometheusRule": {"selector": "namespace=cron"}},
         "at '/prometheusRule/selector': 'namespace=cron' does not match pattern",
     ),
+    (
+        {"prometheusRule": {"selector": 'namespace="cron",'}},
+        "at '/prometheusRule/selector': 'namespace=\"cron\",' does not match pattern",
+    ),
     ({"networkPolicy": {"brokerPorts": [0]}}, "at '/networkPolicy/brokerPorts/0': minimum: got 0, want 1"),
     ({"serviceMonitor": {"interval": 15}}, "at '/serviceMonitor/interval': got number, want string"),
     ({"extraEnv": [{"name": "A", "value": 1}]}, "at '/extraEnv/0/value': got number, want string"),
@@ -294,6 +298,7 @@ class TestRendered:
         [
             ({}, "hacron:0.1.0"),
             ({"tag": "1"}, "hacron:1"),
+            ({"tag": None, "digest": None}, "hacron:0.1.0"),
             ({"digest": f"sha256:{'0' * 64}"}, f"hacron@sha256:{'0' * 64}"),
             ({"tag": "1", "digest": f"sha256:{'0' * 64}"}, f"hacron:1@sha256:{'0' * 64}"),
         ],
@@ -372,7 +377,17 @@ class TestRendered:
 
     @pytest.mark.parametrize("absent", MAY_BE_ABSENT)
     def test_a_value_may_be_absent(self, absent: str) -> None:
-        assert one(from_chart({**LEAST, absent: None}), "Deployment")["spec"]["replicas"] == 2
+        deployment = one(from_chart({**LEAST, absent: None}), "Deployment")["spec"]
+        assert (deployment["replicas"], deployment["template"]["spec"]["automountServiceAccountToken"]) == (2, True)
+
+    def test_a_value_within_another_may_be_absent(self) -> None:
+        tls = {"caSecret": {"name": "ca"}, "clientSecret": {"name": "mine"}, "clientUser": "west"}
+        broker = {"url": None, "existingSecret": {"name": "there"}, "tls": tls}
+        rule = {"enabled": True, "selector": 'namespace="cron"', "alertLabels": None, "without": None}
+        manifests = from_chart({**LEAST, "broker": broker, "prometheusRule": rule})
+        (group,) = one(manifests, "PrometheusRule")["spec"]["groups"]
+        assert {each["labels"].keys() >= {"severity"} for each in group["rules"]} == {True}
+        assert "Secret" not in {manifest["kind"] for manifest in manifests}
 
     def test_all_replicas_may_be_kept_away(self) -> None:
         """By Git, where a GitOps tool would undo `kubectl scale`."""

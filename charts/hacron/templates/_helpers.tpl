@@ -57,7 +57,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "hacron.image" -}}
-{{- $tag := .Values.image.tag | default (ternary "" .Chart.AppVersion (ne .Values.image.digest "")) -}}
+{{- $tag := .Values.image.tag | default (ternary .Chart.AppVersion "" (empty .Values.image.digest)) -}}
 {{- .Values.image.repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
@@ -73,13 +73,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if and .Values.broker.url (not (regexMatch "^amqps?://[^, ]+(,amqps?://[^, ]+)*$" .Values.broker.url)) -}}
 {{- fail "broker.url must be amqp:// or amqps:// URLs such as amqps://user:password@host:5671, separated by commas" -}}
 {{- end -}}
-{{- if and $tls (regexMatch "(^|,)amqp://" .Values.broker.url) -}}
+{{- if and $tls (regexMatch "(^|,)amqp://" (.Values.broker.url | default "")) -}}
 {{- fail "broker.tls is for amqps:// URLs only, and broker.url has one with amqp://: nothing there is encrypted" -}}
 {{- end -}}
 {{- if .Values.broker.tls.clientUser -}}
 {{- if not .Values.broker.tls.clientSecret.name -}}
 {{- fail "broker.tls.clientUser is who replicas are by their certificate, and broker.tls.clientSecret.name names none" -}}
-{{- else if or .Values.broker.credentialsSecret.name (contains "@" .Values.broker.url) -}}
+{{- else if or .Values.broker.credentialsSecret.name (contains "@" (.Values.broker.url | default "")) -}}
 {{- fail "replicas log in by their certificate (broker.tls.clientUser) or with a password (broker.credentialsSecret, or a user in broker.url): keep one of the two" -}}
 {{- end -}}
 {{- end -}}
@@ -152,7 +152,7 @@ HACRON_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ $value | toJson | q
 {{- $known = append $known $rule.alert -}}
 {{- if not (has $rule.alert $how.without) -}}
 {{- $narrowed := include "hacron.narrowed" (list $rule.expr $how.selector) -}}
-{{- $rules = append $rules (merge (dict "expr" $narrowed "labels" (merge (dict) $rule.labels $how.alertLabels)) $rule) -}}
+{{- $rules = append $rules (merge (dict "expr" $narrowed "labels" (merge (dict) $rule.labels ($how.alertLabels | default dict))) $rule) -}}
 {{- end -}}
 {{- end -}}
 {{- range $how.without -}}
