@@ -88,6 +88,9 @@ class KopfWatch:
         self._began = 0.0  # monotonic; when this Kopf did
         self._heard_at: float | None = None  # monotonic; when this Kopf was last answered; None: there may be nothing to watch
         self._was_away = False  # the API server, when this Kopf last asked it
+        self._is_let_in = True  # as far as it knows, with what it logged in with last
+        self._logged_in: kopf.ConnectionInfo | None = None
+        self._login_pause_s = FIRST_PAUSE_S
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
     def start(self) -> None:
@@ -122,7 +125,7 @@ class KopfWatch:
         while not self._stopping.is_set():
             began = time.monotonic()
             self._put(WatchBegan(kind=self._kind))
-            self._began, self._listed_at, self._heard_at = began, began, None
+            self._began, self._listed_at, self._heard_at, self._is_let_in = began, began, None, True
             try:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  whatever ends Kopf, it is started again; the engine goes on
@@ -147,7 +150,7 @@ class KopfWatch:
         if status == 0 or status >= 500:
             self._was_away = True
         elif status == 200:
-            self._heard_at = time.monotonic()
+            self._heard_at, self._is_let_in = time.monotonic(), True
             if self._was_away:
                 self._was_away = False
                 self._put(WatchResumed(kind=self._kind, since=version(asked.query.get("resourceVersion"))))
@@ -164,9 +167,9 @@ class KopfWatch:
     async def _operator(self) -> None:
         registry = kopf.OperatorRegistry()
 
-        @kopf.on.login(registry=registry)
+        @kopf.on.login(registry=registry, backoff=FIRST_PAUSE_S)
         async def login(**_: Any) -> kopf.AiohttpSession:
-            info = kopf.ConnectionInfo(**await aside(self._connection))
+            info = await self._log_in()
             session = open_session(info.as_ssl_context(), info.as_http_headers(), info.proxy_url, self._note_answer)
             return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -188,6 +191,18 @@ class KopfWatch:
         if self._stopping.is_set():
             operator.cancel()
         await self._watch_over(operator)
+
+    async def _log_in(self) -> kopf.ConnectionInfo:
+        """Return what to log in with. What was not let in is tried again after a pause that grows: Kopf makes none."""
+        info = kopf.ConnectionInfo(**await aside(self._connection))
+        if self._is_let_in or info != self._logged_in:
+            self._login_pause_s = FIRST_PAUSE_S
+        else:
+            await asyncio.sleep(self._login_pause_s)
+            self._login_pause_s = min(LAST_PAUSE_S, self._login_pause_s * 2)
+            info = kopf.ConnectionInfo(**await aside(self._connection))
+        self._is_let_in, self._logged_in = False, info
+        return info
 
     async def _watch_over(self, operator: asyncio.Task[None]) -> None:
         """Wait for the end of Kopf, and end it when it is silent."""

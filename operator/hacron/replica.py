@@ -101,6 +101,7 @@ class Replica:
             except TakesNoPart as reason:
                 self._stay_out(reason)
             except BrokerUnavailable as reason:
+                self._drop()  # before the pause: what it held is free for others
                 if time.monotonic() - began > LAST_BACKOFF_S:
                     backoff_s = FIRST_BACKOFF_S
                 pause_s = backoff_s * random.uniform(0.5, 1.0)

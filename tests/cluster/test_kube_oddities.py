@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hacron.core.model import key_of
-from hacron.kube import client, listing
+from hacron.kube import client, http, listing
 from hacron.kube.client import SLOW_LANE, KubeClient
 from hacron.kube.reply import understood
 from hacron.ports import FromKubernetes, GetJob, GetObject, ListInventory, PatchStatus, PostEvent
@@ -312,6 +313,29 @@ def test_an_api_server_that_lets_us_do_nothing_cannot_be_worked_with(begin: Begi
     server.works = True
     until(lambda: kube.client.reachable, 20, "the word that there can")
     assert kube.client.trouble == ""
+
+
+def test_an_api_server_whose_store_is_away_cannot_be_worked_with(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers, but nothing that it is asked can be done."""
+    monkeypatch.setattr(http, "PROBE_AGAIN_S", 0.05)
+    kube, server = begin(lambda _: status(500, "etcdserver: request timed out"))
+    server.works = False
+    assert kube.ask(create("hello", "default")).status == 500
+    until(lambda: not kube.client.reachable, 20, "the word that nothing can be done there")
+    assert kube.client.trouble == "status 500: etcdserver: request timed out"
+    server.works = True
+    until(lambda: kube.client.reachable, 20, "the word that there can")
+
+
+def test_an_api_server_that_fails_now_and_then_can_be_worked_with(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PROBE_AGAIN_S", 0.02)
+    monkeypatch.setattr(http, "PROBE_S", 1.0)
+    number = itertools.count()
+    kube, server = begin(lambda _: status(404 if next(number) % 3 == 2 else 500))
+    server.works = False
+    found = set()
+    until(lambda: found.add(kube.client.reachable) or len(server.asked) > 10, 20, "ten probes")
+    assert found == {True}
 
 
 def test_who_is_told_some_namespaces_is_judged_by_the_rights_there(tmp_path: Path) -> None:

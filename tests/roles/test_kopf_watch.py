@@ -17,6 +17,7 @@ from hacron import kopf_watch, ports
 from hacron.core.model import Kind
 from hacron.kopf_watch import KopfWatch
 from hacron.ports import FromKubernetes, ObjectSeen, WatchBegan, WatchResumed
+from hacron.settings.loading import InvalidSettings
 from tests.testbed.wait import until
 
 
@@ -129,6 +130,7 @@ class Watching:
         self.arrivals: queue.SimpleQueue[FromKubernetes] = queue.SimpleQueue()
         self.api = api
         self.logins = 0
+        self.token = ""  # the one that it has; empty: another one each time
         self.reachable = True
         self.looks = 0  # whether it is
         self.watch = KopfWatch(self._connection, self.arrivals, lambda: None, reachable=self._look)
@@ -136,7 +138,8 @@ class Watching:
 
     def _connection(self) -> dict[str, Any]:
         self.logins += 1
-        return {"server": self.api.url, "ca_path": None, "insecure": True, "token": f"{self.logins}", "scheme": "Bearer"}
+        token = self.token or f"{self.logins}"
+        return {"server": self.api.url, "ca_path": None, "insecure": True, "token": token, "scheme": "Bearer"}
 
     def _look(self) -> bool:
         self.looks += 1
@@ -224,6 +227,33 @@ def test_a_watch_whose_api_server_was_away_says_so_when_it_goes_on(api: FakeApi,
     until(lambda: watching.count(WatchResumed) == 1 and api.watched == 2, 20, "that it goes on")
     assert [each.since for each in watching.seen if isinstance(each, WatchResumed)] == [7]
     assert watching.count(WatchBegan) == 1
+
+
+def test_who_is_not_let_in_does_not_ask_again_at_once(api: FakeApi, watching: Watching) -> None:
+    """Kopf logs in again and asks again, without any pause, for as long as that lasts."""
+    watching.token, api.away = "of an account that was made anew", 401
+    watching.watch.start()
+    until(lambda: api.turned_away > 0, 20, "a request")
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > 2.0, 20, "two seconds, in which it would be forty times")
+    assert watching.logins <= 20  # a pause of 0.01 s, doubled each time; it reads what to log in with before and after it
+    api.away = None
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+
+
+def test_a_login_that_fails_is_tried_again_soon(api: FakeApi, watching: Watching) -> None:
+    """As where a program that gives a token fails once."""
+    connection, failures = watching.watch._connection, [InvalidSettings(["HACRON_KUBECONFIG: aws: no such host"])]
+
+    def failing() -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return connection()
+
+    watching.watch._connection = failing
+    watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    assert api.watched <= 1
 
 
 @pytest.fixture

@@ -12,15 +12,17 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
+from hacron import replica
 from hacron.core.model import Kind
 from hacron.core.ticks.cron import tzdata_version
 from hacron.inventory import Inventory
 from hacron.kopf_watch import KopfWatch
-from hacron.ports import Answer, FromKubernetes, JobsListed, ListInventory, ObjectSeen
+from hacron.ports import Answer, BrokerUnavailable, FromKubernetes, JobsListed, ListInventory, ObjectSeen
 from hacron.replica import Replica, introduce, run, shortcomings
 from hacron.settings.fields import Settings
 from hacron.telemetry.health import Health
@@ -204,6 +206,21 @@ def test_a_replica_without_a_broker_tells_of_its_api_server(alone: Alone, caplog
         until(lambda: told() == ["the API server cannot be worked with"], 30, "that it is away")
         alone.cluster.up = True
         until(lambda: told()[1:] == ["the API server can be worked with again"], 30, "that it is back")
+
+
+def test_who_doubts_its_connection_drops_it_before_it_waits(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it held there, be it the token, is free for others."""
+    dropped = threading.Event()
+    broker = SimpleNamespace(connection=SimpleNamespace(drop=dropped.set, wake=lambda: None))
+
+    def live(self: Replica) -> None:
+        self._broker = broker  # type: ignore[assignment]  # only dropped
+        raise BrokerUnavailable("no answer for 2 s: a confirm")
+
+    monkeypatch.setattr(Replica, "_live", live)
+    monkeypatch.setattr(replica, "FIRST_BACKOFF_S", 120.0)
+    alone.thread.start()
+    assert dropped.wait(30)
 
 
 def test_what_kubernetes_says_does_not_pile_up_while_there_is_no_broker(alone: Alone) -> None:

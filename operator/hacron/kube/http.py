@@ -40,7 +40,9 @@ PROBE_AGAIN_S: Final = 1.0
 
 NOT_LET_IN: Final = 401
 TOO_MANY: Final = 429
-NOT_SERVING: Final = (401, 502, 503, 504)  # an answer, but one that leaves in doubt whether the API server can be worked with
+NOT_SERVING: Final = (401, 500, 502, 503, 504)  # an answer that leaves in doubt whether the API server can be worked with
+FAILED: Final = 500
+FAILURES: Final = 3  # in a row: then it is not one request that fails, but what the API server stores in is away
 
 
 def probe(namespace: str) -> str:
@@ -162,19 +164,33 @@ class ApiServer:
         """Keep `reachable` true to the facts, for ever: ask something small when nothing was answered lately, or in doubt."""
         while True:
             self._doubt.clear()
-            answered_at = self._answered_at
-            try:
-                async with asyncio.timeout(2 * PROBE_S):  # with a token that has to be renewed
-                    reply = await self._ask_something_small()
-                why = f"status {reply.status}: {reply.body.get('message', '')}"
-            except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
-                why = f"{type(error).__name__}: {str(error) or 'no answer came'}"
-            if self._answered_at == answered_at:
-                self._doubt_is_right(why[:300])
+            await self._look()
             await asyncio.sleep(PROBE_AGAIN_S)
             while self.reachable and not self._doubt.is_set() and time.monotonic() - self._answered_at < PROBE_S:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._doubt.wait(), PROBE_S - (time.monotonic() - self._answered_at))
+
+    async def _look(self) -> None:
+        """Find out whether the API server can be worked with, unless an answer to something else says so meanwhile."""
+        answered_at = self._answered_at
+        for turn in range(FAILURES):
+            if turn:
+                await asyncio.sleep(PROBE_AGAIN_S)
+            status, why = await self._ask()
+            if self._answered_at != answered_at:
+                return
+            if status != FAILED:
+                break
+        self._doubt_is_right(why[:300])
+
+    async def _ask(self) -> tuple[int, str]:
+        """Ask something small; return the status, 0 if there is no answer, and what is wrong."""
+        try:
+            async with asyncio.timeout(2 * PROBE_S):  # with a token that has to be renewed
+                reply = await self._ask_something_small()
+        except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
+            return 0, f"{type(error).__name__}: {str(error) or 'no answer came'}"
+        return reply.status, f"status {reply.status}: {reply.body.get('message', '')}"
 
     async def _ask_something_small(self) -> Reply:
         """Ask where we may look at Jobs, if that is anywhere."""
