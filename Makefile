@@ -46,7 +46,7 @@ e2e-kind: venv ## two kind clusters with the operator installed by Helm, and rea
 demo: venv ## the main job on real parts: two clusters, one broker, three replicas (KEEP=1: leave it running)
 	$(BIN)/python -m tests.testbed.demo $(if $(KEEP),--keep)
 
-bench: venv ## the numbers, beside the stock CronJob controller: about half an hour (PARTS="minute many takeover stock")
+bench: venv ## the numbers, beside the stock CronJob controller: about half an hour (PARTS="minute many takeover wiped stock")
 	$(BIN)/python -m bench $(PARTS)
 
 bench-cron: venv ## what schedules cost, without servers: half a minute

@@ -1,6 +1,6 @@
 """The numbers of the main job, on real parts, beside the stock CronJob controller on the same API server.
 
-    python -m bench [--minutes N] [minute] [many] [takeover] [stock]
+    python -m bench [--minutes N] [minute] [many] [takeover] [wiped] [stock]
 
 Two clusters, one broker, three replicas, all on this machine. Figures of one run can be compared with each other; those of two
 runs depend on what else the machine did. Lateness is told twice: by the worker's own clock, from the tick to the moment in which
@@ -35,14 +35,14 @@ CRONJOBS = "/apis/batch/v1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 FEW, MANY, SHARING = 350, 10_000, 1_000
 KILLS = 10
-PARTS = "minute, many, takeover, stock; default: all"
+PARTS = "minute, many, takeover, wiped, stock; default: all"
 BARE = f"a bare client, {AT_ONCE} at once"
 
 
 def main() -> None:
     """Run the parts that are named, or all."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["minute", "many", "takeover", "stock"], help=PARTS)
+    parser.add_argument("parts", nargs="*", default=["minute", "many", "takeover", "wiped", "stock"], help=PARTS)
     parser.add_argument("--minutes", type=int, default=5, help="how long the part `minute` looks; default 5")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -57,6 +57,8 @@ def main() -> None:
                     bench.many()
                 case "takeover":
                     bench.takeover()
+                case "wiped":
+                    bench.wiped()
                 case "stock":
                     bench.stock()
                 case _:
@@ -155,6 +157,37 @@ class Bench:
             self.report.add(f"Takeover after SIGKILL with {MANY} cronjobs at rest, {KILLS} kills", self._takeovers(fleet))
         finally:
             self._end_fleet(fleet)
+
+    def wiped(self) -> None:
+        """Let the broker lose everything while 10,000 cronjobs are known, each declared in both clusters."""
+        fleet = self._start_fleet()
+        try:
+            for cluster in self.clusters.values():
+                bodies = (_body(f"rare-{n:05}", f"{n % 60} {n // 60 % 24} 1 1 *") for n in range(MANY))
+                Api(cluster).post(HACRONJOBS, bodies)
+            before = _await_known(fleet)
+            _sleep(30, "rest")
+            commands = _taken(fleet)
+            used = {replica.name: cpu_s(replica.pid) for replica in fleet}
+            self.broker.wipe()
+            began = time.monotonic()
+            until(lambda: _epochs(fleet)[0] > before, 120, "a new epoch", every=0.1)
+            executor_s = time.monotonic() - began
+            _await_known(fleet, before)
+            known_s = time.monotonic() - began
+            _sleep(20, "rest")
+            taken = _taken(fleet) - commands
+            cpu = ", ".join(f"{replica.name} {cpu_s(replica.pid) - used[replica.name]:.1f} s" for replica in fleet)
+            rows = [
+                ("from when the empty broker was there until all replicas knew of an executor", f"{executor_s:.1f} s"),
+                (f"until all of them found all {2 * MANY} declarations in the ledger again", f"{known_s:.1f} s"),
+                ("commands that it took, for each declaration", f"{taken / (2 * MANY):.2f}"),
+                ("CPU of the replicas until 20 s later", cpu),
+            ]
+            self.report.add(f"A wiped broker with {MANY} cronjobs, each declared in both clusters", rows)
+        finally:
+            self._end_fleet(fleet)
+            remove_all(self.clusters["east"])
 
     def _bare_burst(self) -> list[float]:
         took = []
@@ -263,6 +296,29 @@ def _lateness(fleet: Fleet, seen: Sequence[Seen]) -> list[tuple[str, str]]:
         ("creationTimestamp minus tick", counted),
         ("Jobs that were asked for when they were there (409), for each that was made", f"{_conflicts(fleet) / len(posted):.3f}"),
     ]
+
+
+def _await_known(fleet: Fleet, later_than: float = 0.0) -> float:
+    """Wait until no replica finds a difference between its cluster and a ledger of a later epoch; return the epoch."""
+
+    def known() -> bool:
+        told = [replica.metrics() for replica in fleet]
+        many = min(sum(value for name, value in each.items() if name.startswith("hacron_cronjobs{")) for each in told)
+        return _epochs(fleet)[0] > later_than and many >= MANY and not any(each["hacron_relay_behind_seconds"] for each in told)
+
+    until(known, 600, f"{MANY} known", every=0.2)
+    return _epochs(fleet)[-1]
+
+
+def _epochs(fleet: Fleet) -> list[float]:
+    """Return the epochs that replicas know of, the lowest first."""
+    return sorted(replica.metrics().get("hacron_epoch", 0.0) for replica in fleet)
+
+
+def _taken(fleet: Fleet) -> float:
+    """Return how many commands executors have taken."""
+    told = [replica.metrics() for replica in fleet]
+    return sum(value for each in told for name, value in each.items() if name.startswith("hacron_commands_taken_total"))
 
 
 def _conflicts(fleet: Fleet) -> float:
