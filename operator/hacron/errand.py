@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 2.0
 PATIENT_RETRY_S = 20.0  # of what is in no hurry, and fails where other requests do not: behind a webhook
+RARELY = timedelta(seconds=15)  # what the executor has been told, and waits with, is said again
 LAST_CHANCE = timedelta(seconds=2)  # before `start_by`: for so long an API server that wants to be left alone is
 AT_ONCE, PER_S = 30, 1.5  # requests about one run; far more than what is in order takes
 
@@ -89,10 +90,11 @@ class Errand:
         """
         return self._sent > AT_ONCE + PER_S * max(0.0, (now - self.since).total_seconds())
 
-    def say(self, report: RunReport, now: datetime, position: int) -> datetime:
+    def say(self, report: RunReport, now: datetime, position: int, again: timedelta | None = None) -> datetime:
         """Tell the executor, once in a while, until the ledger shows it; return when to look again.
 
-        `position`: how far the ledger is read. What was said waits in its queue if nobody has written anything since.
+        `position`: how far the ledger is read. What was said waits in its queue if nobody has written anything since. `again`:
+        after how long it is said again, if not soon.
         """
         if isinstance(report, RunRefused) and report.too_late and self.failure:
             report = replace(report, message=f"{report.message}: {self.failure}")
@@ -100,7 +102,7 @@ class Errand:
             wait_until = self._repeat.wait_until(position, now)
             if wait_until is not None:
                 return wait_until
-        self._told, self._repeat = report, Repeat(now + TELL_AGAIN, position)
+        self._told, self._repeat = report, Repeat(now + (again or TELL_AGAIN), position)
         self.outgoing.reports.append(report)
         return self._repeat.at
 

@@ -12,12 +12,22 @@ from hacron.consent import Consent
 from hacron.core import manifests
 from hacron.core.duties import AskForJob, Create, Delete, Duty, Halt, Say, TakeName, Wait, finished, gone, out_of_sight, owed
 from hacron.core.manifests import JobView
-from hacron.core.messages import RunRefused, RunStarted
+from hacron.core.messages import RunRefused, RunReport, RunStarted
 from hacron.core.model import CronJob, Guarantee, Key, Run, RunState, namespace_of
 from hacron.core.namelock import is_asked_for_no_more, may_be_made_again
 from hacron.core.runs import NOT_STARTED, NOT_WATCHED
 from hacron.core.state import State
-from hacron.errand import LAST_RETRY_S, PATIENT_RETRY_S, Errand, Outgoing, create_request, get_request, halt_request, stop_request
+from hacron.errand import (
+    LAST_RETRY_S,
+    PATIENT_RETRY_S,
+    RARELY,
+    Errand,
+    Outgoing,
+    create_request,
+    get_request,
+    halt_request,
+    stop_request,
+)
 from hacron.jobs import Jobs
 from hacron.ports import Answer, CreateJob, DeleteJob, GetJob, GetNamespace, GetObject, HaltJob
 from hacron.standin import StandIn
@@ -145,7 +155,7 @@ class Errands:
             self._take_name(run, errand)  # before the ledger says that it had begun: who has not read of that makes it again
             return None
         if errand.conclusion is not None:
-            return errand.say(errand.conclusion, moment.wall, self._state.counted_position)
+            return self._say(run, errand.conclusion, errand, moment)
         duty = owed(key, run, self._jobs.get(key, run.id), moment.wall)
         if errand.retry_at is not None and moment.wall < errand.retry_at and not isinstance(duty, Say):
             return errand.retry_at
@@ -173,10 +183,15 @@ class Errands:
                     return moment.wall + timedelta(seconds=LAST_RETRY_S)
                 errand.send(get_request(errand.key, run))
             case Say(report):
-                return errand.say(report, moment.wall, self._state.counted_position)
+                return self._say(run, report, errand, moment)
             case _:
                 assert_never(duty)
         return None
+
+    def _say(self, run: Run, report: RunReport, errand: Errand, moment: Moment) -> datetime:
+        """Tell the executor; again rarely where it knows, and waits for another cluster: there may be thousands, for days."""
+        is_known = run.reason == NOT_STARTED and isinstance(report, RunRefused)
+        return errand.say(report, moment.wall, self._state.counted_position, RARELY if is_known else None)
 
     def _stand_in(self, run: Run, duty: Duty, errand: Errand, moment: Moment) -> datetime | None:
         """Make a Job that the worker should have made: it may be frozen. Of a pending run also tell what is seen."""

@@ -651,6 +651,30 @@ def test_one_that_was_deleted_is_not_forgotten_before_its_run_has_ended() -> Non
     assert AGAIN not in story.state.demands
 
 
+@pytest.mark.parametrize("guarantee", ["AtMostOnce", "AtLeastOnce"])
+def test_one_that_was_deleted_does_not_begin_where_a_cluster_refuses_it_only_then(guarantee: str) -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *", guarantee=guarantee, placement={"clusters": ["west", "east"]}))
+    demanded(story)
+    assert story.run.cluster == "west"
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    story.refused(story.run, too_late=True)
+    assert story.runs == []
+
+
+def test_one_that_was_deleted_waits_for_no_cluster() -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.alive = {"west"}
+    story.at(40)
+    demanded(story)
+    story.refused(story.run)
+    assert [run.split(" ")[1] for run in story.runs] == ["Lost"]
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    assert story.runs == []
+    assert [result.reason for result in story.state.demands[AGAIN].account.results] == ["Withdrawn"]
+
+
 def test_what_runs_when_the_ledger_is_lost_is_known_before_anything_starts_beside_it() -> None:
     """A single run comes before a range, and a tick of the schedule before both."""
     story = Story()

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from hacron.core import tending
+from hacron.core.model import Pause, Run
+from hacron.core.runs import PLACED_ELSEWHERE
 from tests.core.ledger_story import NOON, Story, refused_and_waiting, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
@@ -107,3 +110,152 @@ def test_a_run_that_blocks_no_longer_does_not_keep_ticks_from_being_decided_ahea
     story.declare(spec("1,20,30 12 * * *", concurrencyPolicy="Forbid", **BOTH, **ALO), uid="uid-anew")
     story.at(20 * 60 - 4)
     assert story.runs == ["60 Stopping west #1", "1200 Pending east #1"]
+
+
+class TestSilentAndLimited:
+    """A further attempt after silence begins beside what was given up of its own tick, and otherwise as the policy says."""
+
+    def test_of_several_that_are_given_up_no_more_go_on_at_a_time_than_may_now(self) -> None:
+        story = Story()
+        fields: dict[str, Any] = {**ALO, **BOTH, "concurrencyPolicy": "Queue"}
+        story.declare(spec("1-3 12 * * *", maxActive=3, **fields))
+        for minute in (1, 2, 3):
+            story.at(60 * minute)
+            story.started(story.run)
+        story.alive = {"east"}
+        story.at(200)
+        story.declare(spec("1-3 12 * * *", maxActive=1, **fields), generation=2)
+        story.at(700)
+        placed = [run for run in story.runs if " east " in run]
+        assert placed == ["60 Pending east #2"]
+        story.started(story.run)
+        story.finished(story.run)
+        story.at(710)
+        assert [run for run in story.runs if " east " in run] == ["120 Pending east #2"]
+
+    @pytest.mark.parametrize("policy", ["Forbid", "Replace"])
+    def test_what_waits_for_a_cluster_does_not_begin_beside_a_later_tick(self, policy: str) -> None:
+        story = Story(clusters=("east", "west", "north"))
+        three = {"placement": {"clusters": ["east", "west", "north"]}}
+        story.alive = {"east", "west"}
+        story.at(30)
+        story.declare(spec("1,20 12 * * *", concurrencyPolicy=policy, **ALO, **three))
+        story.at(60)
+        story.refused(story.run)
+        story.started(story.run)
+        assert story.runs == ["60 Running west #2"]
+        story.alive = {"east"}
+        story.at(60 * 20)
+        assert story.runs == ["60 Lost west #2", "1200 Pending east #1"]
+        story.started(story.run)
+        story.alive = {"east", "north"}
+        story.at(60 * 21)
+        assert story.runs == ["60 Lost west #2", "1200 Running east #1"]
+        story.finished(story.run)
+        assert story.runs[-1] == "60 Pending north #3"
+
+
+def test_a_tick_that_has_run_to_its_end_after_all_has_no_further_attempt() -> None:
+    """Its first cluster was only cut off, and the second had refused it."""
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH, **ALO))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    first, second = story.progress.open
+    story.refused(second, "QuotaExceeded")
+    assert story.runs == ["60 Lost west #1", "60 Lost east #2"]
+    story.alive = {"west", "east"}
+    story.started(first)
+    story.finished(story.progress.open[0])
+    story.at(600)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_nor_has_it_where_the_second_falls_silent() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH, **ALO))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    first, second = story.progress.open
+    story.started(second)
+    story.alive = {"west"}
+    story.finished(first)
+    story.at(1000)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_nor_where_the_second_is_refused_only_then() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH, **ALO))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    first, second = story.progress.open
+    story.alive = {"west", "east"}
+    story.finished(first)
+    assert story.runs == ["60 Pending east #2"]
+    story.refused(second, too_late=True)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_nor_is_it_lost_where_the_second_is_only_late() -> None:
+    """Its cluster lives, and its worker takes the name before it says that it has not begun."""
+    story = Story()
+    story.declare(spec("1 12 * * *", **BOTH, **ALO))
+    story.at(58)
+    story.alive = {"east"}
+    story.at(100)
+    first, second = story.progress.open
+    story.alive = {"west", "east"}
+    story.finished(first)
+    story.at(200)
+    assert story.runs == ["60 Pending east #2"]
+    story.refused(second, too_late=True)
+    assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+
+@pytest.mark.parametrize(
+    ("rest", "verdict"), [({"suspend": True}, "60 Skipped Suspended"), ({"pause": Pause()}, "60 Skipped Paused")]
+)
+def test_what_was_refused_waits_no_more_when_its_cronjob_rests(rest: dict[str, Any], verdict: str) -> None:
+    story = refused_and_waiting()
+    pause = rest.pop("pause", None)
+    story.declare(spec("1 12 * * *", **ALO, **BOTH, **rest), generation=2, pause=pause, version=9)
+    assert (story.runs, story.verdicts) == ([], [verdict])
+
+
+def test_what_was_refused_waits_no_more_when_it_may_only_run_once() -> None:
+    story = refused_and_waiting()
+    assert story.runs == ["60 Lost west #1"]
+    story.declare(spec("1 12 * * *", **BOTH), generation=2)
+    assert (story.runs, story.verdicts) == ([], ["60 Refused NoCluster"])
+
+
+def test_hundreds_that_wait_for_a_cluster_are_not_compared_with_each_other_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.alive = {"west"}
+    story.at(40)
+    story.declare(spec("@every 1s", **BOTH, **ALO))
+    for second in range(41, 300):
+        story.at(second)
+        for run in story.progress.open:
+            if run.state == "Pending" and run.tick <= story.now:
+                story.refused(run)
+    assert sum("Lost west" in run for run in story.runs) > 200
+    compared = 0
+
+    def counted(one: Run, other: Run) -> bool:
+        nonlocal compared
+        compared += 1
+        return is_of_the_same(one, other)
+
+    is_of_the_same = tending._is_of_the_same
+    monkeypatch.setattr(tending, "_is_of_the_same", counted)
+    story.declare(spec("0 0 1 1 *", **BOTH, **ALO), generation=2)
+    story.at(320)
+    assert compared == 0
+    story.alive = {"west", "east"}
+    story.at(330)
+    assert {run.reason for run in story.progress.open} == {"", PLACED_ELSEWHERE}

@@ -100,6 +100,19 @@ def start(story: Home) -> None:
     story.say(startTime="2026-11-24T12:17:00Z")
 
 
+def typing_error(story: Home) -> None:
+    story.at(610)
+    story.say(timeZone="Europe/Nowhere")
+    story.at(620)
+    story.say(timeZone=None)
+
+
+def typing_error_before_the_tick(story: Home) -> None:
+    story.say(concurrencyPolicy="Forbit")
+    story.at(630)
+    story.say(concurrencyPolicy="Allow")
+
+
 def pause_and_another_interval(story: Home) -> None:
     story.say(Pause())
     story.at(610)
@@ -117,6 +130,8 @@ def pause_and_another_interval(story: Home) -> None:
         (end, [600, 1200, 1800]),
         (interval, [600, 610 + 420, 610 + 840, 610 + 1260]),
         (start, [600, 1020, 1620]),
+        (typing_error, [600, 1200, 1800]),
+        (typing_error_before_the_tick, [1200, 1800]),
         (pause_and_another_interval, [610 + 420, 610 + 840, 610 + 1260]),
     ],
 )
@@ -198,3 +213,18 @@ def test_the_first_tick_of_an_interval_of_centuries_is_taken_back() -> None:
     assert story.ticks == []
     story.say(suspend=False)
     assert story.ticks == [600]
+
+
+def test_what_waited_in_a_pause_that_is_heard_of_only_later_waits_no_more() -> None:
+    """The cluster in which somebody paused was cut off meanwhile."""
+    story = Home("0 * * * *", concurrencyPolicy="Forbid")
+    story.at(3600)
+    story.started(story.run)
+    story.at(7200)
+    held = story.progress.held
+    assert held is not None
+    assert held.reason == "JobAlreadyActive"
+    story.at(9000)
+    story.say(paused_until(8000))
+    assert story.verdicts == ["7200 Skipped Paused"]
+    assert story.progress.held is None

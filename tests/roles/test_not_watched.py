@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from hacron.core.manifests import job_body
-from hacron.core.messages import Report
+from hacron.core.messages import Report, RunRefused
 from hacron.core.model import Run
 from hacron.ports import Answer, CreateJob, GetJob, GetNamespace, GetObject, JobsListed, Request
 from hacron.turn import Moment
@@ -42,6 +43,7 @@ class West:
     def __init__(self, namespaces: Sequence[str], says: Says = without_rights, **fields: Any) -> None:
         self.says = says
         self.asked: list[Request] = []
+        self.told: list[Report] = []
         self.story = Story(clusters=("west", "east"))
         fields = {"concurrencyPolicy": "Forbid", "placement": {"clusters": ["west", "east"]}} | fields
         self.story.declare(spec(**fields), cluster="east")
@@ -72,6 +74,7 @@ class West:
                 status, body = self.says(request)
                 self._worker.take(Answer(request=request, status=status, body=body, sent_at=self.story.now), self._moment)
             reports, self._outbox.reports = self._outbox.reports, []
+            self.told += reports
             self.story.tell(*reports)
 
     @property
@@ -161,3 +164,26 @@ def test_where_its_job_can_still_be_seen_it_is_waited_for() -> None:
     ended = True
     west.at(502)
     assert (west.story.runs, west.story.verdicts) == ([], ["60 Succeeded"])
+
+
+def test_what_the_executor_knows_and_waits_with_is_said_again_only_now_and_then() -> None:
+    """Of runs that were refused, and wait for another cluster, there may be thousands, for days."""
+
+    def says(request: Request) -> tuple[int, dict[str, Any]]:
+        if not isinstance(request, CreateJob):
+            return 404, NOT_FOUND
+        body = msgspec.json.decode(request.body)
+        return 201, body | {"metadata": body["metadata"] | {"uid": "uid-job", "creationTimestamp": "2026-11-24T12:01:21Z"}}
+
+    west = West((), says, schedule="1 12 * * *", guarantee="AtLeastOnce")
+    west.story.alive = {"west"}
+    west.story.at(40)
+    west.begin()
+    west.at(120)
+    assert west.story.runs == ["60 Lost west #1"]
+    assert {type(request) for request in west.asked} >= {CreateJob}, "a tombstone"
+    west.told.clear()
+    west.at(420)
+    assert 0 < len([report for report in west.told if isinstance(report, RunRefused)]) <= 300 / 15 + 1
+    west.story.declare(spec("1 12 * * *", placement={"clusters": ["west", "east"]}), cluster="east", generation=2)
+    assert west.story.runs == []

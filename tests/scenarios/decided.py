@@ -13,6 +13,7 @@ from tests.fakes.kubernetes import Made
 from tests.scenarios.world import World
 
 Number = tuple[Key, int]  # a run, by its fencing number
+BY_ITSELF = (VerdictKind.SUCCEEDED, VerdictKind.FAILED)
 OF_INTEREST = (b'"Checkpoint"', b'"Progress"')  # most messages only say that somebody lives
 
 
@@ -84,6 +85,7 @@ class Decided:
     never_began: dict[Number, datetime] = field(default_factory=dict)  # when that was written: Refused or Missed, or tried again
     given_up: dict[Number, GivenUp] = field(default_factory=dict)  # Lost, or any of these
     stopping: dict[Number, datetime] = field(default_factory=dict)  # since when a run is told to stop
+    needless: list[tuple[Key, Run]] = field(default_factory=list)  # attempts at a tick that was known to have run to its end
     _open: dict[Key, tuple[Run, ...]] = field(default_factory=dict)
 
     def take(self, progress: Progress, at: datetime, edited: bool) -> None:
@@ -91,11 +93,28 @@ class Decided:
         key, identity = progress.key, progress.cronjob_id
         if (key, identity) not in self.courses:
             self.courses[key, identity] = Course(key, identity, progress.last_tick, progress.last_tick)
+        self._note_what_is_needless(progress)
         self.verdicts.setdefault(key, set()).update(progress.recent)
         for course in self.courses.values():
             if course.key == key:
                 course.take(progress, at, edited)
         self._note_what_is_over(progress, at)
+
+    def _note_what_is_needless(self, progress: Progress) -> None:
+        """Note attempts that begin although one before them has ended by itself, and that was known.
+
+        Of what is read at once, the refusal of one that was about to begin may have been heard first.
+        """
+        before = {run.id: run for run in self._open.get(progress.key, ())}
+        for run in progress.open:
+            begins = run.state is RunState.PENDING and run.id not in before and not run.demand
+            if not begins or run.attempt == 1 or identity_of(run) != progress.cronjob_id:
+                continue
+            last = next((one for one in before.values() if _follows(run, one) and one.attempt == run.attempt - 1), None)
+            waited = last is not None and last.state is RunState.LOST
+            known = {*self.verdicts.get(progress.key, ()), *(progress.recent if waited else ())}
+            if any(one.tick == run.tick and one.attempt < run.attempt and one.verdict in BY_ITSELF for one in known):
+                self.needless.append((progress.key, run))
 
     def _note_what_is_over(self, progress: Progress, at: datetime) -> None:
         verdicts = {(one.tick, one.attempt): one.verdict for one in progress.recent}

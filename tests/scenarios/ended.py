@@ -107,6 +107,17 @@ def brought_back(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
                 yield f"{short(course.key)} was brought back at {clock(course.brought_back_at)}, after its end"
 
 
+def needless(ledgers: Sequence[Decided]) -> Iterable[str]:
+    """Return the attempts that were begun although the ledger said that a Job of the tick had ended by itself.
+
+    Where a cronjob was made anew, the other of its name may have had the same tick.
+    """
+    for said in ledgers:
+        for key, run in said.needless:
+            if sum(course.key == key for course in said.courses.values()) == 1:
+                yield f"{short(key)} {tick(run.tick)} has attempt {run.attempt}, and had run to its end"
+
+
 def unearned(world: World) -> Iterable[str]:
     """Return the HACronJobRuns that show more successes than Jobs of theirs have ended well since they were made.
 

@@ -67,6 +67,11 @@ def tells_nothing_twice(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "TELL_AGAIN", timedelta(hours=1))
 
 
+def goes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
+    """A tick whose Job was heard of again, and has ended, would have another one where a later attempt was refused."""
+    patch.setattr(tending, "_needing_no_more", lambda progress, _: progress)
+
+
 def acts_before_it_has_written(patch: pytest.MonkeyPatch) -> None:
     """A Job would be asked for of which nobody knows, if the executor that has decided it dies right then."""
     append, turn, wait = Executor._append, Session.turn, Session.wait

@@ -93,6 +93,12 @@ MISSED = (
         18,
         "d 12:04:40 was admitted and has not run to its end",
     ),
+    Missed(
+        (mutations.goes_on_after_the_end,),
+        ("clusters cut off as a Job begins", "sick API servers"),
+        65,
+        "d 12:03 has attempt 3, and had run to its end",
+    ),
     Missed((mutations.tries_again_what_runs,), ("edits",), 18, "g 12:05:20 has run 2 times"),
     Missed((mutations.decides_nothing_ahead,), ("edits",), 53, "a 12:03:16 was late: the executor was lost at 12:03:14.333"),
     Missed((mutations.has_each_wait_for_all_others,), ("other rules", "API servers away"), 10, "b 12:00:56 is still Lost"),

@@ -11,7 +11,7 @@ from hacron import engine
 from tests.fakes.versions import NEWER
 from tests.scenarios.chronicle import Chronicle
 from tests.scenarios.decided import decided
-from tests.scenarios.ended import brought_back, unearned, unfinished, untold
+from tests.scenarios.ended import brought_back, needless, unearned, unfinished, untold
 from tests.scenarios.folded import disagreeing, unwritten
 from tests.scenarios.judge import wrong
 from tests.scenarios.kept import forgotten
@@ -57,7 +57,13 @@ def tell(story: Story, world: World | None = None) -> Told:
             lose_the_executor(world, dies=story.seed % 2 == 0)
             ill = [*late(world, healed, began)]
         ledgers = decided(world)
-        ended = (*unfinished(world, ledgers), *untold(world, ledgers), *brought_back(world, ledgers), *unearned(world))
+        ended = (
+            *unfinished(world, ledgers),
+            *untold(world, ledgers),
+            *brought_back(world, ledgers),
+            *needless(ledgers),
+            *unearned(world),
+        )
         in_the_ledger = (*unwritten(world), *disagreeing(world), *forgotten(world))
         return Told(story, (*wrong(world), *in_the_ledger, *ended, *ill))
     except Exception as error:  # noqa: BLE001  a replica that crashes is a finding like any other

@@ -293,10 +293,15 @@ def _same_is_due(progress: Progress, before: Calendar, after: Calendar, now: dat
 def _counting_on(progress: Progress, before: Standing, after: Standing, now: datetime, decided: datetime) -> Progress:
     """Let ticks count from now on: those of an unchanged schedule from the last that has come, which matters to `@every`.
 
-    Also where a tick ahead of now was taken back, as far as no tick comes again that had been `decided` before.
+    Also where a tick ahead of now was taken back, as far as no tick comes again that had been `decided` before. While a spec
+    cannot be understood, it is not known whether its schedule is the same: an interval is counted on when it can.
     """
-    if isinstance(before.cronjob, CronJob) and isinstance(after.cronjob, CronJob):
-        schedule = after.cronjob.schedule
+    if not isinstance(after.cronjob, CronJob):
+        return progress
+    schedule = after.cronjob.schedule
+    if not isinstance(before.cronjob, CronJob) and schedule.schedules[0].interval is not None:
+        return _decided_until(progress, _latest(progress, schedule, now))
+    if isinstance(before.cronjob, CronJob):
         if schedule.goes_on(before.cronjob.schedule):
             return _decided_until(progress, _latest(progress, schedule, now))
         first = schedule.next_after(now, base=now)
@@ -328,7 +333,8 @@ def _pass_over(progress: Progress, cronjob: CronJob, until: datetime, reason: st
     count = cronjob.schedule.count(progress.last_tick, last)
     message = sentence(f"{how_many(count)} {what}")
     verdict = Verdict(tick=last, verdict=VerdictKind.SKIPPED, reason=reason, message=message, count=count)
-    return _decided_until(with_verdict(progress, verdict), last)
+    held = progress.held if progress.held is not None and progress.held.tick > last else None
+    return _decided_until(replace(with_verdict(progress, verdict), held=held), last)
 
 
 def _latest(progress: Progress, schedule: Calendar, until: datetime) -> datetime | None:

@@ -80,6 +80,11 @@ class Draft:
         found = self.demand(key) if key is not None else None
         return found if found is not None and found.account.id == identity else None
 
+    def is_called_off(self, cronjob: Key, identity: str) -> bool:
+        """Whether nobody demands the runs of this identity any more."""
+        demand = self.demand_of_run(cronjob, identity)
+        return demand is None or demand.withdrawn_at is not None
+
     @property
     def clusters(self) -> Mapping[str, Cluster]:
         return {**self._state.clusters, **self._clusters} if self._clusters else self._state.clusters

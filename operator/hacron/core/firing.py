@@ -45,7 +45,7 @@ from hacron.core.model import (
     sentence,
 )
 from hacron.core.rules import Rules
-from hacron.core.runs import NOT_STARTED, is_ahead, is_of_an_earlier, never_begun, run_id
+from hacron.core.runs import NOT_STARTED, identity_of, is_ahead, is_of_an_earlier, never_begun, run_id
 from hacron.core.ticks.backlog import newest
 from hacron.core.ticks.calendar import Calendar
 
@@ -67,8 +67,9 @@ class Scene:
     hearing: Hearing
     rules: Rules
     now: datetime
-    rests: bool = False  # suspended or paused: nothing new is started
+    rests: str = ""  # Suspended or Paused: nothing new is started
     elsewhere: Callable[[], Mapping[str, int]]  # counts the open runs of other cronjobs, by cluster
+    called_off: Callable[[str], bool]  # whether what was demanded, by the identity of its runs, is wanted no more
 
     def choose(self, progress: Progress, without: Collection[str] = ()) -> str | None:
         """Return where the next run of the cronjob goes; None when there is no cluster for it."""
@@ -90,6 +91,10 @@ class Scene:
 
     def why_none(self) -> str:
         return self._field.why_none()
+
+    def is_called_off(self, run: Run) -> bool:
+        """Whether a run was demanded, and is not any more: what has not begun of it does not begin."""
+        return bool(run.demand) and self.called_off(identity_of(run.id))
 
     @property
     def _field(self) -> placement.Field:

@@ -190,7 +190,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     started: Instant | None = None
     demand: Name = ""  # name of the HACronJobRun that asked for it; then its id begins with that demand's instead
     reason: Name = ""  # why it is STOPPING or LOST
-    tried_again: bool = False  # heard of after it had been placed elsewhere: no further attempt follows from it
+    tried_again: bool = False  # no further attempt follows from it: there is one, or another has run to its end
     lost: bool = False  # it had been given up before it was to be stopped: that has been told
     refused_by: tuple[str, ...] = ()  # clusters that said no to earlier attempts of the same tick
     because: Sentence = ""  # of a further attempt: what became of the one before

@@ -36,12 +36,10 @@ class Field:
         runs alone keeps to its cluster.
         """
         usable = [name for name in self.candidates() if name not in without and self.obstacle(name) is None]
-        if self.wanted.strategy is Strategy.SPREAD:
-            open_runs = load()
-            return min(
-                usable, key=lambda name: (open_runs.get(name, 0), zlib.crc32(f"{key} {name}".encode()), name), default=None
-            )
-        return usable[0] if usable else None
+        if self.wanted.strategy is not Strategy.SPREAD or len(usable) < 2:
+            return usable[0] if usable else None
+        open_runs = load()
+        return min(usable, key=lambda name: (open_runs.get(name, 0), zlib.crc32(f"{key} {name}".encode()), name))
 
     def why_none(self) -> str:
         """Say in one sentence why no candidate can be chosen."""

@@ -13,6 +13,7 @@
             PENDING | RUNNING | LOST ── withdrawn ──▶ STOPPING; of NotStarted: no more              tending.stop_all
             PENDING ── taken back before its tick ──▶ no more                                       firing.take_back
             no more ── taken back, and has begun all the same ──▶ as PENDING; if withdrawn: STOPPING tending.hear
+            LOST (NotStarted) ── its tick has ended, or nobody wants it any more ──▶ no more        tending.hear, expire
             LOST | STOPPING ── nothing depends on it, or it must be over ──▶ no more                tending.expire, give_up
 ```
 """
@@ -29,7 +30,7 @@ from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, se
 
 # Why a run is LOST under AtLeastOnce:
 NOT_STARTED = "NotStarted"  # refused, and waits for a cluster, or for its turn
-PLACED_ELSEWHERE = "PlacedElsewhere"  # silent, and there is a further attempt
+PLACED_ELSEWHERE = "PlacedElsewhere"  # silent, and there is a further attempt, or was
 
 NOT_WATCHED = "NotWatched"
 """Why nobody can say what becomes of a run: its cluster does not watch its namespace, and we have no right to look into it."""

@@ -320,7 +320,8 @@ class Scheduler:
             rules=self._rules,
             now=draft.now,
             elsewhere=partial(draft.open_runs_beside, progress.key),
-            rests=bool(standing.rests(draft.now)),
+            called_off=partial(draft.is_called_off, progress.key),
+            rests=standing.rests(draft.now),
         )
 
     def _hearing(self, clusters: Mapping[str, Cluster]) -> Hearing:

@@ -53,12 +53,31 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
         return _refused(progress, run, report, scene)
     progress = _without(progress, run)
     if isinstance(report, RunFinished):
+        progress = _needing_no_more(progress, run)
         if after.state is RunState.SUCCEEDED:
             progress = replace(progress, last_successful=max(progress.last_successful or report.finished, report.finished))
         verdict = verdict_of(after, reason=report.reason, message=report.message, finished=report.finished)
     else:
         verdict = verdict_of(after, reason=after.reason or getattr(report, "reason", ""))
     return _with_what_became_of(run, progress, verdict)
+
+
+def _needing_no_more(progress: Progress, ended: Run) -> Progress:
+    """Let no further attempt follow from the others of a tick of which a Job has ended by itself.
+
+    One that waits for a cluster is over with that. One that may have begun, or is about to, is watched on.
+    """
+    kept = tuple(
+        replace(run, tried_again=True) if _is_of_the_same(run, ended) else run
+        for run in progress.open
+        if run.reason != NOT_STARTED or not _is_of_the_same(run, ended)
+    )
+    return progress if kept == progress.open else replace(progress, open=kept)
+
+
+def _is_of_the_same(one: Run, other: Run) -> bool:
+    """Whether two runs are attempts at the same tick."""
+    return one.tick == other.tick and identity_of(one.id) == identity_of(other.id)
 
 
 def _out_of_sight(progress: Progress, run: Run) -> Progress:
@@ -106,7 +125,9 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
     )
     if run.state is RunState.LOST and (scene is None or not is_unplaced(run, scene.cronjob.guarantee)):
         return with_verdict(without, late)  # the truth about a tick that was given up
-    if scene is None or not _may_go_on(run, scene):
+    if run.state is not RunState.LOST and run.tried_again:
+        return without  # an attempt before it has ended, and that is what became of the tick
+    if scene is None or not _may_go_on(run, scene) or scene.is_called_off(run):
         return with_verdict(without, late)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
     if (overtaken and not run.demand) or _is_past_deadline(run, scene):
@@ -258,7 +279,7 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
     if _at_most_once(scene):
         return _lost(progress, run, scene.hearing, "ClusterSilent")
     if run.tried_again:
-        return _lost(progress, run, scene.hearing, PLACED_ELSEWHERE)
+        return _lost_again(progress, run, scene) if _is_silent(run, scene, scene.rules.silent_after) else progress
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is not None:
         return _unheard_again(_lost(progress, run, scene.hearing, PLACED_ELSEWHERE), run, elsewhere, scene)
@@ -267,13 +288,28 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
     return progress  # late, but its worker lives and there is no other
 
 
+def _lost_again(progress: Progress, run: Run, scene: Scene) -> Progress:
+    """Give a run up from which no further attempt follows: there is one, or its tick has run to its end."""
+    if any(_is_of_the_same(other, run) and other.attempt > run.attempt for other in progress.open):
+        return _lost(progress, run, scene.hearing, PLACED_ELSEWHERE)
+    if _has_ended(run, progress):
+        return _with(progress, run, replace(run, state=RunState.LOST, reason="ClusterSilent"))
+    return _lost(progress, run, scene.hearing, "ClusterSilent")
+
+
+def _has_ended(run: Run, progress: Progress) -> bool:
+    """Whether another attempt at the tick of a run has ended by itself, and that is what became of it."""
+    by_itself = (VerdictKind.SUCCEEDED, VerdictKind.FAILED)
+    return not run.demand and any(one.tick == run.tick and one.verdict in by_itself for one in progress.recent)
+
+
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
+    if run.reason == NOT_STARTED:
+        return _tend_refused(progress, run, scene)
     if not is_unplaced(run, scene.cronjob.guarantee):
         blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
         return progress if blocks else _without(progress, run)
-    if run.reason == NOT_STARTED:
-        return _tend_refused(progress, run, scene)
     elsewhere = _elsewhere(progress, run, scene)
     if elsewhere is None:
         return progress
@@ -283,13 +319,30 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 
 def _tend_refused(progress: Progress, run: Run, scene: Scene) -> Progress:
-    """Offer a run that was refused to another cluster, until its deadline, and as long as there is one."""
-    if _is_past_deadline(run, scene):
-        return with_verdict(_without(progress, run), _missed(run))
-    if not scene.may_choose(without=run.refused_by):
-        return with_verdict(_without(progress, run), _nobody_is_left(run))
+    """Offer a run that was refused to another cluster, until its deadline, and as long as it is wanted and there is one.
+
+    Where it has been edited to AtMostOnce meanwhile, it is over: an attempt before it may have begun, and is forgotten.
+    """
+    over = _over(run, scene)
+    if over is not None:
+        return with_verdict(_without(progress, run), over)
     elsewhere = _elsewhere(progress, run, scene)
     return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because) if elsewhere else progress
+
+
+def _over(run: Run, scene: Scene) -> Verdict | None:
+    """Return the verdict on a run that was refused, and has nothing left to wait for."""
+    if scene.is_called_off(run):
+        return never_begun(run, "Withdrawn", "the HACronJobRun was deleted")
+    if scene.rests and not run.demand:
+        return never_begun(run, scene.rests, f"the HACronJob was {scene.rests.lower()}")
+    if _is_past_deadline(run, scene):
+        return replace(never_begun(run, "DeadlineExceeded", "its deadline came"), verdict=VerdictKind.MISSED)
+    if _at_most_once(scene):
+        return _refused_by_all(run, "its guarantee became AtMostOnce")
+    if not scene.may_choose(without=run.refused_by):
+        return _refused_by_all(run, "no other cluster that may have it will come")
+    return None
 
 
 def _tend_stopping(progress: Progress, run: Run, scene: Scene) -> Progress:
@@ -314,23 +367,30 @@ def _unheard_again(progress: Progress, run: Run, cluster: str, scene: Scene) -> 
 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
-    if not _may_go_on(run, scene):
-        return None
-    others = progress.open
-    if run.reason == NOT_STARTED:
-        others = _ahead_of(run, others)
-        if isinstance(beside(scene.cronjob, blocking_runs(scene.cronjob, others, scene.hearing, scene.now, scene.rules)), Hold):
+    """Return who may have the next attempt of a run now, if there is somebody, and what else may still run leaves room for it."""
+    if not _may_go_on(run, scene) or scene.choose(progress, without=run.refused_by) is None:
+        return None  # looked for first: of runs that wait for a cluster there may be hundreds
+    if scene.cronjob.policy is not ConcurrencyPolicy.ALLOW:
+        ahead = blocking_runs(scene.cronjob, _ahead_of(run, progress.open), scene.hearing, scene.now, scene.rules)
+        if not _at_most_once(scene):  # some are given up in this same look, and have not been come to
+            ahead = tuple(other for other in ahead if not _is_silent(other, scene, scene.rules.lost_after))
+        if isinstance(beside(scene.cronjob, ahead), Hold):
             return None
-        if scene.now < run.start_by:
-            others = progress.open  # a cluster that says "too late" before its time has a clock that is ahead: not at once again
-    taken = {other.cluster for other in others if (identity_of(other.id), other.tick) == (identity_of(run.id), run.tick)}
-    return _next(progress, run, taken | set(run.refused_by), scene)
+    others = progress.open
+    if run.reason == NOT_STARTED and scene.now >= run.start_by:
+        # Not sooner: a cluster that says "too late" before its time has a clock that is ahead, and is not asked again at once.
+        others = tuple(other for other in others if other.id != run.id)
+    return _next(progress, run, {*run.refused_by, *(other.cluster for other in others if _is_of_the_same(other, run))}, scene)
 
 
 def _ahead_of(run: Run, runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Return the others that a run that was refused has to wait for: of those that were refused too, the ones before it."""
+    """Return the others that the next attempt of a run has to wait for: of those that were refused, the ones before it.
+
+    If it may have begun, not for other attempts at its tick: it goes on beside what was given up of that.
+    """
     at = runs.index(run)
-    return (*runs[:at], *(other for other in runs[at + 1 :] if other.reason != NOT_STARTED))
+    others = (*runs[:at], *(other for other in runs[at + 1 :] if other.reason != NOT_STARTED))
+    return others if run.reason == NOT_STARTED else tuple(other for other in others if not _is_of_the_same(other, run))
 
 
 def _may_go_on(run: Run, scene: Scene) -> bool:
@@ -369,12 +429,8 @@ def _again(
     )
 
 
-def _missed(run: Run) -> Verdict:
-    return replace(never_begun(run, "DeadlineExceeded", "its deadline came"), verdict=VerdictKind.MISSED)
-
-
-def _nobody_is_left(run: Run) -> Verdict:
-    return replace(never_begun(run, "NoCluster", "no other cluster that may have it will come"), verdict=VerdictKind.REFUSED)
+def _refused_by_all(run: Run, when: str) -> Verdict:
+    return replace(never_begun(run, "NoCluster", when), verdict=VerdictKind.REFUSED)
 
 
 def _lost(progress: Progress, run: Run, hearing: Hearing, reason: str) -> Progress:
