@@ -356,3 +356,11 @@ def test_its_name_is_the_same_in_every_replica_and_another_for_an_object_made_an
     one = body(event, Kind.CRONJOB, HELLO, "uid-1", "west-1", NOON)["metadata"]["name"]
     assert body(event, Kind.CRONJOB, HELLO, "uid-1", "west-2", NOON + timedelta(seconds=9))["metadata"]["name"] == one
     assert body(event, Kind.CRONJOB, HELLO, "uid-2", "west-1", NOON)["metadata"]["name"] != one
+
+
+@pytest.mark.parametrize("end", [".", "-", "-."])
+def test_its_name_is_one_also_where_that_of_its_object_is_cut(end: str) -> None:
+    key = key_of("default", "a" * (200 - len(end)) + end + "b")
+    made = body(Event("x", "Completed", "All runs have ended", False), Kind.DEMAND, key, "uid", "west-1", NOON)
+    name, _, hashed = made["metadata"]["name"].rpartition(".")
+    assert (name, len(hashed)) == ("a" * (200 - len(end)), 16)

@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from hacron.core.kinds import CRONJOBS
+from hacron.core.manifests import declared, rfc3339
 from hacron.core.messages import Outcome
 from hacron.core.model import Run, RunState
 from hacron.core.rules import Rules
-from tests.core.ledger_story import HELLO, NOON, Story, spec
+from tests.core.ledger_story import HELLO, LONG_BEFORE, NOON, Story, spec
 
 SETTLE_S = Rules().settle.total_seconds()
 AT_11_59 = Run(
@@ -141,3 +143,43 @@ def test_a_deadline_counts_from_when_it_is_known_that_it_runs_however_old_its_ti
     assert [run.cluster for run in story.progress.open] == ["east"]
     story.at(3600 + 200)
     assert "east" not in [run.cluster for run in story.progress.open]
+
+
+def test_when_it_last_succeeded_is_told_to_a_new_ledger() -> None:
+    """Alerts go by how long ago that was, and would find nothing to go by."""
+    story = lost("Forbid")
+    assert story.progress.last_successful is None
+    well = NOON - timedelta(hours=10)
+    told = {"created_at": LONG_BEFORE, "last_schedule_time": NOON, "last_successful_time": well}
+    story.declare(spec(concurrencyPolicy="Forbid"), cluster="east", **told)
+    assert story.progress.last_successful == well
+    story.declare(
+        spec(concurrencyPolicy="Forbid"), cluster="south", **(told | {"last_successful_time": well - timedelta(days=1)})
+    )
+    assert story.progress.last_successful == well
+    story.at(SETTLE_S + 1)
+    story.declare(spec(concurrencyPolicy="Forbid"), cluster="north", **(told | {"last_successful_time": NOON}))
+    assert story.progress.last_successful == well
+
+
+def test_no_success_is_later_than_it_is_told() -> None:
+    story = Story()
+    story.declare(spec(), created_at=LONG_BEFORE, last_successful_time=NOON + timedelta(days=365))
+    assert story.progress.last_successful == NOON
+
+
+@pytest.mark.parametrize(
+    ("known_s", "declared_s", "more"),
+    [(None, -60, True), (-120, -60, True), (-60, -60, False), (-60, -120, False), (None, 60, False)],
+)
+def test_a_relay_tells_of_a_later_success_than_a_young_ledger_has(known_s: int | None, declared_s: int, more: bool) -> None:
+    """One after the ledger began it has seen itself, or a clock is wrong."""
+    story = lost("Forbid")
+    known = replace(story.progress, last_successful=NOON + timedelta(seconds=known_s) if known_s is not None else None)
+    story.write([(known,)])
+    body = {
+        "metadata": {"namespace": "default", "name": "hello", "uid": "uid-west"},
+        "spec": {},
+        "status": {"lastSuccessfulTime": rfc3339(NOON + timedelta(seconds=declared_s))},
+    }
+    assert CRONJOBS.knows_more(declared("west", body), story.state) is more

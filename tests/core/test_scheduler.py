@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hacron.core import status
 from hacron.core.admission import MOST_OPEN
-from hacron.core.messages import ClusterSeen, Definition, Outcome, Progress, RunFinished, RunRefused, RunStarted
+from hacron.core.messages import Batch, ClusterSeen, Definition, Entry, Outcome, Progress, RunFinished, RunRefused, RunStarted
 from hacron.core.model import InvalidCronJob, Key, Run
 from hacron.core.scheduler import Scheduler
 from hacron.core.spec import parse
@@ -822,3 +823,20 @@ def test_what_is_kept_of_a_spec_that_is_not_understood_holds_nothing_of_who_read
     found = story.state.cronjob(HELLO)
     assert isinstance(found, InvalidCronJob)
     assert (found.field, found.__traceback__, found.__cause__, found.__context__) == ("schedule", None, None, None)
+
+
+def test_what_is_only_written_again_is_no_change() -> None:
+    """With ten thousand cronjobs hundreds are in a second, and whoever looks at what has changed would do so in vain."""
+    story = Story()
+    story.declare(spec())
+    story.at(61)
+    cronjob, told = story.state.cronjob(HELLO), [replace(record) for record in story.state.stalest()]
+    batch = Batch(epoch=story.epoch, sender="r1", sent_at=story.now, records=tuple(told))
+    applied = story.state.apply(Entry(offset=story.state.position + 1, size=100, batch=batch))
+    assert {type(record) for record in told} >= {Definition, Progress}
+    assert (applied.counts, applied.keys, tuple(applied.was)) == (True, (), (HELLO,))
+    assert story.state.cronjob(HELLO) is cronjob
+    assert story.state.floor == story.state.position
+    edited = replace(story.progress, last_tick=story.now)
+    batch = Batch(epoch=story.epoch, sender="r1", sent_at=story.now, records=(told[0], edited))
+    assert story.state.apply(Entry(offset=story.state.position + 1, size=100, batch=batch)).keys == (HELLO,)

@@ -45,6 +45,23 @@ def test_the_clusters_that_declare_it_are_named_in_each_of_them() -> None:
     assert [shown(story, cluster)["declaredIn"] for cluster in ("west", "east")] == [["east", "west"]] * 2
 
 
+def test_what_a_home_itself_says_is_shown_as_invalid_there_though_another_counts() -> None:
+    """Who has put it there is told so, and what would count if the other were gone."""
+    story = Story()
+    story.declare(spec("0 2 * * *", timeZone="Europe/Berlim"), cluster="east", generation=2)
+    story.at(300)
+    story.declare(spec("0 2 * * *", timeZone="Europe/Berlin"), cluster="west", generation=2)
+    assert condition(shown(story, "west"), "Ready") == ("True", "Ready")
+    east = shown(story, "east")
+    assert [condition(east, kind) for kind in ("Accepted", "Ready", "Stalled")] == [
+        ("False", "Invalid"),
+        ("False", "Invalid"),
+        ("True", "Invalid"),
+    ]
+    assert "Europe/Berlim" in next(each["message"] for each in east["conditions"] if each["type"] == "Accepted")
+    assert condition(east, "Scheduled") == ("True", "Scheduled")
+
+
 def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
     story = Story()
     story.declare(spec())

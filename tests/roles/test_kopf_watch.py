@@ -229,16 +229,20 @@ def test_a_watch_whose_api_server_was_away_says_so_when_it_goes_on(api: FakeApi,
     assert watching.count(WatchBegan) == 1
 
 
-def test_who_is_not_let_in_does_not_ask_again_at_once(api: FakeApi, watching: Watching) -> None:
+def test_who_is_not_let_in_does_not_ask_again_at_once(api: FakeApi, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kopf logs in again and asks again, without any pause, for as long as that lasts."""
-    watching.token, api.away = "of an account that was made anew", 401
+    monkeypatch.setattr(kopf_watch, "LAST_PAUSE_S", 1.0)
+    watching.token = "of an account that is made anew"
     watching.watch.start()
+    until(lambda: watching.count(ObjectSeen) == 1 and api.watched == 1, 20, "the HACronJob, and a watch")
+    api.away = 401
+    api.outdated.set()
     until(lambda: api.turned_away > 0, 20, "a request")
     began = time.monotonic()
     until(lambda: time.monotonic() - began > 2.0, 20, "two seconds, in which it would be forty times")
     assert watching.logins <= 20  # a pause of 0.01 s, doubled each time; it reads what to log in with before and after it
     api.away = None
-    until(lambda: watching.count(ObjectSeen) == 1, 20, "the HACronJob")
+    until(lambda: api.watched == 2, 20, "a watch again")
 
 
 def test_a_login_that_fails_is_tried_again_soon(api: FakeApi, watching: Watching) -> None:

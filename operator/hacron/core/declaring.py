@@ -187,6 +187,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         recent=draft.untold(old) if old else (),
         told=old.told if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
+        last_successful=min(command.last_successful_time, draft.now) if command.last_successful_time else None,
     )
     return _watching(progress, command, draft.now, draft.now) if old is None else progress
 
@@ -215,6 +216,9 @@ def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Prog
     decided = _decided(draft, command)
     if decided is not None and decided > progress.last_tick:
         progress = replace(progress, last_tick=decided)
+    well = min(command.last_successful_time, draft.now) if command.last_successful_time is not None else None
+    if well is not None and (progress.last_successful is None or progress.last_successful < well):
+        progress = replace(progress, last_successful=well)
     return _watching(progress, command, draft.born, draft.now)
 
 

@@ -15,7 +15,8 @@ from hacron.core import manifests
 from hacron.core.manifests import JobView
 from hacron.core.messages import RunFinished, RunOutOfSight, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Key, Run, RunState
-from hacron.core.namelock import may_be_made_again
+from hacron.core.namelock import is_asked_for_no_more, may_be_made_again
+from hacron.core.runs import NOT_STARTED
 
 TOO_LATE = "StartByPassed"
 
@@ -84,6 +85,8 @@ def owed(key: Key, run: Run, job: JobView | None, now: datetime) -> Duty:
             return Create()
         case RunState.LOST if now <= run.start_by:
             return Wait(run.start_by + timedelta(milliseconds=1))
+        case RunState.LOST if run.reason == NOT_STARTED and is_asked_for_no_more(run, now):
+            return Wait(None)  # it waits for another cluster, and keeps no name here from hour to hour
         case RunState.PENDING | RunState.LOST:
             return TakeName()
         case RunState.STOPPING if run.started is None and now >= run.tick:

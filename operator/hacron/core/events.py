@@ -99,7 +99,7 @@ def body(event: Event, kind: Kind, key: Key, uid: str, replica: str, at: datetim
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{name[:200]}.{hashed}", "namespace": namespace_of(key)},
+        "metadata": {"name": f"{name[:200].rstrip('-.')}.{hashed}", "namespace": namespace_of(key)},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": kind.value,

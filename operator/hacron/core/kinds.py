@@ -121,8 +121,10 @@ class CronJobs:
         assert isinstance(declared, CronJobDeclared)
         decided = _later(declared.decided_until, earlier.decided_until)
         last = _later(declared.last_schedule_time, earlier.last_schedule_time)
+        well = _later(declared.last_successful_time, earlier.last_successful_time)
         running = {run.id: run for run in (*(earlier.running if ledger_is_young else ()), *declared.running)}
-        return replace(declared, decided_until=decided, last_schedule_time=last, running=tuple(running.values()))
+        times = {"decided_until": decided, "last_schedule_time": last, "last_successful_time": well}
+        return replace(declared, **times, running=tuple(running.values()))
 
     def knows_more(self, declared: Declaration, state: State) -> bool:
         assert isinstance(declared, CronJobDeclared)
@@ -130,7 +132,11 @@ class CronJobs:
         if progress is None or state.born is None:
             return False
         has_run = decided is not None and decided > progress.last_tick
-        return has_run or bool(declaring.lost_runs(progress, declared.running, state.born))
+        well = declared.last_successful_time
+        is_lost = (
+            well is not None and well <= state.born and (progress.last_successful is None or progress.last_successful < well)
+        )
+        return has_run or is_lost or bool(declaring.lost_runs(progress, declared.running, state.born))
 
     def withdrawn(self, key: Key, cluster: str, uid: str) -> Command:
         return CronJobWithdrawn(key=key, cluster=cluster, uid=uid)

@@ -89,6 +89,7 @@ def declared(cluster: str, body: dict[str, Any]) -> CronJobDeclared:
         spec=encoded(body.get("spec") or {}),
         last_schedule_time=instant(status.get("lastScheduleTime")),
         decided_until=instant(status.get("decidedUntil")),
+        last_successful_time=instant(status.get("lastSuccessfulTime")),
         pause=pause_of(metadata.get("annotations") or {}),
         version=version(metadata.get("resourceVersion")),
     )
@@ -232,7 +233,12 @@ def tombstone_body(run: Run, key: Key, *, ran: bool) -> dict[str, Any]:
             "labels": {**_labels(key, run), TOMBSTONE_LABEL: "true"},
             "annotations": _marks(key, run) | ({RAN: "true"} if ran else {}),
         },
-        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+        # Without room for a pod, should somebody resume it: a queue that takes in whatever Job is suspended.
+        "spec": {
+            "suspend": True,
+            "parallelism": 0,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+        },
     }
 
 

@@ -82,6 +82,7 @@ class CronJobDeclared(_Message, frozen=True):
         None  # newest tick that is known in that cluster to have run; counts only when the ledger has nothing
     )
     decided_until: Instant | None = None  # what is known in that cluster to have its verdict up to then; counts like it
+    last_successful_time: Instant | None = None  # when the newest success that is known there had ended; counts like it
     pause: Pause | None = None  # may change while the generation stays
     version: Number = 0  # the object's resourceVersion: which of two pauses is the newer
     ledger: Instant | None = None  # when the ledger with which the relay has compared it was born; says nothing to another

@@ -52,12 +52,12 @@ class Applied(NamedTuple):
     """What one entry changed."""
 
     counts: bool
-    keys: tuple[Key, ...] = ()  # in the order of the records: what follows from them is the same in every replica
+    keys: tuple[Key, ...] = ()  # that are otherwise now, in the order of the records: what follows is the same in every replica
     clusters: tuple[str, ...] = ()
     demands: Mapping[Key, Demand | None] = MappingProxyType({})  # each before it; also where only its cronjob has changed
     proof: bool = False
     checkpoint: Checkpoint | None = None
-    was: Mapping[Key, Was] = MappingProxyType({})  # each of `keys` before it
+    was: Mapping[Key, Was] = MappingProxyType({})  # each cronjob before it; also where it was only written again
 
 
 SKIPPED = Applied(counts=False)
@@ -134,6 +134,7 @@ class State:
             return PROVEN
         mark = Mark(entry.offset, bytes_before, entry.size // max(1, len(entry.batch.records)))
         was: dict[Key, Was] = {}
+        changed: dict[Key, None] = {}
         clusters: dict[str, None] = {}
         demands: dict[Key, Demand | None] = {}
         proof, checkpoint = False, None
@@ -148,10 +149,12 @@ class State:
                     proof = True
                 case Definition():
                     self._note(record.key, was)
-                    self._define(record)
+                    if self._define(record):
+                        changed[record.key] = None
                 case Progress():
                     self._note(record.key, was)
-                    self._progress(record)
+                    if self._progress(record):
+                        changed[record.key] = None
                 case ClusterState(cluster=Cluster(removed=True)):
                     self.clusters.pop(record.cluster.name, None)
                     self.former[record.cluster.name] = record.cluster
@@ -162,6 +165,7 @@ class State:
                     clusters[record.cluster.name] = None
                 case Removed():
                     self._note(record.key, was)
+                    changed[record.key] = None
                     self._remove(record)
                     self._live.drop_strangers(record.key, record.cluster)
                 case Demand():
@@ -169,10 +173,10 @@ class State:
                     if known is not None and known.account.id != record.account.id:
                         self._live.drop_strangers(record.key, of_demand=True)
                     demands.setdefault(record.key, known)
-                    self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
+                    changed |= self._note_all([*self._forget_demand(record.key), *self._demand(record)], was)
                 case DemandForgotten():
                     demands.setdefault(record.key, self.demands.get(record.key))
-                    self._note_all(self._forget_demand(record.key), was)
+                    changed |= self._note_all(self._forget_demand(record.key), was)
                     self._live.drop(("demand", record.key, ""))
                     self._live.drop_strangers(record.key, of_demand=True)
                 case Stranger():
@@ -183,7 +187,7 @@ class State:
         for key, before in was.items():
             for demand in self._concerned(key, before):
                 demands.setdefault(demand.key, demand)
-        return Applied(True, tuple(was), tuple(clusters), demands, proof, checkpoint, was)
+        return Applied(True, tuple(changed), tuple(clusters), demands, proof, checkpoint, was)
 
     def _counts(self, batch: Batch | Later, first: bool) -> bool:
         """Apply the counting rule: a checkpoint with a greater epoch, or what its writer has sent since, in that epoch."""
@@ -315,9 +319,11 @@ class State:
         if key not in was:
             was[key] = Was(self.progress.get(key), self.winner(key), self.definitions.get(key, {}))
 
-    def _note_all(self, keys: Iterable[Key], was: dict[Key, Was]) -> None:
-        for key in keys:
+    def _note_all(self, keys: Iterable[Key], was: dict[Key, Was]) -> dict[Key, None]:
+        noted = dict.fromkeys(keys)
+        for key in noted:
             self._note(key, was)
+        return noted
 
     def _prove(self, record: Proof) -> None:
         self.proof = record
@@ -325,9 +331,12 @@ class State:
             self.executor = Incumbent(record.replica, record.cluster, record.since)
         self.born = self.born if self._is_first_epoch else record.born or self.born
 
-    def _define(self, record: Definition) -> None:
+    def _define(self, record: Definition) -> bool:
+        """Return whether anything is otherwise now: many are only written again, so that the floor can rise."""
         homes = self.definitions.get(record.key, {})
         before = homes.get(record.cluster)
+        if before == record:
+            return False
         if before is not None and before.uid != record.uid:
             self._live.drop_strangers(record.key, record.cluster)  # they were about the one before
         alike = next((other for other in homes.values() if bytes(other.spec) == bytes(record.spec)), None)
@@ -336,15 +345,20 @@ class State:
         self.definitions[record.key] = {**homes, record.cluster: record}
         self.revision = max(self.revision, record.revision)
         self._parsed.pop(record.key, None)
+        return True
 
-    def _progress(self, record: Progress) -> None:
+    def _progress(self, record: Progress) -> bool:
+        """Return whether anything is otherwise now."""
         before = self.progress.get(record.key)
+        if before == record:
+            return False
         if before is not None and before.cronjob_id != record.cronjob_id:
             self._live.drop_strangers(record.key, "")
         self._forget_open_runs(record.key)
         self.progress[record.key] = record
         for run in record.open:
             self.open_runs.setdefault(run.cluster, {})[run.id] = record.key
+        return True
 
     def _remove(self, record: Removed) -> None:
         self._parsed.pop(record.key, None)

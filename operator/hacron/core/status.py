@@ -21,7 +21,7 @@ from hacron.core.manifests import instant, rfc3339
 from hacron.core.messages import Definition, Progress
 from hacron.core.model import CronJob, InvalidCronJob, Key, Run, RunState, Verdict, VerdictKind
 from hacron.core.runs import is_ahead, known_again
-from hacron.core.state import State
+from hacron.core.state import State, understand
 from hacron.core.ticks import clockchange
 from hacron.core.ticks.cron import INSTANT
 
@@ -139,9 +139,10 @@ def _conditions(
 ) -> list[dict[str, Any]]:
     condition = partial(condition_of, definition.generation)
     changed, cronjob = definition.changed_at, outline.cronjob
+    own = _own(state, definition, cronjob)
     conditions = []
-    if isinstance(cronjob, InvalidCronJob):
-        conditions.append(condition("Accepted", False, "Invalid", str(cronjob), changed))
+    if isinstance(own, InvalidCronJob):
+        conditions.append(condition("Accepted", False, "Invalid", str(own), changed))
     elif trial.refusal is not None:
         conditions.append(condition("Accepted", False, "TemplateRefused", trial.refusal, changed))
     else:
@@ -163,6 +164,13 @@ def _conditions(
     else:
         conditions.append(condition("Drifted", False, "ClustersAgree", "every cluster that declares it says the same", said_at))
     return [*conditions, *readiness.of_cronjob(conditions[0], trial.over)]
+
+
+def _own(state: State, definition: Definition, cronjob: CronJob | InvalidCronJob | None) -> CronJob | InvalidCronJob | None:
+    """Return what one home's own spec comes to, though another's may count."""
+    winner = state.winner(definition.key)
+    is_the_same = winner is definition or (winner is not None and bytes(winner.spec) == bytes(definition.spec))
+    return cronjob if is_the_same else understand(definition)
 
 
 def _scheduled(condition: _Condition, outline: _Outline, since: datetime) -> dict[str, Any]:
