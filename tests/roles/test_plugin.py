@@ -311,6 +311,26 @@ def test_that_it_did_not_fire_is_said_only_where_its_schedule_is_known(schedule:
 
 
 @pytest.mark.parametrize(
+    ("status", "deleted", "why"),
+    [
+        ({"type": "Accepted", "reason": "TemplateRefused", "message": "no such field"}, None, "TemplateRefused: no such field"),
+        ({"type": "Accepted", "reason": "TemplateRefused"}, CHANGED, "Deleting: it is being deleted here"),
+    ],
+    ids=["its template is refused", "it is being deleted"],
+)
+def test_what_would_not_fire_as_things_are_is_not_told_to_fire_later(
+    status: dict[str, str], deleted: str | None, why: str
+) -> None:
+    later = datetime(9000, 1, 1, tzinfo=UTC)
+    found = look("0 * * * *")
+    assert _explained(found, later, (later,)).yes
+    found.status["conditions"] = [status | {"status": "False"}]
+    found.metadata["deletionTimestamp"] = deleted
+    told = _explained(found, later, (later,))
+    assert (told.yes, told.answer, told.findings[0][: len(why) + 12]) == (False, "it would not fire", f"at present: {why}")
+
+
+@pytest.mark.parametrize(
     ("at", "about"), [("01:00", True), ("03:00", True), ("00:00", False), ("02:30", False), ("04:00", False)]
 )
 def test_a_verdict_on_many_ticks_of_an_interval_is_on_each_of_them(at: str, about: bool) -> None:

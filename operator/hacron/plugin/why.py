@@ -149,6 +149,9 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
     for what, tick in (("before", told.before), ("after", told.after)):
         findings += [f"tick {what}: {both(subject, tick)}"] if tick is not None else []
     past = bool(at) and at[-1] <= now
+    state, why = look.state
+    if not past and state in (DELETING, "TemplateRefused"):
+        return Answer(False, "it would not fire", [f"at present: {state}: {why}", *findings])
     if not past:
         return Answer(told.fires, f"it would {'' if told.fires else 'not '}fire", findings)
     unknown = _why_unknown_then(look, subject, at[-1])
