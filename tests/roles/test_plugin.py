@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,6 +126,64 @@ def test_spans_are_told_in_two_units(seconds: int, text: str) -> None:
     later = timedelta(seconds=seconds)
     assert from_now(now - later, now) == f"{text} ago"
     assert from_now(now + later, now) == (f"in {text}" if seconds else "0s ago")
+
+
+Says = Callable[..., None]
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Let a cluster answer with these objects, each to paths that end in its name, and to all others with nothing."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\npath="${{3%%\\?*}}"\ncat "{tmp_path}/${{path##*/}}.json" 2>/dev/null || echo "{{}}"\n')
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    def answer(**bodies: object) -> None:
+        for name, body in bodies.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(body))
+
+    return answer
+
+
+class TestWhileClustersDiffer:
+    """What counts is declared in another cluster, which says `0 3 * * *` in a zone that is not known here."""
+
+    @pytest.fixture(autouse=True)
+    def _drifted(self, says: Says) -> None:
+        found = look("0 2 * * *")
+        found.spec["timeZone"] = "Europe/Prague"
+        found.status["schedule"] = "0 3 * * *"
+        found.status["conditions"] += [{"type": "Drifted", "status": "True", "message": "the newest change, in west, counts"}]
+        says(hello=found.body, hacronjobs={"items": [found.body]})
+
+    @pytest.mark.parametrize("when", ["2026-11-25T01:00:00Z", "9000-01-01T00:00:00Z"], ids=["past", "to come"])
+    def test_why_says_so_and_names_no_zone(self, when: str, capsys: pytest.CaptureFixture[str]) -> None:
+        main(["why", "hello", "-n", "default", "--at", when])
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == "HACronJob default/hello: 0 3 * * *"
+        assert "  - Drifted: the newest change, in west, counts" in printed
+
+    def test_next_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["next", "hello", "-n", "default"]) == 0
+        assert capsys.readouterr().err == "hacron: Drifted: the newest change, in west, counts\n"
+        main(["next", "hello", "-n", "default", "-o", "json"])
+        assert json.loads(capsys.readouterr().out)["warnings"] == ["Drifted: the newest change, in west, counts"]
+
+    def test_the_list_names_no_zone(self, capsys: pytest.CaptureFixture[str]) -> None:
+        main(["list", "-n", "default"])
+        printed = capsys.readouterr().out
+        assert ("0 3 * * *" in printed, "Prague" in printed) == (True, False)
+        main(["list", "-n", "default", "-o", "json"])
+        assert "timeZone" not in json.loads(capsys.readouterr().out)[0]
+
+
+def test_a_zone_is_named_while_clusters_differ_in_something_else() -> None:
+    found = look("@daily")
+    found.spec["timeZone"] = "Europe/Prague"
+    found.status["schedule"] = "@daily"
+    found.status["conditions"] += [{"type": "Drifted", "status": "True"}]
+    assert found.time_zone == "Europe/Prague"
 
 
 class TestTables:

@@ -105,6 +105,7 @@ def at_a_time(kubectl: Kubectl, look: Look, asked: datetime) -> Answer:
     jobs = [job for job in records.jobs_here(kubectl, look) if job.tick in at]
     told = [event for event in records.events(kubectl, look) if any(rfc3339(tick) in str(event.get("message")) for tick in at)]
     found = what_became(entries, jobs) or _held(look, at) or _explained(look, asked, at)
+    found.findings += look.warnings
     found.at, found.entries, found.jobs, found.events = at, entries, jobs, told
     return found
 
@@ -202,7 +203,7 @@ def _state(job: JobView) -> str:
 
 
 def _text(look: Look, asked: datetime | None, found: Answer) -> Iterator[str]:
-    yield f"HACronJob {look.label}: {look.schedule}, {look.time_zone}"
+    yield f"HACronJob {look.label}: {', '.join(filter(None, (look.schedule, look.time_zone)))}"
     subject = look.subject()
     times = " and ".join(both(subject, tick) for tick in found.at) or (local_text(asked) if asked is not None else "")
     yield f"at {times}: {found.answer}" if times else found.answer
