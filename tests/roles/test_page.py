@@ -145,6 +145,26 @@ def test_the_page_of_a_cronjob_tells_all_of_it(night: Onlooker) -> None:
     assert night.told("cronjob", key="ops/odd")["invalid"].startswith("schedule: ")
 
 
+def test_a_run_that_another_cluster_asks_for_differently_is_told_of_as_it_counts() -> None:
+    script = Script()
+    for command in (
+        "replicas west-1 east-1",
+        "at 12:00:05",
+        'apply west mails schedule="0 * * * *" runs=5',
+        "demand west again mails",
+        "at 12:00:10",
+        "demand east again others",
+        "at 12:00:30",
+    ):
+        script.run(command)
+    onlooker = Onlooker(script)
+    try:
+        (told,) = onlooker.told("cronjob", key="default/mails")["runs"]
+        assert (told["homes"], told["phase"], told["succeeded"]) == (["east", "west"], "Complete", 1)
+    finally:
+        onlooker.close()
+
+
 def test_nothing_is_told_of_templates(night: Onlooker) -> None:
     every = night.keys()
     bodies = [night.ask(f"cronjob.json?{urlencode({'key': key})}")[2] for key in every]

@@ -290,7 +290,7 @@ def _troubles(board: Board, view: View, place: Place, now: datetime) -> Iterable
 
 def _demand(view: View, key: Key) -> dict[str, Any]:
     demand = view.state.demands[key]
-    home = next(iter(sorted(demand.homes)), "")
+    home = next((name for name in sorted(demand.homes) if not demand.homes[name].differs), "")
     shown = accounts.render(view.state, key, home) or {}
     return {
         "name": name_of(key),
