@@ -141,6 +141,16 @@ def test_what_has_the_focus_keeps_it_while_the_page_lives(browser: Browser, goin
     assert browser.evaluate("document.activeElement.getAttribute('href')") == "#key=ops%2Fsweep"
 
 
+def test_a_run_beside_the_schedule_is_not_late(browser: Browser, going_on: Onlooker) -> None:
+    """It was asked for long after the time that it is for."""
+    going_on.do("demand west shop/beside invoices at=12:05")
+    going_on.let_pass("12:31:20")
+    browser.evaluate("location.hash = '#key=shop/invoices'")
+    browser.until(f"{DETAIL} && document.querySelector('[data-part=open] tbody') !== null", 30, "an open run")
+    started = browser.evaluate("document.querySelector('[data-part=open] [data-label=Started]').textContent")
+    assert (started[:7], started.partition(", ")[2]) == ("12:31:1", "for run beside")
+
+
 @pytest.mark.parametrize("where", ["", "#key=shop/invoices", "#key=ops/rotate"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_it_fits_a_phone_by_day_and_by_night(browser: Browser, night: Onlooker, tmp_path: Path, where: str, dark: bool) -> None:

@@ -57,7 +57,7 @@ function span(seconds) {
 }
 const ago = (second) => `${span(now() - second)} ago`;
 const many = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
-const late = (entry) => entry.started === null ? null : Math.max(0, entry.started - entry.tick);
+const late = (entry) => entry.run || entry.started === null ? null : Math.max(0, entry.started - entry.tick);
 const lateness = (entry) => late(entry) === null ? "" : late(entry) === 0 ? "on time" : `${span(late(entry))} late`;
 function told(entry) {
   const kind = entry.verdict || entry.state;
@@ -288,7 +288,7 @@ function showDetail(of, one) {
     el("p", { class: "quiet" }, one.lastSuccessful ? ["last success ended ", when(one.lastSuccessful)] : "no success so far")]);
   fill(part("strip"), [one.recent, one.open, one.next, Math.floor(now() / 60), zone], () => el("div", { class: "panel" }, strip(one, fit(one)), el("div", { class: "note" }, `${fit(one)} h before and after now`)));
   fill(part("troubles"), [one.troubles, zone], () => one.troubles.length ? el("ul", { class: "troubles" }, ...one.troubles.map((each) => el("li", { class: `s${each.severity}` }, el("span", { class: "kind" }, mark(each.kind), each.kind), each.since ? [" since ", when(each.since)] : null, each.cluster ? ` in ${each.cluster}` : null, el("div", { class: "words" }, each.message)))) : null);
-  fill(part("open"), [one.open, zone], () => one.open.length ? [el("h3", {}, "Open runs"), table(["State", "Tick", "Cluster", "Job", "Started"], [...one.open].reverse().map((run) => [verdict(run.state), when(run.tick), run.cluster, logs(one, run), [run.started ? lateness(run) : "not yet", run.attempt > 1 ? `, attempt ${run.attempt}` : "", run.run ? `, for run ${run.run}` : ""].join("")]))] : null);
+  fill(part("open"), [one.open, zone], () => one.open.length ? [el("h3", {}, "Open runs"), table(["State", "Tick", "Cluster", "Job", "Started"], [...one.open].reverse().map((run) => [verdict(run.state), when(run.tick), run.cluster, logs(one, run), [run.started ? lateness(run) || clock(run.started) : "not yet", run.attempt > 1 ? `, attempt ${run.attempt}` : "", run.run ? `, for run ${run.run}` : ""].join("")]))] : null);
   fill(part("recent"), [one.recent, zone], () => [el("h3", {}, "What became of its ticks"), one.recent.length ? table(["Verdict", "Tick", "Cluster", "Start", "Took", "Job", "Why"], [...one.recent].reverse().map((each) => [el("span", {}, verdict(each.verdict), each.count > 1 ? ` ×${each.count}` : ""), when(each.tick), each.cluster, [lateness(each), each.attempt > 1 ? `, attempt ${each.attempt}` : ""].join(""), each.started !== null && each.finished !== null ? span(each.finished - each.started) : "", each.job ? logs(one, each) : "", each.why])) : el("p", { class: "note" }, "Nothing has become due so far.")]);
   fill(part("coming"), [one.next.slice(0, 12), zone], () => [el("h3", {}, "Next"), one.next.length ? el("ul", { class: "chips" }, ...one.next.slice(0, 12).map((tick) => el("li", {}, when(tick)))) : el("p", { class: "note" }, "No tick is to come.")]);
   fill(part("homes"), [one.homes, zone], () => [el("h3", {}, "Declared in"), table(["Cluster", "Changed", "Conditions"], one.homes.map((home) => [el("span", {}, home.cluster, home.counts && one.homes.length > 1 ? el("span", { class: "tag" }, "counts") : null), el("span", {}, when(home.changed), ` generation ${home.generation}`), el("div", {}, ...home.conditions.map((each) => el("div", {}, el("b", {}, `${each.type}=${each.status}`), ` ${each.reason}: ${each.message}`)))]))]);
