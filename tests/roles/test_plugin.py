@@ -17,7 +17,7 @@ from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK
 from hacron.plugin.__main__ import main
 from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
-from hacron.plugin.executing import numbers
+from hacron.plugin.executing import Replica, _found, numbers
 from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
@@ -304,6 +304,22 @@ class TestWhere:
 def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:
     page = '# HELP hacron_epoch x\nhacron_epoch 7.0\nhacron_seen{cluster="a\\"b"} 1e3\nhacron_bad x\nnonsense\nprocess_x 1\n'
     assert numbers(page) == {"epoch": [({}, 7.0)], "seen": [({"cluster": 'a\\"b'}, 1000.0)]}
+
+
+@pytest.mark.parametrize(
+    ("others", "age"),
+    [
+        ({"broker_connected": 1, "epoch": 0, "proof_age_seconds": 1}, 30.0),
+        ({"broker_connected": 0, "epoch": 7, "proof_age_seconds": 1}, 30.0),
+        ({"broker_connected": 1, "epoch": 7, "proof_age_seconds": 1}, 1.0),
+    ],
+    ids=["has just begun", "has lost the broker", "hears"],
+)
+def test_an_executor_is_heard_of_by_those_who_can_hear(others: dict[str, float], age: float) -> None:
+    known = {"broker_connected": 1, "epoch": 7, "proof_age_seconds": 30}
+    replicas = [Replica("west", {name: [({}, value)] for name, value in told.items()}) for told in (known, others)]
+    assert _found(replicas)["proofAgeSeconds"] == age
+    assert _found([replicas[1]])["proofAgeSeconds"] == (age if age < 30 else None)
 
 
 class TestCompletion:
