@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hacron.__main__ import main
+from hacron.core.fields import encoded
+from hacron.core.messages import SPEC_BYTES
 
 Output = pytest.CaptureFixture[str]
 
@@ -68,6 +70,15 @@ def test_the_field_that_says_no_is_named(schedule: str, zone: str, at: str, says
     answer = explain(manifest(schedule=schedule, timeZone=zone), at)
     assert (answer.code, answer.fires) == (1, False)
     assert list(answer.against.values()) == [says]
+
+
+def test_a_spec_is_as_long_as_when_it_is_sent(explain: Any) -> None:
+    body = manifest(odd=["ä", *range(10)])
+    body["spec"]["odd"] += ["ä" * ((SPEC_BYTES - len(bytes(encoded(body["spec"]))) - 3) // 2)]
+    assert SPEC_BYTES - 1 <= len(bytes(encoded(body["spec"]))) <= SPEC_BYTES
+    assert explain(body, MON).fires
+    body["spec"]["odd"] += ["ä"]
+    assert f"and no more than {SPEC_BYTES} are taken" in explain(body, MON).against["Invalid"]
 
 
 def test_a_tick_fires_and_has_neighbours(explain: Any) -> None:

@@ -73,7 +73,8 @@ class Subject:
 
 def parsed(namespace: str | None, name: str, fields: object) -> CronJob:
     """Read a spec as the operator does. Raises InvalidCronJob."""
-    return spec.parse(key_of(namespace or NAMESPACE, name), json.dumps(fields).encode())
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))  # as long as when it is sent
+    return spec.parse(key_of(namespace or NAMESPACE, name), text.encode(errors="surrogatepass"))
 
 
 def of_schedule(schedule: str, time_zone: str | None) -> Subject:
