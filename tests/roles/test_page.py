@@ -21,7 +21,7 @@ from hacron.core.state import State
 from hacron.page.answers import LONGEST_LIST, Condition, Place, listing, open_of, overview
 from hacron.page.board import Board, Wanted
 from hacron.page.serving import AT_ONCE, is_ours
-from hacron.page.troubles import of_cronjob
+from hacron.page.troubles import of_cronjob, sentence_of
 from hacron.page.view import View, Viewfinder
 from hacron.settings.fields import Settings
 from hacron.telemetry.metrics import Metrics
@@ -62,6 +62,12 @@ def test_a_run_that_was_refused_and_waits_is_not_told_to_be_in_a_silent_cluster(
     (told,) = of_cronjob(story.progress, story.state.winner(HELLO), story.state.cronjob(HELLO), None, drifted=False)
     assert (told.kind, told.cluster, told.message[: len(why)]) == ("NotStarted", "west", why)
     assert open_of(story.run)["why"] == told.message
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "Superseded"), (100, "100 ticks: S"), (101, "more than 100 ticks: S")])
+def test_more_ticks_than_are_counted_are_told_as_that(count: int, says: str) -> None:
+    verdict = Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=count)
+    assert sentence_of(verdict).startswith(says)
 
 
 def test_what_is_wrong_comes_first_and_what_only_rests_last(night: Onlooker) -> None:

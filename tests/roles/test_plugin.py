@@ -236,6 +236,37 @@ class TestLooks:
         found = [entry.speaks_of(datetime.fromisoformat(f"2026-11-24T{time}:00Z"), subject) for time in times]
         assert found == [False, True, False, True, True, False]
 
+    @pytest.mark.parametrize(
+        ("schedule", "recent", "found"),
+        [
+            ("0 * * * *", [{"tick": "2026-11-01T00:00:00Z"}], [False, False, True, False, True, True]),
+            ("@every 1h", [{"tick": "2026-11-01T00:00:00Z"}], [False, False, True, False, True, True]),
+            ("0 * * * *", [], [False, False, False, False, True, True]),
+        ],
+        ids=["since the verdict before", "of an interval", "at least so many"],
+    )
+    def test_a_verdict_on_more_ticks_than_are_counted_speaks_of_all_since_the_one_before(
+        self, schedule: str, recent: list[dict[str, str]], found: list[bool]
+    ) -> None:
+        verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "reason": "Superseded", "count": 101}
+        several = look(schedule)
+        several.status["recent"] = [verdict, *recent]
+        several.status["active"] = [{"tick": "2026-11-24T03:00:00Z", "run": "beside"}]
+        entry = next(one for one in of_schedule(several) if one.verdict == "Missed")
+        times = ["10-31T23:00", "11-01T00:00", "11-01T01:00", "11-10T03:30", "11-23T01:00", "11-24T05:00"]
+        ticks = [datetime.fromisoformat(f"2026-{time}:00Z") for time in times]
+        assert [entry.speaks_of(tick, several.subject()) for tick in ticks] == found
+
+    @pytest.mark.parametrize(("count", "shown"), [(3, "Missed x3"), (100, "Missed x100"), (101, "Missed x100+")])
+    def test_history_shows_that_there_are_more_ticks_than_are_counted(
+        self, count: int, shown: str, says: Says, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        missed = look("0 * * * *")
+        missed.status["recent"] = [{"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "count": count}]
+        says(hello=missed.body)
+        main(["history", "hello", "-n", "default"])
+        assert capsys.readouterr().out.endswith(f"   {shown}\n")
+
     def test_a_verdict_of_a_later_version_is_told_as_it_is(self) -> None:
         verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Dreamt", "message": "of sheep"}
         entry = of_schedule(Look({"status": {"recent": [verdict]}}))[0]

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from hacron.core import pausing, reasons
+from hacron.core.firing import how_many
 from hacron.core.hearing import declared_gone, to_be_forgotten, why_unheard
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
@@ -124,5 +125,5 @@ def is_problem(verdict: Verdict) -> bool:
 
 def sentence_of(verdict: Verdict) -> str:
     """Say why a verdict is what it is."""
-    many = f"{verdict.count} ticks: " if verdict.count > 1 else ""
+    many = f"{how_many(verdict.count)}: " if verdict.count > 1 else ""
     return many + ": ".join(dict.fromkeys(part for part in (verdict.reason, verdict.message) if part))
