@@ -127,7 +127,7 @@ def test_keys_are_enough(browser: Browser, night: Onlooker) -> None:
     browser.press("Enter", "Enter", "\r")
     browser.until(DETAIL, 60, "the page of a cronjob")
     shown = text(browser, "#detail")
-    for word in ("shop/invoices", "Europe/Berlin", "AtMostOnce", "Accepted=True", "Drifted=False", "on time", "40 s"):
+    for word in ("shop/invoices", "Europe/Berlin", "AtMostOnce", "Scheduled=True", "Drifted=False", "on time", "40 s"):
         assert word in shown
     browser.press("Escape")
     browser.until(f"document.querySelector('#detail').hidden && {LISTED}", 60, "the list")

@@ -151,7 +151,7 @@ def details(board: Board, view: View, place: Place, key: Key, now: datetime) -> 
                 "created": seconds(definition.created_at),
                 "changed": seconds(definition.changed_at),
                 "counts": definition is row.winner,
-                "conditions": shown.get("conditions", []),
+                "conditions": [one for one in shown.get("conditions", []) if _is_known(one)],
             }
         )
     demands = sorted(
@@ -286,6 +286,12 @@ def _troubles(board: Board, view: View, place: Place, now: datetime) -> Iterable
     for demand in view.state.demands.values():
         if demand.withdrawn_at is None:
             yield from of_demand(demand)
+
+
+def _is_known(condition: dict[str, Any]) -> bool:
+    """Whether a condition is as in `.status` whatever an API server says of the template, which is known to the workers alone."""
+    kind, holds = condition["type"], condition["status"]
+    return kind in ("Scheduled", "Drifted", "ClockChange") or (kind == "Accepted" and holds == "False")
 
 
 def _demand(view: View, key: Key) -> dict[str, Any]:
