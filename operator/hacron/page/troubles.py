@@ -46,6 +46,7 @@ def of_cronjob(
     cronjob: CronJob | InvalidCronJob | None,
     paused: Definition | None,
     drifted: bool,
+    never: tuple[str, str] | None = None,
 ) -> Iterator[Trouble]:
     """Yield what is wrong with a cronjob, whatever time it is."""
 
@@ -56,6 +57,9 @@ def of_cronjob(
     changed = winner.changed_at if winner is not None else None
     if isinstance(cronjob, InvalidCronJob):
         yield trouble(Severity.WRONG, "Invalid", f"nothing fires until the spec is corrected: {cronjob}", changed)
+    if never is not None:
+        kind, why = never
+        yield trouble(Severity.NOTE if kind == "Ended" else Severity.WRONG, kind, why, changed)
     for run in progress.open:
         if run.reason == NOT_STARTED:
             yield trouble(Severity.WRONG, NOT_STARTED, reasons.refused(run.because), run.tick, run.cluster)

@@ -8,6 +8,9 @@ const VERDICTS = {
   Refused: "no cluster would take it", Lost: "its cluster fell silent", Skipped: "a rule said no",
   Stopped: "stopped before it ended", Running: "running", Pending: "decided, not started yet",
 };
+const STANDS = {
+  Invalid: "invalid", NeverFires: "without any tick", NeverStarts: "without any start", Suspended: "suspended", Paused: "paused", Held: "held", Ended: "ended",
+};
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -173,7 +176,7 @@ function showTroubles() {
 function showFacts(seen) {
   const decides = seen.executor, runs = seen.runs, jobs = seen.cronjobs;
   const fact = (name, big, small) => el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, big), small ? " " : null, small ? el("small", {}, small) : null));
-  const rest = ["Invalid", "Suspended", "Paused", "Held"].filter((name) => jobs[name]).map((name) => `${jobs[name]} ${name.toLowerCase()}`).join(", ");
+  const rest = Object.entries(STANDS).filter(([name]) => jobs[name]).map(([name, says]) => `${jobs[name]} ${says}`).join(", ");
   const facts = [
     ["Executor", decides ? decides.replica : "none", decides ? [decides.cluster && `in ${decides.cluster}`, decides.since && `since ${clock(decides.since)}`, decides.proved && `proved ${ago(decides.proved)}`].filter(Boolean).join(", ") : ""],
     ["Epoch", decides ? String(decides.epoch) : "–", ""],
@@ -284,7 +287,7 @@ function showDetail(of, one) {
   const part = (name) => $("detail").querySelector(`[data-part=${name}]`);
   const rules = one.rules && [one.rules.concurrencyPolicy, one.rules.guarantee, `catch-up ${one.rules.catchUp}`, one.rules.startingDeadlineSeconds !== null && `deadline ${one.rules.startingDeadlineSeconds} s`, `in ${one.rules.placement}`].filter(Boolean).join("; ");
   fill(part("head"), [one.key, one.schedule, one.timeZone, one.condition, rules, one.lastSuccessful, zone], () => [
-    el("h2", {}, one.key, el("span", { class: `tag${one.condition === "Invalid" ? " s3" : ""}` }, one.condition)),
+    el("h2", {}, one.key, el("span", { class: `tag${["Invalid", "NeverFires", "NeverStarts"].includes(one.condition) ? " s3" : ""}` }, one.condition)),
     el("p", {}, el("code", {}, one.schedule || "no schedule that can be understood"), ` ${one.timeZone || ""}`, rules ? el("span", { class: "quiet" }, ` ${rules}`) : null),
     el("p", { class: "quiet" }, one.lastSuccessful ? ["last success ended ", when(one.lastSuccessful)] : "no success so far")]);
   fill(part("strip"), [one.recent, one.open, one.next, Math.floor(now() / 60), zone], () => el("div", { class: "panel" }, strip(one, fit(one)), el("div", { class: "note" }, `${fit(one)} h before and after now`)));
