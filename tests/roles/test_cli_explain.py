@@ -259,6 +259,28 @@ def test_what_it_would_come_to_is_told(body: dict[str, Any], reason: str, says: 
     assert answer.findings[reason].startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("status", "fires", "before"),
+    [
+        ({"lastScheduleTime": MON}, True, MON),
+        ({"lastScheduleTime": MON, "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"recent": [{"tick": MON}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"active": [{"tick": MON}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"active": [{"tick": MON, "run": "beside"}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, False, None),
+        ({"lastScheduleTime": "2026-06-01T08:40:00Z", "nextScheduleTime": "2026-06-01T10:00:00Z"}, False, None),
+    ],
+    ids=["the last", "the last, of several", "one with a verdict", "one that runs", "none: of another run", "none: of an edit"],
+)
+def test_the_tick_that_an_interval_is_counted_from_fires_itself(
+    status: dict[str, Any], fires: bool, before: str | None, explain: Any
+) -> None:
+    body = manifest(schedule="@every 1h", status=status)
+    assert explain(body, MON).fires == fires
+    assert explain(body, "2026-06-01T09:30:00Z").before == before
+    assert not explain(body, "2026-06-01T08:00:00Z").fires
+    assert explain(body, "2026-06-01T10:00:00Z").fires
+
+
 def test_the_tick_before_and_what_runs_are_what_it_would_wait_for(explain: Any) -> None:
     active = [{"job": "report-1", "cluster": "west"}, {"name": "report-2"}]
     answer = explain(manifest(concurrencyPolicy="Forbid", status={"active": active}), MON)

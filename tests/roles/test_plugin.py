@@ -416,6 +416,13 @@ def test_that_it_did_not_fire_is_said_only_where_its_schedule_is_known(schedule:
     assert (found.ran, found.answer) == (ran, "it did not fire" if ran is False else "nothing is known of it")
 
 
+def test_what_an_interval_had_before_the_tick_that_it_is_counted_from_is_not_known() -> None:
+    found, before = look("@every 1h"), datetime(2026, 11, 24, 11, 30, tzinfo=UTC)
+    found.status["lastScheduleTime"] = "2026-11-24T12:00:00Z"
+    told = _explained(found, before, (before,))
+    assert (told.ran, told.findings[0]) == (None, "@every 1h is counted from a tick after it")
+
+
 @pytest.mark.parametrize(
     ("status", "deleted", "why"),
     [

@@ -170,7 +170,7 @@ def _why_unknown_then(look: Look, subject: Subject, at: datetime) -> str:
         return "what its spec was then is not known"
     if at < since:
         return f"what its spec was then is not known, only since {rfc3339(since)}"
-    if subject.cronjob is not None and subject.interval and (subject.base is None or at < subject.base):
+    if subject.cronjob is not None and subject.interval and (subject.origin is None or at < subject.origin):
         return f"{subject.calendar.text} is counted from a tick after it"
     return ""
 
