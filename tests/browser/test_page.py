@@ -127,7 +127,7 @@ def test_keys_are_enough(browser: Browser, night: Onlooker) -> None:
     browser.press("Enter", "Enter", "\r")
     browser.until(DETAIL, 60, "the page of a cronjob")
     shown = text(browser, "#detail")
-    for word in ("shop/invoices", "Europe/Berlin", "AtMostOnce", "Accepted=True", "Drifted=False", "on time", "40 s"):
+    for word in ("shop/invoices", "Europe/Berlin", "AtMostOnce", "Scheduled=True", "Drifted=False", "on time", "40 s"):
         assert word in shown
     browser.press("Escape")
     browser.until(f"document.querySelector('#detail').hidden && {LISTED}", 60, "the list")
@@ -139,6 +139,16 @@ def test_what_has_the_focus_keeps_it_while_the_page_lives(browser: Browser, goin
     going_on.let_pass("12:36:30")
     browser.until(f"/3. s ago/.test({SWEEP}.closest('tr').innerText)", 30, "a verdict")
     assert browser.evaluate("document.activeElement.getAttribute('href')") == "#key=ops%2Fsweep"
+
+
+def test_a_run_beside_the_schedule_is_not_late(browser: Browser, going_on: Onlooker) -> None:
+    """It was asked for long after the time that it is for."""
+    going_on.do("demand west shop/beside invoices at=12:05")
+    going_on.let_pass("12:31:20")
+    browser.evaluate("location.hash = '#key=shop/invoices'")
+    browser.until(f"{DETAIL} && document.querySelector('[data-part=open] tbody') !== null", 30, "an open run")
+    started = browser.evaluate("document.querySelector('[data-part=open] [data-label=Started]').textContent")
+    assert (started[:7], started.partition(", ")[2]) == ("12:31:1", "for run beside")
 
 
 @pytest.mark.parametrize("where", ["", "#key=shop/invoices", "#key=ops/rotate"])

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hacron.__main__ import main
+from hacron.core.fields import encoded
+from hacron.core.messages import SPEC_BYTES
 
 Output = pytest.CaptureFixture[str]
 
@@ -68,6 +70,15 @@ def test_the_field_that_says_no_is_named(schedule: str, zone: str, at: str, says
     answer = explain(manifest(schedule=schedule, timeZone=zone), at)
     assert (answer.code, answer.fires) == (1, False)
     assert list(answer.against.values()) == [says]
+
+
+def test_a_spec_is_as_long_as_when_it_is_sent(explain: Any) -> None:
+    body = manifest(odd=["ä", *range(10)])
+    body["spec"]["odd"] += ["ä" * ((SPEC_BYTES - len(bytes(encoded(body["spec"]))) - 3) // 2)]
+    assert SPEC_BYTES - 1 <= len(bytes(encoded(body["spec"]))) <= SPEC_BYTES
+    assert explain(body, MON).fires
+    body["spec"]["odd"] += ["ä"]
+    assert f"and no more than {SPEC_BYTES} are taken" in explain(body, MON).against["Invalid"]
 
 
 def test_a_tick_fires_and_has_neighbours(explain: Any) -> None:
@@ -158,6 +169,18 @@ def test_a_hashed_schedule_is_told(explain: Any) -> None:
             "Paused",
             "it is paused until 2026-06-01 09:00:01 UTC",
         ),
+        (
+            manifest(status={"paused": True, "pause": {"cluster": "west", "by": "ann", "reason": "moving"}}),
+            MON,
+            "Paused",
+            "it is paused in west by ann: moving",
+        ),
+        (
+            manifest(annotations={"hacron.io/pause": "", "hacron.io/pause-until": MON}, status={"paused": True, "pause": "?"}),
+            MON,
+            "Paused",
+            "it is paused",
+        ),
         (manifest(startTime="2026-06-01T09:00:01Z"), MON, "BeforeStart", "it is before startTime, 2026-06-01T09:00:01Z"),
         (manifest(endTime="2026-06-01T08:59:59Z"), MON, "AfterEnd", "it is after endTime, 2026-06-01T08:59:59Z"),
         (manifest(startTime="soon"), MON, "Invalid", "the spec is invalid: startTime must be a time with its zone"),
@@ -219,6 +242,11 @@ def test_what_is_in_the_way_is_told(body: dict[str, Any], at: str, reason: str, 
             "it is paused until 2026-06-01 09:00:00 UTC: x, which is over by then",
         ),
         (
+            manifest(status={"paused": True, "pause": {"cluster": "west", "until": MON}}),
+            "PauseOver",
+            "it is paused in west until 2026-06-01 09:00:00 UTC, which is over by then",
+        ),
+        (
             manifest(schedule="@every 1h", status={"lastScheduleTime": "2026-06-01T08:00:00Z"}),
             "Due",
             "it is due then",
@@ -229,6 +257,28 @@ def test_what_it_would_come_to_is_told(body: dict[str, Any], reason: str, says: 
     answer = explain(body, MON)
     assert (answer.code, answer.fires) == (0, True)
     assert answer.findings[reason].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("status", "fires", "before"),
+    [
+        ({"lastScheduleTime": MON}, True, MON),
+        ({"lastScheduleTime": MON, "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"recent": [{"tick": MON}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"active": [{"tick": MON}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, True, MON),
+        ({"active": [{"tick": MON, "run": "beside"}], "nextScheduleTime": "2026-06-01T10:00:00Z"}, False, None),
+        ({"lastScheduleTime": "2026-06-01T08:40:00Z", "nextScheduleTime": "2026-06-01T10:00:00Z"}, False, None),
+    ],
+    ids=["the last", "the last, of several", "one with a verdict", "one that runs", "none: of another run", "none: of an edit"],
+)
+def test_the_tick_that_an_interval_is_counted_from_fires_itself(
+    status: dict[str, Any], fires: bool, before: str | None, explain: Any
+) -> None:
+    body = manifest(schedule="@every 1h", status=status)
+    assert explain(body, MON).fires == fires
+    assert explain(body, "2026-06-01T09:30:00Z").before == before
+    assert not explain(body, "2026-06-01T08:00:00Z").fires
+    assert explain(body, "2026-06-01T10:00:00Z").fires
 
 
 def test_the_tick_before_and_what_runs_are_what_it_would_wait_for(explain: Any) -> None:

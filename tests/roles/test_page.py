@@ -21,7 +21,7 @@ from hacron.core.state import State
 from hacron.page.answers import LONGEST_LIST, Condition, Place, listing, open_of, overview
 from hacron.page.board import Board, Wanted
 from hacron.page.serving import AT_ONCE, is_ours
-from hacron.page.troubles import of_cronjob
+from hacron.page.troubles import of_cronjob, sentence_of
 from hacron.page.view import View, Viewfinder
 from hacron.settings.fields import Settings
 from hacron.telemetry.metrics import Metrics
@@ -62,6 +62,12 @@ def test_a_run_that_was_refused_and_waits_is_not_told_to_be_in_a_silent_cluster(
     (told,) = of_cronjob(story.progress, story.state.winner(HELLO), story.state.cronjob(HELLO), None, drifted=False)
     assert (told.kind, told.cluster, told.message[: len(why)]) == ("NotStarted", "west", why)
     assert open_of(story.run)["why"] == told.message
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "Superseded"), (100, "100 ticks: S"), (101, "more than 100 ticks: S")])
+def test_more_ticks_than_are_counted_are_told_as_that(count: int, says: str) -> None:
+    verdict = Verdict(tick=NOON, verdict=VerdictKind.MISSED, reason="Superseded", count=count)
+    assert sentence_of(verdict).startswith(says)
 
 
 def test_what_is_wrong_comes_first_and_what_only_rests_last(night: Onlooker) -> None:
@@ -139,10 +145,43 @@ def test_a_cronjob_in_the_list_has_its_past_and_its_coming_ticks(night: Onlooker
 def test_the_page_of_a_cronjob_tells_all_of_it(night: Onlooker) -> None:
     told = night.told("cronjob", key="shop/mails")
     assert told["rules"]["guarantee"] == "AtMostOnce"
-    assert {"Accepted", "Scheduled", "Drifted"} <= {condition["type"] for condition in told["homes"][0]["conditions"]}
     assert [(run["name"], run["phase"], run["succeeded"]) for run in told["runs"]] == [("again", "Complete", 1)]
     assert night.ask("cronjob.json?key=shop/no-such")[0] == 404
     assert night.told("cronjob", key="ops/odd")["invalid"].startswith("schedule: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "conditions"),
+    [
+        ("shop/mails", ["Scheduled=True", "Drifted=False"]),
+        ("ops/odd", ["Accepted=False", "Scheduled=False", "Drifted=False"]),
+    ],
+)
+def test_nothing_is_told_that_hangs_on_what_an_api_server_thinks_of_the_template(
+    night: Onlooker, key: str, conditions: list[str]
+) -> None:
+    (home,) = night.told("cronjob", key=key)["homes"]
+    assert [f"{one['type']}={one['status']}" for one in home["conditions"]] == conditions
+
+
+def test_a_run_that_another_cluster_asks_for_differently_is_told_of_as_it_counts() -> None:
+    script = Script()
+    for command in (
+        "replicas west-1 east-1",
+        "at 12:00:05",
+        'apply west mails schedule="0 * * * *" runs=5',
+        "demand west again mails",
+        "at 12:00:10",
+        "demand east again others",
+        "at 12:00:30",
+    ):
+        script.run(command)
+    onlooker = Onlooker(script)
+    try:
+        (told,) = onlooker.told("cronjob", key="default/mails")["runs"]
+        assert (told["homes"], told["phase"], told["succeeded"]) == (["east", "west"], "Complete", 1)
+    finally:
+        onlooker.close()
 
 
 def test_nothing_is_told_of_templates(night: Onlooker) -> None:

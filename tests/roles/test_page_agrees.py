@@ -13,6 +13,7 @@ from hacron.core.manifests import rfc3339
 from hacron.core.model import Pause
 from hacron.core.status import render
 from hacron.page.board import make_row, next_ticks
+from hacron.page.troubles import Severity
 from hacron.plugin.looks import Look
 from tests.core.ledger_story import HELLO, NOON, Story, spec
 
@@ -54,6 +55,49 @@ def paused_before(story: Story) -> None:
 
 def suspended(story: Story) -> None:
     story.declare(spec(suspend=True))
+
+
+def last_one_ahead(story: Story) -> None:
+    story.declare(spec(endTime=rfc3339(NOON + timedelta(seconds=60))))
+    story.at(57)
+
+
+def ended(story: Story) -> None:
+    last_one_ahead(story)
+    story.at(60)
+    story.started(story.run)
+
+
+def never_fires(story: Story) -> None:
+    story.declare(spec("0 0 30 2 *"))
+
+
+def never_starts(story: Story) -> None:
+    story.declare(spec(startingDeadlineSeconds=0))
+
+
+def suspended_for_ever(story: Story) -> None:
+    story.declare(spec("0 0 30 2 *", suspend=True))
+
+
+STANDS = [
+    (ahead, "Scheduled", None),
+    (last_one_ahead, "Scheduled", None),
+    (ended, "Ended", Severity.NOTE),
+    (never_fires, "NeverFires", Severity.WRONG),
+    (never_starts, "NeverStarts", Severity.WRONG),
+    (paused, "Paused", Severity.NOTE),
+    (suspended_for_ever, "Suspended", Severity.NOTE),
+]
+
+
+@pytest.mark.parametrize(("act", "reason", "severity"), STANDS, ids=[act.__name__ for act, _, _ in STANDS])
+def test_how_it_stands(act: Callable[[Story], None], reason: str, severity: Severity | None) -> None:
+    story = Story(clusters=("west",))
+    act(story)
+    row = make_row(story.state, story.progress, story.state.definitions[HELLO])
+    assert row.condition == look_at(story).condition("Scheduled")["reason"] == reason
+    assert [(one.severity, one.kind) for one in row.troubles] == ([(severity, reason)] if severity is not None else [])
 
 
 @pytest.mark.parametrize("act", [late, ahead, running, paused, paused_before, suspended], ids=lambda act: act.__name__)

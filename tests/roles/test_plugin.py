@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from hacron.commands.calls import INTERRUPTED, MISUSE, NO, OK
 from hacron.plugin.__main__ import main
 from hacron.plugin.calls import NOT_YET, UNASKED
 from hacron.plugin.completing import complete
-from hacron.plugin.executing import numbers
+from hacron.plugin.executing import Replica, _found, numbers
 from hacron.plugin.history import each_once
 from hacron.plugin.looks import Look
 from hacron.plugin.output import for_programs, from_now, print_table, span
@@ -127,6 +128,64 @@ def test_spans_are_told_in_two_units(seconds: int, text: str) -> None:
     assert from_now(now + later, now) == (f"in {text}" if seconds else "0s ago")
 
 
+Says = Callable[..., None]
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Let a cluster answer with these objects, each to paths that end in its name, and to all others with nothing."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\npath="${{3%%\\?*}}"\ncat "{tmp_path}/${{path##*/}}.json" 2>/dev/null || echo "{{}}"\n')
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    def answer(**bodies: object) -> None:
+        for name, body in bodies.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(body))
+
+    return answer
+
+
+class TestWhileClustersDiffer:
+    """What counts is declared in another cluster, which says `0 3 * * *` in a zone that is not known here."""
+
+    @pytest.fixture(autouse=True)
+    def _drifted(self, says: Says) -> None:
+        found = look("0 2 * * *")
+        found.spec["timeZone"] = "Europe/Prague"
+        found.status["schedule"] = "0 3 * * *"
+        found.status["conditions"] += [{"type": "Drifted", "status": "True", "message": "the newest change, in west, counts"}]
+        says(hello=found.body, hacronjobs={"items": [found.body]})
+
+    @pytest.mark.parametrize("when", ["2026-11-25T01:00:00Z", "9000-01-01T00:00:00Z"], ids=["past", "to come"])
+    def test_why_says_so_and_names_no_zone(self, when: str, capsys: pytest.CaptureFixture[str]) -> None:
+        main(["why", "hello", "-n", "default", "--at", when])
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == "HACronJob default/hello: 0 3 * * *"
+        assert "  - Drifted: the newest change, in west, counts" in printed
+
+    def test_next_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["next", "hello", "-n", "default"]) == 0
+        assert capsys.readouterr().err == "hacron: Drifted: the newest change, in west, counts\n"
+        main(["next", "hello", "-n", "default", "-o", "json"])
+        assert json.loads(capsys.readouterr().out)["warnings"] == ["Drifted: the newest change, in west, counts"]
+
+    def test_the_list_names_no_zone(self, capsys: pytest.CaptureFixture[str]) -> None:
+        main(["list", "-n", "default"])
+        printed = capsys.readouterr().out
+        assert ("0 3 * * *" in printed, "Prague" in printed) == (True, False)
+        main(["list", "-n", "default", "-o", "json"])
+        assert "timeZone" not in json.loads(capsys.readouterr().out)[0]
+
+
+def test_a_zone_is_named_while_clusters_differ_in_something_else() -> None:
+    found = look("@daily")
+    found.spec["timeZone"] = "Europe/Prague"
+    found.status["schedule"] = "@daily"
+    found.status["conditions"] += [{"type": "Drifted", "status": "True"}]
+    assert found.time_zone == "Europe/Prague"
+
+
 class TestTables:
     def test_columns_stand_below_each_other_whatever_characters_are_wide(self, capsys: pytest.CaptureFixture[str]) -> None:
         print_table(["A", "B"], [["日本", "1"], ["e\u0301", "2"], ["long", "3"]])
@@ -176,6 +235,37 @@ class TestLooks:
         times = ["02:00", "03:00", "03:30", "04:00", "05:00", "06:00"]
         found = [entry.speaks_of(datetime.fromisoformat(f"2026-11-24T{time}:00Z"), subject) for time in times]
         assert found == [False, True, False, True, True, False]
+
+    @pytest.mark.parametrize(
+        ("schedule", "recent", "found"),
+        [
+            ("0 * * * *", [{"tick": "2026-11-01T00:00:00Z"}], [False, False, True, False, True, True]),
+            ("@every 1h", [{"tick": "2026-11-01T00:00:00Z"}], [False, False, True, False, True, True]),
+            ("0 * * * *", [], [False, False, False, False, True, True]),
+        ],
+        ids=["since the verdict before", "of an interval", "at least so many"],
+    )
+    def test_a_verdict_on_more_ticks_than_are_counted_speaks_of_all_since_the_one_before(
+        self, schedule: str, recent: list[dict[str, str]], found: list[bool]
+    ) -> None:
+        verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "reason": "Superseded", "count": 101}
+        several = look(schedule)
+        several.status["recent"] = [verdict, *recent]
+        several.status["active"] = [{"tick": "2026-11-24T03:00:00Z", "run": "beside"}]
+        entry = next(one for one in of_schedule(several) if one.verdict == "Missed")
+        times = ["10-31T23:00", "11-01T00:00", "11-01T01:00", "11-10T03:30", "11-23T01:00", "11-24T05:00"]
+        ticks = [datetime.fromisoformat(f"2026-{time}:00Z") for time in times]
+        assert [entry.speaks_of(tick, several.subject()) for tick in ticks] == found
+
+    @pytest.mark.parametrize(("count", "shown"), [(3, "Missed x3"), (100, "Missed x100"), (101, "Missed x100+")])
+    def test_history_shows_that_there_are_more_ticks_than_are_counted(
+        self, count: int, shown: str, says: Says, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        missed = look("0 * * * *")
+        missed.status["recent"] = [{"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "count": count}]
+        says(hello=missed.body)
+        main(["history", "hello", "-n", "default"])
+        assert capsys.readouterr().out.endswith(f"   {shown}\n")
 
     def test_a_verdict_of_a_later_version_is_told_as_it_is(self) -> None:
         verdict = {"tick": "2026-11-24T05:00:00Z", "verdict": "Dreamt", "message": "of sheep"}
@@ -247,6 +337,22 @@ def test_metrics_are_read_and_what_is_none_is_passed_over() -> None:
     assert numbers(page) == {"epoch": [({}, 7.0)], "seen": [({"cluster": 'a\\"b'}, 1000.0)]}
 
 
+@pytest.mark.parametrize(
+    ("others", "age"),
+    [
+        ({"broker_connected": 1, "epoch": 0, "proof_age_seconds": 1}, 30.0),
+        ({"broker_connected": 0, "epoch": 7, "proof_age_seconds": 1}, 30.0),
+        ({"broker_connected": 1, "epoch": 7, "proof_age_seconds": 1}, 1.0),
+    ],
+    ids=["has just begun", "has lost the broker", "hears"],
+)
+def test_an_executor_is_heard_of_by_those_who_can_hear(others: dict[str, float], age: float) -> None:
+    known = {"broker_connected": 1, "epoch": 7, "proof_age_seconds": 30}
+    replicas = [Replica("west", {name: [({}, value)] for name, value in told.items()}) for told in (known, others)]
+    assert _found(replicas)["proofAgeSeconds"] == age
+    assert _found([replicas[1]])["proofAgeSeconds"] == (age if age < 30 else None)
+
+
 class TestCompletion:
     @pytest.mark.parametrize(
         ("words", "found"),
@@ -308,6 +414,33 @@ def test_that_it_did_not_fire_is_said_only_where_its_schedule_is_known(schedule:
     when = datetime.fromisoformat(at)
     found = _explained(look(schedule), when, (when,))
     assert (found.ran, found.answer) == (ran, "it did not fire" if ran is False else "nothing is known of it")
+
+
+def test_what_an_interval_had_before_the_tick_that_it_is_counted_from_is_not_known() -> None:
+    found, before = look("@every 1h"), datetime(2026, 11, 24, 11, 30, tzinfo=UTC)
+    found.status["lastScheduleTime"] = "2026-11-24T12:00:00Z"
+    told = _explained(found, before, (before,))
+    assert (told.ran, told.findings[0]) == (None, "@every 1h is counted from a tick after it")
+
+
+@pytest.mark.parametrize(
+    ("status", "deleted", "why"),
+    [
+        ({"type": "Accepted", "reason": "TemplateRefused", "message": "no such field"}, None, "TemplateRefused: no such field"),
+        ({"type": "Accepted", "reason": "TemplateRefused"}, CHANGED, "Deleting: it is being deleted here"),
+    ],
+    ids=["its template is refused", "it is being deleted"],
+)
+def test_what_would_not_fire_as_things_are_is_not_told_to_fire_later(
+    status: dict[str, str], deleted: str | None, why: str
+) -> None:
+    later = datetime(9000, 1, 1, tzinfo=UTC)
+    found = look("0 * * * *")
+    assert _explained(found, later, (later,)).yes
+    found.status["conditions"] = [status | {"status": "False"}]
+    found.metadata["deletionTimestamp"] = deleted
+    told = _explained(found, later, (later,))
+    assert (told.yes, told.answer, told.findings[0][: len(why) + 12]) == (False, "it would not fire", f"at present: {why}")
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,8 @@ def _shifted_by(subject: Subject, moment: Moment) -> wallclock.Change | None:
 
 
 def _not_counted(subject: Subject) -> Finding:
-    if subject.base is not None:
-        sentence = f"it is not due then: {subject.calendar.text} is counted from {rfc3339(subject.base)}"
+    if subject.origin is not None:
+        sentence = f"it is not due then: {subject.calendar.text} is counted from {rfc3339(subject.origin)}"
         return Finding("NotDue", sentence, against=True)
     sentence = (
         "@every counts from the last tick, or from when the object was made, and the manifest has neither"

@@ -15,7 +15,7 @@ from hacron.commands.subjects import Subject, part, text_of
 from hacron.core import manifests, pausing
 from hacron.core.admission import MOST_OPEN, Skip, admit, deadline
 from hacron.core.manifests import rfc3339
-from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee
+from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Pause
 from hacron.core.placement import in_words
 from hacron.core.rules import Rules
 
@@ -59,11 +59,21 @@ def _rests(subject: Subject, cronjob: CronJob, at: datetime) -> Iterator[Finding
     later = "; what comes meanwhile is made up for afterwards (catchUp.afterEdits)" if cronjob.catch_up.after_edits else ""
     if cronjob.suspend:
         yield Finding("Suspended", f"it is suspended: suspend is true{later}", against=True)
-    pause = manifests.pause_of(part(subject.metadata, "annotations"))
+    where, pause = _pause(subject)
     if pause is not None and pause.is_over(at):
-        yield Finding("PauseOver", f"it is paused{pausing.details(pause)}, which is over by then")
+        yield Finding("PauseOver", f"it is paused{where}{pausing.details(pause)}, which is over by then")
     elif pause is not None:
-        yield Finding("Paused", f"it is paused{pausing.details(pause)}{later}", against=True)
+        yield Finding("Paused", f"it is paused{where}{pausing.details(pause)}{later}", against=True)
+
+
+def _pause(subject: Subject) -> tuple[str, Pause | None]:
+    """Return where it is paused, as far as that is told, and the pause; its status has the longest of those of all its homes."""
+    if subject.status.get("paused") is not True:
+        return "", manifests.pause_of(part(subject.metadata, "annotations"))
+    told = part(subject.status, "pause")
+    cluster = text_of(told, "cluster")
+    pause = Pause(until=manifests.instant(told.get("until")), by=str(told.get("by") or ""), reason=str(told.get("reason") or ""))
+    return f" in {cluster}" if cluster else "", pause
 
 
 # --- would it start? --------------------------------------------------------------------------------------------------

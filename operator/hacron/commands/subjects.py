@@ -59,7 +59,13 @@ class Subject:
 
     @property
     def base(self) -> datetime | None:
-        """From where the ticks of an interval are counted, if the object says so."""
+        """What the ticks of an interval come after that are known: an interval before its origin, where that is one itself."""
+        origin, interval = self.origin, self.calendar.schedules[0].interval
+        return origin - interval if origin is not None and interval is not None and origin in self._ticks_told() else origin
+
+    @property
+    def origin(self) -> datetime | None:
+        """From where the ticks of an interval are counted, if the object says so: a tick, or when it was made or edited."""
         following, interval = manifests.instant(self.status.get("nextScheduleTime")), self.calendar.schedules[0].interval
         if following is not None and interval is not None:
             return following - interval  # an edit of the interval moves them, too
@@ -70,10 +76,20 @@ class Subject:
             return start - min(timedelta(seconds=1), start - datetime.min.replace(tzinfo=UTC))  # startTime is the first tick
         return found
 
+    def _ticks_told(self) -> Iterator[datetime | None]:
+        """Give the ticks of the schedule that its status speaks of."""
+        yield manifests.instant(self.status.get("lastScheduleTime"))
+        for name in ("active", "recent"):
+            told = self.status.get(name)
+            for entry in told if isinstance(told, list) else ():
+                if isinstance(entry, dict) and not entry.get("run"):
+                    yield manifests.instant(entry.get("tick"))
+
 
 def parsed(namespace: str | None, name: str, fields: object) -> CronJob:
     """Read a spec as the operator does. Raises InvalidCronJob."""
-    return spec.parse(key_of(namespace or NAMESPACE, name), json.dumps(fields).encode())
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))  # as long as when it is sent
+    return spec.parse(key_of(namespace or NAMESPACE, name), text.encode(errors="surrogatepass"))
 
 
 def of_schedule(schedule: str, time_zone: str | None) -> Subject:

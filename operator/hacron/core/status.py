@@ -191,6 +191,17 @@ def _scheduled(condition: _Condition, outline: _Outline, since: datetime) -> dic
     return found
 
 
+def never(progress: Progress, cronjob: CronJob) -> tuple[str, str] | None:
+    """Return why nothing is to come of a cronjob that neither rests nor waits, as why_never(); None when something is.
+
+    Whatever time it is: a run that was decided ahead is to come until its Job is heard of.
+    """
+    to_come = any(run.state is RunState.PENDING and run.tick == progress.last_tick and not run.demand for run in progress.open)
+    if not never_in_time(cronjob) and (to_come or cronjob.schedule.next_after(progress.last_tick) is not None):
+        return None
+    return why_never(cronjob)
+
+
 def why_never(cronjob: CronJob) -> tuple[str, str]:
     """Say in a word and a sentence why no tick is to come, or none that starts."""
     bound, calendar = never_in_time(cronjob), cronjob.schedule

@@ -151,7 +151,7 @@ def details(board: Board, view: View, place: Place, key: Key, now: datetime) -> 
                 "created": seconds(definition.created_at),
                 "changed": seconds(definition.changed_at),
                 "counts": definition is row.winner,
-                "conditions": shown.get("conditions", []),
+                "conditions": [one for one in shown.get("conditions", []) if _is_known(one)],
             }
         )
     demands = sorted(
@@ -288,9 +288,15 @@ def _troubles(board: Board, view: View, place: Place, now: datetime) -> Iterable
             yield from of_demand(demand)
 
 
+def _is_known(condition: dict[str, Any]) -> bool:
+    """Whether a condition is as in `.status` whatever an API server says of the template, which is known to the workers alone."""
+    kind, holds = condition["type"], condition["status"]
+    return kind in ("Scheduled", "Drifted", "ClockChange") or (kind == "Accepted" and holds == "False")
+
+
 def _demand(view: View, key: Key) -> dict[str, Any]:
     demand = view.state.demands[key]
-    home = next(iter(sorted(demand.homes)), "")
+    home = next((name for name in sorted(demand.homes) if not demand.homes[name].differs), "")
     shown = accounts.render(view.state, key, home) or {}
     return {
         "name": name_of(key),

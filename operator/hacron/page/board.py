@@ -32,6 +32,7 @@ class Row:
     winner: Definition | None
     cronjob: CronJob | InvalidCronJob | None
     paused: Definition | None
+    never: tuple[str, str] | None  # why nothing is to come of it that could start: in a word, and in a sentence
     troubles: tuple[Trouble, ...]
     clusters: frozenset[str]  # where it is declared, or something of it ran
     kinds: frozenset[str]  # of its verdicts and of its open runs
@@ -52,7 +53,9 @@ class Row:
             return "Suspended"
         if self.paused is not None:
             return "Paused"
-        return "Held" if self.progress.held is not None else "Scheduled"
+        if self.progress.held is not None:
+            return "Held"
+        return self.never[0] if self.never is not None else "Scheduled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,9 @@ def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) 
     ran = (*(run.cluster for run in progress.open), *(verdict.cluster for verdict in progress.recent))
     kinds = (*(run.state.value for run in progress.open), *(verdict.verdict.value for verdict in progress.recent))
     flow = flow_of(progress, cronjob, paused)
+    never = None
+    if isinstance(cronjob, CronJob) and not cronjob.suspend and paused is None and progress.held is None:
+        never = status.never(progress, cronjob)
     return Row(
         key=key,
         progress=progress,
@@ -151,7 +157,8 @@ def make_row(state: State, progress: Progress, homes: Mapping[str, Definition]) 
         winner=winner,
         cronjob=cronjob,
         paused=paused,
-        troubles=tuple(of_cronjob(progress, winner, cronjob, paused, drifted)),
+        never=never,
+        troubles=tuple(of_cronjob(progress, winner, cronjob, paused, drifted, never)),
         clusters=frozenset((*homes, *placed, *ran)) - {""},
         kinds=frozenset(kinds),
         to_come=(flow, wish_of(key, cronjob, homes)) if flow is not None and isinstance(cronjob, CronJob) else None,

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from hacron.core import pausing, reasons
+from hacron.core.firing import how_many
 from hacron.core.hearing import declared_gone, to_be_forgotten, why_unheard
 from hacron.core.messages import Definition, Demand, Progress
 from hacron.core.model import Cluster, CronJob, InvalidCronJob, RunState, Verdict
@@ -45,6 +46,7 @@ def of_cronjob(
     cronjob: CronJob | InvalidCronJob | None,
     paused: Definition | None,
     drifted: bool,
+    never: tuple[str, str] | None = None,
 ) -> Iterator[Trouble]:
     """Yield what is wrong with a cronjob, whatever time it is."""
 
@@ -55,6 +57,9 @@ def of_cronjob(
     changed = winner.changed_at if winner is not None else None
     if isinstance(cronjob, InvalidCronJob):
         yield trouble(Severity.WRONG, "Invalid", f"nothing fires until the spec is corrected: {cronjob}", changed)
+    if never is not None:
+        kind, why = never
+        yield trouble(Severity.NOTE if kind == "Ended" else Severity.WRONG, kind, why, changed)
     for run in progress.open:
         if run.reason == NOT_STARTED:
             yield trouble(Severity.WRONG, NOT_STARTED, reasons.refused(run.because), run.tick, run.cluster)
@@ -124,5 +129,5 @@ def is_problem(verdict: Verdict) -> bool:
 
 def sentence_of(verdict: Verdict) -> str:
     """Say why a verdict is what it is."""
-    many = f"{verdict.count} ticks: " if verdict.count > 1 else ""
+    many = f"{how_many(verdict.count)}: " if verdict.count > 1 else ""
     return many + ": ".join(dict.fromkeys(part for part in (verdict.reason, verdict.message) if part))

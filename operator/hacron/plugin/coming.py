@@ -13,7 +13,8 @@ from hacron.plugin.output import add_output, for_programs, without_nothing
 
 DESCRIPTION = """\
 Print the coming ticks of a HACronJob of the cluster, in local time of its zone and in UTC, and mark where clocks are moved.
-If none of them will fire as things are, it is told why. `hacron next --help` says how to read it.
+If none of them will fire as things are, it is told why; if clusters declare it differently, it is told which counts.
+`hacron next --help` says how to read it.
 """
 
 EPILOG = """\
@@ -38,9 +39,12 @@ def call(args: argparse.Namespace) -> int:
         complain(f"HACronJob {look.label} has no ticks: {subject.problem}")
         return NO
     state, why = look.state
+    more = {"why": why, "warnings": look.warnings}
     ticks = coming.ticks(subject, subject.cronjob, after, count)
-    if not for_programs(args, coming.described(subject, ticks) | {"state": state} | without_nothing({"why": why})):
+    if not for_programs(args, coming.described(subject, ticks) | {"state": state} | without_nothing(more)):
         print_lines(coming.table(subject, after, ticks))
         if state != "Scheduled":
             complain(f"at present: {state}: {why}")
+        for warning in look.warnings:
+            complain(warning)
     return OK

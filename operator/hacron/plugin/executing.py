@@ -31,7 +31,7 @@ are needed.
 EPILOG = """\
 -n is the operator's namespace; default: hacron-system.
 
-Exit codes: 0 there is an executor; 1 nobody has been heard of as one for 10 s.
+Exit codes: 0 there is an executor; 1 nobody has been heard of as one for 10 s, or no replica here can hear of one.
 """
 
 USUAL: Final = "hacron-system"
@@ -51,6 +51,15 @@ class Replica(NamedTuple):
 
     def value(self, name: str) -> float | None:
         return next((value for _, value in self.numbers.get(name, [])), None)
+
+    @property
+    def is_connected(self) -> bool:
+        return self.value("broker_connected") == 1
+
+    @property
+    def hears(self) -> bool:
+        """Whether it would hear of an executor. What has read no checkpoint yet counts the age of a proof from its own start."""
+        return self.is_connected and (self.value("epoch") or 0) > 0
 
 
 def register(commands: Commands) -> None:
@@ -114,7 +123,7 @@ def _found(replicas: list[Replica]) -> dict[str, Any]:
     for labels, seen_s in (one for replica in replicas for one in replica.numbers.get("cluster_seen_age_seconds", [])):
         name = labels.get("cluster", "")
         ages[name] = min(seen_s, ages.get(name, seen_s))
-    proofs = [age for replica in replicas if (age := replica.value("proof_age_seconds")) is not None]
+    proofs = [age for replica in replicas if replica.hears and (age := replica.value("proof_age_seconds")) is not None]
     since = rfc3339(datetime.fromtimestamp(min(began, 2.0**37), UTC))
     return {
         "executor": {"replica": place.get("replica"), "cluster": place.get("cluster"), "since": since} if place else None,
@@ -127,7 +136,7 @@ def _found(replicas: list[Replica]) -> dict[str, Any]:
                 "replica": replica.name,
                 "executor": replica.value("executor") == 1,
                 "worker": replica.value("worker") == 1,
-                "broker": replica.value("broker_connected") == 1,
+                "broker": replica.is_connected,
                 "apiServer": replica.value("kube_reachable") == 1,
             }
             for replica in replicas
@@ -137,7 +146,7 @@ def _found(replicas: list[Replica]) -> dict[str, Any]:
 
 def _show(found: dict[str, Any], alive: bool) -> None:
     executor, age = found["executor"], found["proofAgeSeconds"]
-    heard = f"heard of {age:g} s ago" if age is not None else "never heard of"
+    heard = f"heard of {age:g} s ago" if age is not None else "not heard of at present"
     if executor is None:
         print_lines(["there is no executor"])
     else:

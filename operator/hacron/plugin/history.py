@@ -9,6 +9,7 @@ from typing import Any
 
 from hacron.commands.calls import OK, Commands, Misuse, complain
 from hacron.core.manifests import JobView, rfc3339
+from hacron.core.reasons import MANY
 from hacron.core.ticks.cronfields import quoted
 from hacron.plugin import records
 from hacron.plugin.calls import add_command, add_name
@@ -82,11 +83,12 @@ def _of_job(job: JobView) -> Fate:
 
 def _row(entry: Fate, jobs: dict[str, JobView]) -> list[str]:
     count, attempt = entry.fields.get("count"), entry.fields.get("attempt")
+    many = f" x{MANY}+" if entry.is_uncounted else f" x{count}" if count else ""
     started = entry.time("started")
     late = max(started - entry.tick, timedelta()) if started is not None and not entry.run else None
     return [
         local(entry.tick),
-        f"{entry.state}{f' x{count}' if count else ''}",
+        f"{entry.state}{many}",
         entry.text("reason"),
         entry.text("cluster"),
         f"{entry.text('job')}{f' (attempt {attempt})' if attempt else ''}",

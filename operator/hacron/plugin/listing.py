@@ -69,7 +69,7 @@ def call(args: argparse.Namespace) -> int:
 def _row(look: Look, state: str) -> list[str]:
     last = look.last_result
     when = from_now(instant(last.get("tick")))
-    zone = "" if look.time_zone == "Etc/UTC" else f" {look.time_zone}"
+    zone = "" if look.time_zone in ("", "Etc/UTC") else f" {look.time_zone}"
     return [
         f"{look.schedule}{zone}",
         _shown(look, state),
@@ -93,7 +93,7 @@ def _described(look: Look) -> dict[str, Any]:
         "namespace": look.namespace,
         "name": look.name,
         "schedule": look.schedule,
-        "timeZone": look.time_zone,
+        **({"timeZone": look.time_zone} if look.time_zone else {}),
         "guarantee": look.guarantee,
         "state": state,
         "active": len(look.active),

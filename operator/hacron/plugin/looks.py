@@ -36,7 +36,16 @@ class Look:
         return str(said) if said else "; ".join(map(str, several)) if isinstance(several, list) else ""
 
     @property
+    def _written(self) -> str:
+        """What is due by the spec in this cluster, as the operator would understand it; empty if it is invalid."""
+        subject = self.subject()
+        return subject.calendar.text if subject.cronjob is not None else ""
+
+    @property
     def time_zone(self) -> str:
+        """Its zone; empty where another cluster's schedule counts, whose zone is not known here."""
+        if self.condition("Drifted").get("status") == "True" and self.status.get("schedule") not in (None, self._written):
+            return ""
         return str(self.spec.get("timeZone") or "Etc/UTC")
 
     @property

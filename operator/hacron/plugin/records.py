@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from hacron.commands.calls import complain
-from hacron.commands.due import next_tick
+from hacron.commands.due import is_tick, next_tick
 from hacron.commands.subjects import Subject, part, text_of
 from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
@@ -27,6 +27,7 @@ class Fate:
     tick: datetime
     fields: dict[str, Any]  # as the status has it
     run: str = ""  # the HACronJobRun that asked for it
+    after: datetime | None = None  # of one on more ticks than are counted: the latest tick before it that has an entry of its own
 
     @property
     def verdict(self) -> str:
@@ -78,6 +79,12 @@ class Fate:
     def time(self, name: str) -> datetime | None:
         return instant(self.fields.get(name))
 
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether it is about more ticks than are counted."""
+        count = self.fields.get("count")
+        return isinstance(count, int) and count > reasons.MANY
+
     def speaks_of(self, tick: datetime, subject: Subject) -> bool:
         """Whether it is about this tick: a verdict may be about many, and names the last of them."""
         count = self.fields.get("count")
@@ -86,18 +93,26 @@ class Fate:
         interval = subject.calendar.schedules[0].interval
         if interval is not None:
             between, rest = divmod(self.tick - tick, interval)
-            return not rest and between < count
+            return not rest and (between < count if self.after is None else tick > self.after)
+        if self.after is not None:
+            return tick > self.after and is_tick(subject, tick)
         following: datetime | None = tick
         for _ in range(min(count, MOST_COUNTED) - 1):
             following = next_tick(subject, following) if following is not None else None
             if following == self.tick:
-                return next_tick(subject, tick - timedelta(microseconds=1)) == tick
+                return is_tick(subject, tick)
         return False
 
 
 def of_schedule(look: Look) -> list[Fate]:
     """Return what the status says of ticks and open runs, the latest tick first."""
-    return latest_first([*_entries(look.active), *_entries(look.recent)])
+    found = latest_first([*_entries(look.active), *_entries(look.recent)])
+    ticks = [entry.tick for entry in found if not entry.run]
+    return [replace(one, after=_latest(ticks, one.tick)) if one.is_uncounted else one for one in found]
+
+
+def _latest(ticks: list[datetime], before: datetime) -> datetime | None:
+    return max((tick for tick in ticks if tick < before), default=None)
 
 
 def of_demands(kubectl: Kubectl, look: Look) -> list[Fate]:

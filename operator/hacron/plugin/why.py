@@ -105,6 +105,7 @@ def at_a_time(kubectl: Kubectl, look: Look, asked: datetime) -> Answer:
     jobs = [job for job in records.jobs_here(kubectl, look) if job.tick in at]
     told = [event for event in records.events(kubectl, look) if any(rfc3339(tick) in str(event.get("message")) for tick in at)]
     found = what_became(entries, jobs) or _held(look, at) or _explained(look, asked, at)
+    found.findings += look.warnings
     found.at, found.entries, found.jobs, found.events = at, entries, jobs, told
     return found
 
@@ -149,6 +150,9 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
     for what, tick in (("before", told.before), ("after", told.after)):
         findings += [f"tick {what}: {both(subject, tick)}"] if tick is not None else []
     past = bool(at) and at[-1] <= now
+    state, why = look.state
+    if not past and state in (DELETING, "TemplateRefused"):
+        return Answer(False, "it would not fire", [f"at present: {state}: {why}", *findings])
     if not past:
         return Answer(told.fires, f"it would {'' if told.fires else 'not '}fire", findings)
     unknown = _why_unknown_then(look, subject, at[-1])
@@ -166,7 +170,7 @@ def _why_unknown_then(look: Look, subject: Subject, at: datetime) -> str:
         return "what its spec was then is not known"
     if at < since:
         return f"what its spec was then is not known, only since {rfc3339(since)}"
-    if subject.cronjob is not None and subject.interval and (subject.base is None or at < subject.base):
+    if subject.cronjob is not None and subject.interval and (subject.origin is None or at < subject.origin):
         return f"{subject.calendar.text} is counted from a tick after it"
     return ""
 
@@ -199,7 +203,7 @@ def _state(job: JobView) -> str:
 
 
 def _text(look: Look, asked: datetime | None, found: Answer) -> Iterator[str]:
-    yield f"HACronJob {look.label}: {look.schedule}, {look.time_zone}"
+    yield f"HACronJob {look.label}: {', '.join(filter(None, (look.schedule, look.time_zone)))}"
     subject = look.subject()
     times = " and ".join(both(subject, tick) for tick in found.at) or (local_text(asked) if asked is not None else "")
     yield f"at {times}: {found.answer}" if times else found.answer

@@ -8,6 +8,9 @@ const VERDICTS = {
   Refused: "no cluster would take it", Lost: "its cluster fell silent", Skipped: "a rule said no",
   Stopped: "stopped before it ended", Running: "running", Pending: "decided, not started yet",
 };
+const STANDS = {
+  Invalid: "invalid", NeverFires: "without any tick", NeverStarts: "without any start", Suspended: "suspended", Paused: "paused", Held: "held", Ended: "ended",
+};
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -57,11 +60,12 @@ function span(seconds) {
 }
 const ago = (second) => `${span(now() - second)} ago`;
 const many = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
-const late = (entry) => entry.started === null ? null : Math.max(0, entry.started - entry.tick);
+const late = (entry) => entry.run || entry.started === null ? null : Math.max(0, entry.started - entry.tick);
 const lateness = (entry) => late(entry) === null ? "" : late(entry) === 0 ? "on time" : `${span(late(entry))} late`;
+const times = (entry) => entry.count > 100 ? "100+" : String(entry.count); // counting ends a little above a hundred
 function told(entry) {
   const kind = entry.verdict || entry.state;
-  const bits = [`${kind}: tick ${iso(entry.tick)}`, entry.cluster && `in ${entry.cluster}`, lateness(entry), entry.count > 1 && `${entry.count} ticks`, entry.attempt > 1 && `attempt ${entry.attempt}`, entry.run && `asked for by ${entry.run}`, entry.why];
+  const bits = [`${kind}: tick ${iso(entry.tick)}`, entry.cluster && `in ${entry.cluster}`, lateness(entry), entry.count > 1 && `${times(entry)} ticks`, entry.attempt > 1 && `attempt ${entry.attempt}`, entry.run && `asked for by ${entry.run}`, entry.why];
   return bits.filter(Boolean).join(", ");
 }
 
@@ -172,7 +176,7 @@ function showTroubles() {
 function showFacts(seen) {
   const decides = seen.executor, runs = seen.runs, jobs = seen.cronjobs;
   const fact = (name, big, small) => el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, big), small ? " " : null, small ? el("small", {}, small) : null));
-  const rest = ["Invalid", "Suspended", "Paused", "Held"].filter((name) => jobs[name]).map((name) => `${jobs[name]} ${name.toLowerCase()}`).join(", ");
+  const rest = Object.entries(STANDS).filter(([name]) => jobs[name]).map(([name, says]) => `${jobs[name]} ${says}`).join(", ");
   const facts = [
     ["Executor", decides ? decides.replica : "none", decides ? [decides.cluster && `in ${decides.cluster}`, decides.since && `since ${clock(decides.since)}`, decides.proved && `proved ${ago(decides.proved)}`].filter(Boolean).join(", ") : ""],
     ["Epoch", decides ? String(decides.epoch) : "–", ""],
@@ -254,7 +258,7 @@ function fillRow(row, one) {
   const tags = [...new Set([...one.troubles.map((each) => each.kind), ...(["Scheduled", "Held"].includes(one.condition) ? [] : [one.condition])])];
   fill(row.children[0], [one.key, one.schedule, one.timeZone, tags, worst], () => [link(one.key), ...tags.map((tag) => el("span", { class: `tag s${Math.max(0, ...one.troubles.filter((each) => each.kind === tag).map((each) => each.severity))}` }, tag)), el("span", { class: "sub" }, el("code", {}, one.schedule || "?"), one.timeZone && !one.timeZone.endsWith("UTC") ? ` ${one.timeZone}` : "")]);
   const running = one.open.filter((run) => run.state !== "Pending" || run.tick <= now()), results = one.recent.filter((each) => each.verdict !== "Skipped"), last = [...running.slice(-1), ...results.slice(-1), ...one.recent.slice(-1)][0];
-  fill(row.children[1], [last, last && ago(last.tick), zone], () => last ? [verdict(last.verdict || last.state), last.count > 1 ? ` ×${last.count}` : null, el("span", { class: "sub", title: told(last) }, [ago(last.tick), last.cluster && `in ${last.cluster}`, lateness(last)].filter(Boolean).join(", "))] : el("span", { class: "sub" }, "nothing yet"));
+  fill(row.children[1], [last, last && ago(last.tick), zone], () => last ? [verdict(last.verdict || last.state), last.count > 1 ? ` ×${times(last)}` : null, el("span", { class: "sub", title: told(last) }, [ago(last.tick), last.cluster && `in ${last.cluster}`, lateness(last)].filter(Boolean).join(", "))] : el("span", { class: "sub" }, "nothing yet"));
   fill(row.children[2], [one.recent, one.open, one.next, asked.hours, Math.floor(now() / (asked.hours * 5)), zone], () => strip(one, Number(asked.hours)));
   fill(row.children[3], [one.next[0], zone, one.next.length && span(one.next[0] - now())], () => one.next.length ? [when(one.next[0]), el("span", { class: "sub" }, one.next[0] > now() ? `in ${span(one.next[0] - now())}` : "due")] : el("span", { class: "sub" }, "–"));
 }
@@ -283,13 +287,13 @@ function showDetail(of, one) {
   const part = (name) => $("detail").querySelector(`[data-part=${name}]`);
   const rules = one.rules && [one.rules.concurrencyPolicy, one.rules.guarantee, `catch-up ${one.rules.catchUp}`, one.rules.startingDeadlineSeconds !== null && `deadline ${one.rules.startingDeadlineSeconds} s`, `in ${one.rules.placement}`].filter(Boolean).join("; ");
   fill(part("head"), [one.key, one.schedule, one.timeZone, one.condition, rules, one.lastSuccessful, zone], () => [
-    el("h2", {}, one.key, el("span", { class: `tag${one.condition === "Invalid" ? " s3" : ""}` }, one.condition)),
+    el("h2", {}, one.key, el("span", { class: `tag${["Invalid", "NeverFires", "NeverStarts"].includes(one.condition) ? " s3" : ""}` }, one.condition)),
     el("p", {}, el("code", {}, one.schedule || "no schedule that can be understood"), ` ${one.timeZone || ""}`, rules ? el("span", { class: "quiet" }, ` ${rules}`) : null),
     el("p", { class: "quiet" }, one.lastSuccessful ? ["last success ended ", when(one.lastSuccessful)] : "no success so far")]);
   fill(part("strip"), [one.recent, one.open, one.next, Math.floor(now() / 60), zone], () => el("div", { class: "panel" }, strip(one, fit(one)), el("div", { class: "note" }, `${fit(one)} h before and after now`)));
   fill(part("troubles"), [one.troubles, zone], () => one.troubles.length ? el("ul", { class: "troubles" }, ...one.troubles.map((each) => el("li", { class: `s${each.severity}` }, el("span", { class: "kind" }, mark(each.kind), each.kind), each.since ? [" since ", when(each.since)] : null, each.cluster ? ` in ${each.cluster}` : null, el("div", { class: "words" }, each.message)))) : null);
-  fill(part("open"), [one.open, zone], () => one.open.length ? [el("h3", {}, "Open runs"), table(["State", "Tick", "Cluster", "Job", "Started"], [...one.open].reverse().map((run) => [verdict(run.state), when(run.tick), run.cluster, logs(one, run), [run.started ? lateness(run) : "not yet", run.attempt > 1 ? `, attempt ${run.attempt}` : "", run.run ? `, for run ${run.run}` : ""].join("")]))] : null);
-  fill(part("recent"), [one.recent, zone], () => [el("h3", {}, "What became of its ticks"), one.recent.length ? table(["Verdict", "Tick", "Cluster", "Start", "Took", "Job", "Why"], [...one.recent].reverse().map((each) => [el("span", {}, verdict(each.verdict), each.count > 1 ? ` ×${each.count}` : ""), when(each.tick), each.cluster, [lateness(each), each.attempt > 1 ? `, attempt ${each.attempt}` : ""].join(""), each.started !== null && each.finished !== null ? span(each.finished - each.started) : "", each.job ? logs(one, each) : "", each.why])) : el("p", { class: "note" }, "Nothing has become due so far.")]);
+  fill(part("open"), [one.open, zone], () => one.open.length ? [el("h3", {}, "Open runs"), table(["State", "Tick", "Cluster", "Job", "Started"], [...one.open].reverse().map((run) => [verdict(run.state), when(run.tick), run.cluster, logs(one, run), [run.started ? lateness(run) || clock(run.started) : "not yet", run.attempt > 1 ? `, attempt ${run.attempt}` : "", run.run ? `, for run ${run.run}` : ""].join("")]))] : null);
+  fill(part("recent"), [one.recent, zone], () => [el("h3", {}, "What became of its ticks"), one.recent.length ? table(["Verdict", "Tick", "Cluster", "Start", "Took", "Job", "Why"], [...one.recent].reverse().map((each) => [el("span", {}, verdict(each.verdict), each.count > 1 ? ` ×${times(each)}` : ""), when(each.tick), each.cluster, [lateness(each), each.attempt > 1 ? `, attempt ${each.attempt}` : ""].join(""), each.started !== null && each.finished !== null ? span(each.finished - each.started) : "", each.job ? logs(one, each) : "", each.why])) : el("p", { class: "note" }, "Nothing has become due so far.")]);
   fill(part("coming"), [one.next.slice(0, 12), zone], () => [el("h3", {}, "Next"), one.next.length ? el("ul", { class: "chips" }, ...one.next.slice(0, 12).map((tick) => el("li", {}, when(tick)))) : el("p", { class: "note" }, "No tick is to come.")]);
   fill(part("homes"), [one.homes, zone], () => [el("h3", {}, "Declared in"), table(["Cluster", "Changed", "Conditions"], one.homes.map((home) => [el("span", {}, home.cluster, home.counts && one.homes.length > 1 ? el("span", { class: "tag" }, "counts") : null), el("span", {}, when(home.changed), ` generation ${home.generation}`), el("div", {}, ...home.conditions.map((each) => el("div", {}, el("b", {}, `${each.type}=${each.status}`), ` ${each.reason}: ${each.message}`)))]))]);
   fill(part("runs"), [one.runs, zone], () => one.runs.length ? [el("h3", {}, `Runs beside the schedule (HACronJobRun)`), table(["Name", "Phase", "Succeeded", "Failed", "Created", "Why"], one.runs.map((run) => [run.name, run.phase, `${run.succeeded}${run.total ? ` of ${run.total}` : ""}`, String(run.failed), when(run.created), run.why])), one.runsTotal > one.runs.length ? el("p", { class: "note" }, `The newest ${one.runs.length} of ${one.runsTotal}.`) : null] : null);
