@@ -84,7 +84,9 @@ def acts_before_it_has_written(patch: pytest.MonkeyPatch) -> None:
         turn(self, now, arrivals)
         for loads, _ in unwritten.get(self.executor, ()):
             keys = [record.key for load in loads for record in load.records if isinstance(record, Progress)]
-            self.worker.touch(keys)
+            for about_cronjobs in self._about_cronjobs:  # as when it is read
+                about_cronjobs.touch(keys)
+            self._rest = None
             self.worker.turn(now)
 
     def append_later(self: Executor, loads: Sequence[Load], now: datetime) -> None:
