@@ -10,11 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from hacron.broker import codec
-from hacron.core import instants
+from hacron.core import draft, instants
 from hacron.core.admission import MOST_OPEN
 from hacron.core.demand import accounts, demands, wanted
 from hacron.core.demand.demands import AT_ONCE, RESULTS_KEPT, with_result
-from hacron.core.draft import TICKS_COUNTED
 from hacron.core.firing import take_back
 from hacron.core.manifests import job_name
 from hacron.core.messages import CronJobDeclared, Demand, DemandWithdrawn, Outcome, Progress, RunFinished, RunsDemanded
@@ -826,12 +825,13 @@ def test_a_range_goes_on_to_its_end_under_a_denser_schedule_unless_that_is_beyon
     assert account.succeeded == account.decided == account.total
 
 
-def test_what_edits_have_added_to_ranges_is_counted_a_part_at_a_time() -> None:
+def test_what_edits_have_added_to_ranges_is_counted_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are edited at once."""
+    monkeypatch.setattr(draft, "TICKS_COUNTED", 50)
     story = Story()
     keys = [key_of("default", name) for name in ("one", "two", "three")]
     once = "1971-01-01T00:00:00Z"
-    asked = {"from": "1970-01-01T00:00:00Z", "to": "9000-01-01T00:00:00Z", "limit": 600}
+    asked = {"from": "1970-01-01T00:00:00Z", "to": "9000-01-01T00:00:00Z", "limit": 60}
     for key in keys:
         story.declare(spec("0 0 1 1 *", startTime=once, endTime=once, suspend=True), key, uid=key)
         demanded(story, key, uid=f"{key} more", cronJob=name_of(key), range=asked)
@@ -839,14 +839,14 @@ def test_what_edits_have_added_to_ranges_is_counted_a_part_at_a_time() -> None:
     edits = [CronJobDeclared(key=key, cluster="west", uid=key, generation=2, created_at=before, spec=forbid) for key in keys]
     story.tell(*edits)
     assert [demand(story, key).account.decided for key in keys] == [1, 1, 1]
-    assert sorted(demand(story, key).account.total for key in keys) == [2, 2, 1 + TICKS_COUNTED]
+    assert sorted(demand(story, key).account.total for key in keys) == [2, 2, 1 + 50]
     for key in keys:
         while story.state.progress[key].open:
             run = story.state.progress[key].open[-1]
             end = RunFinished(key=key, run_id=run.id, cluster=run.cluster, outcome=Outcome.SUCCEEDED, finished=story.now)
             story.tell(end)
         account = demand(story, key).account
-        assert account.succeeded == account.decided == account.total == 600
+        assert account.succeeded == account.decided == account.total == 60
 
 
 # --- the spec ---

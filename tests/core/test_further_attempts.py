@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hacron.core import tending
+from hacron.core.admission import MOST_OPEN
 from hacron.core.model import Pause, Run
-from hacron.core.runs import PLACED_ELSEWHERE
+from hacron.core.runs import NOT_STARTED, run_id
 from tests.core.ledger_story import NOON, Story, refused_and_waiting, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
@@ -234,16 +236,13 @@ def test_what_was_refused_waits_no_more_when_it_may_only_run_once() -> None:
 
 
 def test_hundreds_that_wait_for_a_cluster_are_not_compared_with_each_other_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    story = Story()
-    story.alive = {"west"}
-    story.at(40)
-    story.declare(spec("@every 1s", **BOTH, **ALO))
-    for second in range(41, 300):
-        story.at(second)
-        for run in story.progress.open:
-            if run.state == "Pending" and run.tick <= story.now:
-                story.refused(run)
-    assert sum("Lost west" in run for run in story.runs) > 200
+    story = refused_and_waiting()
+    (first,) = story.progress.open
+    waiting = [
+        replace(first, id=run_id("uid-west", tick, 1), tick=tick, job=f"hello-{n}", fencing=first.fencing + n)
+        for n, tick in enumerate(first.tick + timedelta(seconds=n) for n in range(MOST_OPEN))
+    ]
+    story.write([(replace(story.progress, open=tuple(waiting), fencing=waiting[-1].fencing),)])
     compared = 0
 
     def counted(one: Run, other: Run) -> bool:
@@ -253,9 +252,9 @@ def test_hundreds_that_wait_for_a_cluster_are_not_compared_with_each_other_at_ea
 
     is_of_the_same = tending._is_of_the_same
     monkeypatch.setattr(tending, "_is_of_the_same", counted)
-    story.declare(spec("0 0 1 1 *", **BOTH, **ALO), generation=2)
-    story.at(320)
-    assert compared == 0
+    story.at(90)
+    assert (compared, {run.reason for run in story.progress.open}) == (0, {NOT_STARTED})
     story.alive = {"west", "east"}
-    story.at(330)
-    assert {run.reason for run in story.progress.open} == {"", PLACED_ELSEWHERE}
+    story.at(96)
+    assert {(run.state, run.cluster) for run in story.progress.open} == {("Pending", "east")}
+    assert len(story.progress.open) == MOST_OPEN
