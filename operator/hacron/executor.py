@@ -113,12 +113,12 @@ class Executor:
         self._outstanding = 0  # batches appended and not read back
         self._life_at: float | None = None  # monotonic; last sign of any executor
         self._missed_at: float | None = None  # monotonic; when the token last counted as gone
-        self._has_read_since = False  # anything of the ledger, since then
+        self._has_read_since = False  # anything of the ledger that counts, since then
         self._read_at: float | None = None  # monotonic; when we last read any of what stood in it, or could begin to
 
     def turn(self, moment: Moment, folded: Sequence[Folded]) -> None:
         """Do all that can be done now; never waits for more than the broker's confirms. Raises SteppedDown, BrokerUnavailable."""
-        self._has_read_since = self._has_read_since or bool(folded)
+        self._has_read_since = self._has_read_since or any(applied.counts for _, applied in folded)
         for entry, applied in folded:
             self._read_back(entry, applied, moment)
         if not self._ledger.caught_up:
@@ -312,7 +312,8 @@ class Executor:
             for record in batch.records:
                 if not isinstance(record, Stranger):
                     _count(record, self.tally.records)
-        self._ledger.append(batches, self._state.floor)
+        # Who has read nothing that counts knows no floor: its node may have had no copy of the ledger yet.
+        self._ledger.append(batches, self._state.floor if self._state.counted_position >= 0 else None)
 
     def _batch(self, load: Load, now: datetime) -> Batch:
         assert self.epoch is not None

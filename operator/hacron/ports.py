@@ -85,11 +85,11 @@ class Ledger(Protocol):
     def read(self) -> Sequence[Entry]:
         """Return what has arrived since the last call, oldest first. Never waits."""
 
-    def append(self, batches: Sequence[Batch], floor: int) -> None:
+    def append(self, batches: Sequence[Batch], floor: int | None) -> None:
         """Append the batches, one message each, and return when all are confirmed.
 
-        `floor` is the offset of the oldest message that still matters. Raises BrokerUnavailable: then nobody knows whether
-        they are in the ledger; reading on tells.
+        `floor` is the offset of the oldest message that still matters; None: that is not known. Raises BrokerUnavailable: then
+        nobody knows whether they are in the ledger; reading on tells.
         """
 
 

@@ -228,6 +228,17 @@ def test_what_an_earlier_executor_sent_and_lands_last_misleads_nobody_about_the_
     assert [entry.offset for entry in entries] == list(range(70, 103))
 
 
+def test_what_names_no_floor_leaves_it_where_it_was(world: World) -> None:
+    """So is a checkpoint by who has read nothing yet: its node may have had no copy of the ledger."""
+    writer = world.open("r1")
+    writer.ledger.append([batch(6) for _ in range(100)], 0)
+    writer.ledger.append([batch(6)], 70)
+    writer.ledger.append([batch(7)], None)
+    reader = world.open("r2")
+    assert [entry.offset for entry in read(reader, 32)] == list(range(70, 102))
+    assert not reader.ledger.truncated
+
+
 def test_caught_up_means_all_that_stood_there_not_what_comes_after(world: World) -> None:
     writer = world.open("r1")
     writer.ledger.append([batch(epoch) for epoch in range(2000)], 0)

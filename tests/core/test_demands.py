@@ -772,6 +772,11 @@ def test_a_tick_is_counted_once_however_many_attempts_it_takes() -> None:
     assert with_result(account, verdict(1, VerdictKind.FAILED)) == account
 
 
+def test_an_end_stands_beside_another_attempt_that_is_lost() -> None:
+    account = with_result(Account(id="asked"), verdict(1, VerdictKind.FAILED, 2))
+    assert with_result(account, verdict(1, VerdictKind.LOST)) == account
+
+
 def test_a_tick_is_counted_once_though_many_have_been_told_since() -> None:
     account, many = Account(id="asked", total=RESULTS_KEPT + 50), range(RESULTS_KEPT + 50)
     account = with_result(account, verdict(0, VerdictKind.LOST), {at(0)})

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hacron.core import tending
 from hacron.core.admission import MOST_OPEN
 from hacron.core.model import Pause, Run
-from hacron.core.runs import NOT_STARTED, run_id
+from hacron.core.runs import MOST_ATTEMPTS, NOT_STARTED, run_id
 from tests.core.ledger_story import NOON, Story, refused_and_waiting, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
@@ -226,6 +226,21 @@ def test_what_was_refused_waits_no_more_when_its_cronjob_rests(rest: dict[str, A
     pause = rest.pop("pause", None)
     story.declare(spec("1 12 * * *", **ALO, **BOTH, **rest), generation=2, pause=pause, version=9)
     assert (story.runs, story.verdicts) == ([], [verdict])
+
+
+def test_a_ninth_attempt_that_is_lost_is_waited_for_no_longer_than_it_may_be_silent() -> None:
+    story = Story()
+    story.declare(spec("1 12 * * *", placement={"clusters": ["west"]}, **ALO))
+    story.at(60)
+    for _ in range(MOST_ATTEMPTS - 1):
+        story.at((story.now - NOON).total_seconds() + 30)
+        story.refused(story.run, too_late=True)
+    assert story.runs == ["60 Pending west #9"]
+    story.alive = {"east"}
+    story.at((story.now - NOON).total_seconds() + 60)
+    assert story.runs == ["60 Lost west #9"]
+    story.at((story.now - NOON).total_seconds() + story.rules.lost_after.total_seconds())
+    assert (story.runs, story.verdicts[-1]) == ([], "60 Lost ClusterSilent")
 
 
 def test_what_was_refused_waits_no_more_when_it_may_only_run_once() -> None:

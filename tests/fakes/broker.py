@@ -33,13 +33,16 @@ def worker_queue(cluster: str) -> str:
     return f"worker.{cluster}"
 
 
+NAMES_NONE = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A message in the ledger."""
 
     offset: int
     body: bytes
-    floor: int
+    floor: int  # NAMES_NONE: it says nothing of that
 
     @property
     def batch(self) -> Batch:
@@ -505,8 +508,8 @@ class FakeLedger:
             entries.append(self._decode(stored))
         return entries
 
-    def append(self, batches: Sequence[Batch], floor: int) -> None:
-        broker = self._session.broker
+    def append(self, batches: Sequence[Batch], floor: int | None) -> None:
+        broker, floor = self._session.broker, floor if floor is not None else NAMES_NONE
         for batch in batches:
             body = self._session.dialect.writes(codec.encode_batch(batch))
             news = not all(isinstance(record, SIGNS_OF_LIFE) for record in batch.records)

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hacron.core.messages import Entry
 from hacron.core.rules import Rules
 from hacron.core.scheduler import Scheduler
-from hacron.core.state import State
+from hacron.core.state import SKIPPED, State
 from hacron.executor import Executor, Lease
-from hacron.ports import SteppedDown, Why
-from hacron.turn import Moment
-from tests.fakes.broker import FakeBroker
+from hacron.ports import BrokerUnavailable, SteppedDown, Why
+from hacron.turn import Folded, Moment
+from tests.fakes.broker import NAMES_NONE, FakeBroker
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -43,3 +44,25 @@ def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_be
     with pytest.raises(SteppedDown) as caught:
         turn(lease.token_missing_after_s + 1)
     assert caught.value.why is Why.NO_PROOF
+    assert broker.ledger[0].floor == NAMES_NONE, "it had read nothing"
+
+
+def test_who_reads_only_what_does_not_count_connects_anew() -> None:
+    broker, state, lease = FakeBroker(), State(), Lease()
+    session = broker.connect("r1", "west", lambda: NOON)
+    executor = Executor(
+        replica="r1",
+        cluster="west",
+        state=state,
+        scheduler=Scheduler(state, Rules()),
+        token=session.token,
+        ledger=session.ledger,
+        inbox=session.inbox,
+        lease=lease,
+        may_execute=False,
+    )
+    stray = Folded(Entry(offset=5, size=100, batch=None), SKIPPED)
+    for second in (0, 24):
+        executor.turn(Moment(NOON + timedelta(seconds=second), second), [stray])
+    with pytest.raises(BrokerUnavailable, match="nothing is heard from the ledger"):
+        executor.turn(Moment(NOON + timedelta(seconds=48), 48), [stray])

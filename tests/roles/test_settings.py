@@ -253,6 +253,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         {"token_missing_after_s": "10", "heartbeat_s": "5"},
         {"token_missing_after_s": "12", "proof_lease_s": "12"},
         {"silent_after_s": "9", "seen_interval_s": "5"},
+        {"token_missing_after_s": "12", "seen_interval_s": "6.5"},
         {"lost_after_s": "14", "silent_after_s": "15"},
         {"start_window_s": "2", "skew_margin_s": "2"},
         {"start_window_s": "5", "backup_after_s": "5"},

@@ -68,7 +68,7 @@ def differing(broker: FakeBroker) -> list[int]:
     everything, found = State(), []
     for stored in broker.ledger:
         everything.apply(entry(stored))
-        from_floor = folded(broker.ledger[stored.floor : stored.offset + 1])
+        from_floor = folded(broker.ledger[max(0, stored.floor) : stored.offset + 1])
         if what_matters(from_floor) != what_matters(everything):
             found.append(stored.offset)
     return found

@@ -93,8 +93,9 @@ class StreamLedger:
             self._complaints.end()
         return entries
 
-    def append(self, batches: Sequence[Batch], floor: int) -> None:
-        outgoing = (Outgoing(self._queue, codec.encode_batch(batch), {FLOOR: floor}) for batch in batches)
+    def append(self, batches: Sequence[Batch], floor: int | None) -> None:
+        headers = {FLOOR: floor} if floor is not None else {}
+        outgoing = (Outgoing(self._queue, codec.encode_batch(batch), headers) for batch in batches)
         self._publisher.publish(outgoing, self._found_within_s)
         self._found_within_s = 0.0
 

@@ -28,6 +28,8 @@ from msgspec.structs import replace
 from hacron.core.messages import Outcome, Progress, RunFinished, RunOutOfSight, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 
+MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
+
 # Why a run is LOST under AtLeastOnce:
 NOT_STARTED = "NotStarted"  # refused, and waits for a cluster, or for its turn
 PLACED_ELSEWHERE = "PlacedElsewhere"  # silent, and there is a further attempt, or was
@@ -87,8 +89,8 @@ def to_try_again(run: Run, refused_by: tuple[str, ...], because: str) -> Run:
 
 def is_unplaced(run: Run, guarantee: Guarantee) -> bool:
     """Whether a run was given up, or refused, and its next attempt has found no cluster yet."""
-    at_least_once = guarantee is Guarantee.AT_LEAST_ONCE
-    return at_least_once and run.state is RunState.LOST and run.reason != PLACED_ELSEWHERE and not run.tried_again
+    may_follow = guarantee is Guarantee.AT_LEAST_ONCE and run.attempt < MOST_ATTEMPTS and not run.tried_again
+    return may_follow and run.state is RunState.LOST and run.reason != PLACED_ELSEWHERE
 
 
 def never_begun(run: Run, reason: str, when: str) -> Verdict:

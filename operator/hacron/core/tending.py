@@ -19,6 +19,7 @@ from hacron.core.messages import Progress, RunFinished, RunOutOfSight, RunRefuse
 from hacron.core.model import ConcurrencyPolicy, CronJob, Guarantee, Run, RunState, Verdict, VerdictKind, sentence
 from hacron.core.rules import Rules
 from hacron.core.runs import (
+    MOST_ATTEMPTS,
     NOT_STARTED,
     NOT_WATCHED,
     PLACED_ELSEWHERE,
@@ -30,8 +31,6 @@ from hacron.core.runs import (
     to_try_again,
     verdict_of,
 )
-
-MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
 
 
 def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress:

@@ -34,6 +34,11 @@ CHECKS: Final = (
         "the first must be more than the lease, or the token is put back while its holder still believes in itself",
     ),
     Check(
+        ("token_missing_after_s", "seen_interval_s"),
+        lambda missing, seen: missing >= 2 * seen,
+        "the first must be at least twice the interval, or one late word makes others put a worker's token back",
+    ),
+    Check(
         ("silent_after_s", "seen_interval_s"),
         lambda silent, seen: silent >= 2 * seen,
         "the first must be at least twice the interval, or one late word makes a cluster silent",

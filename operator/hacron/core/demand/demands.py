@@ -126,13 +126,15 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
 
 
 def with_result(account: Account, verdict: Verdict, open_ticks: Collection[datetime] = ()) -> Account:
-    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands.
+    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands, and an end beside a loss.
 
     `open_ticks` have a run that is open, so there may be a later word: what was said of them before is kept until then.
     """
     before = next((one for one in account.results if one.tick == verdict.tick), None)
     if before is not None and before.verdict is VerdictKind.SUCCEEDED:
         return account
+    if before is not None and before.verdict is VerdictKind.FAILED and verdict.verdict is VerdictKind.LOST:
+        return account  # of another attempt
     if before is None and account.total and account.succeeded + account.failed >= account.total:
         return account  # it has been counted, and is not kept any more
     verdict = replace(verdict, run="", message=verdict.message[:WORDS_KEPT])
@@ -244,7 +246,7 @@ def _passed(draft: Draft, demand: Demand, tick: datetime, scene: Scene) -> Accou
 def _count(draft: Draft, schedule: Calendar, after: datetime, until: datetime, at_most: int) -> int:
     """Count ticks of which there is one at least, as far as this decision may."""
     many = min(at_most, max(1, draft.ticks_to_count // len(schedule.schedules)))
-    count = schedule.count(after, until, many) if many > 1 else 1
+    count = max(1, schedule.count(after, until, many)) if many > 1 else 1  # `@every` is counted from another base there
     draft.ticks_to_count -= count * len(schedule.schedules)
     return count
 
