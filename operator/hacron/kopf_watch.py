@@ -89,7 +89,7 @@ class KopfWatch:
         self._heard_at: float | None = None  # monotonic; when this Kopf was last answered; None: there may be nothing to watch
         self._was_away = False  # the API server, when this Kopf last asked it
         self._is_let_in = True  # as far as it knows, with what it logged in with last
-        self._logged_in: kopf.ConnectionInfo | None = None
+        self._logged_in_at = 0.0  # monotonic
         self._login_pause_s = FIRST_PAUSE_S
         self._thread = threading.Thread(target=self._run, name=f"kopf {kind}", daemon=True)
 
@@ -193,15 +193,14 @@ class KopfWatch:
         await self._watch_over(operator)
 
     async def _log_in(self) -> kopf.ConnectionInfo:
-        """Return what to log in with. What was not let in is tried again after a pause that grows: Kopf makes none."""
-        info = kopf.ConnectionInfo(**await aside(self._connection))
-        if self._is_let_in or info != self._logged_in:
+        """Return what to log in with; if it was not let in before, after a pause that grows: Kopf makes none."""
+        if self._is_let_in:
             self._login_pause_s = FIRST_PAUSE_S
         else:
-            await asyncio.sleep(self._login_pause_s)
+            await asyncio.sleep(self._logged_in_at + self._login_pause_s - time.monotonic())
             self._login_pause_s = min(LAST_PAUSE_S, self._login_pause_s * 2)
-            info = kopf.ConnectionInfo(**await aside(self._connection))
-        self._is_let_in, self._logged_in = False, info
+        info = kopf.ConnectionInfo(**await aside(self._connection))
+        self._is_let_in, self._logged_in_at = False, time.monotonic()
         return info
 
     async def _watch_over(self, operator: asyncio.Task[None]) -> None:

@@ -772,9 +772,27 @@ def test_a_tick_is_counted_once_however_many_attempts_it_takes() -> None:
     assert with_result(account, verdict(1, VerdictKind.FAILED)) == account
 
 
-def test_an_end_stands_beside_another_attempt_that_is_lost() -> None:
+@pytest.mark.parametrize("kind", [VerdictKind.LOST, VerdictKind.MISSED, VerdictKind.REFUSED, VerdictKind.STOPPED])
+def test_an_end_stands_beside_another_attempt_that_has_none(kind: VerdictKind) -> None:
     account = with_result(Account(id="asked"), verdict(1, VerdictKind.FAILED, 2))
-    assert with_result(account, verdict(1, VerdictKind.LOST)) == account
+    assert with_result(account, verdict(1, kind)) == account
+    assert with_result(account, verdict(1)).succeeded == 1
+
+
+def test_one_that_was_deleted_and_whose_run_is_lost_has_no_further_attempt() -> None:
+    story = Story()
+    story.declare(spec("0 3 * * *", guarantee="AtLeastOnce", placement={"clusters": ["west", "east"]}))
+    story.alive = {"west"}
+    story.at(40)
+    demanded(story)
+    story.started(story.run)
+    story.alive = set()
+    story.at(400)
+    assert [run.split(" ")[1] for run in story.runs] == ["Lost"]
+    story.tell(DemandWithdrawn(key=AGAIN, cluster="west", uid="asked"))
+    story.alive = {"east"}
+    story.at(420)
+    assert story.runs == []
 
 
 def test_a_tick_is_counted_once_though_many_have_been_told_since() -> None:

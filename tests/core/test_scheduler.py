@@ -840,3 +840,26 @@ def test_what_is_only_written_again_is_no_change() -> None:
     edited = replace(story.progress, last_tick=story.now)
     batch = Batch(epoch=story.epoch, sender="r1", sent_at=story.now, records=(told[0], edited))
     assert story.state.apply(Entry(offset=story.state.position + 1, size=100, batch=batch)).keys == (HELLO,)
+
+
+def test_what_comes_to_nothing_in_one_decision_is_not_written_and_is_looked_at_later() -> None:
+    """A cluster whose clock is behind says that a run has begun, and counts as silent all the same."""
+    story = Story()
+    story.declare(spec("0 * * * *", concurrencyPolicy="Forbid", jobSpec={"activeDeadlineSeconds": 7200}))
+    story.at(3600)
+    run = story.run
+    story.started(run)
+    story.alive = set()
+    story.at(4200)
+    assert story.runs == ["3600 Lost west #1"]
+    before, known = len(story.written), story.progress
+    look = story.scheduler.next_look()
+    assert look is not None
+    story.now = look
+    story.started(run)
+    assert (len(story.written), story.progress) == (before, known)
+    following = story.scheduler.next_look()
+    assert following is not None
+    assert following > look
+    story.at(3600 + 60 + 7200 + 60 + 3600)
+    assert "7200 Skipped JobAlreadyActive" in story.verdicts

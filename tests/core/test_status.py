@@ -62,6 +62,17 @@ def test_what_a_home_itself_says_is_shown_as_invalid_there_though_another_counts
     assert condition(east, "Scheduled") == ("True", "Scheduled")
 
 
+def test_where_what_counts_is_invalid_each_home_says_so() -> None:
+    """Also one whose own spec is in order: nothing fires."""
+    story = Story()
+    story.declare(spec("0 2 * * *", timeZone="Europe/Berlin"), cluster="west", generation=2)
+    story.at(300)
+    story.declare(spec("0 2 * * *", timeZone="Europe/Berlim"), cluster="east", generation=2)
+    for cluster in ("west", "east"):
+        shows = [condition(shown(story, cluster), kind) for kind in ("Accepted", "Ready", "Stalled", "Scheduled")]
+        assert shows == [("False", "Invalid"), ("False", "Invalid"), ("True", "Invalid"), ("False", "Invalid")]
+
+
 def test_a_run_that_is_decided_ahead_is_the_next_and_not_yet_active() -> None:
     story = Story()
     story.declare(spec())

@@ -183,7 +183,10 @@ def test_a_zone_is_named_while_clusters_differ_in_something_else() -> None:
     found.spec["timeZone"] = "Europe/Prague"
     found.status["schedule"] = "@daily"
     found.status["conditions"] += [{"type": "Drifted", "status": "True"}]
+    found.status["nextScheduleTime"] = "2026-11-24T23:00:00Z"
     assert found.time_zone == "Europe/Prague"
+    found.status["nextScheduleTime"] = "2026-11-25T00:00:00Z"
+    assert found.time_zone == "", "it is midnight elsewhere"
 
 
 class TestTables:
@@ -256,6 +259,16 @@ class TestLooks:
         times = ["10-31T23:00", "11-01T00:00", "11-01T01:00", "11-10T03:30", "11-23T01:00", "11-24T05:00"]
         ticks = [datetime.fromisoformat(f"2026-{time}:00Z") for time in times]
         assert [entry.speaks_of(tick, several.subject()) for tick in ticks] == found
+
+    @pytest.mark.parametrize(("oldest", "found"), [("Succeeded", False), ("Skipped", True)])
+    def test_but_not_where_verdicts_may_have_been_forgotten_in_between(self, oldest: str, found: bool) -> None:
+        """Of too many the oldest that are Skipped go first."""
+        several = look("0 * * * *")
+        later = [{"tick": f"2026-11-24T{hour:02}:00:00Z", "verdict": "Succeeded"} for hour in range(6, 14)]
+        missed = {"tick": "2026-11-24T05:00:00Z", "verdict": "Missed", "count": 101}
+        several.status["recent"] = [*later, missed, {"tick": "2026-11-01T00:00:00Z", "verdict": oldest}]
+        entry = next(one for one in of_schedule(several) if one.verdict == "Missed")
+        assert entry.speaks_of(datetime.fromisoformat("2026-11-01T01:00:00Z"), several.subject()) is found
 
     @pytest.mark.parametrize(("count", "shown"), [(3, "Missed x3"), (100, "Missed x100"), (101, "Missed x100+")])
     def test_history_shows_that_there_are_more_ticks_than_are_counted(

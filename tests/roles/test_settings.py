@@ -253,7 +253,6 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         {"token_missing_after_s": "10", "heartbeat_s": "5"},
         {"token_missing_after_s": "12", "proof_lease_s": "12"},
         {"silent_after_s": "9", "seen_interval_s": "5"},
-        {"token_missing_after_s": "12", "seen_interval_s": "6.5"},
         {"lost_after_s": "14", "silent_after_s": "15"},
         {"start_window_s": "2", "skew_margin_s": "2"},
         {"start_window_s": "5", "backup_after_s": "5"},
@@ -266,6 +265,11 @@ def test_settings_that_disagree_are_told_together(wrong: dict[str, str]) -> None
     given = {f"HACRON_{name.upper()}": value for name, value in wrong.items()}
     both = " and ".join(f"{variable} ({value})" for variable, value in given.items())
     assert the_problem(ENOUGH | given).startswith(f"{both}: ")
+
+
+def test_a_worker_speaks_more_often_than_its_token_is_missed() -> None:
+    given = {"HACRON_SEEN_INTERVAL_S": "12", "HACRON_SILENT_AFTER_S": "30"}
+    assert the_problem(ENOUGH | given).startswith("HACRON_TOKEN_MISSING_AFTER_S (12) and HACRON_SEEN_INTERVAL_S (12): ")
 
 
 @pytest.mark.parametrize("name", ["HACRON_GONE_CLUSTERS", "HACRON_FORGOTTEN_CLUSTERS"])

@@ -143,7 +143,10 @@ class Draft:
                 self._more_open.subtract(run.cluster for run in (before.open if before else ()))
                 known = {run.id for run in before.open} if before else set()
                 self.runs_to_begin -= sum(run.id not in known for run in progress.open)
-            self._progress[progress.key] = progress
+            if progress == self._state.progress.get(progress.key):
+                self._progress.pop(progress.key, None)  # one step has undone the other: there is nothing to write
+            else:
+                self._progress[progress.key] = progress
 
     def forget(self, key: Key) -> None:
         """Drop the cronjob altogether."""

@@ -129,7 +129,9 @@ class Scheduler:
             with self._about(key, draft, self._faults):
                 if not self._looks(key, draft):
                     self._agenda.put(key, draft.now)
-                elif not draft.changes(key):  # a changed one comes back through touch
+                elif draft.changes(key):  # it comes back through touch, when it is read; otherwise then
+                    self._agenda.put(key, draft.now + self._rules.look_again)
+                else:
                     self._agenda.put(key, min(self._instants(key, draft.now), default=None))
         return due
 

@@ -167,10 +167,12 @@ def _conditions(
 
 
 def _own(state: State, definition: Definition, cronjob: CronJob | InvalidCronJob | None) -> CronJob | InvalidCronJob | None:
-    """Return what one home's own spec comes to, though another's may count."""
+    """Return what counts, or why one home's own spec would not do, if that is another and can be understood."""
     winner = state.winner(definition.key)
-    is_the_same = winner is definition or (winner is not None and bytes(winner.spec) == bytes(definition.spec))
-    return cronjob if is_the_same else understand(definition)
+    if winner is None or isinstance(cronjob, InvalidCronJob) or bytes(winner.spec) == bytes(definition.spec):
+        return cronjob
+    own = understand(definition)
+    return own if isinstance(own, InvalidCronJob) else cronjob
 
 
 def _scheduled(condition: _Condition, outline: _Outline, since: datetime) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def hear(progress: Progress, report: RunReport, scene: Scene | None) -> Progress
 def _needing_no_more(progress: Progress, ended: Run) -> Progress:
     """Let no further attempt follow from the others of a tick of which a Job has ended by itself.
 
-    One that waits for a cluster is over with that. One that may have begun, or is about to, is watched on.
+    One that waits for a cluster is over with that. One that may have begun, or is about to, is watched for as long as it counts.
     """
     kept = tuple(
         replace(run, tried_again=True) if _is_of_the_same(run, ended) else run
@@ -126,7 +126,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
         return with_verdict(without, late)  # the truth about a tick that was given up
     if run.state is not RunState.LOST and run.tried_again:
         return without  # an attempt before it has ended, and that is what became of the tick
-    if scene is None or not _may_go_on(run, scene) or scene.is_called_off(run):
+    if scene is None or not _may_go_on(run, scene):
         return with_verdict(without, late)
     overtaken = report.too_late and progress.last_tick > run.tick and _gives_way(scene)
     if (overtaken and not run.demand) or _is_past_deadline(run, scene):
@@ -288,25 +288,17 @@ def _silence(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 
 def _lost_again(progress: Progress, run: Run, scene: Scene) -> Progress:
-    """Give a run up from which no further attempt follows: there is one, or its tick has run to its end."""
+    """Give a run up from which no further attempt follows: there is one, or another has told what became of its tick."""
     if any(_is_of_the_same(other, run) and other.attempt > run.attempt for other in progress.open):
         return _lost(progress, run, scene.hearing, PLACED_ELSEWHERE)
-    if _has_ended(run, progress):
-        return _with(progress, run, replace(run, state=RunState.LOST, reason="ClusterSilent"))
-    return _lost(progress, run, scene.hearing, "ClusterSilent")
-
-
-def _has_ended(run: Run, progress: Progress) -> bool:
-    """Whether another attempt at the tick of a run has ended by itself, and that is what became of it."""
-    by_itself = (VerdictKind.SUCCEEDED, VerdictKind.FAILED)
-    return not run.demand and any(one.tick == run.tick and one.verdict in by_itself for one in progress.recent)
+    return _with(progress, run, replace(run, state=RunState.LOST, reason="ClusterSilent"))
 
 
 def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
     """Place a lost run elsewhere as soon as there is an elsewhere; forget it when nothing depends on it any more."""
     if run.reason == NOT_STARTED:
         return _tend_refused(progress, run, scene)
-    if not is_unplaced(run, scene.cronjob.guarantee):
+    if not is_unplaced(run, scene.cronjob.guarantee) or scene.is_called_off(run):
         blocks = blocking_runs(scene.cronjob, (run,), scene.hearing, scene.now, scene.rules)
         return progress if blocks else _without(progress, run)
     elsewhere = _elsewhere(progress, run, scene)
@@ -394,7 +386,9 @@ def _ahead_of(run: Run, runs: tuple[Run, ...]) -> tuple[Run, ...]:
 
 def _may_go_on(run: Run, scene: Scene) -> bool:
     """Whether there may be another attempt. Suspending does not end what was demanded and has begun."""
-    return run.attempt < MOST_ATTEMPTS and (bool(run.demand) or not scene.rests)
+    if run.demand:
+        return run.attempt < MOST_ATTEMPTS and not scene.is_called_off(run)
+    return run.attempt < MOST_ATTEMPTS and not scene.rests
 
 
 def _is_past_deadline(run: Run, scene: Scene) -> bool:

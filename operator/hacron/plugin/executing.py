@@ -146,14 +146,15 @@ def _found(replicas: list[Replica]) -> dict[str, Any]:
 
 def _show(found: dict[str, Any], alive: bool) -> None:
     executor, age = found["executor"], found["proofAgeSeconds"]
-    heard = f"heard of {age:g} s ago" if age is not None else "not heard of at present"
+    none = "there is no executor" if age is not None else "no replica here can hear of an executor"
     if executor is None:
-        print_lines(["there is no executor"])
+        print_lines([none])
     else:
         since = datetime.fromisoformat(executor["since"])
-        when = f"since {local(since)} ({from_now(since)}), epoch {found['epoch']}, {heard}"
+        heard = f", heard of {age:g} s ago" if age is not None else ""
+        when = f"since {local(since)} ({from_now(since)}), epoch {found['epoch']}{heard}"
         who = f"{executor['replica']} in {executor['cluster']}"
-        print_lines([f"executor: {who}, {when}" if alive else f"there is no executor; the last was {who}, {when}"])
+        print_lines([f"executor: {who}, {when}" if alive else f"{none}; the last was {who}, {when}"])
     clusters = [(one["cluster"], one["seenAgeSeconds"]) for one in found["clusters"]]
     rows = [[name, "silent" if age >= found["silentAfterSeconds"] else "heard", f"{age:g} s ago"] for name, age in clusters]
     colours = {(number, 1): RED if row[1] == "silent" else GREEN for number, row in enumerate(rows)}

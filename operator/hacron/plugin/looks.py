@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from hacron.commands.due import is_tick
 from hacron.commands.files import Found
 from hacron.commands.subjects import Subject, part, subject, text_of
 from hacron.core import manifests, pausing
@@ -44,9 +45,16 @@ class Look:
     @property
     def time_zone(self) -> str:
         """Its zone; empty where another cluster's schedule counts, whose zone is not known here."""
-        if self.condition("Drifted").get("status") == "True" and self.status.get("schedule") not in (None, self._written):
+        if self.condition("Drifted").get("status") == "True" and not self._is_due_as_written:
             return ""
         return str(self.spec.get("timeZone") or "Etc/UTC")
+
+    @property
+    def _is_due_as_written(self) -> bool:
+        """Whether what is told to be due is what is written here, as far as that shows."""
+        if self.status.get("schedule") not in (None, self._written):
+            return False
+        return self.next is None or is_tick(self.subject(), self.next)
 
     @property
     def guarantee(self) -> str:

@@ -13,6 +13,8 @@ from hacron.core import reasons
 from hacron.core.demand.accounts import verdict_of
 from hacron.core.events import sentence
 from hacron.core.manifests import CRONJOB_LABEL, KIND, UNREADABLE, JobView, as_label, instant, job_view
+from hacron.core.model import VerdictKind
+from hacron.core.rules import Rules
 from hacron.core.runs import NOT_STARTED, NOT_WATCHED
 from hacron.plugin.kubectl import Kubectl, Refused, jobs, runs
 from hacron.plugin.looks import Look, entries
@@ -27,7 +29,7 @@ class Fate:
     tick: datetime
     fields: dict[str, Any]  # as the status has it
     run: str = ""  # the HACronJobRun that asked for it
-    after: datetime | None = None  # of one on more ticks than are counted: the latest tick before it that has an entry of its own
+    after: datetime | None = None  # of one on more ticks than are counted: up to when others speak, if that is known
 
     @property
     def verdict(self) -> str:
@@ -107,12 +109,14 @@ class Fate:
 def of_schedule(look: Look) -> list[Fate]:
     """Return what the status says of ticks and open runs, the latest tick first."""
     found = latest_first([*_entries(look.active), *_entries(look.recent)])
-    ticks = [entry.tick for entry in found if not entry.run]
-    return [replace(one, after=_latest(ticks, one.tick)) if one.is_uncounted else one for one in found]
+    return [replace(one, after=_before(one, found)) if one.is_uncounted else one for one in found]
 
 
-def _latest(ticks: list[datetime], before: datetime) -> datetime | None:
-    return max((tick for tick in ticks if tick < before), default=None)
+def _before(one: Fate, found: list[Fate]) -> datetime | None:
+    """Return the tick of the entry before, if no verdict between the two can have been forgotten: the oldest goes first."""
+    earlier = [entry for entry in found if not entry.run and entry.tick < one.tick]
+    is_whole = len(found) < Rules().recent_limit or any(entry.verdict == VerdictKind.SKIPPED for entry in earlier)
+    return max((entry.tick for entry in earlier), default=None) if is_whole else None
 
 
 def of_demands(kubectl: Kubectl, look: Look) -> list[Fate]:

@@ -151,7 +151,7 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
         findings += [f"tick {what}: {both(subject, tick)}"] if tick is not None else []
     past = bool(at) and at[-1] <= now
     state, why = look.state
-    if not past and state in (DELETING, "TemplateRefused"):
+    if not past and state in (DELETING, "TemplateRefused", "Invalid"):
         return Answer(False, "it would not fire", [f"at present: {state}: {why}", *findings])
     if not past:
         return Answer(told.fires, f"it would {'' if told.fires else 'not '}fire", findings)

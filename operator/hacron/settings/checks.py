@@ -35,8 +35,8 @@ CHECKS: Final = (
     ),
     Check(
         ("token_missing_after_s", "seen_interval_s"),
-        lambda missing, seen: missing >= 2 * seen,
-        "the first must be at least twice the interval, or one late word makes others put a worker's token back",
+        lambda missing, seen: missing > seen,
+        "the first must be more than the interval, or a worker's token is put back between two of its words",
     ),
     Check(
         ("silent_after_s", "seen_interval_s"),

@@ -39,6 +39,7 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=100)  # until the ticks of a range are counted on
 ITS_OWN = ("NotYet", "Suspended", "Paused")  # reasons to wait that others need not have: `_obstacle_of_its_own`
 AT_ONCE = 10  # runs that one look at a cronjob starts; what has changed is looked at again at once
+BY_ITSELF = (VerdictKind.SUCCEEDED, VerdictKind.FAILED)  # how a Job ends that nobody stops
 RESULTS_KEPT = 100  # what has not succeeded is kept longest
 WORDS_KEPT = 200  # of what is said of a run
 MOST_WATCHED = 2 * MOST_OPEN  # of one cronjob: those that were open when the ledger was lost, and those that were started since
@@ -126,14 +127,15 @@ def instants(demand: Demand, runs: bool, rules: Rules, after: datetime | None) -
 
 
 def with_result(account: Account, verdict: Verdict, open_ticks: Collection[datetime] = ()) -> Account:
-    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands, and an end beside a loss.
+    """Add what became of a run. A later word on a tick replaces the earlier one, but a success stands, and so does a failure
+    beside what is no end by itself.
 
     `open_ticks` have a run that is open, so there may be a later word: what was said of them before is kept until then.
     """
     before = next((one for one in account.results if one.tick == verdict.tick), None)
     if before is not None and before.verdict is VerdictKind.SUCCEEDED:
         return account
-    if before is not None and before.verdict is VerdictKind.FAILED and verdict.verdict is VerdictKind.LOST:
+    if before is not None and before.verdict is VerdictKind.FAILED and verdict.verdict not in BY_ITSELF:
         return account  # of another attempt
     if before is None and account.total and account.succeeded + account.failed >= account.total:
         return account  # it has been counted, and is not kept any more
