@@ -187,6 +187,9 @@ def test_a_zone_is_named_while_clusters_differ_in_something_else() -> None:
     assert found.time_zone == "Europe/Prague"
     found.status["nextScheduleTime"] = "2026-11-25T00:00:00Z"
     assert found.time_zone == "", "it is midnight elsewhere"
+    del found.status["schedule"]
+    found.spec["schedule"] = "nonsense"
+    assert found.time_zone == ""
 
 
 class TestTables:

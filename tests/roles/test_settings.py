@@ -268,8 +268,9 @@ def test_settings_that_disagree_are_told_together(wrong: dict[str, str]) -> None
 
 
 def test_a_worker_speaks_more_often_than_its_token_is_missed() -> None:
-    given = {"HACRON_SEEN_INTERVAL_S": "12", "HACRON_SILENT_AFTER_S": "30"}
-    assert the_problem(ENOUGH | given).startswith("HACRON_TOKEN_MISSING_AFTER_S (12) and HACRON_SEEN_INTERVAL_S (12): ")
+    given = {"HACRON_SEEN_INTERVAL_S": "8.1", "HACRON_SILENT_AFTER_S": "30"}
+    assert the_problem(ENOUGH | given).startswith("HACRON_TOKEN_MISSING_AFTER_S (12) and HACRON_SEEN_INTERVAL_S (8.1): ")
+    assert load(ENOUGH | {"HACRON_SEEN_INTERVAL_S": "7.5"}).seen_interval_s == 7.5
 
 
 @pytest.mark.parametrize("name", ["HACRON_GONE_CLUSTERS", "HACRON_FORGOTTEN_CLUSTERS"])

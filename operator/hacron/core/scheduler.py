@@ -129,10 +129,10 @@ class Scheduler:
             with self._about(key, draft, self._faults):
                 if not self._looks(key, draft):
                     self._agenda.put(key, draft.now)
-                elif draft.changes(key):  # it comes back through touch, when it is read; otherwise then
-                    self._agenda.put(key, draft.now + self._rules.look_again)
-                else:
+                elif not draft.changes(key):
                     self._agenda.put(key, min(self._instants(key, draft.now), default=None))
+                elif key not in self._agenda:  # it comes back through touch, when it is read; otherwise then
+                    self._agenda.put(key, draft.now + TRY_AGAIN)
         return due
 
     def _written(self, draft: Draft) -> list[tuple[Record, ...]]:

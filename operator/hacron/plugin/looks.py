@@ -54,7 +54,8 @@ class Look:
         """Whether what is told to be due is what is written here, as far as that shows."""
         if self.status.get("schedule") not in (None, self._written):
             return False
-        return self.next is None or is_tick(self.subject(), self.next)
+        here = self.subject()
+        return self.next is None or (here.cronjob is not None and is_tick(here, self.next))
 
     @property
     def guarantee(self) -> str:

@@ -151,7 +151,10 @@ def _explained(look: Look, asked: datetime, at: tuple[datetime, ...]) -> Answer:
         findings += [f"tick {what}: {both(subject, tick)}"] if tick is not None else []
     past = bool(at) and at[-1] <= now
     state, why = look.state
-    if not past and state in (DELETING, "TemplateRefused", "Invalid"):
+    never = state in (DELETING, "TemplateRefused") or (
+        state == "Invalid" and look.condition("Scheduled").get("status") == "False"
+    )
+    if not past and never:
         return Answer(False, "it would not fire", [f"at present: {state}: {why}", *findings])
     if not past:
         return Answer(told.fires, f"it would {'' if told.fires else 'not '}fire", findings)

@@ -35,8 +35,8 @@ CHECKS: Final = (
     ),
     Check(
         ("token_missing_after_s", "seen_interval_s"),
-        lambda missing, seen: missing > seen,
-        "the first must be more than the interval, or a worker's token is put back between two of its words",
+        lambda missing, seen: missing >= 1.5 * seen,
+        "the first must be at least one and a half times the interval, or a word that is late has a worker's token put back",
     ),
     Check(
         ("silent_after_s", "seen_interval_s"),
