@@ -69,7 +69,8 @@ def unfinished(world: World, ledgers: Sequence[Decided]) -> Iterable[str]:
         by_people = by_people or any(decided.meets(rest) for rest in noted.get(key, ()))
         known_at = known_ended.get((key, identity))
         if known_at is not None and begun - DECIDED_AHEAD < known_at <= counts.end:
-            by_people = by_people or any(rest.begin <= known_at for rest in rests[key])  # however late it became known
+            known_by = known_at + world.clocks_differ
+            by_people = by_people or any(rest.begin <= known_by for rest in rests[key])  # however late it became known
         if not (by_people or _refused_everywhere(key, one.names, counts, world) or _came_too_late(key, when, one, counts, world)):
             yield f"{short(key)} {tick(when)} was admitted and has not run to its end"
 

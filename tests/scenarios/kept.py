@@ -45,6 +45,9 @@ def _forgotten(ledger: list[Stored]) -> Iterator[str]:
                 marked.discard(subject)
                 forecasts.pop((FORECAST, key, cluster), None)
             identities[subject] = identity
+            if kind == "Progress":  # what is not open any more is over, or was taken back: under its id it may be decided anew
+                open_runs = {run["id"] for run in record.get("open", ())}
+                marked = {one for one in marked if one[:2] != ("run", key) or one[2] in open_runs}
             if kind == FORECAST:
                 forecasts[subject] = stored.offset
             else:
