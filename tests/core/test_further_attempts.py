@@ -157,14 +157,20 @@ class TestSilentAndLimited:
         assert story.runs[-1] == "60 Pending north #3"
 
 
-def test_a_tick_that_has_run_to_its_end_after_all_has_no_further_attempt() -> None:
-    """Its first cluster was only cut off, and the second had refused it."""
+def cut_off_and_placed_elsewhere() -> tuple[Story, Run, Run]:
+    """Return a story in which west was cut off with its run of 12:01, of which east has the next attempt; and the two."""
     story = Story()
     story.declare(spec("1 12 * * *", **BOTH, **ALO))
     story.at(58)
     story.alive = {"east"}
     story.at(100)
     first, second = story.progress.open
+    return story, first, second
+
+
+def test_a_tick_that_has_run_to_its_end_after_all_has_no_further_attempt() -> None:
+    """Its first cluster was only cut off, and the second had refused it."""
+    story, first, second = cut_off_and_placed_elsewhere()
     story.refused(second, "QuotaExceeded")
     assert story.runs == ["60 Lost west #1", "60 Lost east #2"]
     story.alive = {"west", "east"}
@@ -175,12 +181,7 @@ def test_a_tick_that_has_run_to_its_end_after_all_has_no_further_attempt() -> No
 
 
 def test_nor_has_it_where_the_second_falls_silent() -> None:
-    story = Story()
-    story.declare(spec("1 12 * * *", **BOTH, **ALO))
-    story.at(58)
-    story.alive = {"east"}
-    story.at(100)
-    first, second = story.progress.open
+    story, first, second = cut_off_and_placed_elsewhere()
     story.started(second)
     story.alive = {"west"}
     story.finished(first)
@@ -189,12 +190,7 @@ def test_nor_has_it_where_the_second_falls_silent() -> None:
 
 
 def test_nor_where_the_second_is_refused_only_then() -> None:
-    story = Story()
-    story.declare(spec("1 12 * * *", **BOTH, **ALO))
-    story.at(58)
-    story.alive = {"east"}
-    story.at(100)
-    first, second = story.progress.open
+    story, first, second = cut_off_and_placed_elsewhere()
     story.alive = {"west", "east"}
     story.finished(first)
     assert story.runs == ["60 Pending east #2"]
@@ -204,12 +200,7 @@ def test_nor_where_the_second_is_refused_only_then() -> None:
 
 def test_nor_is_it_lost_where_the_second_is_only_late() -> None:
     """Its cluster lives, and its worker takes the name before it says that it has not begun."""
-    story = Story()
-    story.declare(spec("1 12 * * *", **BOTH, **ALO))
-    story.at(58)
-    story.alive = {"east"}
-    story.at(100)
-    first, second = story.progress.open
+    story, first, second = cut_off_and_placed_elsewhere()
     story.alive = {"west", "east"}
     story.finished(first)
     story.at(200)

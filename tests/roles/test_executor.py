@@ -13,15 +13,15 @@ from hacron.core.state import SKIPPED, State
 from hacron.executor import Executor, Lease
 from hacron.ports import BrokerUnavailable, SteppedDown, Why
 from hacron.turn import Folded, Moment
-from tests.fakes.broker import NAMES_NONE, FakeBroker
+from tests.fakes.broker import NAMES_NONE, FakeBroker, FakeSession
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
-def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_before() -> None:
-    broker, state, lease = FakeBroker(), State(), Lease()
-    session = broker.connect("r1", "west", lambda: NOON)
-    executor = Executor(
+def executor_of(session: FakeSession, lease: Lease, *, may_execute: bool = True) -> Executor:
+    """Return the executor of a replica of west that has read nothing."""
+    state = State()
+    return Executor(
         replica="r1",
         cluster="west",
         state=state,
@@ -30,7 +30,14 @@ def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_be
         ledger=session.ledger,
         inbox=session.inbox,
         lease=lease,
+        may_execute=may_execute,
     )
+
+
+def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_before() -> None:
+    broker, lease = FakeBroker(), Lease()
+    session = broker.connect("r1", "west", lambda: NOON)
+    executor = executor_of(session, lease)
 
     def turn(mono: float) -> None:
         executor.turn(Moment(NOON + timedelta(seconds=mono), mono), [])
@@ -48,19 +55,9 @@ def test_its_checkpoint_may_take_longer_than_a_proof_since_nothing_is_decided_be
 
 
 def test_who_reads_only_what_does_not_count_connects_anew() -> None:
-    broker, state, lease = FakeBroker(), State(), Lease()
+    broker, lease = FakeBroker(), Lease()
     session = broker.connect("r1", "west", lambda: NOON)
-    executor = Executor(
-        replica="r1",
-        cluster="west",
-        state=state,
-        scheduler=Scheduler(state, Rules()),
-        token=session.token,
-        ledger=session.ledger,
-        inbox=session.inbox,
-        lease=lease,
-        may_execute=False,
-    )
+    executor = executor_of(session, lease, may_execute=False)
     stray = Folded(Entry(offset=5, size=100, batch=None), SKIPPED)
     executor.turn(Moment(NOON, 0.0), [stray])
     with pytest.raises(BrokerUnavailable, match="nothing is heard from the ledger"):

@@ -187,7 +187,7 @@ def _begin(draft: Draft, old: Progress | None, command: CronJobDeclared, not_bef
         recent=draft.untold(old) if old else (),
         told=old.told if old else (),
         last_scheduled=min(command.last_schedule_time, draft.now) if command.last_schedule_time else None,
-        last_successful=min(command.last_successful_time, draft.now) if command.last_successful_time else None,
+        last_successful=_succeeded(draft, command),
     )
     return _watching(progress, command, draft.now, draft.now) if old is None else progress
 
@@ -196,6 +196,11 @@ def _decided(draft: Draft, command: CronJobDeclared) -> datetime | None:
     """Return up to when the home cluster knows what has become of ticks: that they have run, or have their verdict."""
     known = max(filter(None, (command.last_schedule_time, command.decided_until)), default=None)
     return min(known, draft.now) if known is not None else None
+
+
+def _succeeded(draft: Draft, command: CronJobDeclared) -> datetime | None:
+    """Return when the newest success had ended that the home cluster knows of."""
+    return min(command.last_successful_time, draft.now) if command.last_successful_time is not None else None
 
 
 def _was_forgotten(draft: Draft, command: CronJobDeclared) -> bool:
@@ -216,7 +221,7 @@ def _as_told(draft: Draft, progress: Progress, command: CronJobDeclared) -> Prog
     decided = _decided(draft, command)
     if decided is not None and decided > progress.last_tick:
         progress = replace(progress, last_tick=decided)
-    well = min(command.last_successful_time, draft.now) if command.last_successful_time is not None else None
+    well = _succeeded(draft, command)
     if well is not None and (progress.last_successful is None or progress.last_successful < well):
         progress = replace(progress, last_successful=well)
     return _watching(progress, command, draft.born, draft.now)
@@ -303,11 +308,10 @@ def _counting_on(progress: Progress, before: Standing, after: Standing, now: dat
     if not isinstance(after.cronjob, CronJob):
         return progress
     schedule = after.cronjob.schedule
-    if not isinstance(before.cronjob, CronJob) and schedule.schedules[0].interval is not None:
+    known = before.cronjob.schedule if isinstance(before.cronjob, CronJob) else None
+    if schedule.goes_on(known) if known is not None else schedule.schedules[0].interval is not None:
         return _decided_until(progress, _latest(progress, schedule, now))
-    if isinstance(before.cronjob, CronJob):
-        if schedule.goes_on(before.cronjob.schedule):
-            return _decided_until(progress, _latest(progress, schedule, now))
+    if known is not None:
         first = schedule.next_after(now, base=now)
         if progress.last_tick < decided and (first is None or first > decided):
             return replace(progress, last_tick=now, passed_over=now)

@@ -37,12 +37,6 @@ class Look:
         return str(said) if said else "; ".join(map(str, several)) if isinstance(several, list) else ""
 
     @property
-    def _written(self) -> str:
-        """What is due by the spec in this cluster, as the operator would understand it; empty if it is invalid."""
-        subject = self.subject()
-        return subject.calendar.text if subject.cronjob is not None else ""
-
-    @property
     def time_zone(self) -> str:
         """Its zone; empty where another cluster's schedule counts, whose zone is not known here."""
         if self.condition("Drifted").get("status") == "True" and not self._is_due_as_written:
@@ -52,9 +46,9 @@ class Look:
     @property
     def _is_due_as_written(self) -> bool:
         """Whether what is told to be due is what is written here, as far as that shows."""
-        if self.status.get("schedule") not in (None, self._written):
-            return False
         here = self.subject()
+        if self.status.get("schedule") not in (None, here.calendar.text if here.cronjob is not None else ""):
+            return False
         return self.next is None or (here.cronjob is not None and is_tick(here, self.next))
 
     @property
