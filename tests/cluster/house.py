@@ -23,7 +23,7 @@ from tests.testbed.wait import until
 
 LONGEST_PAUSE_S = 0.05
 
-PATIENT = {"proof_lease_s": 60.0, "token_missing_after_s": 120.0, "silent_after_s": 60.0, "kube_timeout_s": 60.0}
+PATIENT = {"proof_lease_s": 60.0, "token_missing_after_s": 120.0, "silent_after_s": 60.0, "kube_timeout_s": 25.0}
 """All replicas share one thread, and here nobody is there to begin a session anew: a machine that stalls ends none.
 
 Nor does a request fail because the API server has much to do: a namespace whose requests hang is asked ever more rarely.

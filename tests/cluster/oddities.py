@@ -26,6 +26,7 @@ class Asked(NamedTuple):
     path: str
     token: str  # "" for none
     shown: str  # common name of the client's certificate; "" for none
+    body: bytes = b""
 
 
 class Said(NamedTuple):
@@ -73,12 +74,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(length)
+        body = self.rfile.read(length)
         if self.path in (probe(PROBED), WHICH) and self.server.works:
             said = Said(404, b'{"kind": "Status"}')
         else:
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-            asked = Asked(self.command, self.path, token, self._shown())
+            asked = Asked(self.command, self.path, token, self._shown(), body)
             self.server.asked.append(asked)
             said = self.server.reply(asked)
         self.send_response(said.status)

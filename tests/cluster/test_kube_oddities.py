@@ -83,7 +83,7 @@ def test_an_answer_that_is_not_of_an_api_server_settles_nothing(begin: Begin, sa
 def test_redirects_are_not_followed(begin: Begin) -> None:
     kube, server = begin(lambda asked: JOB if asked.path == "/login" else Said(307, PAGE, {"Location": "/login"}))
     assert kube.ask(create("hello", "default")).status == 0
-    assert [asked.path for asked in server.asked] == ["/apis/batch/v1/namespaces/default/jobs"]
+    assert [asked.path for asked in server.asked] == ["/apis/batch/v1/namespaces/default/jobs?timeout=60s"]
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])

@@ -1,9 +1,10 @@
 """Until when a Job's name stays taken: the name is the lock that keeps a run from being made twice.
 
 A request to make the Job may leave until the run's `start_by`, at most `request_window` (22 s) after the Job was made: a run's
-`start_window`, and the margin for clocks. An API server may carry it out REQUEST_LIVES (60 s) after its sender has given it up.
-Were the name free by then, the Job would be made again. So for 82 seconds it stays taken: by the Job, suspended where it was to
-be stopped, or by a tombstone. A tombstone of a run that has not begun stands for an hour, against a replica that was frozen on
+`start_window`, and the margin for clocks. It arrives within `HACRON_KUBE_TIMEOUT_S` (at most 25 s) or never, and the API server
+is told to be done with it as long after that: well within REQUEST_LIVES, 60 s. Its sender may have given it up long before. Were
+the name free by then, the Job would be made again. So for 82 seconds it stays taken: by the Job, suspended where it was to be
+stopped, or by a tombstone. A tombstone of a run that has not begun stands for an hour, against a replica that was frozen on
 its way to make the Job. Where none can be made, since a webhook fails, nobody can ask for the Job any more three minutes after
 `start_by`.
 """
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from hacron.core.manifests import JobView
 from hacron.core.model import Run
 
-REQUEST_LIVES = timedelta(seconds=60)  # an API server may still act on a request that its sender has given up (--request-timeout)
+REQUEST_LIVES = timedelta(seconds=60)  # so long after it has left, an API server may still act on a request
 CLOCKS_DIFFER = timedelta(seconds=60)  # at most, of a replica that takes part and its API server: twice as much, of two replicas
 TOMBSTONE_LIFE = timedelta(hours=1)  # far longer than a replica can be frozen and still make a Job: it looks at start_by first
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -80,6 +81,7 @@ class KubeClient:
         connections = self._fast.most + self._slow.most + OTHERS + len(self._scopes)
         self.on_arrival: Callable[[], None] = lambda: None  # both are called from this client's thread
         self.on_new_connections: Callable[[], None] = lambda: None
+        self._ends_itself = f"?timeout={math.ceil(timeout_s)}s"  # what the API server is still at by then has no effect
         self._api = ApiServer(
             self._read_access(),
             self._read_access,
@@ -294,7 +296,7 @@ class KubeClient:
         send = self._api.send
         match request:
             case CreateJob():
-                query = "?dryRun=All" if request.dry_run else ""
+                query = self._ends_itself + ("&dryRun=All" if request.dry_run else "")
                 return await send("POST", _jobs(request.namespace) + query, request.body, not_after=request.not_after)
             case GetJob():
                 return await send("GET", _job(request.namespace, request.name))

@@ -1,15 +1,18 @@
 """Connections to the API server that share certificates: opened as requests need them, and closed together.
 
 When aiohttp closes a session, whoever reads a stream or waits for a connection is not told in a way that can be worked with: here
-they get an error like any other.
+they get an error like any other. And what was given up does not arrive later, through a partition that heals.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import aiohttp
 
@@ -24,9 +27,15 @@ KEEP_ALIVE_S: Final = 75.0
 class Connections:
     """At most `limit` connections, with the certificates of `access`."""
 
-    def __init__(self, access: Access, limit: int) -> None:
+    def __init__(self, access: Access, limit: int, timeout_s: float = 10.0) -> None:
+        """What the other end has not received within `timeout_s` is not sent again, and its connection has ended."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limit, ssl=access.tls(), keepalive_timeout=KEEP_ALIVE_S),
+            connector=aiohttp.TCPConnector(
+                limit=limit,
+                ssl=access.tls(),
+                keepalive_timeout=KEEP_ALIVE_S,
+                socket_factory=partial(_forgetful_socket, timeout_s),
+            ),
             headers={"User-Agent": f"hacron/{program_version()}"},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=access.proxy,
@@ -80,3 +89,15 @@ class Connections:
         """Close all connections. Streams first: aiohttp takes their connections and does not wake who waits for more."""
         self.end_streams()
         await self._session.close()
+
+
+def _forgetful_socket(timeout_s: float, address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket that lets go of what does not get through: the system would go on sending it for minutes.
+
+    In time, also where it is not closed, since TLS waits for a word of the other end; and at once when it is, or we die.
+    """
+    family, kind, protocol, *_ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(timeout_s * 1000)))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return sock

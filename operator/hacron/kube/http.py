@@ -265,7 +265,7 @@ class ApiServer:
 
     def _connected(self) -> Connections:
         if self._connections is None:
-            self._connections = Connections(self._access, self._limit)
+            self._connections = Connections(self._access, self._limit, self._timeout.total or CONNECT_S)
         return self._connections
 
     # --- who we are ---

@@ -342,8 +342,8 @@ class Settings:
     )
     kube_timeout_s: float = setting(
         "seconds",
-        seconds(0.1, 300),
-        "A request without an answer for so long is given up and tried again.",
+        seconds(0.1, 25),  # namelock.REQUEST_LIVES is more than twice as long
+        "A request without an answer for so long is given up and tried again. At most 25.",
         default=10.0,
     )
 
