@@ -16,6 +16,7 @@ from tests.core.ledger_story import NOON, Story, refused_and_waiting, spec
 
 BOTH = {"placement": {"clusters": ["west", "east"]}}
 ALO = {"guarantee": "AtLeastOnce"}
+FOR_LONG_S = 20 * 3600
 DEADLINES = [{"startingDeadlineSeconds": 60}, {"catchUp": {"policy": "None"}}, {"catchUp": {"windowSeconds": 60}}]
 
 
@@ -44,14 +45,14 @@ def test_where_the_one_before_was_refused_the_deadline_counts() -> None:
 @pytest.mark.parametrize("policy", ["Allow", "Forbid"])
 def test_what_was_refused_waits_for_another_cluster_until_its_deadline_and_no_longer(policy: str) -> None:
     story = Story()
-    story.declare(spec("1,20 12 * * *", startingDeadlineSeconds=100, concurrencyPolicy=policy, **BOTH, **ALO))
+    story.declare(spec("1,20 12 * * *", startingDeadlineSeconds=45, concurrencyPolicy=policy, **BOTH, **ALO))
     story.at(40)
     story.alive = {"west"}
     story.at(60)
     story.refused(story.run)
-    story.at(159)
+    story.at(104)
     assert (story.runs, story.verdicts) == (["60 Lost west #1"], [])
-    story.at(161)
+    story.at(106)
     assert (story.runs, story.verdicts) == ([], ["60 Missed DeadlineExceeded"])
     story.alive = {"west", "east"}
     story.at(200)
@@ -89,6 +90,7 @@ def test_a_cluster_that_was_never_heard_of_is_waited_for_no_longer_than_one_may_
     story.declare(spec("1 12 * * *", **BOTH, **ALO))
     story.at(60)
     story.refused(story.run)
+    story.cordoned = {"west": "and it is not asked again"}
     story.at(story.rules.lost_after / timedelta(seconds=1) - 10)
     assert story.runs == ["60 Lost west #1"]
     story.at(story.rules.lost_after / timedelta(seconds=1) + 10)
@@ -97,7 +99,6 @@ def test_a_cluster_that_was_never_heard_of_is_waited_for_no_longer_than_one_may_
 
 def test_what_waits_for_a_further_attempt_makes_way_at_once() -> None:
     story = refused_and_waiting("1,2 12 * * *", concurrencyPolicy="Replace")
-    assert story.runs == ["60 Lost west #1"]
     story.at(121)
     assert (story.runs, story.verdicts) == (["120 Pending west #1"], ["60 Skipped Replaced"])
 
@@ -112,6 +113,108 @@ def test_a_run_that_blocks_no_longer_does_not_keep_ticks_from_being_decided_ahea
     story.declare(spec("1,20,30 12 * * *", concurrencyPolicy="Forbid", **BOTH, **ALO), uid="uid-anew")
     story.at(20 * 60 - 4)
     assert story.runs == ["60 Stopping west #1", "1200 Pending east #1"]
+
+
+def waits_for_long(attempt: int) -> Story:
+    """Return a story in which west has refused so many attempts, and a further one would be due since long ago."""
+    story = refused_and_waiting()
+    (run,) = story.progress.open
+    run = replace(run, id=run_id("uid-west", run.tick, attempt), attempt=attempt)
+    story.write([(replace(story.progress, open=(run,)),)])
+    story.now = NOON + timedelta(seconds=FOR_LONG_S)
+    story.at(FOR_LONG_S + 6)
+    return story
+
+
+class TestAskedAgain:
+    """What a cluster said no for may have passed, and who has not been asked may be away for days."""
+
+    def test_who_has_refused_a_run_is_asked_again_where_nobody_else_can_be(self) -> None:
+        story = refused_and_waiting()
+        story.at(80 + 59)
+        assert story.runs == ["60 Lost west #1"]
+        story.at(80 + 60)
+        assert story.runs == ["60 Pending west #2"]
+        assert story.run.refused_by == ()
+        story.finished(story.run)
+        assert (story.runs, story.verdicts) == ([], ["60 Succeeded"])
+
+    def test_each_time_after_three_times_as_long(self) -> None:
+        story = refused_and_waiting()
+        story.at(140)
+        story.refused(story.run, "QuotaExceeded")
+        assert story.run.refused_by == ("west",)
+        start_by = 140 + 20
+        story.at(start_by + 179)
+        assert story.runs == ["60 Lost west #2"]
+        story.at(start_by + 180)
+        assert story.runs == ["60 Pending west #3"]
+
+    def test_so_often_that_two_attempts_are_left_for_who_is_waited_for(self) -> None:
+        assert waits_for_long(MOST_ATTEMPTS - 3).runs == [f"60 Pending west #{MOST_ATTEMPTS - 2}"]
+        story = waits_for_long(MOST_ATTEMPTS - 2)
+        assert story.runs == [f"60 Lost west #{MOST_ATTEMPTS - 2}"]
+        story.alive = {"west", "east"}
+        story.at(FOR_LONG_S + 10)
+        assert story.runs == [f"60 Pending east #{MOST_ATTEMPTS - 1}"]
+
+    def test_but_rather_one_that_has_not_refused_it(self) -> None:
+        story = refused_and_waiting()
+        story.alive = {"west", "east"}
+        story.at(500)
+        assert story.runs == ["60 Pending east #2"]
+
+    def test_and_not_beside_one_that_may_have_begun_elsewhere(self) -> None:
+        story = Story()
+        story.declare(spec("1 12 * * *", **BOTH, **ALO))
+        story.at(60)
+        story.refused(story.run)
+        story.started(story.run)
+        story.alive = {"west"}
+        story.at(1000)
+        assert story.runs == ["60 Lost east #2"]
+
+    def test_one_refusal_holds_up_no_later_tick_for_as_long_as_another_cluster_is_away(self) -> None:
+        story = refused_and_waiting("* * * * *", concurrencyPolicy="Forbid")
+        story.at(140)
+        story.finished(story.run)
+        story.at(145)
+        assert story.runs == ["120 Pending west #1"]
+
+    def test_not_before_another_had_the_time_to_be_heard_by_a_new_executor(self) -> None:
+        story = refused_and_waiting()
+        story.alive = set()
+        story.at(400)
+        story.take_over()
+        story.alive = {"west"}
+        story.at(410)
+        assert story.runs == ["60 Lost west #1"]
+        story.alive = {"west", "east"}
+        story.at(414)
+        assert story.runs == ["60 Pending east #2"]
+
+    def test_what_has_begun_where_it_had_been_refused_counts_as_refused_by_nobody(self) -> None:
+        """Else its cluster would not be asked any more, were the next one to refuse it."""
+        story = refused_and_waiting()
+        story.at(140)
+        story.started(story.run)
+        story.alive = {"east"}
+        story.at(140 + 20 + story.rules.lost_after / timedelta(seconds=1))
+        assert story.runs[-1] == "60 Pending east #3"
+        story.refused(story.run)
+        assert story.runs[-1] == "60 Lost east #3"
+        story.alive = {"west", "east"}
+        story.at(1200)
+        assert (story.runs[-1], story.verdicts) == ("60 Pending west #4", ["60 Lost PlacedElsewhere"])
+
+    def test_under_at_most_once_what_all_have_refused_that_can_be_asked_is_refused(self) -> None:
+        story = Story()
+        story.declare(spec("1 12 * * *", **BOTH))
+        story.at(40)
+        story.alive = {"west"}
+        story.at(60)
+        story.refused(story.run)
+        assert (story.runs, story.verdicts) == ([], ["60 Refused Invalid"])
 
 
 class TestSilentAndLimited:

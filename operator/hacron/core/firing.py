@@ -79,9 +79,9 @@ class Scene:
 
         return self._field.choose(self.cronjob.key, load, without)
 
-    def may_choose(self, without: Collection[str]) -> bool:
-        """Whether there is a cluster that may be chosen, now or when it is heard of again."""
-        return any(name not in without and self._may_be_heard_of(name) for name in self._field.candidates())
+    def choosable(self, without: Collection[str]) -> int:
+        """Return how many clusters may be chosen, now or when they are heard of again."""
+        return sum(name not in without and self._may_be_heard_of(name) for name in self._field.candidates())
 
     def _may_be_heard_of(self, name: str) -> bool:
         """Whether to wait for a cluster: not if it is declared gone, nor if it was never there since anybody listens."""

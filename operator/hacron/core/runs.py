@@ -20,15 +20,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from msgspec.structs import replace
 
 from hacron.core.messages import Outcome, Progress, RunFinished, RunOutOfSight, RunRefused, RunReport, RunStarted, RunStopped
 from hacron.core.model import Guarantee, Run, RunState, Verdict, VerdictKind, sentence
+from hacron.core.namelock import REQUEST_LIVES
 
 MOST_ATTEMPTS = 9  # the Job's name has room for one more digit
+TIMES = 3  # as long as after the attempt before, until who has refused a run is asked again: 1, 3, 9, 27 minutes
 
 # Why a run is LOST under AtLeastOnce:
 NOT_STARTED = "NotStarted"  # refused, and waits for a cluster, or for its turn
@@ -91,6 +93,15 @@ def is_unplaced(run: Run, guarantee: Guarantee) -> bool:
     """Whether a run was given up, or refused, and its next attempt has found no cluster yet."""
     may_follow = guarantee is Guarantee.AT_LEAST_ONCE and run.attempt < MOST_ATTEMPTS and not run.tried_again
     return may_follow and run.state is RunState.LOST and run.reason != PLACED_ELSEWHERE
+
+
+def asked_again_at(run: Run) -> datetime:
+    """Return from when on those that have refused a run may be asked again, where nobody else can be.
+
+    Not while a request for this attempt may yet be carried out.
+    """
+    pause: timedelta = REQUEST_LIVES * TIMES ** (run.attempt - 1)
+    return run.start_by + pause
 
 
 def never_begun(run: Run, reason: str, when: str) -> Verdict:

@@ -24,6 +24,7 @@ from hacron.core.runs import (
     NOT_WATCHED,
     PLACED_ELSEWHERE,
     advance,
+    asked_again_at,
     identity_of,
     is_of_an_earlier,
     is_unplaced,
@@ -134,7 +135,7 @@ def _refused(progress: Progress, run: Run, report: RunRefused, scene: Scene | No
     refused_by = run.refused_by
     if not report.too_late and run.cluster not in refused_by:
         refused_by = (*refused_by, run.cluster)
-    if not _at_most_once(scene) and scene.may_choose(without=refused_by):
+    if not _at_most_once(scene) and scene.choosable(without=refused_by):
         because = run.because if run.reason == NOT_STARTED else _because(run, report)[:MOST_WORDS]
         waits = to_try_again(run, refused_by, because)
         return _tend_lost(_with(progress, run, waits), waits, scene)
@@ -155,8 +156,9 @@ def _gives_way(scene: Scene) -> bool:
 
 
 def _because(run: Run, report: RunRefused) -> str:
-    """Say why there is a further attempt, the latest reason first: what is too long is cut at its end."""
-    return sentence(f"{run.cluster} had refused it ({report.reason}: {report.message})", run.because)
+    """Say why there is a further attempt, the latest reason first, and once: what is too long is cut at its end."""
+    why = f"{run.cluster} had refused it ({report.reason}: {report.message})"
+    return run.because if run.because.startswith(why) else sentence(why, run.because)
 
 
 def expire(progress: Progress, scene: Scene) -> Progress:
@@ -231,6 +233,8 @@ def _own_deadlines(run: Run, cronjob: CronJob, hearing: Hearing, rules: Rules) -
         yield _given_time(run, hearing, rules)
     if is_unplaced(run, cronjob.guarantee):
         yield run.start_by
+        if run.reason == NOT_STARTED:
+            yield _asked_again_at(run, hearing, rules)
     bound = deadline_of(run, cronjob, rules)
     if run.reason == NOT_STARTED and bound is not None:
         yield run.tick + bound.after
@@ -310,7 +314,7 @@ def _tend_lost(progress: Progress, run: Run, scene: Scene) -> Progress:
 
 
 def _tend_refused(progress: Progress, run: Run, scene: Scene) -> Progress:
-    """Offer a run that was refused to another cluster, until its deadline, and as long as it is wanted and there is one.
+    """Offer a run that was refused to a cluster again, until its deadline, and as long as it is wanted and another may come.
 
     Where it has been edited to AtMostOnce meanwhile, it is over: an attempt before it may have begun, and is forgotten.
     """
@@ -318,7 +322,10 @@ def _tend_refused(progress: Progress, run: Run, scene: Scene) -> Progress:
     if over is not None:
         return with_verdict(_without(progress, run), over)
     elsewhere = _elsewhere(progress, run, scene)
-    return _again(_without(progress, run), run, elsewhere, scene, run.refused_by, run.because) if elsewhere else progress
+    if elsewhere is None:
+        return progress
+    refused_by = tuple(name for name in run.refused_by if name != elsewhere)  # if it is asked again, it may say yes
+    return _again(_without(progress, run), run, elsewhere, scene, refused_by, run.because)
 
 
 def _over(run: Run, scene: Scene) -> Verdict | None:
@@ -331,7 +338,7 @@ def _over(run: Run, scene: Scene) -> Verdict | None:
         return replace(never_begun(run, "DeadlineExceeded", "its deadline came"), verdict=VerdictKind.MISSED)
     if _at_most_once(scene):
         return _refused_by_all(run, "its guarantee became AtMostOnce")
-    if not scene.may_choose(without=run.refused_by):
+    if not scene.choosable(without=run.refused_by):
         return _refused_by_all(run, "no other cluster that may have it will come")
     return None
 
@@ -359,8 +366,13 @@ def _unheard_again(progress: Progress, run: Run, cluster: str, scene: Scene) -> 
 
 def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
     """Return who may have the next attempt of a run now, if there is somebody, and what else may still run leaves room for it."""
-    if not _may_go_on(run, scene) or scene.choose(progress, without=run.refused_by) is None:
-        return None  # looked for first: of runs that wait for a cluster there may be hundreds
+    if not _may_go_on(run, scene):
+        return None
+    refused_by: Collection[str] = run.refused_by
+    if scene.choose(progress, without=refused_by) is None:  # looked for first: of runs that wait there may be hundreds
+        if not _asks_again(run, scene) or scene.choose(progress) is None:
+            return None
+        refused_by = ()
     if scene.cronjob.policy is not ConcurrencyPolicy.ALLOW:
         ahead = blocking_runs(scene.cronjob, _ahead_of(run, progress.open), scene.hearing, scene.now, scene.rules)
         if not _at_most_once(scene):  # some are given up in this same look, and have not been come to
@@ -371,7 +383,23 @@ def _elsewhere(progress: Progress, run: Run, scene: Scene) -> str | None:
     if run.reason == NOT_STARTED and scene.now >= run.start_by:
         # Not sooner: a cluster that says "too late" before its time has a clock that is ahead, and is not asked again at once.
         others = tuple(other for other in others if other.id != run.id)
-    return _next(progress, run, {*run.refused_by, *(other.cluster for other in others if _is_of_the_same(other, run))}, scene)
+    return _next(progress, run, {*refused_by, *(other.cluster for other in others if _is_of_the_same(other, run))}, scene)
+
+
+def _asks_again(run: Run, scene: Scene) -> bool:
+    """Whether those that have refused a run are asked again, as nobody else can be.
+
+    Ever more rarely: what they said no for may have passed, and who is waited for may be away for days. Each of those has two
+    attempts left. Not where an attempt may have begun: nothing but its tick waits for that.
+    """
+    if run.reason != NOT_STARTED or scene.now < _asked_again_at(run, scene.hearing, scene.rules):
+        return False
+    return run.attempt + 2 * scene.choosable(without=run.refused_by) < MOST_ATTEMPTS
+
+
+def _asked_again_at(run: Run, hearing: Hearing, rules: Rules) -> datetime:
+    """Return from when on those may be asked again: others had the time to be heard by this executor."""
+    return max(asked_again_at(run), hearing.since + rules.silent_after)
 
 
 def _ahead_of(run: Run, runs: tuple[Run, ...]) -> tuple[Run, ...]:
