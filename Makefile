@@ -29,7 +29,7 @@ lint: venv ## ruff, and the contracts between the rooms of the house
 	$(BIN)/lint-imports
 
 unit: venv ## the tests that need no server, in about a minute
-	$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist worksteal -m "not broker and not browser and not cluster and not docker and not e2e and not kind and not simulation"
+	$(BIN)/pytest -n $$(($$(nproc) * 2)) --dist worksteal -m "not broker and not browser and not cluster and not docker and not e2e and not kind and not simulation"
 
 types: venv ## mypy, strict
 	$(BIN)/mypy

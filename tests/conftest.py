@@ -17,7 +17,7 @@ from xdist.remote import Producer
 
 from hacron.core import faults
 from hacron.telemetry.logs import says_something
-from tests.side_by_side import DOCKER, SideBySide, part, turn
+from tests.side_by_side import DOCKER, IN_PARTS, SideBySide, part, spread, turn
 from tests.testbed.broker import Broker
 from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
@@ -41,12 +41,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideByS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest parts begin first."""
+    """Let the longest parts begin first, and of what needs no server spread those that wait."""
     for item in items:
         needs_docker = any(item.get_closest_marker(name) for name in ("docker", "kind"))
         if needs_docker != (part(item.nodeid) == DOCKER):
             raise pytest.UsageError(f"{item.nodeid}: tests.side_by_side does not know whether it needs docker")
-    items.sort(key=lambda item: turn(item.nodeid))
+    in_parts = [item for item in items if any(map(item.get_closest_marker, IN_PARTS))]
+    alone = [item for item in items if not any(map(item.get_closest_marker, IN_PARTS))]
+    items[:] = [*sorted(in_parts, key=lambda item: turn(item.nodeid)), *spread(alone)]
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,20 @@
-"""How `make test` shares the tests that need servers among one worker more than there are cores: most of the time they wait.
+"""How tests are shared among more workers than there are cores: much of the time they wait.
 
-A part is what stays with one worker, because its tests share servers that are slow to start, or that a machine has only once.
+Of the tests that need servers a part stays with one worker, because its tests share servers that are slow to start, or that a
+machine has only once. Of those that need none each worker gets its share in the order of the tests, and takes from others when it
+is done: those that wait are spread over all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 DOCKER, PUNCTUAL = "docker", "punctual"
+IN_PARTS = ("broker", "browser", "cluster", "docker", "e2e", "kind", "simulation")  # marks of tests that stay together
 _OTHERS = {  # all else goes by its folder
     "tests/kind/": DOCKER,
     "tests/packaging/test_image.py": DOCKER,
@@ -16,6 +23,7 @@ _OTHERS = {  # all else goes by its folder
 # The longest, so that no worker is left alone with one of them in the end, and what takes little of the machine beside docker.
 _FIRST = (DOCKER, "e2e", "broker", "cluster", "chaos", PUNCTUAL, "packaging")
 _TAKES_ALL_CORES = ("simulation",)
+_WAIT = ("tests/cluster/", "tests/roles/test_health.py", "tests/roles/test_kopf_watch.py")  # for a clock, mostly
 
 
 class SideBySide(LoadScopeScheduling):
@@ -36,3 +44,18 @@ def turn(nodeid: str) -> int:
     if its_part in _TAKES_ALL_CORES:
         return len(_FIRST) + 1
     return _FIRST.index(its_part) if its_part in _FIRST else len(_FIRST)
+
+
+def spread(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests with those that wait between the files of the others, as many after each as its tests are of all."""
+    waiting = [item for item in items if item.nodeid.startswith(_WAIT)]
+    others = [item for item in items if not item.nodeid.startswith(_WAIT)]
+    found: list[pytest.Item] = []
+    passed = placed = 0
+    for _, file in groupby(others, key=lambda item: item.path):
+        of_file = list(file)
+        passed += len(of_file)
+        until = round(len(waiting) * passed / len(others))
+        found += [*of_file, *waiting[placed:until]]
+        placed = until
+    return [*found, *waiting[placed:]]
