@@ -240,7 +240,8 @@ def _asked_for_nothing(message: Command | Report, one: Acknowledged, ledger: lis
             progress = before.progress.get(message.key)
             return progress is None or all(run.id != message.run_id for run in progress.open)
         case CronJobWithdrawn():  # which came before its declaration, out of order
-            return message.cluster not in before.definitions.get(message.key, {})
+            noted = before.definitions.get(message.key, {}).get(message.cluster)
+            return noted is None or noted.uid != message.uid
         case DemandWithdrawn():
             return message.key not in before.demands
         case _:

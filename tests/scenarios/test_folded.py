@@ -58,6 +58,23 @@ def test_a_report_asks_for_nothing_if_it_was_taken_before_its_run_was_known(told
     assert any("RunStarted" in one for one in unwritten(told)) == asks
 
 
+@pytest.mark.parametrize(("known", "asks"), [(False, False), (True, True)], ids=["before its object was noted", "after"])
+def test_a_deletion_asks_for_nothing_if_it_was_taken_before_its_object_was_known(told: World, known: bool, asks: bool) -> None:
+    """What was noted then is an earlier object of that name. If its own is noted after all, its relay tells of it again."""
+    west, before = told.cluster("west"), told.broker.end
+    first = west.cronjobs[HELLO]["metadata"]["uid"]
+    west.delete(HELLO)
+    told.settle()
+    west.apply(HELLO, spec({"schedule": "* * * * *"}))
+    told.settle()
+    second = west.cronjobs[HELLO]["metadata"]["uid"]
+    said = next(one for one in told.broker.acknowledged if b'"CronJobWithdrawn"' in one.body)
+    body = said.body.replace(first.encode(), second.encode())
+    end = told.broker.end
+    told.broker.acknowledged[:] = [dataclasses.replace(said, body=body, taken=end if known else before, end=end)]
+    assert any("CronJobWithdrawn of west" in one for one in unwritten(told)) == asks
+
+
 def test_a_replica_that_has_not_read_everything_is_noticed(told: World) -> None:
     reads = told.processes["east-1"].broker
     assert reads is not None
