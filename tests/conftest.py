@@ -23,6 +23,7 @@ from tests.testbed.cluster import start_together
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.install import install
 from tests.testbed.kind.engine import Engine, engine
+from tests.testbed.network import Network
 
 faults.raises = True  # who meets one has failed
 gc.set_threshold(50_000, 50, 100)  # thousands of tests that stay where they are are looked through again and again otherwise
@@ -42,12 +43,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideByS
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest parts begin first, and of what needs no server spread those that wait."""
+    in_parts: list[pytest.Item] = []
+    alone: list[pytest.Item] = []
     for item in items:
         needs_docker = any(item.get_closest_marker(name) for name in ("docker", "kind"))
         if needs_docker != (part(item.nodeid) == DOCKER):
             raise pytest.UsageError(f"{item.nodeid}: tests.side_by_side does not know whether it needs docker")
-    in_parts = [item for item in items if any(map(item.get_closest_marker, IN_PARTS))]
-    alone = [item for item in items if not any(map(item.get_closest_marker, IN_PARTS))]
+        (in_parts if any(map(item.get_closest_marker, IN_PARTS)) else alone).append(item)
     items[:] = [*sorted(in_parts, key=lambda item: turn(item.nodeid)), *spread(alone)]
 
 
@@ -100,6 +102,15 @@ def docker() -> Iterator[Engine]:
     """A docker engine, shared by the session."""
     with engine() as found:
         yield found
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network of the testbed's own, for one test."""
+    network = Network()
+    network.start()
+    yield network
+    network.close()
 
 
 @pytest.fixture

@@ -47,14 +47,6 @@ server.serve_forever()
 SENT_AGAIN_FOR_S = 8.0  # after a cut of three seconds, what the system sends again and again comes by then
 
 
-@pytest.fixture
-def network() -> Iterator[Network]:
-    network = Network()
-    network.start()
-    yield network
-    network.close()
-
-
 @pytest.mark.e2e
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_what_did_not_get_through_in_time_does_not_arrive_when_the_partition_heals(

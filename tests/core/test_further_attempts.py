@@ -17,6 +17,7 @@ from tests.core.ledger_story import NOON, Story, refused_and_waiting, spec
 BOTH = {"placement": {"clusters": ["west", "east"]}}
 ALO = {"guarantee": "AtLeastOnce"}
 FOR_LONG_S = 20 * 3600
+NOT_ASKED_AGAIN = {"west": "so that who has refused is not asked again"}
 DEADLINES = [{"startingDeadlineSeconds": 60}, {"catchUp": {"policy": "None"}}, {"catchUp": {"windowSeconds": 60}}]
 
 
@@ -45,14 +46,15 @@ def test_where_the_one_before_was_refused_the_deadline_counts() -> None:
 @pytest.mark.parametrize("policy", ["Allow", "Forbid"])
 def test_what_was_refused_waits_for_another_cluster_until_its_deadline_and_no_longer(policy: str) -> None:
     story = Story()
-    story.declare(spec("1,20 12 * * *", startingDeadlineSeconds=45, concurrencyPolicy=policy, **BOTH, **ALO))
+    story.declare(spec("1,20 12 * * *", startingDeadlineSeconds=100, concurrencyPolicy=policy, **BOTH, **ALO))
     story.at(40)
     story.alive = {"west"}
     story.at(60)
     story.refused(story.run)
-    story.at(104)
+    story.cordoned = NOT_ASKED_AGAIN
+    story.at(159)
     assert (story.runs, story.verdicts) == (["60 Lost west #1"], [])
-    story.at(106)
+    story.at(161)
     assert (story.runs, story.verdicts) == ([], ["60 Missed DeadlineExceeded"])
     story.alive = {"west", "east"}
     story.at(200)
@@ -90,7 +92,7 @@ def test_a_cluster_that_was_never_heard_of_is_waited_for_no_longer_than_one_may_
     story.declare(spec("1 12 * * *", **BOTH, **ALO))
     story.at(60)
     story.refused(story.run)
-    story.cordoned = {"west": "and it is not asked again"}
+    story.cordoned = NOT_ASKED_AGAIN
     story.at(story.rules.lost_after / timedelta(seconds=1) - 10)
     assert story.runs == ["60 Lost west #1"]
     story.at(story.rules.lost_after / timedelta(seconds=1) + 10)
@@ -99,6 +101,7 @@ def test_a_cluster_that_was_never_heard_of_is_waited_for_no_longer_than_one_may_
 
 def test_what_waits_for_a_further_attempt_makes_way_at_once() -> None:
     story = refused_and_waiting("1,2 12 * * *", concurrencyPolicy="Replace")
+    assert story.runs == ["60 Lost west #1"]
     story.at(121)
     assert (story.runs, story.verdicts) == (["120 Pending west #1"], ["60 Skipped Replaced"])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +52,6 @@ class Listener:
             return until(heard, timeout, "a word")
         except TimeoutError:
             return False
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    network = Network()
-    network.start()
-    yield network
-    network.close()
 
 
 def links() -> str:
